@@ -1,0 +1,1 @@
+"""The TFX side: data sets, ingestion, preprocessing, training, evaluation, report, serving."""

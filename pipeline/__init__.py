@@ -1,0 +1,1 @@
+"""What runs: experiments, the pipeline graph, the runners."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import collections
 import dataclasses
 import hashlib
 import io
@@ -12,8 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
-from components.record import FaceRecord
+from components.record import FaceRecord, RecordError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,18 +26,21 @@ class Reference:
         id: unique within the data set.
         split: "train", "eval" or "test"; None for a row that belongs to no split, which goes to quarantine.
         payload: what the builder's `load` needs (a path, the labels of the row), in plain Python values.
+        problem: the reason for quarantine, where the lists alone show it; `load` raises it as a RecordError.
     """
 
     id: str
     split: str | None
     payload: Any = None
+    problem: str | None = None
 
 
 class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
     """Base of the builders.
 
     FacesExampleGen calls `references` once and `load` on the workers, so nothing is copied before it is an example;
-    tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too.
+    tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. ATTRIBUTES names the attributes in the
+    order of `FaceRecord.attributes`, SPLITS the splits that references have.
 
     Args:
         source: the folder (any path that tf.io.gfile reads) with the data set's official files; None if it needs none.
@@ -44,10 +49,29 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
 
     VERSION = tfds.core.Version("1.0.0")
     ATTRIBUTES: tuple[str, ...] = ()
+    SPLITS: tuple[str, ...] = ("train", "eval", "test")
+
+    def __new__(cls, *args, **kwargs):
+        """Keeps the arguments for `__reduce__`."""
+        builder = super().__new__(cls)
+        builder._arguments = (args, kwargs)
+        return builder
 
     def __init__(self, source: str | None = None, **options):
         self.source = source
         super().__init__(**options)
+
+    def __reduce__(self):
+        # tensorflow-datasets would pickle its own arguments alone and lose `source` on the way to a Beam worker.
+        # Made anew from its arguments, a builder also takes no open file along.
+        return _build, (type(self), *self._arguments)
+
+    @property
+    def folder(self) -> str:
+        """`source`; ValueError if there is none."""
+        if not self.source:
+            raise ValueError(f"Data set {self.name!r} reads files, but got no `source`: give the folder they lie in.")
+        return self.source
 
     @abc.abstractmethod
     def check(self) -> None:
@@ -86,8 +110,10 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     def _split_generators(self, dl_manager):
         del dl_manager  # nothing is downloaded: the official files lie in `source`
         self.check()
-        splits = sorted({reference.split for reference in self.references()} - {None})
-        return {split: self._generate_examples(split) for split in splits}
+        counts = collections.Counter(reference.split for reference in self.references())
+        if refused := counts.pop(None, 0):
+            logging.warning("%s: %d rows belong to no split and are left out.", self.name, refused)
+        return {split: self._generate_examples(split) for split in sorted(counts)}
 
     def _generate_examples(self, split):
         for reference in self.references():
@@ -107,19 +133,36 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
                 )
 
 
+def _build(cls: type[FaceDataset], args: tuple, kwargs: dict) -> FaceDataset:
+    return cls(*args, **kwargs)
+
+
 def files_fingerprint(paths: Iterable[str]) -> str:
-    """Hash of the names, sizes and modification times of files and of what lies directly in folders."""
+    """Hash of the names, sizes and modification times of files and of everything below folders."""
     digest = hashlib.sha256()
     for path in paths:
-        names = (
-            [os.path.join(path, name) for name in sorted(tf.io.gfile.listdir(path))]
-            if tf.io.gfile.isdir(path)
-            else [path]
-        )
-        for name in names:
-            stat = tf.io.gfile.stat(name)
+        for name, stat in _files(path):
             digest.update(f"{name}:{stat.length}:{stat.mtime_nsec}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _files(path: str) -> Iterator[tuple[str, Any]]:
+    """(name, tf.io.gfile.stat of it) of a file, or of the files below a folder in the order of their names."""
+    stat = tf.io.gfile.stat(path)
+    if not stat.is_directory:
+        yield path, stat
+        return
+    for name in sorted(tf.io.gfile.listdir(path)):
+        yield from _files(os.path.join(path, name))
+
+
+def read_file(path: str) -> bytes:
+    """The file's bytes; RecordError if it is missing or a folder, but not for a failure that may pass (the network)."""
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
+        raise RecordError(f"The picture {path!r} can't be read: {error.message}") from error
 
 
 def require(path: str, what: str) -> str:

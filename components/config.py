@@ -1,0 +1,143 @@
+"""What an experiment says, as frozen values that travel as JSON: into cache keys, to Kubeflow, beside the model.
+
+Nothing here imports TensorFlow or TFX: listing experiments stays light.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Factory:
+    """A class or function by dotted path with the arguments to call it with, built where it is needed.
+
+    Attributes:
+        path: "module.name".
+        kwargs: arguments that the experiment sets.
+    """
+
+    path: str
+    kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def build(self, *args, **more):
+        """Calls it; arguments given here add to the experiment's, which win."""
+        module, _, name = self.path.rpartition(".")
+        return getattr(importlib.import_module(module), name)(*args, **{**more, **self.kwargs})
+
+
+def factory(path: str, **kwargs) -> Factory:
+    """`Factory` in the form in which experiments are written."""
+    return Factory(path, kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The records and how they reach the network.
+
+    Attributes:
+        dataset: a builder's name (components.datasets).
+        options: the builder's arguments.
+        image_size: (height, width) that Transform and serving resize to.
+        num_landmarks: points of a record's mark-up; 0 if none are used.
+        annotate_landmarks: have dlib annotate the records that lack landmarks.
+    """
+
+    dataset: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    image_size: tuple[int, int] = (224, 224)
+    num_landmarks: int = 68
+    annotate_landmarks: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How the network is trained.
+
+    Attributes:
+        epochs, batch_size: as in the paper's table of settings.
+        optimizer: a Keras optimizer.
+        learning_rate: a float, or a Factory of a Keras schedule, which gets `steps`, the number of steps of the run.
+        loss: a loss of components.trainer.objectives.
+        callbacks: Keras callbacks, in order.
+        flip: mirror half of the training images, with their landmarks.
+        max_shift: largest translation of a training image, as a share of its sides.
+        precision: Keras mixed-precision policy.
+        validation_split: what the callbacks look at; "train" where a data set has no split for it.
+        warm_start: the experiment whose latest blessed model training starts from.
+        seed: of weights, order and augmentation.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: Factory
+    loss: Factory
+    learning_rate: float | Factory = 0.001
+    callbacks: tuple[Factory, ...] = ()
+    flip: bool = True
+    max_shift: float = 0.0
+    precision: str = "float32"
+    validation_split: str = "eval"
+    warm_start: str | None = None
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What is measured and what it takes to be blessed.
+
+    Attributes:
+        split: what TFMA evaluates and the blessing rests on.
+        slice_by: attributes whose two sides are compared.
+        min_balanced_accuracy: the bar for the mean balanced accuracy.
+    """
+
+    min_balanced_accuracy: float
+    split: str = "test"
+    slice_by: tuple[str, ...] = ("Male", "Young")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One run: data, network, training, evaluation.
+
+    Attributes:
+        summary: one line for `make experiments`.
+        target: what the paper reports for it, for the report.
+        model: a function of keras_models, called with input_shape.
+    """
+
+    summary: str
+    target: str
+    data: Data
+    model: Factory
+    training: Training
+    evaluation: Evaluation
+
+
+_TYPES = {cls.__name__: cls for cls in (Factory, Data, Training, Evaluation, Experiment)}
+
+
+def to_json(value) -> str:
+    """An experiment, or a part of one, as JSON with its types named."""
+
+    def encode(item):
+        fields = {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}
+        return {"type": type(item).__name__, **fields}
+
+    return json.dumps(value, default=encode, sort_keys=True)
+
+
+def from_json(text: str):
+    """Inverse of `to_json`."""
+
+    def decode(item):
+        cls = _TYPES.get(item.get("type"))
+        if cls is None:
+            return item
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in item.items() if k != "type"})
+
+    return json.loads(text, object_hook=decode)

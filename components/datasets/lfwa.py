@@ -1,0 +1,186 @@
+"""LFWA (Liu et al. 2015): CelebA's 40 attributes on 13,143 pictures of Labeled Faces in the Wild."""
+
+from __future__ import annotations
+
+import io
+import os
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+import tensorflow as tf
+
+from components.datasets import celeb_a
+from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.record import FaceRecord, RecordError
+
+_ANNOTATIONS = "lfw_att_40.mat"
+_INDICES = "indices_train_test.mat"
+_ORIGINAL = "lfw"
+_FUNNELED = "lfw-deepfunneled"
+_RELEASE = "the LFWA+ release at http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+_LFW = "http://vis-www.cs.umass.edu/lfw"
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+class LFWA(FaceDataset):
+    """LFWA: the training pictures as they are and deep funneled (as in DMM-CNN), the test pictures as they are.
+
+    `source` holds
+    - lfw_att_40.mat: `name` (cells with Person\\Person_0001.jpg), `AttrName` (40 cells), `label` [pictures, 40] 0 or 1
+    - indices_train_test.mat: `indices_img_train` and `indices_img_test`, rows of `name` counted from 1
+    - lfw/Person/Person_0001.jpg: the original pictures
+    - lfw-deepfunneled/Person/Person_0001.jpg: the deep funneled ones
+
+    The .mat files may be of MATLAB's version 7.3 (HDF5), as in the release, or older. There is no eval split. The 90
+    pictures of LFW that lfw_att_40.mat does not name are not part of LFWA.
+    """
+
+    name = "lfwa"
+    ATTRIBUTES = celeb_a.ATTRIBUTES
+    SPLITS = ("train", "test")
+
+    def check(self) -> None:
+        """Raises FileNotFoundError for a missing official file, ValueError for a .mat file with other content."""
+        self._annotations()
+        self._indices()
+        for name, archive in ((_ORIGINAL, "lfw.tgz"), (_FUNNELED, "lfw-deepfunneled.tgz")):
+            require(self._path(name), f"Unpack {_LFW}/{archive} there.")
+
+    def references(self) -> Iterator[Reference]:
+        """Two references a training row of lfw_att_40.mat, one any other row, and one an index that is no row."""
+        names, labels = self._annotations()
+        indices = self._indices()
+        for split, rows in indices.items():
+            strays = Counter(f"{row:.15g}" for row in rows if row % 1 != 0 or not 1 <= row <= len(names))
+            for row, count in strays.items():
+                problem = (
+                    f"{_INDICES} counts {row} ({count} times) to {split}; {_ANNOTATIONS} has rows 1 to {len(names)}."
+                )
+                yield Reference(f"{_INDICES}:{split}:{row}", None, problem=problem)
+        splits = _splits_by_row(indices)
+        repeated = {name for name, count in Counter(names).items() if count > 1}
+        for row, (name, values) in enumerate(zip(names, labels, strict=True), start=1):
+            problem = _problem(name, values, splits.get(row, []), repeated)
+            if problem:
+                yield Reference(f"{_ANNOTATIONS}:{row}:{name}", None, problem=problem)
+                continue
+            split, payload = splits[row][0], values.astype(np.uint8).tobytes()
+            for folder in (_ORIGINAL, _FUNNELED) if split == "train" else (_ORIGINAL,):
+                yield Reference(f"{folder}/{name}", split, payload)
+
+    def load(self, reference: Reference) -> FaceRecord:
+        """Reads one record; RecordError if its row can't be used or the picture can't be read."""
+        if reference.problem:
+            raise RecordError(reference.problem)
+        return FaceRecord(
+            id=reference.id,
+            dataset=self.name,
+            image=read_file(self._path(reference.id)),
+            attributes=np.array(list(reference.payload), np.int64),
+        )
+
+    def fingerprint(self) -> str:
+        """Hash over the .mat files and all pictures."""
+        return files_fingerprint(map(self._path, (_ANNOTATIONS, _INDICES, _ORIGINAL, _FUNNELED)))
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    def _annotations(self) -> tuple[list[str], np.ndarray]:
+        """The pictures' names with slashes, and their labels [pictures, 40] in the order of ATTRIBUTES."""
+        path = require(self._path(_ANNOTATIONS), f"It is part of {_RELEASE}.")
+        mat = _read_mat(path, cells=("name", "AttrName"), matrices=("label",))
+        names = [name.strip().replace("\\", "/") for name in mat["name"]]
+        shape = (len(names), len(mat["AttrName"]))
+        if mat["label"].shape != shape:
+            raise ValueError(
+                f"`label` in {path!r} has the shape {mat['label'].shape}; expected {shape}, "
+                f"a row for each `name` and a column for each `AttrName`. Take the file from {_RELEASE}."
+            )
+        return names, mat["label"][:, _columns(path, mat["AttrName"])]
+
+    def _indices(self) -> dict[str, list[float]]:
+        path = require(self._path(_INDICES), f"It is part of {_RELEASE}.")
+        mat = _read_mat(path, matrices=("indices_img_train", "indices_img_test"))
+        return {split: mat[f"indices_img_{split}"].ravel().tolist() for split in ("train", "test")}
+
+
+def _columns(path: str, names: Sequence[str]) -> list[int]:
+    """Where `names` has each of CelebA's attributes, whatever its case and with blanks or underscores."""
+    keys = [_key(name) for name in names]
+    expected = [_key(name) for name in celeb_a.ATTRIBUTES]
+    if sorted(keys) != sorted(expected):
+        raise ValueError(
+            f"`AttrName` in {path!r} should hold CelebA's 40 attributes. Missing: {sorted(set(expected) - set(keys))}; "
+            f"unknown: {sorted(set(keys) - set(expected))}; {len(keys)} in all. Take the file from {_RELEASE}."
+        )
+    return [keys.index(key) for key in expected]
+
+
+def _key(name: str) -> str:
+    return "_".join(name.replace("_", " ").lower().split())
+
+
+def _splits_by_row(indices: Mapping[str, Iterable[float]]) -> dict[float, list[str]]:
+    splits = {}
+    for split, rows in indices.items():
+        for row in rows:
+            splits.setdefault(row, []).append(split)
+    return splits
+
+
+def _problem(name: str, labels: np.ndarray, splits: Sequence[str], repeated: set[str]) -> str | None:
+    """Why a row of lfw_att_40.mat can't be used, if so."""
+    if name in repeated:
+        return f"{_ANNOTATIONS} has several rows for {name}; expected one."
+    if len(splits) != 1:
+        return f"{_INDICES} counts it to {splits or 'no split'}; expected one of train and test, once."
+    if not np.isin(labels, (0, 1)).all():
+        wrong = labels[~np.isin(labels, (0, 1))]
+        return f"{_ANNOTATIONS} has the label {wrong[0]:g}; expected 0 or 1."
+    return None
+
+
+def _read_mat(path: str, cells: Sequence[str] = (), matrices: Sequence[str] = ()) -> dict[str, Any]:
+    """Variables of a MATLAB file.
+
+    Args:
+        path: a file of version 7.3 (HDF5) or older.
+        cells: the cell arrays of texts, which become lists.
+        matrices: the numeric arrays, which become float arrays of MATLAB's shape.
+
+    Raises:
+        ValueError: the file is no MATLAB file, or has no such variable.
+    """
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content = file.read()
+    read = _read_hdf5 if _HDF5_SIGNATURE in (content[:8], content[512:520]) else _read_old_mat
+    try:
+        return read(io.BytesIO(content), cells, matrices)
+    except KeyError as error:
+        raise ValueError(f"{path!r} lacks a variable: {error}. Take the file from {_RELEASE}.") from error
+    except (OSError, ValueError, TypeError, IndexError, EOFError, zlib.error, scipy.io.matlab.MatReadError) as error:
+        raise ValueError(f"{path!r} can't be read as a MATLAB file: {error}. Take it from {_RELEASE}.") from error
+
+
+def _read_hdf5(file: io.BytesIO, cells: Sequence[str], matrices: Sequence[str]) -> dict[str, Any]:
+    # MATLAB stores by columns: HDF5 sees every array transposed, texts as UTF-16 numbers, cells as references to them.
+    with h5py.File(file) as mat:
+        texts = {name: [mat[cell][()].astype("<u2") for cell in mat[name][()].ravel()] for name in cells}
+        return {
+            **{name: [text.tobytes().decode("utf-16-le") for text in values] for name, values in texts.items()},
+            **{name: mat[name][()].T.astype(float) for name in matrices},
+        }
+
+
+def _read_old_mat(file: io.BytesIO, cells: Sequence[str], matrices: Sequence[str]) -> dict[str, Any]:
+    mat = scipy.io.loadmat(file, variable_names=[*cells, *matrices])
+    return {
+        **{name: ["".join(np.ravel(cell)) for cell in mat[name].ravel()] for name in cells},
+        **{name: mat[name].astype(float) for name in matrices},
+    }

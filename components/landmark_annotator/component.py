@@ -1,0 +1,55 @@
+"""LandmarkAnnotator: examples in, the same examples with 68 landmarks out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+from tfx.types.experimental import simple_artifacts
+
+from components.landmark_annotator import detector, executor
+
+
+class LandmarkAnnotatorSpec(types.ComponentSpec):
+    """What LandmarkAnnotator takes and gives."""
+
+    PARAMETERS: ClassVar = {executor.CODE_VERSION_KEY: component_spec.ExecutionParameter(type=str)}
+    INPUTS: ClassVar = {executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+    OUTPUTS: ClassVar = {
+        executor.ANNOTATED_EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        # Metrics is a folder for LocalDagRunner and a type that the Kubeflow compiler knows.
+        executor.COUNTS_KEY: component_spec.ChannelParameter(type=simple_artifacts.Metrics),
+    }
+
+
+class LandmarkAnnotator(base_beam_component.BaseBeamComponent):
+    """Gives every record without landmarks those that dlib predicts; one without a face stays without.
+
+    Outputs:
+        annotated_examples: the splits of `examples`. A record that has landmarks is byte for byte as it was.
+        counts: a folder with annotation.json: {split: {"annotated": n, "had_landmarks": n, "not_found": n}}.
+
+    Args:
+        examples: records of schemas/face_record.pbtxt.
+        code_version: a hash of this component's code, so that a change of it runs the step again.
+
+    Raises:
+        ModuleNotFoundError: dlib or its models are missing; raised when the pipeline is built, before any step runs.
+    """
+
+    SPEC_CLASS = LandmarkAnnotatorSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(self, examples: types.BaseChannel, code_version: str):
+        detector.require_extra()
+        spec = LandmarkAnnotatorSpec(
+            **{
+                executor.EXAMPLES_KEY: examples,
+                executor.CODE_VERSION_KEY: code_version,
+                executor.ANNOTATED_EXAMPLES_KEY: types.Channel(type=standard_artifacts.Examples),
+                executor.COUNTS_KEY: types.Channel(type=simple_artifacts.Metrics),
+            }
+        )
+        super().__init__(spec=spec)

@@ -1,0 +1,128 @@
+"""How far a Beam pipeline is, for the person who waits for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from typing import TextIO
+
+import apache_beam as beam
+from tqdm import tqdm
+
+TERMINAL_INTERVAL = 1.0
+LOG_INTERVAL = 10.0
+
+
+class ShowProgress:
+    """Shows on stderr what runs, how far it is and the time left, while a Beam pipeline runs.
+
+        with ShowProgress("Annotating landmarks", total=10_000, unit="images") as progress, beam.Pipeline() as pipeline:
+            pipeline | ReadRecords() | beam.ParDo(SlowStep()) | progress.count() | ...
+
+    `count` goes right behind the slow step; it passes elements through. On a terminal there is one line,
+    drawn anew every second; elsewhere a plain line every ten seconds. A closing line says how many and how long, or
+    where an exception stopped the pipeline.
+
+    The workers of a local runner may be threads or processes: each appends one byte an element to a temporary file, and
+    this process shows the file's size. The workers of a cluster have no such file and count nothing: the first and the
+    last line remain, and the cluster's own page shows the rest.
+
+    Args:
+        label: what runs.
+        total: how many elements will come; None if it isn't known.
+        unit: what the elements are, in the plural.
+        stream: where to write; None for stderr.
+    """
+
+    def __init__(self, label: str, total: int | None = None, unit: str = "records", stream: TextIO | None = None):
+        self._label = label
+        self._total = total
+        self._unit = unit
+        self._stream = stream or sys.stderr
+        descriptor, self._path = tempfile.mkstemp(prefix="facetfx-progress-")
+        os.close(descriptor)
+        self._finished = threading.Event()
+        self._drawing = threading.Thread(target=self._draw, daemon=True)
+
+    def count(self, name: str = "CountProgress") -> beam.PTransform:
+        """A transform that passes its elements through and counts them; give each use in a pipeline its own name."""
+        return name >> beam.ParDo(_AppendByte(self._path))
+
+    def __enter__(self) -> ShowProgress:
+        self._started = time.monotonic()
+        self._drawing.start()
+        return self
+
+    def __exit__(self, exception_type, exception, traceback) -> None:
+        self._finished.set()
+        self._drawing.join()
+        self._say(closing_line(self._label, self._unit, self._counted(), self._elapsed(), exception_type is not None))
+        os.unlink(self._path)
+
+    def _draw(self) -> None:
+        if self._stream.isatty():
+            self._draw_bar()
+        else:
+            self._draw_lines()
+
+    def _draw_bar(self) -> None:
+        options = {"desc": self._label, "total": self._total, "unit": f" {self._unit}"}
+        with tqdm(**options, file=self._stream, mininterval=0, leave=False, dynamic_ncols=True) as bar:
+            while not self._finished.wait(TERMINAL_INTERVAL):
+                bar.update(self._counted() - bar.n)
+
+    def _draw_lines(self) -> None:
+        self._say(f"{self._label} ..." if self._total is None else f"{self._label}: {self._total:,} {self._unit} ...")
+        shown = 0
+        while not self._finished.wait(LOG_INTERVAL):
+            counted = self._counted()
+            if counted != shown:
+                meter = {"prefix": self._label, "unit": f" {self._unit}", "ncols": 0}
+                self._say(tqdm.format_meter(counted, self._total, self._elapsed(), **meter))
+                shown = counted
+
+    def _counted(self) -> int:
+        return os.path.getsize(self._path)
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+def closing_line(label: str, unit: str, counted: int, seconds: float, stopped: bool) -> str:
+    """What is said at the end; a count of 0 is left out, because the workers of a cluster don't count."""
+    took = tqdm.format_interval(seconds)
+    if stopped:
+        return f"{label}: stopped by an error after {counted:,} {unit}, {took}."
+    if not counted:
+        return f"{label}: done, {took}."
+    return f"{label}: {counted:,} {unit} done, {took} ({counted / max(seconds, 1e-9):,.1f}/s)."
+
+
+class _AppendByte(beam.DoFn):
+    """Appends a byte to `path` for each element; does nothing where there is no such file."""
+
+    def __init__(self, path: str):
+        self._path = path
+        self._descriptor = None
+
+    def setup(self):
+        try:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        except FileNotFoundError:
+            self._descriptor = None
+
+    def process(self, element):
+        if self._descriptor is not None:
+            os.write(self._descriptor, b".")
+        yield element
+
+    def teardown(self):
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,66 @@
+"""RunReport: the component that leaves something a person wants to look at."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+from tfx.types.experimental import simple_artifacts
+
+from components.artifacts import Ingestion, Report
+from components.report.executor import Executor
+
+
+def _channel(kind: type[types.Artifact], optional: bool = False) -> component_spec.ChannelParameter:
+    return component_spec.ChannelParameter(type=kind, optional=optional)
+
+
+class RunReportSpec(component_spec.ComponentSpec):
+    """Parameters, inputs and outputs of RunReport."""
+
+    PARAMETERS = {
+        "name": component_spec.ExecutionParameter(type=str),
+        "experiment": component_spec.ExecutionParameter(type=str),
+        "destination": component_spec.ExecutionParameter(type=str),
+        "code_version": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": _channel(standard_artifacts.Examples),
+        "ingestion": _channel(Ingestion),
+        "anomalies": _channel(standard_artifacts.ExampleAnomalies),
+        "annotation": _channel(simple_artifacts.Metrics, optional=True),
+        "model": _channel(standard_artifacts.Model),
+        "model_run": _channel(standard_artifacts.ModelRun),
+        "evaluation": _channel(standard_artifacts.ModelEvaluation),
+        "blessing": _channel(standard_artifacts.ModelBlessing),
+        "infra_blessing": _channel(standard_artifacts.InfraBlessing),
+        "pushed_model": _channel(standard_artifacts.PushedModel),
+    }
+    OUTPUTS = {"report": _channel(Report)}
+
+
+class RunReport(base_component.BaseComponent):
+    """Gathers what a run left into one page (index.html) and its figures (results.json).
+
+    Args:
+        name: the experiment's.
+        experiment: as JSON.
+        destination: folder or URI that also gets a copy, the latest report of this experiment.
+        code_version: of the report's code.
+        **inputs: the channels of RunReportSpec.INPUTS; `annotation` may be None.
+    """
+
+    SPEC_CLASS = RunReportSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(self, name: str, experiment: str, destination: str, code_version: str, **inputs: types.BaseChannel):
+        super().__init__(
+            RunReportSpec(
+                name=name,
+                experiment=experiment,
+                destination=destination,
+                code_version=code_version,
+                **{key: channel for key, channel in inputs.items() if channel is not None},
+                report=types.Channel(type=Report),
+            )
+        )

@@ -1,0 +1,235 @@
+"""What a report shows. Whoever gathers it fills these; `None` means unknown, and what is unknown leaves no trace.
+
+Shares and rates are in [0, 1], never in percent; the page multiplies. A rate that has no meaning (the F1 of an
+attribute that nobody has) is NaN and is shown as a dash. N is the number of attributes, E of epochs, T of landmarks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def _expect_shape(owner: object, shape: tuple[int, ...], *fields: str) -> None:
+    for field in fields:
+        value = getattr(owner, field)
+        if value is not None and np.shape(value) != shape:
+            raise ValueError(
+                f"{type(owner).__name__}.{field} should have shape {list(shape)}, got {list(np.shape(value))}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ComponentTime:
+    """One pipeline component's run: wall time in minutes, and whether its result came from the cache."""
+
+    minutes: float
+    cached: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What ran, and where its results lie.
+
+    Attributes:
+        experiment: registered name, such as `dmm_cnn/celeb_a-tiny`.
+        description: one paragraph on what it is.
+        target: the paper's figure to hold the result against, as text.
+        components: by component name, in the order in which they ran.
+        parameters: number of the served model's weights.
+        image_size: height, width in pixels of what the network sees.
+        tensorboard_command, serving_commands: shell lines to copy, one or several.
+    """
+
+    experiment: str
+    description: str
+    created: datetime.datetime
+    target: str | None = None
+    seed: int | None = None
+    components: Mapping[str, ComponentTime] | None = None
+    parameters: int | None = None
+    image_size: tuple[int, int] | None = None
+    model_location: str | None = None
+    log_location: str | None = None
+    tensorboard_command: str | None = None
+    serving_commands: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitCount:
+    """Records of a split: every one that was read is either kept or quarantined."""
+
+    read: int
+    kept: int
+    quarantined: int
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnotationCount:
+    """Images of a split by where their landmarks come from.
+
+    Attributes:
+        annotated: the annotator found a face and marked it.
+        had_landmarks: the data set brought them.
+        not_found: the annotator found no face; the image trains without landmarks.
+    """
+
+    annotated: int
+    had_landmarks: int
+    not_found: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DataSummary:
+    """What went in.
+
+    Attributes:
+        splits: by split name.
+        quarantine_reasons: reason -> number of records, over all splits.
+        quarantine_samples: a few (image id, reason).
+        annotations: by split name.
+        attribute_names: [N]. positive_rate: [N] share of training images that have the attribute.
+        anomalies: what ExampleValidator found; empty = it found nothing, None = it didn't run.
+    """
+
+    splits: Mapping[str, SplitCount]
+    quarantine_reasons: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    quarantine_samples: tuple[tuple[str, str], ...] = ()
+    annotations: Mapping[str, AnnotationCount] | None = None
+    attribute_names: tuple[str, ...] | None = None
+    positive_rate: np.ndarray | None = None
+    anomalies: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        _expect_shape(self, (len(self.attribute_names or ()),), "positive_rate")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttributeResults:
+    """How right the decisions are, on all test images or on a slice of them.
+
+    Attributes:
+        names: [N]. count: number of images.
+        accuracy, balanced_accuracy, f1, positive_rate_true, positive_rate_predicted: [N] in [0, 1].
+        majority_accuracy: [N] accuracy of always answering the commoner class of these images.
+        thresholds: [N] a score above it is a yes.
+        mean_accuracy, mean_balanced_accuracy, mean_f1: over attributes, as the evaluator states them.
+        landmark_nme: mean landmark error, as a share of the distance between the eyes.
+        failure_rate: share of images whose landmark error exceeds `failure_threshold` (same unit as the error).
+    """
+
+    names: tuple[str, ...]
+    count: int
+    accuracy: np.ndarray
+    mean_accuracy: float
+    balanced_accuracy: np.ndarray | None = None
+    f1: np.ndarray | None = None
+    positive_rate_true: np.ndarray | None = None
+    positive_rate_predicted: np.ndarray | None = None
+    majority_accuracy: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
+    mean_balanced_accuracy: float | None = None
+    mean_f1: float | None = None
+    landmark_nme: float | None = None
+    failure_rate: float | None = None
+    failure_threshold: float | None = None
+
+    def __post_init__(self):
+        per_attribute = ["accuracy", "balanced_accuracy", "f1", "positive_rate_true", "positive_rate_predicted"]
+        _expect_shape(self, (len(self.names),), *per_attribute, "majority_accuracy", "thresholds")
+
+
+@dataclasses.dataclass(frozen=True)
+class AttributeSlice:
+    """Results on the images that have `attribute` by their label, and on those that have not."""
+
+    attribute: str
+    having: AttributeResults
+    lacking: AttributeResults
+
+    @property
+    def gap(self) -> float:
+        """Mean accuracy of those having it minus that of those lacking it, in [-1, 1]."""
+        return self.having.mean_accuracy - self.lacking.mean_accuracy
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class History:
+    """How the training went, a row an epoch.
+
+    Attributes:
+        loss, val_loss, learning_rate: [E].
+        names: [N]. attribute_losses: [E, N] on the validation split. weights, thresholds: [E, N].
+        iterations: [E] optimiser steps taken at each epoch's end; without it the figures count epochs.
+        loss_name: what the attribute losses are, with their unit; an axis label.
+    """
+
+    loss: np.ndarray
+    val_loss: np.ndarray | None = None
+    learning_rate: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+    attribute_losses: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
+    iterations: np.ndarray | None = None
+    loss_name: str = "validation loss"
+
+    def __post_init__(self):
+        epochs = len(self.loss)
+        _expect_shape(self, (epochs,), "val_loss", "learning_rate", "iterations")
+        _expect_shape(self, (epochs, len(self.names)), "attribute_losses", "weights", "thresholds")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """One image and what the model says of it.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB. id: the data set's.
+        scores: [N] model outputs. decisions: [N] 0/1, what is served.
+        attributes: [N] 0/1 labels, None if not annotated.
+        landmarks, true_landmarks: [T, 2] x, y in [0, 1] of the image.
+    """
+
+    image: np.ndarray
+    id: str
+    scores: np.ndarray
+    decisions: np.ndarray
+    attributes: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+    true_landmarks: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pictures:
+    """The images to show: `names` [N] of the attributes, `thresholds` [N] that the decisions used, the images."""
+
+    names: tuple[str, ...]
+    thresholds: np.ndarray
+    pictures: tuple[Picture, ...]
+
+    def __post_init__(self):
+        shape = (len(self.names),)
+        _expect_shape(self, shape, "thresholds")
+        for picture in self.pictures:
+            _expect_shape(picture, shape, "scores", "decisions", "attributes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether the model may be used.
+
+    Attributes:
+        blessed: the evaluator's answer; None = it wasn't asked. reasons: why, in sentences.
+        serving_ok: the exported model answered like the trained one; None = not tried. serving_message: in words.
+        pushed_path: where it was pushed to, None if it wasn't.
+    """
+
+    blessed: bool | None
+    reasons: tuple[str, ...] = ()
+    serving_ok: bool | None = None
+    serving_message: str = ""
+    pushed_path: str | None = None

@@ -1,0 +1,31 @@
+"""RunReport: what it does."""
+
+from __future__ import annotations
+
+import os
+
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+
+from components.config import from_json
+from components.report import gather
+from components.report.attributes import attribute_page
+
+PAGE, RESULTS = "index.html", "results.json"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Gathers, renders, writes."""
+
+    def Do(self, input_dict, output_dict, exec_properties) -> None:
+        """See RunReport."""
+        artifacts = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items() if found}
+        gathered = gather.gather(exec_properties["name"], from_json(exec_properties["experiment"]), artifacts)
+        page = attribute_page(**gathered).render()
+        results = gather.results_json(**gathered, report=os.path.join(exec_properties["destination"], PAGE))
+        for folder in (artifact_utils.get_single_uri(output_dict["report"]), exec_properties["destination"]):
+            fileio.makedirs(folder)
+            io_utils.write_string_file(os.path.join(folder, PAGE), page)
+            io_utils.write_string_file(os.path.join(folder, RESULTS), results)

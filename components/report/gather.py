@@ -1,0 +1,238 @@
+"""From a run's artifacts to what the report shows."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import io
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+from tfx.utils import io_utils, path_utils
+
+from components.config import Experiment
+from components.evaluator.landmark_metrics import FAILURE_THRESHOLD
+from components.evaluator.results import SliceResult, read_blessing, read_evaluation, side
+from components.landmark_annotator.executor import COUNTS_FILE
+from components.record import FaceRecord
+from components.report.data import (
+    AnnotationCount,
+    AttributeResults,
+    AttributeSlice,
+    ComponentTime,
+    DataSummary,
+    History,
+    Picture,
+    Pictures,
+    Run,
+    SplitCount,
+    Verdict,
+)
+
+_NUM_PICTURES = 12
+_NUM_QUARANTINE_SAMPLES = 20
+_TRAINING_FILE = "training.json"
+_SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
+curl localhost:8501/v1/models/faces:predict -d '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}'"""
+
+
+def gather(name: str, experiment: Experiment, artifacts: dict[str, Artifact]) -> dict:
+    """Arguments of `attribute_page`.
+
+    Args:
+        name: the experiment's.
+        artifacts: by the names of RunReportSpec.INPUTS.
+    """
+    evaluation = read_evaluation(artifacts["evaluation"].uri)
+    training = json.loads(_read(artifacts["model_run"].uri, _TRAINING_FILE))
+    saved_model = path_utils.serving_model_path(artifacts["model"].uri)
+    model = tf.saved_model.load(saved_model)
+    thresholds = model.thresholds.numpy()
+    verdict = _verdict(artifacts)
+    return {
+        "run": _run(name, experiment, training, verdict.pushed_path or saved_model, artifacts["model_run"].uri),
+        "data": _data(artifacts),
+        "results": _results(evaluation.overall, evaluation.attributes, thresholds),
+        "slices": [
+            AttributeSlice(
+                attribute,
+                *(_results(sides[side(attribute, label)], evaluation.attributes, thresholds) for label in (1, 0)),
+            )
+            for attribute, sides in evaluation.slices.items()
+            if len(sides) == 2
+        ],
+        "history": _history(training["epochs"], evaluation.attributes),
+        "pictures": Pictures(
+            evaluation.attributes,
+            thresholds,
+            tuple(_pictures(model, artifacts["examples"], experiment.evaluation.split)),
+        ),
+        "verdict": verdict,
+    }
+
+
+def results_json(
+    run: Run,
+    data: DataSummary,
+    results: AttributeResults,
+    slices: list[AttributeSlice],
+    history: History,
+    pictures: Pictures,
+    verdict: Verdict,
+    report: str,
+) -> str:
+    """The figures of a run for programs: what the console prints and `make compare` compares."""
+    del pictures
+    figures = {
+        "images tested": results.count,
+        "mean accuracy": results.mean_accuracy,
+        "always the commoner class": float(results.majority_accuracy.mean()),
+        "mean balanced accuracy": results.mean_balanced_accuracy,
+        "mean F1": results.mean_f1,
+        "landmark NME": results.landmark_nme,
+        **{f"accuracy gap {s.attribute}": s.gap for s in slices},
+        "training minutes": run.components["Trainer"].minutes,
+        "epochs": len(history.loss),
+        "records quarantined": sum(split.quarantined for split in data.splits.values()),
+    }
+    places = {"model": run.model_location, "report": report, "logs": run.log_location}
+    values = {
+        "experiment": run.experiment,
+        "seed": run.seed,
+        "verdict": "blessed and pushed" if verdict.pushed_path else "not pushed",
+        "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
+        "figures": {name: value for name, value in figures.items() if value is not None},
+        "places": places,
+        "accuracy": dict(zip(results.names, results.accuracy.tolist(), strict=True)),
+    }
+    return json.dumps(values, indent=1)
+
+
+def _run(name, experiment, training, model_location, log_location):
+    return Run(
+        experiment=name,
+        description=experiment.summary,
+        created=datetime.datetime.now(),
+        target=experiment.target,
+        seed=experiment.training.seed,
+        components={"Trainer": ComponentTime(training["minutes"])},
+        parameters=training["parameters"],
+        image_size=tuple(experiment.data.image_size),
+        model_location=model_location,
+        log_location=log_location,
+        tensorboard_command=f"tensorboard --logdir {log_location}",
+        serving_commands=_SERVING_COMMANDS.format(model=model_location),
+    )
+
+
+def _data(artifacts):
+    counts = json.loads(_read(artifacts["ingestion"].uri, "counts.json"))
+    quarantine = [
+        json.loads(line)
+        for file in sorted(tf.io.gfile.glob(os.path.join(artifacts["ingestion"].uri, "quarantine*.jsonl")))
+        for line in tf.io.gfile.GFile(file)
+    ]
+    annotations = None
+    if "annotation" in artifacts:
+        annotations = {
+            split: AnnotationCount(**counted)
+            for split, counted in json.loads(_read(artifacts["annotation"].uri, COUNTS_FILE)).items()
+        }
+    return DataSummary(
+        splits={split: SplitCount(**counted) for split, counted in counts.items()},
+        quarantine_reasons=collections.Counter(row["reason"] for row in quarantine),
+        quarantine_samples=tuple((row["id"], row["reason"]) for row in quarantine[:_NUM_QUARANTINE_SAMPLES]),
+        annotations=annotations,
+        anomalies=_anomalies(artifacts["anomalies"]),
+    )
+
+
+def _anomalies(artifact):
+    """One sentence a feature and split, of what ExampleValidator found."""
+    found = []
+    for split in artifact_utils.decode_split_names(artifact.split_names):
+        uri = artifact_utils.get_split_uri([artifact], split)
+        anomalies = anomalies_pb2.Anomalies.FromString(
+            tf.io.gfile.GFile(io_utils.get_only_uri_in_dir(uri), "rb").read()
+        )
+        found += [f"{split}: {feature}: {info.description}" for feature, info in anomalies.anomaly_info.items()]
+    return tuple(found)
+
+
+def _results(measured: SliceResult, names, thresholds):
+    true_positives, false_positives, false_negatives, true_negatives = measured.counts
+    positives, negatives = true_positives + false_negatives, false_positives + true_negatives
+    return AttributeResults(
+        names=names,
+        count=measured.count,
+        accuracy=measured.accuracy,
+        mean_accuracy=measured.mean_accuracy,
+        balanced_accuracy=measured.balanced_accuracy,
+        f1=measured.f1,
+        positive_rate_true=measured.positive_rate_true,
+        positive_rate_predicted=measured.positive_rate_predicted,
+        majority_accuracy=np.maximum(positives, negatives) / np.maximum(positives + negatives, 1),
+        thresholds=thresholds,
+        mean_balanced_accuracy=measured.mean_balanced_accuracy,
+        mean_f1=measured.mean_f1,
+        landmark_nme=measured.nme,
+        failure_rate=measured.failure_rate,
+        failure_threshold=FAILURE_THRESHOLD,
+    )
+
+
+def _history(epochs, names):
+    def column(name):
+        return np.array([epoch[name] for epoch in epochs])
+
+    return History(
+        loss=column("loss"),
+        val_loss=column("val_loss"),
+        learning_rate=column("learning_rate"),
+        names=names,
+        attribute_losses=column("attribute_losses"),
+        weights=column("attribute_weights"),
+        thresholds=column("thresholds"),
+        loss_name="validation loss (mean squared error)",
+    )
+
+
+def _pictures(model, examples, split):
+    """The first records of a split with the served model's answers, one request for all."""
+    files = tf.io.gfile.glob(io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split)))
+    serialized = tf.data.TFRecordDataset(sorted(files), "GZIP").take(_NUM_PICTURES)
+    records = [FaceRecord.from_example(tf.train.Example.FromString(e.numpy())) for e in serialized]
+    answers = model.signatures["serving_default"](tf.constant([record.image for record in records]))
+    for i, record in enumerate(records):
+        yield Picture(
+            image=np.asarray(Image.open(io.BytesIO(record.image)).convert("RGB")),
+            id=record.id,
+            scores=answers["attributes"][i].numpy(),
+            decisions=answers["decisions"][i].numpy(),
+            attributes=record.attributes,
+            landmarks=answers["landmarks"][i].numpy() if "landmarks" in answers else None,
+            true_landmarks=record.landmarks,
+        )
+
+
+def _verdict(artifacts):
+    blessed, reasons = read_blessing(artifacts["evaluation"].uri)
+    infra = artifacts["infra_blessing"]
+    pushed = artifacts["pushed_model"]
+    return Verdict(
+        blessed=blessed,
+        reasons=tuple(reasons),
+        serving_ok=bool(infra.get_int_custom_property("blessed")),
+        serving_message=infra.get_string_custom_property("message"),
+        pushed_path=pushed.get_string_custom_property("pushed_destination") or None,
+    )
+
+
+def _read(folder, name):
+    return io_utils.read_string_file(os.path.join(folder, name))

@@ -1,0 +1,102 @@
+"""How the training went: the curves of the DMM-CNN paper (Mao et al. 2020, Figs. 5-7) and the learning rate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from components.report import figures
+from components.report.common import readable
+from components.report.data import History
+from components.report.figures import Line
+from components.report.page import Figure, Figures, Section
+
+_REPRESENTATIVE = ("Mouth_Slightly_Open", "Young")  # the paper's choice: one objective, one subjective attribute
+_THRESHOLDS_SHOWN = 10  # as many as in Fig. 7
+
+
+def learning_section(history: History) -> Section:
+    """A figure for each thing the history has."""
+    shown = [_loss_figure(history)]
+    if history.attribute_losses is not None:
+        shown.append(_attribute_loss_figure(history))
+    if history.weights is not None:
+        shown.append(_weight_figure(history))
+    if history.learning_rate is not None:
+        shown.append(_learning_rate_figure(history))
+    if history.thresholds is not None:
+        shown.append(_threshold_figure(history))
+    return Section("Learning", "learning", (Figures(tuple(shown)),), f"How the training went, over {_epochs(history)}.")
+
+
+def _epochs(history: History) -> str:
+    return f"{len(history.loss)} epoch{'s' * (len(history.loss) != 1)}"
+
+
+def _axis(history: History) -> tuple[np.ndarray, str]:
+    if history.iterations is not None:
+        return history.iterations, "iterations (batches)"
+    return np.arange(1, len(history.loss) + 1), "epochs"
+
+
+def _chart(history: History, title: str, lines: list[Line], y_label: str, caption: str, **options) -> Figure:
+    x, x_label = _axis(history)
+    return Figure(figures.line_chart(title, x, lines, x_label, y_label, **options), title, caption)
+
+
+def representative(history: History) -> list[int]:
+    """Indices of the paper's two attributes where the data set has them, else of the first and the last."""
+    found = [history.names.index(name) for name in _REPRESENTATIVE if name in history.names]
+    return found or sorted({0, len(history.names) - 1})
+
+
+def _loss_figure(history: History) -> Figure:
+    lines = [Line("training", history.loss)]
+    caption = "What training lowers: all tasks' losses, weighted and added."
+    if history.val_loss is not None:
+        lines.append(Line("validation", history.val_loss))
+        caption += " A validation loss that rises while the training loss falls is overfitting."
+    if history.weights is not None:
+        caption += " The weights change as training goes on, so that the sum is not measured in one unit throughout."
+    return _chart(history, "Total loss", lines, "weighted sum of the losses", caption)
+
+
+def _attribute_loss_figure(history: History) -> Figure:
+    lines = [Line("mean", np.mean(history.attribute_losses, axis=1))]
+    lines += [Line(readable(history.names[i]), history.attribute_losses[:, i]) for i in representative(history)]
+    caption = (
+        f"Mean over {len(history.names)} attributes, and {' and '.join(line.name for line in lines[1:])}. "
+        "Unweighted, so that epochs can be compared. As Fig. 5 of the DMM-CNN paper."
+    )
+    return _chart(history, "Validation loss of the attributes", lines, history.loss_name, caption)
+
+
+def _weight_figure(history: History) -> Figure:
+    lines = [Line(readable(history.names[i]), history.weights[:, i]) for i in representative(history)]
+    caption = (
+        "How much an attribute counts in the training loss: the relative change of its validation loss, so that what "
+        "still changes counts more. As Fig. 6 of the DMM-CNN paper, where they are unsteady too."
+    )
+    return _chart(history, "Dynamic weights", lines, "weight λ (no unit)", caption)
+
+
+def _learning_rate_figure(history: History) -> Figure:
+    caption = "Lowered when the validation loss stops falling, or as the experiment's schedule says."
+    lines = [Line("learning rate", history.learning_rate)]
+    # A few steps are read best off their own values; a schedule that changes all the time has too many for ticks.
+    levels = len(np.unique(history.learning_rate)) <= 6 and np.min(history.learning_rate) > 0
+    y_label = "learning rate (log scale)" if levels else "learning rate"
+    return _chart(history, "Learning rate", lines, y_label, caption, levels=bool(levels))
+
+
+def _threshold_figure(history: History) -> Figure:
+    travelled = np.nan_to_num(np.ptp(history.thresholds, axis=0))
+    most = np.argsort(-travelled, kind="stable")[:_THRESHOLDS_SHOWN]
+    lines = [Line(readable(history.names[index]), history.thresholds[:, index]) for index in most]
+    x, x_label = _axis(history)
+    title = "Adaptive thresholds"
+    markup = figures.line_chart(title, x, lines, x_label, "threshold τ (score)", size=(figures.WIDE, 3.4))
+    caption = (
+        f"The {len(most)} that moved most of {len(history.names)}. A threshold rises while an attribute is said too "
+        "often and falls while it is missed too often. As Fig. 7 of the DMM-CNN paper, which shows ten at random."
+    )
+    return Figure(markup, title, caption, wide=True)

@@ -1,0 +1,1 @@
+"""What is exported, and the check that it serves."""

@@ -1,0 +1,84 @@
+"""ServingCheck: the component that tries the exported model in a clean process before anything is pushed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+
+from absl import logging
+from tfx import types
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.utils import io_utils, path_utils
+
+from components.serving import replay
+
+
+class Executor(base_executor.BaseExecutor):
+    """Runs components/serving/replay.py and writes the blessing that Pusher looks for."""
+
+    def Do(self, input_dict, output_dict, exec_properties) -> None:
+        """See ServingCheck."""
+        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        split = exec_properties["split"]
+        files = fileio.glob(io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split)))
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+
+        command = [sys.executable, "-S", replay.__file__, sysconfig.get_path("purelib"), saved_model, *files]
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        process = subprocess.run(command, capture_output=True, text=True, cwd=os.sep, env=environment)
+        served = process.returncode == 0
+        message = (process.stdout if served else process.stderr).strip().splitlines()[-1]
+        (logging.info if served else logging.error)("Serving check: %s", message)
+
+        file_name = "INFRA_BLESSED" if served else "INFRA_NOT_BLESSED"
+        io_utils.write_string_file(os.path.join(blessing.uri, file_name), message)
+        blessing.set_int_custom_property("blessed", int(served))
+        blessing.set_string_custom_property("message", message)
+
+
+class ServingCheckSpec(component_spec.ComponentSpec):
+    """Parameters, inputs and outputs of ServingCheck."""
+
+    PARAMETERS = {
+        "split": component_spec.ExecutionParameter(type=str),
+        "code_version": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = {"blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing)}
+
+
+class ServingCheck(base_component.BaseComponent):
+    """Blesses a model that a clean process, with nothing of this project on its path, can serve.
+
+    It loads the SavedModel, replays the warm-up requests, and finds the same answers for a record by both signatures
+    and for a picture alone and in a batch. TFX's InfraValidator does this with Docker or Kubernetes, which a laptop may
+    lack.
+
+    Args:
+        model: to be tried.
+        examples: face records.
+        split: of them, to take a few from.
+        code_version: of this check.
+    """
+
+    SPEC_CLASS = ServingCheckSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(self, model: types.BaseChannel, examples: types.BaseChannel, split: str, code_version: str):
+        super().__init__(
+            ServingCheckSpec(
+                model=model,
+                examples=examples,
+                split=split,
+                code_version=code_version,
+                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+            )
+        )

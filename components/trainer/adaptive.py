@@ -1,0 +1,192 @@
+"""Decision thresholds and loss weights that follow the validation split (DMM-CNN, Section 3.3; its Table 2).
+
+The formulas are pure; the callbacks are thin. They read what `FaceModel` counted during the one validation pass that
+Keras makes anyway, so any network with an `attributes` output can use them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+
+def updated_thresholds(thresholds, false_positives, false_negatives, num_examples, epoch, gamma=0.01):
+    """Adaptive thresholding step of DMM-CNN (Mao et al. 2020, Eq. 6): τ_t = τ_{t-1} + γ·l·(FP - FN) / V.
+
+    Args:
+        thresholds, false_positives, false_negatives: [N] per attribute, the errors counted at `thresholds`.
+        num_examples: V, the size of the validation split; a number, or [N] where not every image is annotated.
+        epoch: l, 1-based.
+        gamma: γ.
+
+    Returns:
+        [N]. More false positives than false negatives raise a threshold.
+    """
+    return thresholds + gamma * epoch * (false_positives - false_negatives) / num_examples
+
+
+def dynamic_weights(losses, previous_losses, normalize=False):
+    """Dynamic loss weights of DMM-CNN (Eq. 4): λ_j = |(L_j(t) - L_j(t-1)) / L_j(t-1)|.
+
+    Args:
+        losses: [N] validation loss per attribute.
+        previous_losses: [N] at the evaluation before, or None at the first: then every weight is 1.
+        normalize: scale the weights to a mean of 1 (not in the paper).
+
+    Returns:
+        [N]. The weight of an attribute whose previous loss is 0 is 0: nothing is left to learn.
+    """
+    losses = np.asarray(losses, np.float64)
+    if previous_losses is None:
+        return np.ones_like(losses)
+    previous = np.asarray(previous_losses, np.float64)
+    change = np.abs(losses - previous)
+    weights = np.divide(change, previous, out=np.zeros_like(change), where=previous > 0)
+    return _mean_one(weights) if normalize else weights
+
+
+def dynamic_weight_average(losses, previous_losses, temperature=2.0):
+    """Dynamic Weight Average (Liu et al. 2019, Eq. 7): w_k = K·softmax(r_k / T), r_k = L_k(t-1) / L_k(t-2).
+
+    Args:
+        losses: [K] mean training losses of the last epoch, L(t-1).
+        previous_losses: [K] of the epoch before, L(t-2), or None: then every weight is 1.
+        temperature: T; large values make the weights even.
+
+    Returns:
+        [K], of sum K.
+    """
+    losses = np.asarray(losses, np.float64)
+    if previous_losses is None:
+        return np.ones_like(losses)
+    previous = np.asarray(previous_losses, np.float64)
+    ratio = np.divide(losses, previous, out=np.ones_like(losses), where=previous > 0)
+    exponentials = np.exp((ratio - ratio.max()) / temperature)
+    return len(losses) * exponentials / exponentials.sum()
+
+
+def adaptive_weights(losses, trend_window):
+    """Adaptive weighting of AW-CNN (He et al. 2017): the validation loss times its mean trend, of mean 1.
+
+    Args:
+        losses: [N] validation loss per attribute now.
+        trend_window: [2·w, N] the latest validation losses, oldest first; the trend compares the means of its halves.
+
+    Returns:
+        [N]: normalised loss × normalised trend, scaled to a mean of 1.
+    """
+    before, now = np.split(np.asarray(trend_window, np.float64), 2)
+    before, now = before.mean(axis=0), now.mean(axis=0)
+    trend = np.divide(np.abs(now - before), now, out=np.zeros_like(now), where=now > 0)
+    return _mean_one(_mean_one(np.asarray(losses, np.float64)) * _mean_one(trend))
+
+
+def _mean_one(values):
+    mean = values.mean()
+    return values / mean if mean > 0 else np.ones_like(values)
+
+
+class AdaptiveThresholds(keras.callbacks.Callback):
+    """Moves the model's decision thresholds after each validation pass (Eq. 6).
+
+    Args:
+        gamma: γ of Eq. 6.
+    """
+
+    def __init__(self, gamma: float = 0.01):
+        super().__init__()
+        self.gamma = gamma
+        self._epoch = 1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch + 1
+
+    def on_test_end(self, logs=None):
+        counts = self.model.validation
+        thresholds = updated_thresholds(
+            self.model.thresholds.numpy(),
+            counts.false_positives.numpy(),
+            counts.false_negatives.numpy(),
+            np.maximum(counts.annotated.numpy(), 1),
+            self._epoch,
+            self.gamma,
+        )
+        self.model.thresholds.assign(thresholds)
+
+
+class _LossWeighting(keras.callbacks.Callback):
+    """Base of the schemes that compare two losses: remembers the last ones in a variable that checkpoints keep."""
+
+    def set_model(self, model):
+        super().set_model(model)
+        # NaN is "no losses yet".
+        self.previous_losses = tf.Variable(tf.fill(model.attribute_weights.shape, np.nan), trainable=False)
+
+    def _update(self, losses, formula, **options):
+        previous = self.previous_losses.numpy()
+        seen = not np.isnan(previous).any()
+        self.model.attribute_weights.assign(formula(losses, previous if seen else None, **options))
+        self.previous_losses.assign(losses)
+
+
+class DynamicWeights(_LossWeighting):
+    """Sets the attributes' loss weights after each validation pass (Eq. 4).
+
+    Args:
+        normalize: scale the weights to a mean of 1 (not in the paper).
+    """
+
+    def __init__(self, normalize: bool = False):
+        super().__init__()
+        self.normalize = normalize
+
+    def on_test_end(self, logs=None):
+        self._update(self.model.validation.losses(), dynamic_weights, normalize=self.normalize)
+
+
+class DynamicWeightAverage(_LossWeighting):
+    """Sets the attributes' loss weights from the training losses of the last two epochs (DWA in Table 2).
+
+    Args:
+        temperature: T.
+    """
+
+    def __init__(self, temperature: float = 2.0):
+        super().__init__()
+        self.temperature = temperature
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._update(self.model.training_losses.losses(), dynamic_weight_average, temperature=self.temperature)
+
+
+class AdaptiveWeighting(keras.callbacks.Callback):
+    """Sets the loss weights from a small validation batch at every step (AW in Table 2).
+
+    Args:
+        batch_size: validation images a step; the paper's comparison uses 10.
+        window: steps in one half of the trend window.
+        every: steps between two updates of the weights.
+    """
+
+    def __init__(self, batch_size: int = 10, window: int = 10, every: int = 10):
+        super().__init__()
+        self.batch_size = batch_size
+        self.window = window
+        self.every = every
+
+    def set_validation(self, dataset: tf.data.Dataset):
+        """Called by the recipe with the unbatched validation split."""
+        self._batches = iter(dataset.repeat().batch(self.batch_size))
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.recent_losses = tf.Variable(tf.zeros([2 * self.window, model.attribute_weights.shape[0]]), trainable=False)
+        self.steps = tf.Variable(0, trainable=False, dtype=tf.int64)
+
+    def on_train_batch_end(self, batch, logs=None):
+        losses = self.model.attribute_losses(*next(self._batches))
+        self.recent_losses.assign(tf.concat([self.recent_losses[1:], losses[None]], axis=0))
+        step = int(self.steps.assign_add(1))
+        if step >= 2 * self.window and step % self.every == 0:
+            self.model.attribute_weights.assign(adaptive_weights(losses.numpy(), self.recent_losses.numpy()))

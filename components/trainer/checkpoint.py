@@ -1,0 +1,97 @@
+"""A run that is stopped anywhere continues from the last finished epoch to the same result."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+
+class _CallbackState(tf.train.experimental.PythonState):
+    """The plain numbers among a callback's attributes (ReduceLROnPlateau's patience, say), for tf.train.Checkpoint."""
+
+    def __init__(self, callback):
+        self._callback = callback
+
+    def serialize(self):
+        return json.dumps({k: float(v) for k, v in vars(self._callback).items() if _is_number(v)})
+
+    def deserialize(self, string_value):
+        for name, value in json.loads(string_value).items():
+            kind = type(vars(self._callback)[name])
+            setattr(self._callback, name, kind(value))
+
+
+class History(tf.train.experimental.PythonState, keras.callbacks.Callback):
+    """What every epoch left, kept across restarts: logs, and per attribute loss, weight and threshold.
+
+    Attributes:
+        epochs: list of dicts; values are numbers or lists of N numbers.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append(
+            {
+                **{name: float(value) for name, value in logs.items()},
+                "learning_rate": float(keras.backend.get_value(self.model.optimizer.learning_rate)),
+                "attribute_losses": self.model.validation.losses().tolist(),
+                "attribute_weights": self.model.attribute_weights.numpy().tolist(),
+                "thresholds": self.model.thresholds.numpy().tolist(),
+            }
+        )
+
+    def serialize(self):
+        """For tf.train.Checkpoint."""
+        return json.dumps(self.epochs)
+
+    def deserialize(self, string_value):
+        """For tf.train.Checkpoint."""
+        self.epochs = json.loads(string_value)
+
+
+class EpochCheckpoint(keras.callbacks.Callback):
+    """Saves model, optimizer and callbacks after each epoch, and restores the last save before training.
+
+    Args:
+        folder: where the checkpoints lie; the same for a run and its continuation, another for any other run.
+        callbacks: the other callbacks of the run. Their tf.Variables and plain numbers are part of the state.
+    """
+
+    def __init__(self, folder: str, callbacks: list[keras.callbacks.Callback]):
+        super().__init__()
+        self._folder = folder
+        self._callbacks = callbacks
+        self._epochs_done = tf.Variable(0, dtype=tf.int64)
+
+    def restore(self, model: keras.Model) -> int:
+        """Brings `model` (compiled, built) and the callbacks to the last save; returns the epochs done, 0 if none."""
+        states = {}
+        for i, callback in enumerate(self._callbacks):
+            callback.set_model(model)
+            if isinstance(callback, tf.train.experimental.PythonState):
+                states[f"callback{i}"] = callback
+                continue
+            states[f"callback{i}"] = _CallbackState(callback)
+            variables = {k: v for k, v in vars(callback).items() if isinstance(v, tf.Variable)}
+            states.update({f"callback{i}_{name}": variable for name, variable in variables.items()})
+        model.optimizer.build(model.trainable_variables)
+        checkpoint = tf.train.Checkpoint(
+            model=model, optimizer=model.optimizer, epochs_done=self._epochs_done, **states
+        )
+        self._manager = tf.train.CheckpointManager(checkpoint, self._folder, max_to_keep=1)
+        self._manager.restore_or_initialize()
+        return int(self._epochs_done)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._epochs_done.assign(epoch + 1)
+        self._manager.save()
+
+
+def _is_number(value):
+    return isinstance(value, bool | int | float | np.number)

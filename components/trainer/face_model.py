@@ -1,0 +1,99 @@
+"""A network together with what training keeps beside its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_models.losses import attribute_mse
+
+
+class AttributeErrors(keras.metrics.Metric):
+    """Per attribute over a split: summed loss, annotated images, false positives and negatives at the thresholds.
+
+    Args:
+        num_attributes: N.
+    """
+
+    def __init__(self, num_attributes: int, **kwargs):
+        super().__init__(dtype=tf.float32, **kwargs)
+        for name in ("loss_sum", "annotated", "false_positives", "false_negatives"):
+            setattr(self, name, self.add_weight(name, [num_attributes], initializer="zeros"))
+
+    def update_state(self, labels, scores, thresholds):
+        """Labels [batch, N] 1, 0 or -1 (not annotated); scores [batch, N]; thresholds [N] (Eq. 5: positive if >)."""
+        loss_sum, annotated = attribute_mse(labels, scores)
+        positive = scores > thresholds
+        self.loss_sum.assign_add(loss_sum)
+        self.annotated.assign_add(annotated)
+        self.false_positives.assign_add(_count(positive & (labels == 0)))
+        self.false_negatives.assign_add(_count(~positive & (labels == 1)))
+
+    def losses(self):
+        """[N] mean loss per attribute as NumPy; 0 for an attribute that is annotated nowhere."""
+        return tf.math.divide_no_nan(self.loss_sum, self.annotated).numpy()
+
+    def result(self):
+        """Scalar: share of wrong decisions."""
+        return tf.math.divide_no_nan(
+            tf.reduce_sum(self.false_positives + self.false_negatives), tf.reduce_sum(self.annotated)
+        )
+
+
+def _count(flags):
+    return tf.reduce_sum(tf.cast(flags, tf.float32), axis=0)
+
+
+class FaceModel(keras.Model):
+    """A network in training: its loss weights and decision thresholds are variables that callbacks move.
+
+    Any network with an `attributes` output [batch, N] will do; what else it learns is the objective's business.
+
+    Args:
+        network: image -> dict of outputs.
+        objective: (labels, outputs, attribute_weights) -> dict of scalars, of which "loss" is minimised.
+        num_attributes: N.
+        threshold: initial decision threshold.
+    """
+
+    def __init__(self, network: keras.Model, objective: Callable, num_attributes: int, threshold: float = 0.0):
+        super().__init__()
+        self.network = network
+        self.objective = objective
+        self.thresholds = tf.Variable(tf.fill([num_attributes], threshold), trainable=False, name="thresholds")
+        self.attribute_weights = tf.Variable(tf.ones([num_attributes]), trainable=False, name="attribute_weights")
+        self.validation = AttributeErrors(num_attributes, name="validation")
+        self.training_losses = AttributeErrors(num_attributes, name="training_losses")
+        self.terms = {name: keras.metrics.Mean(name=name) for name in objective.TERMS}
+
+    @property
+    def metrics(self):
+        """What Keras resets before a pass. The training losses are still needed after the validation pass."""
+        return [*self.terms.values(), self.validation]
+
+    def call(self, image, training=False):
+        return self.network(image, training=training)
+
+    def train_step(self, data):
+        image, labels = data
+        with tf.GradientTape() as tape:
+            outputs = self(image, training=True)
+            terms = self.objective(labels, outputs, self.attribute_weights)
+            # A replica sees its share of the batch, and the optimizer sums the replicas' gradients.
+            loss = terms["loss"] / self.distribute_strategy.num_replicas_in_sync
+        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+        self.training_losses.update_state(labels["attributes"], outputs["attributes"], self.thresholds)
+        return self._logs(terms, image)
+
+    def test_step(self, data):
+        image, labels = data
+        outputs = self(image, training=False)
+        self.validation.update_state(labels["attributes"], outputs["attributes"], self.thresholds)
+        return self._logs(self.objective(labels, outputs, self.attribute_weights), image)
+
+    def _logs(self, terms, image):
+        for name, mean in self.terms.items():
+            mean.update_state(terms[name], sample_weight=tf.shape(image)[0])
+        return {name: mean.result() for name, mean in self.terms.items()}

@@ -1,0 +1,54 @@
+"""How far training is, for the person who waits for it."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tensorflow import keras
+from tqdm import tqdm
+
+from components.progress import LOG_INTERVAL, TERMINAL_INTERVAL
+
+
+class TrainingProgress(keras.callbacks.Callback):
+    """One line on stderr while an epoch runs (steps, time left of the whole run), and its results when it ends.
+
+    Args:
+        first_epoch: epochs done before this run.
+    """
+
+    def __init__(self, first_epoch: int = 0):
+        super().__init__()
+        self._first_epoch = first_epoch
+        self._terminal = sys.stderr.isatty()
+        self._interval = TERMINAL_INTERVAL if self._terminal else LOG_INTERVAL
+
+    def on_train_begin(self, logs=None):
+        self._started = self._shown = time.monotonic()
+        if self._first_epoch:
+            print(f"Continuing after epoch {self._first_epoch}.", file=sys.stderr)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.monotonic()
+        if now - self._shown < self._interval:
+            return
+        self._shown = now
+        steps = self.params["steps"]
+        done = (self._epoch - self._first_epoch) * steps + batch + 1
+        left = (now - self._started) / done * ((self.params["epochs"] - self._first_epoch) * steps - done)
+        line = f"  epoch {self._epoch + 1}/{self.params['epochs']}, step {batch + 1}/{steps}, loss {logs['loss']:.4g}, "
+        print(
+            f"{line}{tqdm.format_interval(left)} left",
+            end="\r" if self._terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        results = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        elapsed = tqdm.format_interval(time.monotonic() - self._started)
+        print(f"  epoch {epoch + 1}/{self.params['epochs']} after {elapsed}: {results}", file=sys.stderr, flush=True)

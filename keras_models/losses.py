@@ -1,0 +1,42 @@
+"""Losses as pure functions. A label that is not annotated (attribute -1, landmark NaN) adds nothing."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def attribute_mse(labels: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Squared error per attribute (DMM-CNN, Eq. 2), as (sum, count) so that batches and replicas add up exactly.
+
+    Args:
+        labels: [batch, N] integers: 1, 0, or -1 where not annotated.
+        scores: [batch, N] float, trained towards +1 and -1.
+
+    Returns:
+        Two [N] float tensors: Σ_i (ŷ_ij - y_ij)² with y in {-1, +1}, and the number of annotated images.
+    """
+    annotated = tf.cast(labels >= 0, scores.dtype)
+    targets = 2.0 * tf.cast(labels, scores.dtype) - 1.0
+    return tf.reduce_sum(annotated * tf.square(scores - targets), axis=0), tf.reduce_sum(annotated, axis=0)
+
+
+def landmark_mse(landmarks: tf.Tensor, predictions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Squared L2 norm of the coordinate error (DMM-CNN, Eq. 1), as (sum, count).
+
+    Args:
+        landmarks: [batch, 2·T] float, NaN where the image is not annotated.
+        predictions: [batch, 2·T] float.
+
+    Returns:
+        Two scalars: Σ_i ‖ŷ_i - y_i‖², and the number of annotated images.
+    """
+    annotated = tf.reduce_all(tf.math.is_finite(landmarks), axis=-1)
+    # A NaN behind tf.where still reaches the gradient, so the label is replaced before the difference.
+    targets = tf.where(annotated[:, None], landmarks, predictions)
+    squared = tf.reduce_sum(tf.square(predictions - targets), axis=-1)
+    return tf.reduce_sum(squared), tf.reduce_sum(tf.cast(annotated, predictions.dtype))
+
+
+def joint_loss(attribute_losses: tf.Tensor, weights: tf.Tensor, landmark_loss: tf.Tensor, beta: float) -> tf.Tensor:
+    """Joint loss (DMM-CNN, Eq. 3): Σ_j λ_j L_j + β L_FLD; [N], [N], scalar, scalar -> scalar."""
+    return tf.reduce_sum(weights * attribute_losses) + beta * landmark_loss

@@ -1,0 +1,81 @@
+"""What a person sees while a pipeline runs here, and when it has run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+
+from absl import logging as absl_logging
+from rich.console import Console
+from rich.table import Table
+from tfx.orchestration.pipeline import Pipeline
+
+_OUT = Console(stderr=True, highlight=False)
+
+
+class ComponentProgress(logging.Handler):
+    """Turns LocalDagRunner's log into a line per component: which of how many, and its time or that it was cached.
+
+    While it is entered, the libraries' own messages below warnings are kept back.
+
+    Args:
+        name: the experiment's.
+        pipeline: what will run.
+    """
+
+    def __init__(self, name: str, pipeline: Pipeline):
+        super().__init__(logging.INFO)
+        self._name = name
+        self._total = len(pipeline.components)
+        self.minutes: dict[str, float] = {}
+        self.cached: set[str] = set()
+
+    @property
+    def ran(self) -> bool:
+        """Whether anything ran: under `tfx pipeline create` nothing does."""
+        return bool(self.minutes)
+
+    def __enter__(self) -> ComponentProgress:
+        absl_logging.use_absl_handler()
+        absl_logging.set_verbosity(absl_logging.INFO)
+        absl_logging.get_absl_handler().setLevel(logging.WARNING)
+        absl_logging.get_absl_logger().addHandler(self)
+        logging.getLogger().setLevel(logging.WARNING)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        absl_logging.get_absl_logger().removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Reads the three messages that matter."""
+        if record.msg == "Component %s is running.":
+            self._current, self._started = record.args[0], time.monotonic()
+            _OUT.print(f"[bold]\\[{len(self.minutes) + 1}/{self._total}] {self._current}[/bold]")
+        elif record.msg == "A cached execution %d is used.":
+            self.cached.add(self._current)
+        elif record.msg == "Component %s is finished.":
+            seconds = time.monotonic() - self._started
+            self.minutes[self._current] = seconds / 60
+            _OUT.print(
+                f"        {'cached' if self._current in self.cached else f'done in {seconds:.0f} s'}", style="dim"
+            )
+
+
+def print_results(name: str, output_dir: str, progress: ComponentProgress) -> None:
+    """The table at the end: what was measured, whether it was pushed and why not, where everything lies."""
+    folder = os.path.join(output_dir, "reports", name.replace("/", "-"))
+    with open(os.path.join(folder, "results.json")) as f:
+        results = json.load(f)
+    table = Table(title=f"{name}: {results['verdict']}", show_header=False, title_justify="left", min_width=60)
+    for title, value in [*results["figures"].items(), *results["places"].items()]:
+        table.add_row(title, str(value))
+    _OUT.print(table)
+    for reason in results["reasons"]:
+        _OUT.print(f"  {reason}", style="yellow")
+    longest = sorted(progress.minutes.items(), key=lambda item: -item[1])[:5]
+    _OUT.print(
+        f"{sum(progress.minutes.values()):.1f} min in {len(progress.minutes)} components, {len(progress.cached)} cached; "
+        "longest: " + ", ".join(f"{component} {minutes:.1f}" for component, minutes in longest)
+    )

@@ -1,0 +1,90 @@
+"""Runs an experiment on this machine: the file that `tfx pipeline create` and `tfx run create --engine local` take.
+
+Environment:
+    EXPERIMENT  its name; default dmm_cnn/synthetic.
+    DATA_DIR    folder with the data set's official files.
+    SEED        instead of the experiment's seed.
+    OUTPUT_DIR  where everything is written; default out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from dataclasses import replace
+
+# Before TensorFlow is imported, which reads it once; a person's run should not drown in library noise.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+warnings.filterwarnings("ignore")
+
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner  # noqa: E402
+from tfx.orchestration.metadata import sqlite_metadata_connection_config  # noqa: E402
+from tfx.orchestration.pipeline import Pipeline  # noqa: E402
+
+from components.datasets import builder_class  # noqa: E402
+from pipeline import console, experiments  # noqa: E402
+from pipeline.graph import Places, create_pipeline  # noqa: E402
+
+PIPELINE_NAME = "facetfx"
+DEFAULT_EXPERIMENT = "dmm_cnn/synthetic"
+
+
+def local_pipeline(name: str, data_dir: str, seed: int | None, output_dir: str) -> Pipeline:
+    """The pipeline of one experiment under `output_dir`.
+
+    All experiments share one pipeline and its metadata, so that data prepared for one is there for the next.
+
+    Args:
+        name: the experiment's.
+        data_dir: folder with the data set's official files; "" if it needs none.
+        seed: instead of the experiment's, or None.
+
+    Raises:
+        ValueError: unknown experiment. FileNotFoundError: an official file is missing.
+        ModuleNotFoundError: an optional package that the experiment needs is not installed.
+    """
+    experiment = experiments.get(name)
+    if seed is not None:
+        experiment = replace(experiment, training=replace(experiment.training, seed=seed))
+    dataset = builder_class(experiment.data.dataset)(source=data_dir or None, **experiment.data.options)
+    dataset.check()
+    root = os.path.join(output_dir, "pipeline")
+    metadata = os.path.join(output_dir, "metadata.db")
+    os.makedirs(output_dir, exist_ok=True)
+    places = Places(
+        source=data_dir,
+        fingerprint=dataset.fingerprint(),
+        root=root,
+        serving=os.path.join(output_dir, "serving"),
+        reports=os.path.join(output_dir, "reports"),
+    )
+    return create_pipeline(
+        PIPELINE_NAME,
+        name,
+        experiment,
+        places,
+        metadata_connection_config=sqlite_metadata_connection_config(metadata),
+        beam_pipeline_args=["--direct_running_mode=in_memory", "--direct_num_workers=1"],
+    )
+
+
+def main() -> None:
+    """Builds the pipeline from the environment and runs it; under `tfx pipeline create` it is only registered."""
+    environment = os.environ.get
+    name = environment("EXPERIMENT") or DEFAULT_EXPERIMENT
+    output_dir = os.path.abspath(environment("OUTPUT_DIR") or "out")
+    data_dir = os.path.abspath(environment("DATA_DIR")) if environment("DATA_DIR") else ""
+    try:
+        seed = int(environment("SEED")) if environment("SEED") else None
+        pipeline = local_pipeline(name, data_dir, seed, output_dir)
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        sys.exit(f"facetfx: {error}")
+    with console.ComponentProgress(name, pipeline) as progress:
+        LocalDagRunner().run(pipeline)
+    if progress.ran:
+        console.print_results(name, output_dir, progress)
+
+
+if __name__ == "__main__":
+    main()

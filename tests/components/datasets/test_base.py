@@ -1,0 +1,89 @@
+import os
+import pickle
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.record import FaceRecord, RecordError
+
+
+class Numbered(FaceDataset, skip_registration=True):
+    """`size` training pictures, and a row that belongs to no split."""
+
+    name = "numbered"
+
+    def __init__(self, source=None, size=3, **options):
+        self.size = size
+        super().__init__(source, **options)
+
+    def check(self):
+        pass
+
+    def references(self):
+        for i in range(self.size):
+            yield Reference(str(i), "train", payload=i)
+        yield Reference("stray", None, problem="belongs to no split")
+
+    def load(self, reference):
+        with open(self.source, "rb") as file:
+            return FaceRecord(reference.id, self.name, image=file.read(), attributes=np.array([reference.payload]))
+
+    def fingerprint(self):
+        return str(self.size)
+
+
+@pytest.fixture
+def picture(tmp_path, jpeg):
+    path = tmp_path / "face.jpg"
+    path.write_bytes(jpeg())
+    return str(path)
+
+
+def test_a_pickled_builder_keeps_all_its_arguments(tmp_path):
+    builder = pickle.loads(pickle.dumps(Numbered("somewhere", size=5, data_dir=str(tmp_path))))
+    assert (builder.source, builder.size) == ("somewhere", 5)
+    assert builder.data_dir.startswith(str(tmp_path))
+
+
+def test_a_builder_that_needs_a_folder_says_so():
+    with pytest.raises(ValueError, match="'numbered' reads files, but got no `source`"):
+        _ = Numbered().folder
+
+
+def test_tensorflow_datasets_prepares_and_reads_it(tmp_path, picture, jpeg):
+    builder = Numbered(picture, data_dir=str(tmp_path / "prepared"))
+    builder.download_and_prepare()
+    examples = list(builder.as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()}))
+    assert sorted(example["id"].numpy() for example in examples) == [b"0", b"1", b"2"]
+    assert all(example["image"].numpy() == jpeg() for example in examples)
+    assert all(example["emotion"].numpy() == -1 and len(example["landmarks"]) == 0 for example in examples)
+    assert list(builder.info.splits) == ["train"]
+
+
+def test_fingerprint_sees_a_file_below_a_folder_change(tmp_path):
+    file = tmp_path / "lfw" / "Ann_Ä" / "Ann_0001.jpg"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"one")
+    before = files_fingerprint([str(tmp_path)])
+    assert files_fingerprint([str(tmp_path)]) == before
+    file.write_bytes(b"three")
+    after = files_fingerprint([str(tmp_path)])
+    assert after != before
+    os.utime(file, (1, 1))
+    assert files_fingerprint([str(tmp_path)]) not in (before, after)
+
+
+def test_read_file_refuses_what_is_no_file(tmp_path):
+    (tmp_path / "ü.jpg").write_bytes(b"bytes")
+    assert read_file(str(tmp_path / "ü.jpg")) == b"bytes"
+    for name in ("none.jpg", ""):
+        with pytest.raises(RecordError, match="can't be read"):
+            read_file(str(tmp_path / name))
+
+
+def test_require_names_folder_file_and_remedy(tmp_path):
+    assert require(str(tmp_path), "") == str(tmp_path)
+    with pytest.raises(FileNotFoundError, match=rf"Folder '{tmp_path}' has no list.txt. It is part of the release."):
+        require(f"{tmp_path}/list.txt", "It is part of the release.")
