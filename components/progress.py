@@ -12,8 +12,8 @@ from typing import TextIO
 import apache_beam as beam
 from tqdm import tqdm
 
-TERMINAL_INTERVAL = 1.0
-LOG_INTERVAL = 10.0
+REFRESH_SECONDS = 1.0
+LINE_SECONDS = 10.0
 
 
 class ShowProgress:
@@ -69,20 +69,22 @@ class ShowProgress:
             self._draw_lines()
 
     def _draw_bar(self) -> None:
-        options = {"desc": self._label, "total": self._total, "unit": f" {self._unit}"}
-        with tqdm(**options, file=self._stream, mininterval=0, leave=False, dynamic_ncols=True) as bar:
-            while not self._finished.wait(TERMINAL_INTERVAL):
+        shown = {"desc": self._label, "total": self._total, "unit": f" {self._unit}", "file": self._stream}
+        with tqdm(**shown, mininterval=0, miniters=0, leave=False, dynamic_ncols=True) as bar:
+            while not self._finished.wait(REFRESH_SECONDS):
                 bar.update(self._counted() - bar.n)
 
     def _draw_lines(self) -> None:
         self._say(f"{self._label} ..." if self._total is None else f"{self._label}: {self._total:,} {self._unit} ...")
-        shown = 0
-        while not self._finished.wait(LOG_INTERVAL):
-            counted = self._counted()
-            if counted != shown:
-                meter = {"prefix": self._label, "unit": f" {self._unit}", "ncols": 0}
-                self._say(tqdm.format_meter(counted, self._total, self._elapsed(), **meter))
-                shown = counted
+        said, said_at, began = 0, self._elapsed(), 0.0
+        while not self._finished.wait(REFRESH_SECONDS):
+            counted, elapsed = self._counted(), self._elapsed()
+            if not counted:
+                began = elapsed  # workers are still starting, which says nothing about the time left
+            if counted != said and elapsed - said_at >= LINE_SECONDS:
+                rate = {"unit": f" {self._unit}", "rate": counted / (elapsed - began)}
+                self._say(tqdm.format_meter(counted, self._total, elapsed, prefix=self._label, ncols=0, **rate))
+                said, said_at = counted, elapsed
 
     def _counted(self) -> int:
         return os.path.getsize(self._path)

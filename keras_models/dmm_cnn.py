@@ -36,7 +36,7 @@ SUBJECTIVE_ATTRIBUTES = (
 )
 
 
-def DMMCNN(  # noqa: N802 (named as the paper names it)
+def DMMCNN(
     input_shape: tuple[int | None, int | None, int],
     num_landmarks: int = 72,
     backbone: str = "resnet50",
@@ -88,7 +88,7 @@ def DMMCNN(  # noqa: N802 (named as the paper names it)
     return keras.Model(image, outputs, name="dmm_cnn")
 
 
-def AttributeBaseline(  # noqa: N802
+def AttributeBaseline(
     input_shape: tuple[int | None, int | None, int],
     backbone: str = "resnet50",
     num_attributes: int = len(CELEBA_ATTRIBUTES),

@@ -18,7 +18,7 @@ _OUT = Console(stderr=True, highlight=False)
 class ComponentProgress(logging.Handler):
     """Turns LocalDagRunner's log into a line per component: which of how many, and its time or that it was cached.
 
-    While it is entered, the libraries' own messages below warnings are kept back.
+    While it is entered, the libraries' own messages are kept back unless they are errors.
 
     Args:
         name: the experiment's.
@@ -40,9 +40,11 @@ class ComponentProgress(logging.Handler):
     def __enter__(self) -> ComponentProgress:
         absl_logging.use_absl_handler()
         absl_logging.set_verbosity(absl_logging.INFO)
-        absl_logging.get_absl_handler().setLevel(logging.WARNING)
+        # TFX warns of its own internals a dozen times a run.
+        absl_logging.get_absl_handler().setLevel(logging.ERROR)
         absl_logging.get_absl_logger().addHandler(self)
-        logging.getLogger().setLevel(logging.WARNING)
+        for handler in logging.getLogger("tensorflow").handlers:
+            handler.setLevel(logging.WARNING)
         return self
 
     def __exit__(self, *exception) -> None:
@@ -75,7 +77,6 @@ def print_results(name: str, output_dir: str, progress: ComponentProgress) -> No
     for reason in results["reasons"]:
         _OUT.print(f"  {reason}", style="yellow")
     longest = sorted(progress.minutes.items(), key=lambda item: -item[1])[:5]
-    _OUT.print(
-        f"{sum(progress.minutes.values()):.1f} min in {len(progress.minutes)} components, {len(progress.cached)} cached; "
-        "longest: " + ", ".join(f"{component} {minutes:.1f}" for component, minutes in longest)
-    )
+    total = f"{sum(progress.minutes.values()):.1f} min in {len(progress.minutes)} components"
+    longest = ", ".join(f"{component} {minutes:.1f}" for component, minutes in longest)
+    _OUT.print(f"{total}, {len(progress.cached)} of them cached; longest: {longest}")

@@ -181,10 +181,8 @@ def _latest_blessed(own: str, node_id: str) -> Resolver:
     """The latest blessed model of the experiment whose nodes are called `own`."""
     return Resolver(
         strategy_class=LatestBlessedModelStrategy,
-        model=Channel(type=standard_artifacts.Model, producer_component_id=f"Trainer-{own}", output_key="model"),
-        model_blessing=Channel(
-            type=standard_artifacts.ModelBlessing, producer_component_id=f"Evaluator-{own}", output_key="blessing"
-        ),
+        model=Channel(type=standard_artifacts.Model, producer_component_id=f"Trainer-{own}"),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing, producer_component_id=f"Evaluator-{own}"),
     ).with_id(node_id)
 
 

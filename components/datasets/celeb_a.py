@@ -19,49 +19,8 @@ from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.record import FaceRecord, RecordError
+from keras_models.attributes import CELEBA_ATTRIBUTES
 
-ATTRIBUTES = (
-    "5_o_Clock_Shadow",
-    "Arched_Eyebrows",
-    "Attractive",
-    "Bags_Under_Eyes",
-    "Bald",
-    "Bangs",
-    "Big_Lips",
-    "Big_Nose",
-    "Black_Hair",
-    "Blond_Hair",
-    "Blurry",
-    "Brown_Hair",
-    "Bushy_Eyebrows",
-    "Chubby",
-    "Double_Chin",
-    "Eyeglasses",
-    "Goatee",
-    "Gray_Hair",
-    "Heavy_Makeup",
-    "High_Cheekbones",
-    "Male",
-    "Mouth_Slightly_Open",
-    "Mustache",
-    "Narrow_Eyes",
-    "No_Beard",
-    "Oval_Face",
-    "Pale_Skin",
-    "Pointy_Nose",
-    "Receding_Hairline",
-    "Rosy_Cheeks",
-    "Sideburns",
-    "Smiling",
-    "Straight_Hair",
-    "Wavy_Hair",
-    "Wearing_Earrings",
-    "Wearing_Hat",
-    "Wearing_Lipstick",
-    "Wearing_Necklace",
-    "Wearing_Necktie",
-    "Young",
-)
 _POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 _COORDINATES = tuple(f"{point}_{axis}" for point in _POINTS for axis in "xy")
 
@@ -89,10 +48,17 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
 
     Or `source` is the data_dir in which tensorflow-datasets has prepared its `celeb_a`, or a folder on the way from
     there to dataset_info.json.
+
+    Args:
+        landmarks: read the five landmarks, where the release's list of them is there.
     """
 
     name = "celeb_a"
-    ATTRIBUTES = ATTRIBUTES
+    ATTRIBUTES = CELEBA_ATTRIBUTES
+
+    def __init__(self, source: str | None = None, landmarks: bool = True, **options):
+        self._with_landmarks = landmarks
+        super().__init__(source, **options)
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a file that is something else."""
@@ -112,7 +78,7 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
             dataset=self.name,
             image=image,
             attributes=np.array(list(labels), np.int64),
-            landmarks=None if points is None else _normalised(points, image),
+            landmarks=_normalised(points, image) if points and self._with_landmarks else None,
         )
 
     def fingerprint(self) -> str:
@@ -132,7 +98,7 @@ class _Release:
         self._folder = folder
 
     def check(self) -> None:
-        _column_order(self._required(_ATTRIBUTE_LIST), ATTRIBUTES)
+        _column_order(self._required(_ATTRIBUTE_LIST), CELEBA_ATTRIBUTES)
         self._required(_PARTITION_LIST)
         if landmarks := _find(self._folder, _LANDMARK_LIST):
             _column_order(landmarks, _COORDINATES)
@@ -143,7 +109,7 @@ class _Release:
         return [path for path in [*lists, self._pictures.path] if path]
 
     def references(self) -> Iterator[Reference]:
-        attributes = _List(self._required(_ATTRIBUTE_LIST), header=ATTRIBUTES)
+        attributes = _List(self._required(_ATTRIBUTE_LIST), header=CELEBA_ATTRIBUTES)
         partition = _List(self._required(_PARTITION_LIST))
         path = _find(self._folder, _LANDMARK_LIST)
         landmarks = _List(path, header=_COORDINATES) if path else None
@@ -283,7 +249,8 @@ def _normalised(points: Sequence[int], image: bytes) -> np.ndarray:
             size = picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RecordError(f"The picture's size, by which landmarks are normalised, can't be read: {error}") from error
-    return (np.reshape(points, (-1, 2)) / size).astype(np.float32)
+    # The centre of pixel x lies at x + 0.5.
+    return ((np.reshape(points, (-1, 2)) + 0.5) / size).astype(np.float32)
 
 
 class _PictureFolder:
@@ -364,7 +331,11 @@ class _Prepared:
         self._folder = folder
 
     def check(self) -> None:
-        expected = {"image", *(f"attributes/{name}" for name in ATTRIBUTES), *(f"landmarks/{c}" for c in _COORDINATES)}
+        expected = {
+            "image",
+            *(f"attributes/{name}" for name in CELEBA_ATTRIBUTES),
+            *(f"landmarks/{c}" for c in _COORDINATES),
+        }
         if missing := expected - set(_flat(self._info.features)):
             raise ValueError(
                 f"{self._folder!r} should hold the celeb_a of tensorflow-datasets, but has no {sorted(missing)}."
@@ -393,7 +364,7 @@ class _Prepared:
         path, offset = reference.payload
         serialized, _ = tf_record_random_reader(path).read(offset)
         example = self._info.features.deserialize_example_np(serialized, decoders={"image": tfds.decode.SkipDecoding()})
-        labels = [example["attributes"][name] for name in ATTRIBUTES]
+        labels = [example["attributes"][name] for name in CELEBA_ATTRIBUTES]
         return example["image"], labels, [example["landmarks"][name] for name in _COORDINATES]
 
     @functools.cached_property

@@ -14,9 +14,9 @@ import numpy as np
 import scipy.io
 import tensorflow as tf
 
-from components.datasets import celeb_a
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.record import FaceRecord, RecordError
+from keras_models.attributes import CELEBA_ATTRIBUTES
 
 _ANNOTATIONS = "lfw_att_40.mat"
 _INDICES = "indices_train_test.mat"
@@ -41,7 +41,7 @@ class LFWA(FaceDataset):
     """
 
     name = "lfwa"
-    ATTRIBUTES = celeb_a.ATTRIBUTES
+    ATTRIBUTES = CELEBA_ATTRIBUTES
     SPLITS = ("train", "test")
 
     def check(self) -> None:
@@ -113,7 +113,7 @@ class LFWA(FaceDataset):
 def _columns(path: str, names: Sequence[str]) -> list[int]:
     """Where `names` has each of CelebA's attributes, whatever its case and with blanks or underscores."""
     keys = [_key(name) for name in names]
-    expected = [_key(name) for name in celeb_a.ATTRIBUTES]
+    expected = [_key(name) for name in CELEBA_ATTRIBUTES]
     if sorted(keys) != sorted(expected):
         raise ValueError(
             f"`AttrName` in {path!r} should hold CelebA's 40 attributes. Missing: {sorted(set(expected) - set(keys))}; "

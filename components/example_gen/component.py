@@ -8,8 +8,8 @@ from typing import Any
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
+from tfx.types.experimental import simple_artifacts
 
-from components.artifacts import Ingestion
 from components.example_gen.executor import Executor
 
 
@@ -26,7 +26,7 @@ class FacesExampleGenSpec(component_spec.ComponentSpec):
     INPUTS = {}
     OUTPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        "ingestion": component_spec.ChannelParameter(type=Ingestion),
+        "ingestion": component_spec.ChannelParameter(type=simple_artifacts.Metrics),
     }
 
 
@@ -56,6 +56,6 @@ class FacesExampleGen(base_beam_component.BaseBeamComponent):
                 fingerprint=fingerprint,
                 code_version=code_version,
                 examples=types.Channel(type=standard_artifacts.Examples),
-                ingestion=types.Channel(type=Ingestion),
+                ingestion=types.Channel(type=simple_artifacts.Metrics),
             )
         )

@@ -35,27 +35,28 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         settings = {name: exec_properties[name] for name in ("dataset", "source", "options")}
         dataset = build_dataset(**settings)
         dataset.check()
+        splits = dataset.SPLITS
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        examples.split_names = artifact_utils.encode_split_names(list(dataset.SPLITS))
+        examples.split_names = artifact_utils.encode_split_names(list(splits))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         ingestion = artifact_utils.get_single_uri(output_dict["ingestion"])
-        splits = dataset.SPLITS
 
-        progress = ShowProgress(f"Reading {dataset.name}", unit="records")
+        total = sum(1 for _ in dataset.references())
+        progress = ShowProgress(f"Reading {dataset.name}", total)
         with progress, self._make_beam_pipeline() as pipeline:
             read = (
                 pipeline
                 | beam.Create([settings])
                 | "List" >> beam.FlatMap(lambda s: build_dataset(**s).references())
                 | beam.Reshuffle()
-                | "Read" >> beam.ParDo(ReadRecord(settings)).with_outputs(*dataset.SPLITS, _QUARANTINE)
+                | "Read" >> beam.ParDo(ReadRecord(settings)).with_outputs(*splits, _QUARANTINE)
             )
+            read = {output: read[output] | progress.count(f"Count[{output}]") for output in (*splits, _QUARANTINE)}
             outcomes = [read[_QUARANTINE] | "Quarantined" >> beam.Map(lambda row: (row["split"], _QUARANTINE))]
-            for split in dataset.SPLITS:
+            for split in splits:
+                uri = artifact_utils.get_split_uri([examples], split)
                 _ = read[split] | f"Write[{split}]" >> write_split.WriteSplit(
-                    artifact_utils.get_split_uri([examples], split),
-                    example_gen_pb2.FORMAT_TFRECORDS_GZIP,
-                    exec_properties,
+                    uri, example_gen_pb2.FORMAT_TFRECORDS_GZIP, exec_properties
                 )
                 outcomes.append(read[split] | f"Kept[{split}]" >> beam.Map(lambda _, split=split: (split, "kept")))
             _ = (
@@ -66,7 +67,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _ = (
                 outcomes
                 | beam.Flatten()
-                | progress.count()
                 | beam.combiners.Count.PerElement()
                 | beam.combiners.ToList()
                 | "AsCounts" >> beam.Map(lambda counted: json.dumps(_counts(dict(counted), splits), indent=1))

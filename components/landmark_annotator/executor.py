@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import apache_beam as beam
 import tensorflow as tf
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
@@ -56,10 +57,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             ShowProgress("Annotating landmarks", total, unit="images") as progress,
             self._make_beam_pipeline() as pipeline,
         ):
-            annotated = _read(pipeline, patterns) | AnnotateSplits()
+            annotated = _read(pipeline, patterns) | AnnotateSplits(spread=not has_one_worker(pipeline.options))
             records = annotated.records | progress.count()
             for split in splits:
-                # ExampleGen's file name. Its WriteSplit would shuffle once more, which the runner does in memory.
+                # ExampleGen's file name; its WriteSplit would shuffle, see has_one_worker.
                 path = os.path.join(artifact_utils.get_split_uri([target], split), "data_tfrecord")
                 _ = (
                     records
@@ -78,15 +79,21 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 class AnnotateSplits(beam.PTransform):
-    """(split, serialized tf.Example) -> .records: the pairs, annotated; .outcomes: (split, one of OUTCOMES)."""
+    """(split, serialized tf.Example) -> .records: the pairs, annotated; .outcomes: (split, one of OUTCOMES).
+
+    Args:
+        spread: whether to send the records to all workers: a split may be one file, which one worker reads.
+    """
+
+    def __init__(self, spread: bool):
+        super().__init__()
+        self._spread = spread
 
     def expand(self, records):
-        """Applies AnnotateLandmarks to records spread over all workers."""
-        return (
-            records
-            | beam.Reshuffle()  # a split may be one file, which one worker reads
-            | beam.ParDo(AnnotateLandmarks()).with_outputs("outcomes", main="records")
-        )
+        """Applies AnnotateLandmarks to every record."""
+        if self._spread:
+            records |= beam.Reshuffle()
+        return records | beam.ParDo(AnnotateLandmarks()).with_outputs("outcomes", main="records")
 
 
 class AnnotateLandmarks(beam.DoFn):
@@ -127,6 +134,12 @@ def annotate(record: bytes, detect) -> tuple[bytes, str]:
         return record, NOT_FOUND
     feature["landmarks"].float_list.value[:] = points.ravel()
     return example.SerializeToString(), ANNOTATED
+
+
+def has_one_worker(options: PipelineOptions) -> bool:
+    """Whether this is the in-memory direct runner: there a shuffle helps nobody and holds every record in memory."""
+    local = options.view_as(StandardOptions).runner in (None, "DirectRunner")
+    return local and options.view_as(DirectOptions).direct_running_mode == "in_memory"
 
 
 def copy_format(source: types.Artifact, target: types.Artifact) -> None:

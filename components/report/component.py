@@ -7,7 +7,6 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
-from components.artifacts import Ingestion, Report
 from components.report.executor import Executor
 
 
@@ -26,7 +25,7 @@ class RunReportSpec(component_spec.ComponentSpec):
     }
     INPUTS = {
         "examples": _channel(standard_artifacts.Examples),
-        "ingestion": _channel(Ingestion),
+        "ingestion": _channel(simple_artifacts.Metrics),
         "anomalies": _channel(standard_artifacts.ExampleAnomalies),
         "annotation": _channel(simple_artifacts.Metrics, optional=True),
         "model": _channel(standard_artifacts.Model),
@@ -36,7 +35,7 @@ class RunReportSpec(component_spec.ComponentSpec):
         "infra_blessing": _channel(standard_artifacts.InfraBlessing),
         "pushed_model": _channel(standard_artifacts.PushedModel),
     }
-    OUTPUTS = {"report": _channel(Report)}
+    OUTPUTS = {"report": _channel(simple_artifacts.File)}
 
 
 class RunReport(base_component.BaseComponent):
@@ -61,6 +60,6 @@ class RunReport(base_component.BaseComponent):
                 destination=destination,
                 code_version=code_version,
                 **{key: channel for key, channel in inputs.items() if channel is not None},
-                report=types.Channel(type=Report),
+                report=types.Channel(type=simple_artifacts.File),
             )
         )

@@ -31,6 +31,10 @@ class AttributeErrors(keras.metrics.Metric):
         self.false_positives.assign_add(_count(positive & (labels == 0)))
         self.false_negatives.assign_add(_count(~positive & (labels == 1)))
 
+    def reset_state(self):
+        for variable in self.variables:
+            variable.assign(tf.zeros_like(variable))
+
     def losses(self):
         """[N] mean loss per attribute as NumPy; 0 for an attribute that is annotated nowhere."""
         return tf.math.divide_no_nan(self.loss_sum, self.annotated).numpy()

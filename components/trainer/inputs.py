@@ -11,38 +11,38 @@ _SHUFFLE_BUFFER = 16_384
 
 
 def training_batches(
-    files: list[str], data: Data, training: Training, num_attributes: int, first_epoch: int = 0
+    files: list[str], data: Data, training: Training, num_attributes: int, steps: int, first_epoch: int = 0
 ) -> tf.data.Dataset:
     """Batches of all epochs from `first_epoch` on.
 
-    Order and augmentation depend on the seed and the epoch alone, so a run that is stopped and continues at an epoch
-    sees what an unbroken run sees.
+    Order and augmentation follow from the seed, so a run that is stopped and continues with an epoch sees what an
+    unbroken run sees.
 
     Args:
         files: gzipped TFRecords of transformed examples.
         num_attributes: N.
+        steps: batches an epoch; what is left over is drawn into other epochs.
 
     Returns:
-        (image [batch, H, W, 3] uint8, {"attributes": [batch, N] int64, "landmarks": [batch, 2·T] float32}); every
-        epoch drops its last, smaller batch.
+        (image [batch, H, W, 3] uint8, {"attributes": [batch, N] int64, "landmarks": [batch, 2·T] float32}).
     """
+    epoch_size = steps * training.batch_size
 
-    def epoch_batches(epoch):
-        seed = training.seed + 1_000 * epoch
-        return (
-            _examples(files)
-            .shuffle(_SHUFFLE_BUFFER, seed=seed)
-            .enumerate()
-            .map(
-                lambda index, example: augment(
-                    *parse(example, data, num_attributes), training, tf.stack([seed, index])
-                ),
-                num_parallel_calls=tf.data.AUTOTUNE,
-            )
-            .batch(training.batch_size, drop_remainder=True)
-        )
+    def prepare(index, example):
+        image, labels = parse(example, data, num_attributes)
+        return augment(image, labels, training, tf.stack([tf.constant(training.seed, tf.int64), index]))
 
-    return tf.data.Dataset.range(first_epoch, training.epochs).flat_map(epoch_batches).prefetch(tf.data.AUTOTUNE)
+    return (
+        _examples(files)
+        .shuffle(_SHUFFLE_BUFFER, seed=training.seed, reshuffle_each_iteration=True)
+        .take(epoch_size)
+        .repeat(training.epochs)
+        .enumerate()
+        .skip(first_epoch * epoch_size)
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(training.batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def evaluation_examples(files: list[str], data: Data, num_attributes: int) -> tf.data.Dataset:

@@ -8,7 +8,7 @@ import time
 from tensorflow import keras
 from tqdm import tqdm
 
-from components.progress import LOG_INTERVAL, TERMINAL_INTERVAL
+from components.progress import LINE_SECONDS, REFRESH_SECONDS
 
 
 class TrainingProgress(keras.callbacks.Callback):
@@ -22,7 +22,7 @@ class TrainingProgress(keras.callbacks.Callback):
         super().__init__()
         self._first_epoch = first_epoch
         self._terminal = sys.stderr.isatty()
-        self._interval = TERMINAL_INTERVAL if self._terminal else LOG_INTERVAL
+        self._interval = REFRESH_SECONDS if self._terminal else LINE_SECONDS
 
     def on_train_begin(self, logs=None):
         self._started = self._shown = time.monotonic()

@@ -81,7 +81,7 @@ def fit(
         checkpoint = EpochCheckpoint(checkpoint_folder, callbacks)
         first_epoch = checkpoint.restore(model)
         model.fit(
-            inputs.training_batches(train_files, data, training, len(attributes), first_epoch),
+            inputs.training_batches(train_files, data, training, len(attributes), steps, first_epoch),
             validation_data=validation.batch(training.batch_size).prefetch(tf.data.AUTOTUNE),
             initial_epoch=first_epoch,
             epochs=training.epochs,

@@ -7,7 +7,6 @@ import pytest
 
 from components.landmark_markup import MARKUPS
 
-
 # Worked out from the drawing of the mark-up.
 PAIRS_OF_68 = {
     "jaw": [(0, 16), (7, 9)],

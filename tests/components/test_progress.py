@@ -43,7 +43,8 @@ def test_an_error_is_not_called_done():
 
 
 def test_elsewhere_than_on_a_terminal_there_are_plain_lines(monkeypatch):
-    monkeypatch.setattr(progress, "LOG_INTERVAL", 0.05)
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.1)
     stream = io.StringIO()
     with ShowProgress("Reading", 4, "faces", stream) as shown:
         feed(shown, 1)
@@ -55,7 +56,7 @@ def test_elsewhere_than_on_a_terminal_there_are_plain_lines(monkeypatch):
 
 @pytest.mark.parametrize("total", [4, None])
 def test_on_a_terminal_there_is_one_line(monkeypatch, total):
-    monkeypatch.setattr(progress, "TERMINAL_INTERVAL", 0.05)
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.05)
     stream = Terminal()
     with ShowProgress("Reading", total, "faces", stream) as shown:
         feed(shown, 1)

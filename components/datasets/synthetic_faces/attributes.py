@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.datasets.celeb_a import CelebA
+from keras_models.attributes import CELEBA_ATTRIBUTES
 
-ATTRIBUTES = CelebA.ATTRIBUTES
+ATTRIBUTES = CELEBA_ATTRIBUTES
 
 # FER2013's classes.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")

@@ -72,7 +72,9 @@ class Canvas:
         """A smooth gradient between the colours of the four corners."""
         tile = Image.new("RGB", (2, 2))
         tile.putdata([self._lit(colour) for colour in corners])
-        self._picture.paste(tile.resize((self._fine, self._fine), Image.Resampling.BILINEAR))
+        # The box runs from the centre of the first pixel to that of the last: no flat margins.
+        coarse = tile.resize((self._size, self._size), Image.Resampling.BILINEAR, box=(0.5, 0.5, 1.5, 1.5))
+        self._picture.paste(coarse.resize(self._picture.size, Image.Resampling.NEAREST))
 
     def fill(self, shape: np.ndarray, colour: Colour | None, label: int | None = None) -> None:
         """Paints a polygon; without a colour on the label map alone, without a label on the picture alone."""

@@ -167,7 +167,7 @@ def landmarks(face: Face, pose: Pose) -> np.ndarray:
     jaw = jaw_line(face)
     points = np.empty((68, 2))
     points[JAW] = pose.outline(jaw, chin_depth(jaw[:, 1]))
-    tilt = 0.0 if face.has("Attractive") else 0.035 * face.look.skew
+    tilt = 0.0 if face.has("Attractive") else 0.026 * face.look.skew
     right_brow, left_brow = _brow(face, -1, tilt), _brow(face, 1, tilt)
     points[BROW_R] = pose.on_head(right_brow)
     points[BROW_L] = pose.on_head(left_brow[::-1])
@@ -244,11 +244,11 @@ def _nose(face: Face) -> tuple[np.ndarray, np.ndarray]:
     look = face.look
     width = 0.215 * look.nose * (0.92 if not face.has("Male") else 1.0)
     width *= 1.5 if face.has("Big_Nose") else 1.0
-    width *= 0.64 if face.has("Pointy_Nose") else 1.0
+    width *= 0.60 if face.has("Pointy_Nose") else 1.0
     tip = 0.50 * look.nose + 0.06 * face.has("Big_Nose") + 0.04 * face.has("Pointy_Nose")
     bridge = np.stack([np.zeros(4), np.linspace(0.02, tip, 4)], 1)
     base = tip + 0.13 - 0.05 * face.has("Pointy_Nose") + 0.02 * face.has("Big_Nose")
-    drop = np.array([-0.05, 0, 0.03 + 0.04 * face.has("Pointy_Nose"), 0, -0.05])
+    drop = np.array([-0.05, 0, 0.03 + 0.05 * face.has("Pointy_Nose"), 0, -0.05])
     return bridge, np.stack([width * np.array([-1, -0.5, 0, 0.5, 1]), base + drop], 1)
 
 
@@ -259,19 +259,19 @@ def _mouth(face: Face, tilt: float) -> tuple[np.ndarray, np.ndarray]:
     half *= {"happy": 1.28, "surprise": 0.72, "fear": 1.05, "sad": 0.95}.get(face.mood, 1.0)
     lift = {"happy": 0.16, "sad": -0.11, "angry": -0.06, "disgust": -0.09, "fear": -0.04}.get(face.mood, 0.0)
     gap = _opening(face)
-    upper, lower = (0.085, 0.115) if not face.has("Male") else (0.065, 0.09)
+    upper, lower = (0.10, 0.125) if not face.has("Male") else (0.08, 0.10)
     if face.has("Big_Lips"):
         upper, lower = 1.75 * upper, 1.75 * lower
     if smiling:
-        upper, lower = 0.85 * upper, 0.9 * lower
-    middle = 0.93 * look.length + 0.02 * smiling + 0.05 * face.has("Big_Nose")
+        upper, lower = 0.95 * upper, 0.95 * lower
+    middle = 0.93 * look.length + 0.02 * smiling + 0.05 * face.has("Big_Nose") + 0.04 * face.has("Big_Lips")
 
     def at(u, offset):
         u = np.asarray(u, float)
         return np.stack([half * u, middle - lift * np.abs(u) ** 1.7 + offset + tilt * u], 1)
 
     u_outer, u_inner = np.array([-0.68, -0.28, 0, 0.28, 0.68]), np.array([-0.5, 0, 0.5])
-    bow = np.array([0.55, 1.0, 0.82, 1.0, 0.55])  # Cupid's
+    bow = np.array([0.75, 1.0, 0.82, 1.0, 0.75])  # Cupid's
     swell = np.array([0.6, 0.93, 1.0, 0.93, 0.6])
 
     def lips(u):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image
 from tfx.components.util import examples_utils
 from tfx.proto import example_gen_pb2
@@ -63,7 +64,7 @@ def artifact(cls, folder: Path, split_names=()):
     return result
 
 
-def run_executor(folder: Path, splits: dict[str, list[bytes]]):
+def run_executor(folder: Path, splits: dict[str, list[bytes]], beam_args=()):
     """Writes `splits` as an Examples artifact, runs Executor.Do, returns (output artifact, splits, counts)."""
     examples = artifact(standard_artifacts.Examples, folder / "in", splits)
     annotated = artifact(standard_artifacts.Examples, folder / "out")
@@ -74,7 +75,7 @@ def run_executor(folder: Path, splits: dict[str, list[bytes]]):
         with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
             for serialized in records:
                 writer.write(serialized)
-    Executor(Executor.Context()).Do(
+    Executor(Executor.Context(beam_pipeline_args=list(beam_args))).Do(
         {"examples": [examples]}, {"annotated_examples": [annotated], "counts": [counts]}, {"code_version": "1"}
     )
     outputs = {}
@@ -84,7 +85,8 @@ def run_executor(folder: Path, splits: dict[str, list[bytes]]):
     return annotated, outputs, json.loads(Path(counts.uri, "annotation.json").read_text())
 
 
-def test_executor_annotates_each_split_and_counts(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("beam_args", [(), ("--direct_running_mode=multi_threading", "--direct_num_workers=2")])
+def test_executor_annotates_each_split_and_counts(tmp_path, monkeypatch, capsys, beam_args):
     monkeypatch.setattr(executor, "LandmarkDetector", lambda: brighter_is_a_face)
     monkeypatch.setattr(executor, "require_extra", lambda: None)
     bright, dark = picture(shade=200), picture(shade=50)
@@ -93,7 +95,7 @@ def test_executor_annotates_each_split_and_counts(tmp_path, monkeypatch, capsys)
         "eval": [record("e", dark)],
         "test": [],
     }
-    annotated, outputs, counts = run_executor(tmp_path, splits)
+    annotated, outputs, counts = run_executor(tmp_path, splits, beam_args)
 
     assert counts == {
         "train": {"annotated": 2, "had_landmarks": 1, "not_found": 1},
@@ -192,6 +194,19 @@ def test_main_face_of_one_size_is_the_central():
 def test_main_face_by_hand():
     # 50 x 50, 25 right of the centre: 2500 - 2 * 625 = 1250 loses to 40 x 40 in the centre, 1600.
     assert main_face([[50, 25, 100, 75], [30, 30, 70, 70]], height=100, width=100) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "one"),
+    [
+        ([], True),
+        (["--runner=DirectRunner", "--direct_running_mode=in_memory"], True),
+        (["--direct_running_mode=multi_processing"], False),
+        (["--runner=FlinkRunner"], False),
+    ],
+)
+def test_records_are_spread_where_there_are_workers(flags, one):
+    assert executor.has_one_worker(PipelineOptions(flags)) is one
 
 
 def test_other_formats_are_refused():
