@@ -2,29 +2,66 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
+EXPERIMENT ?= dmm_cnn/synthetic
+OUTPUT_DIR ?= out
+export EXPERIMENT DATA_DIR SEED OUTPUT_DIR
+
+# What the tfx command remembers of its pipelines lies with the rest of the output, not in the home folder.
+export LOCAL_HOME := $(abspath $(OUTPUT_DIR))/tfx
+# Google's packages warn of Python 3.10 and TensorFlow of what the processor has; neither helps a person.
+export PYTHONWARNINGS := ignore
+export TF_CPP_MIN_LOG_LEVEL := 3
+
 # Python 3.10 from PATH (if it runs: pyenv's shims may not), from pyenv's versions, else whatever uv can fetch.
 PYTHON ?= $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python3.10; do \
   "$$p" -c pass 2>/dev/null && { command -v "$$p"; exit; }; done; echo 3.10)
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
+# tfx starts `python` by name for the runner.
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: help setup run experiments compare tensorboard test lint lock
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup: .venv/installed ## install everything into .venv, nothing else
+
+run: .venv/installed $(LOCAL_HOME)/facetfx/pipeline_args.json ## run EXPERIMENT (on the files in DATA_DIR, with SEED)
+	@tfx run create --engine local --pipeline_name facetfx
+
+experiments: .venv/installed ## list the experiments
+	@python -m pipeline.experiments
+
+compare: .venv/installed ## the runs so far side by side, mean and spread over seeds
+	@python -m pipeline.compare
+
+tensorboard: .venv/installed ## the training curves of the runs so far
+	tensorboard --logdir $(OUTPUT_DIR)/pipeline
+
+test: lint ## lint and all tests
+	python -m pytest
+
+lint: .venv/installed ## ruff's checks and format, and which folder may import which
+	ruff check .
+	ruff format --check .
+	lint-imports
+
+lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock from pyproject.toml
+	$(UV) pip compile pyproject.toml --extra dev --extra landmarks --python $(PYTHON) --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements.lock
 
 .uv/bin/uv:
 	python3 -m venv .uv
 	.uv/bin/pip install --quiet uv
 
 .venv/installed: requirements.lock pyproject.toml $(filter .uv/bin/uv,$(UV))
-	@echo "Installing the locked packages into .venv (about 2.6 GB) ..."
-	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	$(UV) pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@echo "Installing the locked packages into .venv (about 2.6 GB): a minute or two ..."
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	@$(UV) pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: help setup lock
-help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
-
-setup: .venv/installed ## install everything into .venv, nothing else
-
-lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock from pyproject.toml
-	$(UV) pip compile pyproject.toml --extra dev --extra landmarks --python $(PYTHON) --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements.lock
+# The tfx command knows one pipeline, facetfx; which experiment it runs is read from the environment at each run.
+$(LOCAL_HOME)/facetfx/pipeline_args.json: | .venv/installed
+	@tfx pipeline create --engine local --pipeline_path pipeline/local_runner.py

@@ -35,6 +35,8 @@ SUBJECTIVE_ATTRIBUTES = (
     "Rosy_Cheeks",
 )
 
+_MIDDLE = keras.initializers.Constant(0.5)
+
 
 def DMMCNN(
     input_shape: tuple[int | None, int | None, int],
@@ -84,7 +86,11 @@ def DMMCNN(
         scores.append(_branch(fine, subjective_units, len(subjective), name="subjective"))
     outputs = {"attributes": _in_order(scores, [*objective, *subjective], attributes)}
     if num_landmarks:
-        outputs["landmarks"] = _branch(coarse, landmark_units, 2 * num_landmarks, name="landmarks")
+        # Before training, every point stands in the middle of the picture.
+        # Before training, every point stands in the middle of the picture.
+        outputs["landmarks"] = _branch(
+            coarse, landmark_units, 2 * num_landmarks, "landmarks", kernel_initializer="zeros", bias_initializer=_MIDDLE
+        )
     return keras.Model(image, outputs, name="dmm_cnn")
 
 
@@ -109,12 +115,12 @@ def AttributeBaseline(
     return keras.Model(image, {"attributes": scores}, name="attribute_baseline")
 
 
-def _branch(features, hidden_units, outputs, name):
+def _branch(features, hidden_units, outputs, name, **last_layer):
     """Fully connected layers with ReLU between them: [batch, D] -> [batch, outputs]."""
     x = features
     for i, units in enumerate(hidden_units, start=1):
         x = layers.Dense(units, activation="relu", name=f"{name}_fc{i}")(x)
-    return layers.Dense(outputs, dtype="float32", name=f"{name}_out")(x)
+    return layers.Dense(outputs, dtype="float32", name=f"{name}_out", **last_layer)(x)
 
 
 def _in_order(scores, names, attributes):

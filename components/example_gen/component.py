@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
@@ -16,15 +16,15 @@ from components.example_gen.executor import Executor
 class FacesExampleGenSpec(component_spec.ComponentSpec):
     """Parameters and outputs of FacesExampleGen."""
 
-    PARAMETERS = {
+    PARAMETERS: ClassVar = {
         "dataset": component_spec.ExecutionParameter(type=str),
         "source": component_spec.ExecutionParameter(type=str),
         "options": component_spec.ExecutionParameter(type=str),
         "fingerprint": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
-    INPUTS = {}
-    OUTPUTS = {
+    INPUTS: ClassVar = {}
+    OUTPUTS: ClassVar = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "ingestion": component_spec.ChannelParameter(type=simple_artifacts.Metrics),
     }

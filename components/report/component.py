@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
@@ -17,13 +19,13 @@ def _channel(kind: type[types.Artifact], optional: bool = False) -> component_sp
 class RunReportSpec(component_spec.ComponentSpec):
     """Parameters, inputs and outputs of RunReport."""
 
-    PARAMETERS = {
+    PARAMETERS: ClassVar = {
         "name": component_spec.ExecutionParameter(type=str),
         "experiment": component_spec.ExecutionParameter(type=str),
         "destination": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
-    INPUTS = {
+    INPUTS: ClassVar = {
         "examples": _channel(standard_artifacts.Examples),
         "ingestion": _channel(simple_artifacts.Metrics),
         "anomalies": _channel(standard_artifacts.ExampleAnomalies),
@@ -35,7 +37,7 @@ class RunReportSpec(component_spec.ComponentSpec):
         "infra_blessing": _channel(standard_artifacts.InfraBlessing),
         "pushed_model": _channel(standard_artifacts.PushedModel),
     }
-    OUTPUTS = {"report": _channel(simple_artifacts.File)}
+    OUTPUTS: ClassVar = {"report": _channel(simple_artifacts.File)}
 
 
 class RunReport(base_component.BaseComponent):

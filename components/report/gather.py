@@ -39,7 +39,8 @@ _NUM_PICTURES = 12
 _NUM_QUARANTINE_SAMPLES = 20
 _TRAINING_FILE = "training.json"
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
-curl localhost:8501/v1/models/faces:predict -d '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}'"""
+echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
+  curl --data @- localhost:8501/v1/models/faces:predict"""
 
 
 def gather(name: str, experiment: Experiment, artifacts: dict[str, Artifact]) -> dict:

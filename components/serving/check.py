@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from typing import ClassVar
 
 from absl import logging
 from tfx import types
@@ -44,15 +45,15 @@ class Executor(base_executor.BaseExecutor):
 class ServingCheckSpec(component_spec.ComponentSpec):
     """Parameters, inputs and outputs of ServingCheck."""
 
-    PARAMETERS = {
+    PARAMETERS: ClassVar = {
         "split": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
-    INPUTS = {
+    INPUTS: ClassVar = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
     }
-    OUTPUTS = {"blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing)}
+    OUTPUTS: ClassVar = {"blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing)}
 
 
 class ServingCheck(base_component.BaseComponent):

@@ -1,0 +1,50 @@
+"""`make compare`: the runs of this machine side by side, mean and spread over seeds.
+
+Reads the results of every run under OUTPUT_DIR (default out); of several runs with one seed the latest counts.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import pathlib
+import statistics
+
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = ("mean accuracy", "mean balanced accuracy", "mean F1", "landmark NME", "training minutes")
+
+
+def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
+    """{experiment: {seed: results.json}} of the latest run of each."""
+    files = pathlib.Path(output_dir).glob("pipeline/Report-*/report/*/results.json")
+    found = collections.defaultdict(dict)
+    for file in sorted(files, key=lambda file: int(file.parent.name)):
+        results = json.loads(file.read_text())
+        found[results["experiment"]][results["seed"]] = results
+    return dict(sorted(found.items()))
+
+
+def cell(values: list[float]) -> str:
+    """Mean, and the sample standard deviation where there is more than one value; a dash for none."""
+    if not values:
+        return "–"
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{spread}"
+
+
+def main() -> None:
+    """Prints the table."""
+    output_dir = os.environ.get("OUTPUT_DIR") or "out"
+    table = Table("experiment", "seeds", *COLUMNS)
+    for name, runs in latest_results(output_dir).items():
+        figures = [run["figures"] for run in runs.values()]
+        cells = (cell([f[column] for f in figures if column in f]) for column in COLUMNS)
+        table.add_row(name, " ".join(map(str, sorted(runs))), *cells)
+    Console(width=160).print(table if table.row_count else f"No run has left a report under {output_dir!r} yet.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""`make experiments`: every experiment with its line."""
+
+from pipeline import experiments
+
+for name in experiments.names():
+    print(f"{name:34} {experiments.get(name).summary}")

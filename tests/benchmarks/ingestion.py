@@ -1,0 +1,164 @@
+"""How fast FacesExampleGen and Transform are, against a plain loop in one process that does the same to each picture.
+
+    .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba
+    .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba --limit 5000 --size 96
+    .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba --profile ingestion.prof
+
+The loop (Pillow) reads, decodes, resizes, encodes as JPEG 95 and writes gzipped TFRecords with the labels. It checks no
+label, keeps no original and counts nothing. Both run here, one after the other, on the first pictures of the lists;
+both write the train split alone. Beam runs as in pipeline/local_runner.py; other Beam options may follow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import contextlib
+import io
+import itertools
+import os
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+warnings.filterwarnings("ignore")
+
+import tensorflow as tf  # noqa: E402
+from PIL import Image  # noqa: E402
+from tfx.components import Transform  # noqa: E402
+from tfx.components.transform.executor import Executor as TransformExecutor  # noqa: E402
+from tfx.proto import transform_pb2  # noqa: E402
+from tfx.types import artifact_utils, channel_utils, standard_artifacts  # noqa: E402
+from tfx.types.experimental import simple_artifacts  # noqa: E402
+
+from components.config import Data, to_json  # noqa: E402
+from components.datasets import builder_class  # noqa: E402
+from components.example_gen import FacesExampleGen  # noqa: E402
+from components.example_gen.executor import Executor as ExampleGenExecutor  # noqa: E402
+from components.record import FaceRecord  # noqa: E402
+from pipeline.graph import SCHEMA  # noqa: E402
+
+_LOCAL = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+_ATTRIBUTES, _PARTITION, _PICTURES = "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
+
+
+def cut(source: Path, target: Path, limit: int) -> int:
+    """A CelebA folder with the first `limit` pictures of `source`, all in train, as links. Returns how many."""
+    count, header, *rows = (source / _ATTRIBUTES).read_text().splitlines()
+    rows = rows[: min(limit, int(count))]
+    names = [row.split()[0] for row in rows]
+    (target / _PICTURES).mkdir(parents=True)
+    for name in names:
+        (target / _PICTURES / name).symlink_to((source / _PICTURES / name).resolve())
+    (target / _ATTRIBUTES).write_text("\n".join([str(len(rows)), header, *rows]) + "\n")
+    (target / _PARTITION).write_text("".join(f"{name} 0\n" for name in names))
+    return len(rows)
+
+
+def plain_loop(source: Path, file: Path, size: tuple[int, int]) -> None:
+    """One process, one picture after another."""
+    attributes = [row.split() for row in (source / _ATTRIBUTES).read_text().splitlines()[2:]]
+    options = tf.io.TFRecordOptions("GZIP")
+    with tf.io.TFRecordWriter(str(file), options) as writer:
+        for name, *labels in attributes:
+            with Image.open(source / _PICTURES / name) as picture:
+                resized = picture.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR)
+            encoded = io.BytesIO()
+            resized.save(encoded, "JPEG", quality=95)
+            record = FaceRecord(name, "celeb_a", encoded.getvalue(), [int(label) > 0 for label in labels])
+            writer.write(record.to_example().SerializeToString())
+
+
+def pipeline_steps(source: Path, scratch: Path, data: Data, beam_args: list[str]) -> dict[str, float]:
+    """Seconds of each component's executor."""
+    examples = _artifact(standard_artifacts.Examples, scratch / "examples")
+    ingestion = _artifact(simple_artifacts.Metrics, scratch / "ingestion")
+    example_gen = FacesExampleGen("celeb_a", str(source), data.options, fingerprint="", code_version="")
+    seconds = {}
+    with _timed(seconds, "FacesExampleGen"):
+        ExampleGenExecutor(ExampleGenExecutor.Context(beam_pipeline_args=beam_args)).Do(
+            {}, {"examples": [examples], "ingestion": [ingestion]}, example_gen.exec_properties
+        )
+
+    schema = _artifact(standard_artifacts.Schema, scratch / "schema")
+    Path(schema.uri, "schema.pbtxt").write_text(SCHEMA.read_text())
+    transform = Transform(
+        examples=channel_utils.as_channel([examples]),
+        schema=channel_utils.as_channel([schema]),
+        preprocessing_fn="components.preprocessing.transform.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train"]),
+        custom_config={"data": to_json(data)},
+        disable_statistics=True,
+    )
+    outputs = {name: [_artifact(channel.type, scratch / name)] for name, channel in transform.outputs.items()}
+    with _timed(seconds, "Transform"):
+        TransformExecutor(TransformExecutor.Context(beam_pipeline_args=beam_args)).Do(
+            {"examples": [examples], "schema": [schema]}, outputs, transform.exec_properties
+        )
+    assert _count(examples) == _count(outputs["transformed_examples"][0]) == _lines(source)
+    return seconds
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], name: str):
+    started = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - started
+
+
+def _artifact(kind, folder: Path):
+    folder.mkdir(parents=True)
+    artifact = kind()
+    artifact.uri = str(folder)
+    return artifact
+
+
+def _count(examples) -> int:
+    files = tf.io.gfile.glob(os.path.join(artifact_utils.get_split_uri([examples], "train"), "*"))
+    return sum(1 for _ in tf.data.TFRecordDataset(files, "GZIP"))
+
+
+def _lines(source: Path) -> int:
+    return len((source / _PARTITION).read_text().splitlines())
+
+
+def main() -> None:
+    """Reads the command line; what it doesn't know is for Beam."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="CelebA's official files, the pictures unpacked")
+    parser.add_argument("--limit", type=int, default=2000, help="so many pictures")
+    parser.add_argument("--size", type=int, default=224, help="height and width that pictures are brought to")
+    parser.add_argument("--profile", type=Path, help="write the executors' cProfile statistics there")
+    options, beam_args = parser.parse_known_args()
+    sys.argv = sys.argv[:1]  # TFX's executors read the command line, too
+    data = Data("celeb_a", {"landmarks": False}, (options.size, options.size), num_landmarks=0)
+    builder_class(data.dataset)  # imported before anything is timed
+
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch, "celeba")
+        count = cut(options.folder, source, options.limit)
+        loop = {}
+        with _timed(loop, "plain loop"):
+            plain_loop(source, Path(scratch, "plain.gz"), data.image_size)
+        with cProfile.Profile() if options.profile else contextlib.nullcontext() as profile:
+            steps = pipeline_steps(source, Path(scratch), data, [*_LOCAL, *beam_args])
+    if profile:
+        profile.dump_stats(options.profile)
+
+    together = {"both": sum(steps.values())}
+    for name, seconds in itertools.chain(loop.items(), steps.items(), together.items()):
+        print(f"{name:16}{seconds:8.1f} s{count / seconds:9.1f} images/s")
+    print(f"The pipeline takes {together['both'] / loop['plain loop']:.2f} times as long as the loop.")
+    print(
+        f"{count} pictures to {options.size} x {options.size}; {os.cpu_count()} CPUs, load {load:.1f} before and "
+        f"{os.getloadavg()[0]:.1f} after; peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB"
+    )
+
+
+if __name__ == "__main__":
+    main()
