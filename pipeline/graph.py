@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Mapping
 
 from tfx.components import (
     Evaluator,
@@ -16,6 +17,7 @@ from tfx.components import (
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration.pipeline import Pipeline
@@ -30,6 +32,7 @@ from components.example_gen import FacesExampleGen
 from components.landmark_annotator.component import LandmarkAnnotator
 from components.report.component import RunReport
 from components.serving.check import ServingCheck
+from pipeline.last_blessed import LastBlessedBefore
 
 SCHEMA = pathlib.Path(__file__).parent.parent / "schemas" / "face_record.pbtxt"
 _RECORD_CODE = ("components/datasets", "components/record.py")
@@ -47,6 +50,10 @@ class Places:
         root: TFX's artifacts.
         serving: blessed models, one folder an experiment, numbered versions in it.
         reports: the latest report of each experiment.
+        schema: of the face record, as the components find it.
+        models: for experiments by name, the Model artifact to take for their latest blessed model, "" for none; for
+            orchestrators that don't look it up.
+        own_resolvers: whether the orchestrator runs this project's look-ups, or TFX's alone.
     """
 
     source: str
@@ -54,6 +61,9 @@ class Places:
     root: str
     serving: str
     reports: str
+    schema: str = str(SCHEMA)
+    models: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    own_resolvers: bool = True
 
 
 def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, places: Places, **options) -> Pipeline:
@@ -71,15 +81,15 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, place
     own = name.replace("/", "-")
     schema = _outputs(prepared, ImportSchemaGen)["schema"]
 
-    warm_start = []
+    warm_start = None
     if experiment.training.warm_start:
-        warm_start = [_latest_blessed(experiment.training.warm_start.replace("/", "-"), f"WarmStart-{own}")]
+        warm_start = _blessed(experiment.training.warm_start, f"WarmStart-{own}", places)
     trainer = Trainer(
         run_fn="components.trainer.run_fn.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
-        base_model=warm_start[0].outputs["model"] if warm_start else None,
+        base_model=warm_start.outputs["model"] if warm_start else None,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=[experiment.training.validation_split]),
         custom_config={
@@ -89,11 +99,12 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, place
         },
     ).with_id(f"Trainer-{own}")
 
-    baseline = _latest_blessed(own, f"LastBlessed-{own}")
+    older = {"strategy": LastBlessedBefore, "candidate": trainer.outputs["model"]} if places.own_resolvers else {}
+    baseline = _blessed(name, f"LastBlessed-{own}", places, **older)
     evaluator = Evaluator(
         examples=examples,
         model=trainer.outputs["model"],
-        baseline_model=baseline.outputs["model"],
+        baseline_model=baseline.outputs["model"] if baseline else None,
         schema=schema,
         eval_config=attribute_eval_config(
             builder_class(experiment.data.dataset).ATTRIBUTES,
@@ -134,10 +145,11 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, place
         infra_blessing=check.outputs["blessing"],
         pushed_model=pusher.outputs["pushed_model"],
     ).with_id(f"Report-{own}")
+    trained = [warm_start, trainer, baseline, evaluator, check, pusher, report]
     return Pipeline(
         pipeline_name=pipeline_name,
         pipeline_root=places.root,
-        components=[*prepared, *warm_start, trainer, baseline, evaluator, check, pusher, report],
+        components=[*prepared, *filter(None, trained)],
         enable_cache=True,
         **options,
     )
@@ -161,7 +173,7 @@ def _data_nodes(experiment, places):
         nodes.append(annotator)
         examples, annotation = annotator.outputs["annotated_examples"], annotator.outputs["counts"]
     statistics = StatisticsGen(examples=examples)
-    schema = ImportSchemaGen(schema_file=str(SCHEMA))
+    schema = ImportSchemaGen(schema_file=places.schema)
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
     transform = Transform(
         examples=examples,
@@ -177,12 +189,24 @@ def _data_nodes(experiment, places):
     return [*nodes, statistics, schema, validator, transform], examples, annotation, transform
 
 
-def _latest_blessed(own: str, node_id: str) -> Resolver:
-    """The latest blessed model of the experiment whose nodes are called `own`."""
+def _blessed(name: str, node_id: str, places: Places, strategy=LatestBlessedModelStrategy, **channels):
+    """Node that gives a blessed model of an experiment: the latest, or as `strategy` has it; None if there is none.
+
+    Args:
+        name: the experiment's.
+        **channels: what `strategy` needs beside models and blessings.
+    """
+    if name in places.models:
+        uri = places.models[name]
+        if not uri:
+            return None
+        return Importer(uri, standard_artifacts.Model, output_key="model").with_id(node_id)
+    own = name.replace("/", "-")
     return Resolver(
-        strategy_class=LatestBlessedModelStrategy,
+        strategy_class=strategy,
         model=Channel(type=standard_artifacts.Model, producer_component_id=f"Trainer-{own}"),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing, producer_component_id=f"Evaluator-{own}"),
+        **channels,
     ).with_id(node_id)
 
 

@@ -9,6 +9,7 @@ Environment:
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import warnings
@@ -24,7 +25,7 @@ from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
 from components.datasets import builder_class  # noqa: E402
 from pipeline import console, experiments  # noqa: E402
-from pipeline.graph import Places, create_pipeline  # noqa: E402
+from pipeline.graph import SCHEMA, Places, create_pipeline  # noqa: E402
 
 PIPELINE_NAME = "facetfx"
 DEFAULT_EXPERIMENT = "dmm_cnn/synthetic"
@@ -58,6 +59,7 @@ def local_pipeline(name: str, data_dir: str, seed: int | None, output_dir: str) 
         root=root,
         serving=os.path.join(output_dir, "serving"),
         reports=os.path.join(output_dir, "reports"),
+        schema=_schema_by_content(output_dir),
     )
     return create_pipeline(
         PIPELINE_NAME,
@@ -67,6 +69,16 @@ def local_pipeline(name: str, data_dir: str, seed: int | None, output_dir: str) 
         metadata_connection_config=sqlite_metadata_connection_config(metadata),
         beam_pipeline_args=["--direct_running_mode=in_memory", "--direct_num_workers=1"],
     )
+
+
+def _schema_by_content(output_dir: str) -> str:
+    """A copy of the schema whose name follows from what it says: TFX caches the import of a schema by its path."""
+    text = SCHEMA.read_text()
+    copy = os.path.join(output_dir, "schemas", f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pbtxt")
+    os.makedirs(os.path.dirname(copy), exist_ok=True)
+    with open(copy, "w") as file:
+        file.write(text)
+    return copy
 
 
 def main() -> None:
@@ -79,7 +91,7 @@ def main() -> None:
         seed = int(environment("SEED")) if environment("SEED") else None
         pipeline = local_pipeline(name, data_dir, seed, output_dir)
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-        sys.exit(f"facetfx: {error}")
+        sys.exit(f"facetfx: {error}\n(EXPERIMENT={name} DATA_DIR={data_dir or 'not set'})")
     with console.ComponentProgress(name, pipeline) as progress:
         LocalDagRunner().run(pipeline)
     if progress.ran:

@@ -6,11 +6,12 @@ import io
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from components.record import FaceRecord, RecordError
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_PNG_KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
 def check_record(record: FaceRecord, num_attributes: int) -> None:
@@ -19,53 +20,52 @@ def check_record(record: FaceRecord, num_attributes: int) -> None:
     Args:
         num_attributes: N, the length of the data set's attribute list.
     """
-    height, width = _check_image(record.image)
+    _check_image(record.image)
     if record.attributes is not None:
         _check_attributes(np.asarray(record.attributes), num_attributes)
     if record.landmarks is not None and not np.isfinite(record.landmarks).all():
         raise RecordError("a landmark coordinate is not a finite number")
     if record.parsing is not None:
-        _check_parsing(record.parsing, height, width)
+        _check_parsing(record.parsing, record.image)
 
 
-def _check_image(encoded: bytes) -> tuple[int, int]:
-    """(height, width). Decodes with the decoder that Transform uses, so that what passes here can't fail there."""
+def _check_image(encoded: bytes) -> None:
+    """Decodes with the decoder that Transform uses, so that what passes here can't fail there."""
     if not encoded:
         raise RecordError("the picture's file is empty")
-    try:
-        if encoded.startswith(_JPEG):
-            # The whole stream is read, at an eighth of the size: finds what is cut off in a fraction of the time.
-            tf.io.decode_jpeg(encoded, channels=3, ratio=8)
-            height, width, _ = tf.io.extract_jpeg_shape(encoded).numpy()
-        elif encoded.startswith(_PNG):
-            height, width, _ = tf.io.decode_png(encoded, channels=3).shape
-        else:
-            raise RecordError(f"the picture is neither JPEG nor PNG: it starts with {encoded[:8]!r}")
-    except tf.errors.InvalidArgumentError as error:
-        raise RecordError(f"the picture can't be decoded: {_first_line(error)}") from error
-    return int(height), int(width)
+    if encoded.startswith(_JPEG):
+        # The whole stream is read, at an eighth of the size: finds what is cut off in a fraction of the time.
+        _decode(tf.io.decode_jpeg, encoded, "picture", channels=3, ratio=8)
+    elif encoded.startswith(_PNG):
+        _decode(tf.io.decode_png, encoded, "picture", channels=3)
+    else:
+        raise RecordError(f"the picture is neither JPEG nor PNG: it starts with {encoded[:8]!r}")
 
 
 def _check_attributes(attributes, num_attributes):
     if attributes.shape != (num_attributes,):
         raise RecordError(f"{attributes.size} attribute values, expected {num_attributes}")
-    wrong = np.setdiff1d(attributes, [0, 1])
+    wrong = attributes[(attributes != 0) & (attributes != 1)]
     if wrong.size:
         raise RecordError(f"attribute label {wrong[0]}, expected 0 or 1")
 
 
-def _check_parsing(encoded, height, width):
+def _check_parsing(encoded, picture):
+    if not encoded.startswith(_PNG):
+        raise RecordError(f"the label map is no PNG: it starts with {encoded[:8]!r}")
+    height, width, _ = _decode(tf.io.decode_png, encoded, "label map").shape
+    with Image.open(io.BytesIO(picture)) as header:
+        expected = header.size
+    if (width, height) != expected:
+        raise RecordError(f"the label map is {width}x{height}, the picture {expected[0]}x{expected[1]}")
+    # TensorFlow would turn a palette into its colours, and scale other depths to 8 bits: no class indices any more.
+    depth, kind = encoded[24:26]  # of the header chunk
+    if (depth, kind) != (8, 0):
+        raise RecordError(f"the label map is {depth}-bit {_PNG_KINDS[kind]}, expected 8-bit grey")
+
+
+def _decode(decoder, encoded, what, **options):
     try:
-        with Image.open(io.BytesIO(encoded)) as label_map:
-            label_map.load()
-            size, bands = label_map.size, label_map.getbands()
-    except (UnidentifiedImageError, OSError) as error:
-        raise RecordError(f"the label map can't be decoded: {error}") from error
-    if size != (width, height):
-        raise RecordError(f"the label map is {size[0]}x{size[1]}, the picture {width}x{height}")
-    if len(bands) != 1:
-        raise RecordError(f"the label map has {len(bands)} channels, expected 1")
-
-
-def _first_line(error):
-    return str(error.message).splitlines()[0]
+        return decoder(encoded, **options)
+    except tf.errors.InvalidArgumentError as error:
+        raise RecordError(f"the {what} can't be decoded: {str(error.message).splitlines()[0]}") from error

@@ -8,12 +8,12 @@ from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
-from tfx.components.example_gen import write_split
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from components.beam_workers import has_one_worker
 from components.datasets import FaceDataset, Reference, builder_class
 from components.example_gen.checks import check_record
 from components.progress import ShowProgress
@@ -44,20 +44,19 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         total = sum(1 for _ in dataset.references())
         progress = ShowProgress(f"Reading {dataset.name}", total)
         with progress, self._make_beam_pipeline() as pipeline:
-            read = (
-                pipeline
-                | beam.Create([settings])
-                | "List" >> beam.FlatMap(lambda s: build_dataset(**s).references())
-                | beam.Reshuffle()
-                | "Read" >> beam.ParDo(ReadRecord(settings)).with_outputs(*splits, _QUARANTINE)
+            references = (
+                pipeline | beam.Create([settings]) | "List" >> beam.FlatMap(lambda s: build_dataset(**s).references())
             )
+            if not has_one_worker(pipeline.options):
+                references |= "Spread" >> beam.Reshuffle()
+            read = references | "Read" >> beam.ParDo(ReadRecord(settings)).with_outputs(*splits, _QUARANTINE)
             read = {output: read[output] | progress.count(f"Count[{output}]") for output in (*splits, _QUARANTINE)}
             outcomes = [read[_QUARANTINE] | "Quarantined" >> beam.Map(lambda row: (row["split"], _QUARANTINE))]
             for split in splits:
-                uri = artifact_utils.get_split_uri([examples], split)
-                _ = read[split] | f"Write[{split}]" >> write_split.WriteSplit(
-                    uri, example_gen_pb2.FORMAT_TFRECORDS_GZIP, exec_properties
-                )
+                # As TFX's WriteSplit, without its shuffle: one worker keeps the order of the lists, run for run, and
+                # never holds more than a record in memory.
+                path = os.path.join(artifact_utils.get_split_uri([examples], split), "data_tfrecord")
+                _ = read[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(path, file_name_suffix=".gz")
                 outcomes.append(read[split] | f"Kept[{split}]" >> beam.Map(lambda _, split=split: (split, "kept")))
             _ = (
                 read[_QUARANTINE]
@@ -100,7 +99,8 @@ class ReadRecord(beam.DoFn):
             row = {"id": reference.id, "split": reference.split, "reason": str(error)}
             yield beam.pvalue.TaggedOutput(_QUARANTINE, row)
         else:
-            yield beam.pvalue.TaggedOutput(reference.split, record.to_example().SerializeToString())
+            serialized = record.to_example().SerializeToString(deterministic=True)
+            yield beam.pvalue.TaggedOutput(reference.split, serialized)
 
 
 def _counts(outcomes: dict[tuple[str | None, str], int], splits: tuple[str, ...]) -> dict[str, dict[str, int]]:

@@ -17,7 +17,7 @@ def require_extra() -> None:
     if missing:
         raise ModuleNotFoundError(
             f"Landmark annotation needs {' and '.join(missing)}, not installed here. "
-            'Run `pip install "facetfx[landmarks]"` (`make setup` installs it too).'
+            'Run `pip install ".[landmarks]"` in the folder of the project (`make setup` installs it too).'
         )
 
 

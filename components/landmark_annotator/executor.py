@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 
 import apache_beam as beam
 import tensorflow as tf
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from components.beam_workers import has_one_worker
 from components.landmark_annotator.detector import LandmarkDetector, decode, require_extra
 from components.progress import ShowProgress
 
@@ -134,12 +134,6 @@ def annotate(record: bytes, detect) -> tuple[bytes, str]:
         return record, NOT_FOUND
     feature["landmarks"].float_list.value[:] = points.ravel()
     return example.SerializeToString(), ANNOTATED
-
-
-def has_one_worker(options: PipelineOptions) -> bool:
-    """Whether this is the in-memory direct runner: there a shuffle helps nobody and holds every record in memory."""
-    local = options.view_as(StandardOptions).runner in (None, "DirectRunner")
-    return local and options.view_as(DirectOptions).direct_running_mode == "in_memory"
 
 
 def copy_format(source: types.Artifact, target: types.Artifact) -> None:

@@ -2,5 +2,6 @@
 
 from pipeline import experiments
 
-for name in experiments.names():
-    print(f"{name:34} {experiments.get(name).summary}")
+if __name__ == "__main__":
+    for name in experiments.names():
+        print(f"{name:34} {experiments.get(name).summary}")

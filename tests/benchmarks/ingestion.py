@@ -40,9 +40,8 @@ from components.datasets import builder_class  # noqa: E402
 from components.example_gen import FacesExampleGen  # noqa: E402
 from components.example_gen.executor import Executor as ExampleGenExecutor  # noqa: E402
 from components.record import FaceRecord  # noqa: E402
-from pipeline.graph import SCHEMA  # noqa: E402
 
-_LOCAL = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+_SCHEMA = Path(__file__).parents[2] / "schemas" / "face_record.pbtxt"
 _ATTRIBUTES, _PARTITION, _PICTURES = "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
 
 
@@ -85,7 +84,7 @@ def pipeline_steps(source: Path, scratch: Path, data: Data, beam_args: list[str]
         )
 
     schema = _artifact(standard_artifacts.Schema, scratch / "schema")
-    Path(schema.uri, "schema.pbtxt").write_text(SCHEMA.read_text())
+    Path(schema.uri, "schema.pbtxt").write_text(_SCHEMA.read_text())
     transform = Transform(
         examples=channel_utils.as_channel([examples]),
         schema=channel_utils.as_channel([schema]),
@@ -93,6 +92,7 @@ def pipeline_steps(source: Path, scratch: Path, data: Data, beam_args: list[str]
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train"]),
         custom_config={"data": to_json(data)},
         disable_statistics=True,
+        disable_analyzer_cache=True,
     )
     outputs = {name: [_artifact(channel.type, scratch / name)] for name, channel in transform.outputs.items()}
     with _timed(seconds, "Transform"):
@@ -146,7 +146,7 @@ def main() -> None:
         with _timed(loop, "plain loop"):
             plain_loop(source, Path(scratch, "plain.gz"), data.image_size)
         with cProfile.Profile() if options.profile else contextlib.nullcontext() as profile:
-            steps = pipeline_steps(source, Path(scratch), data, [*_LOCAL, *beam_args])
+            steps = pipeline_steps(source, Path(scratch), data, beam_args)
     if profile:
         profile.dump_stats(options.profile)
 

@@ -17,6 +17,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
+from components.beam_workers import has_one_worker
 from components.landmark_annotator import detector, executor
 from components.landmark_annotator.component import LandmarkAnnotator
 from components.landmark_annotator.detector import LandmarkDetector, decode, main_face, normalised
@@ -206,7 +207,7 @@ def test_main_face_by_hand():
     ],
 )
 def test_records_are_spread_where_there_are_workers(flags, one):
-    assert executor.has_one_worker(PipelineOptions(flags)) is one
+    assert has_one_worker(PipelineOptions(flags)) is one
 
 
 def test_other_formats_are_refused():

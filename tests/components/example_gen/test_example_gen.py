@@ -1,0 +1,312 @@
+"""FacesExampleGen on a CelebA folder with every kind of bad input: nothing is lost, and the reasons name the cause."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tfx.components.util import examples_utils
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.experimental import simple_artifacts
+
+from components.datasets.celeb_a import CelebA
+from components.example_gen import FacesExampleGen
+from components.example_gen.checks import check_record
+from components.example_gen.executor import Executor
+from components.preprocessing.images import decode_and_resize
+from components.record import FaceRecord, RecordError
+
+SPREAD = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
+SPLITS = {"0": "train", "1": "eval", "2": "test"}
+COLOUR = (200, 100, 50)
+
+
+def encoded(mode="RGB", file_format="JPEG", colour=COLOUR, size=(40, 48)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).convert(mode).save(file, file_format)
+    return file.getvalue()
+
+
+def noise(seed=0) -> bytes:
+    """A picture that fills several kilobytes, so that a part of it can be cut off."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (80, 60, 3), np.uint8)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def sixteen_bit() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.full((48, 40), 0x9ABC, np.uint16)).save(file, "PNG")
+    return file.getvalue()
+
+
+# name: (partition, file)
+GOOD = {
+    "000001.jpg": ("0", noise()),
+    "cmyk.jpg": ("0", encoded("CMYK")),
+    "deep.png": ("0", sixteen_bit()),
+    "deep.jpg": ("0", sixteen_bit()),
+    "grey.jpg": ("0", encoded("L")),
+    "alpha.png": ("1", encoded("RGBA", "PNG")),
+    "gesicht_ä_顔.jpg": ("1", noise(1)),
+    "000002.jpg": ("2", noise(2)),
+}
+# name: (partition, file or None, what the reason says)
+UNREADABLE = {
+    "truncated.jpg": ("0", noise(3)[:-700], "can't be decoded"),
+    "torn.png": ("1", encoded("RGB", "PNG")[:-30], "can't be decoded"),
+    "empty.jpg": ("0", b"", "file is empty"),
+    "text.jpg": ("1", b"no picture at all", "neither JPEG nor PNG: it starts with b'no pictu'"),
+    "moving.jpg": ("2", encoded("P", "GIF"), "neither JPEG nor PNG: it starts with b'GIF"),
+    "missing.jpg": ("2", None, "missing.jpg"),
+}
+# name: (labels, what the reason says); a row that the lists alone show to be wrong belongs to no split
+MISLABELLED = {
+    "long.jpg": ("1 " * 41, "41 values for long.jpg; expected 40"),
+    "two.jpg": ("1 " * 39 + "2", "label '2'; expected -1 or 1"),
+}
+EXPECTED_COUNTS = {
+    "train": {"read": 7, "kept": 5, "quarantined": 2},
+    "eval": {"read": 4, "kept": 2, "quarantined": 2},
+    "test": {"read": 3, "kept": 1, "quarantined": 2},
+    "no split": {"read": 2, "kept": 0, "quarantined": 2},
+}
+
+
+def labels(index: int) -> list[int]:
+    return [int((j + index) % 3 == 0) for j in range(40)]
+
+
+def write_folder(folder: Path) -> Path:
+    """The official layout; "000001.jpg" alone has landmarks."""
+    pictures = folder / "img_align_celeba"
+    pictures.mkdir(parents=True)
+    files = {name: (row[0], row[1]) for name, row in {**GOOD, **UNREADABLE}.items()}
+    files.update({name: ("0", noise(9)) for name in MISLABELLED})
+    rows, partition = [], []
+    for index, (name, (split, content)) in enumerate(files.items()):
+        values = " ".join(str(2 * label - 1) for label in labels(index))
+        rows.append(f"{name} {MISLABELLED[name][0] if name in MISLABELLED else values}")
+        partition.append(f"{name} {split}")
+        if content is not None:
+            (pictures / name).write_bytes(content)
+    names = ["lefteye", "righteye", "nose", "leftmouth", "rightmouth"]
+    lists = {
+        "list_attr_celeba.txt": [str(len(rows)), " ".join(CelebA.ATTRIBUTES), *rows],
+        "list_eval_partition.txt": partition,
+        "list_landmarks_align_celeba.txt": [
+            "1",
+            " ".join(f"{name}_{axis}" for name in names for axis in "xy"),
+            "000001.jpg 10 20 50 20 30 40 15 60 45 60",
+        ],
+    }
+    for name, lines in lists.items():
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return folder
+
+
+class Ingested:
+    """What a run of the executor left."""
+
+    def __init__(self, source: Path, out: Path, beam_args=()):
+        self.examples, self.ingestion = standard_artifacts.Examples(), simple_artifacts.Metrics()
+        self.examples.uri, self.ingestion.uri = str(out / "examples"), str(out / "ingestion")
+        component = FacesExampleGen("celeb_a", str(source), {}, fingerprint="", code_version="")
+        Executor(Executor.Context(beam_pipeline_args=list(beam_args))).Do(
+            {}, {"examples": [self.examples], "ingestion": [self.ingestion]}, component.exec_properties
+        )
+
+    def serialized(self, split: str) -> list[bytes]:
+        files = tf.io.gfile.glob(examples_utils.get_split_file_patterns([self.examples], split))
+        return [e.numpy() for e in tf.data.TFRecordDataset(sorted(files), "GZIP")]
+
+    def records(self, split: str) -> dict[str, FaceRecord]:
+        records = [FaceRecord.from_example(tf.train.Example.FromString(e)) for e in self.serialized(split)]
+        return {record.id: record for record in records}
+
+    def quarantine(self) -> dict[str, dict]:
+        rows = [
+            json.loads(line)
+            for file in sorted(Path(self.ingestion.uri).glob("quarantine*.jsonl"))
+            for line in file.read_text("utf-8").splitlines()
+        ]
+        assert len({row["id"] for row in rows}) == len(rows)
+        return {row["id"]: row for row in rows}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        return json.loads(Path(self.ingestion.uri, "counts.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("celeba"))
+
+
+@pytest.fixture(scope="module")
+def ingested(folder, tmp_path_factory):
+    return Ingested(folder, tmp_path_factory.mktemp("ingested"))
+
+
+def test_what_is_read_is_kept_or_quarantined(ingested):
+    assert ingested.counts() == EXPECTED_COUNTS
+    quarantine = ingested.quarantine()
+    for split in (*SPLITS.values(), None):
+        counts = ingested.counts()[split or "no split"]
+        assert counts["read"] == counts["kept"] + counts["quarantined"]
+        assert counts["kept"] == (len(ingested.serialized(split)) if split else 0)
+        assert counts["quarantined"] == sum(row["split"] == split for row in quarantine.values())
+    total = sum(counts["read"] for counts in ingested.counts().values())
+    assert total == len(GOOD) + len(UNREADABLE) + len(MISLABELLED)
+
+
+@pytest.mark.parametrize("name", [*UNREADABLE, *MISLABELLED])
+def test_the_reason_names_the_problem(ingested, name):
+    row = ingested.quarantine()[name]
+    assert row["split"] == (SPLITS[UNREADABLE[name][0]] if name in UNREADABLE else None)
+    assert (UNREADABLE[name][2] if name in UNREADABLE else MISLABELLED[name][1]) in row["reason"]
+    assert "\n" not in row["reason"]
+
+
+@pytest.mark.parametrize("split", SPLITS.values())
+def test_records_are_the_files_as_found_in_the_order_of_the_list(ingested, split):
+    expected = {name: content for name, (place, content) in GOOD.items() if SPLITS[place] == split}
+    records = ingested.records(split)
+    assert list(records) == list(expected)
+    for name, record in records.items():
+        assert record.image == expected[name]
+        assert record.dataset == "celeb_a"
+        assert record.attributes.tolist() == labels(list(GOOD).index(name))
+
+
+def test_a_label_that_is_absent_is_absent_from_the_example(ingested):
+    first, *others = map(tf.train.Example.FromString, ingested.serialized("train"))
+    always = {"image/encoded", "image/id", "dataset", "attributes"}
+    assert first.features.feature.keys() == always | {"landmarks"}
+    assert len(first.features.feature["landmarks"].float_list.value) == 10
+    assert all(example.features.feature.keys() == always for example in others)
+
+
+def test_the_artifact_says_what_it_holds(ingested):
+    assert artifact_utils.decode_split_names(ingested.examples.split_names) == ["train", "eval", "test"]
+    assert examples_utils.get_payload_format(ingested.examples) == example_gen_pb2.FORMAT_TF_EXAMPLE
+    assert examples_utils.get_file_format(ingested.examples) == "tfrecords_gzip"
+
+
+@pytest.mark.parametrize(
+    ("name", "colour"),
+    [("cmyk.jpg", COLOUR), ("alpha.png", COLOUR), ("deep.png", (0x9A,) * 3), ("deep.jpg", (0x9A,) * 3)],
+)
+def test_unusual_pictures_keep_their_colours(ingested, name, colour):
+    record = (ingested.records("train") | ingested.records("eval"))[name]
+    pixels = decode_and_resize(tf.constant(record.image), (48, 40)).numpy()
+    np.testing.assert_allclose(pixels, np.broadcast_to(colour, pixels.shape), atol=4)
+
+
+def test_a_second_run_is_equal(folder, ingested, tmp_path):
+    again = Ingested(folder, tmp_path)
+    assert again.counts() == ingested.counts()
+    assert again.quarantine() == ingested.quarantine()
+    for split in SPLITS.values():
+        assert again.serialized(split) == ingested.serialized(split)
+
+
+def test_several_workers_find_the_same(folder, ingested, tmp_path):
+    spread = Ingested(folder, tmp_path, SPREAD)
+    assert spread.counts() == ingested.counts()
+    assert spread.quarantine() == ingested.quarantine()
+    for split in SPLITS.values():
+        assert sorted(spread.serialized(split)) == sorted(ingested.serialized(split))
+
+
+def test_the_zip_as_downloaded_gives_the_same_records(ingested, tmp_path):
+    folder = write_folder(tmp_path / "celeba")
+    with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:
+        for path in sorted((folder / "img_align_celeba").iterdir()):
+            archive.write(path, f"img_align_celeba/{path.name}")
+            path.unlink()
+    (folder / "img_align_celeba").rmdir()
+    zipped = Ingested(folder, tmp_path / "out")
+    assert zipped.counts() == ingested.counts()
+    assert zipped.quarantine().keys() == ingested.quarantine().keys()
+    for split in SPLITS.values():
+        assert zipped.serialized(split) == ingested.serialized(split)
+
+
+@pytest.mark.parametrize("name", ["list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"])
+def test_a_missing_official_file_is_told_before_anything_is_written(tmp_path, name):
+    folder = write_folder(tmp_path / "celeba")
+    (folder / name).rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=name):
+        Ingested(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def parsing(size=(40, 48), mode="L", file_format="PNG") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, file_format)
+    return file.getvalue()
+
+
+def check(**fields):
+    check_record(FaceRecord(id="a", dataset="test", **{"image": encoded(), **fields}), num_attributes=3)
+
+
+@pytest.mark.parametrize(
+    ("label_map", "reason"),
+    [
+        (parsing((48, 40)), "the label map is 48x40, the picture 40x48"),
+        (parsing(mode="RGB"), "the label map is 8-bit RGB, expected 8-bit grey"),
+        (parsing(mode="LA"), "the label map is 8-bit grey with alpha"),
+        (parsing(mode="P"), "palette"),  # TensorFlow would read its colours
+        (sixteen_bit(), "the label map is 16-bit grey"),  # TensorFlow would read the upper byte
+        (parsing(file_format="JPEG"), "the label map is no PNG"),
+        (b"no picture", "the label map is no PNG"),
+        (b"", "the label map is no PNG"),
+        (parsing()[:-20], "the label map can't be decoded"),
+    ],
+    ids=["size", "channels", "alpha", "palette", "depth", "jpeg", "text", "empty", "cut off"],
+)
+def test_label_maps_that_are_refused(label_map, reason):
+    with pytest.raises(RecordError, match=reason):
+        check(parsing=label_map)
+
+
+@pytest.mark.parametrize("size", [(40, 48), (1, 1), (7, 9)])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_label_maps_that_are_kept(size, file_format):
+    check(image=encoded(file_format=file_format, size=size), parsing=parsing(size))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"attributes": [0, 1]}, "2 attribute values, expected 3"),
+        ({"attributes": [0, 1, -1]}, "attribute label -1, expected 0 or 1"),
+        ({"landmarks": [[0.5, np.nan]]}, "not a finite number"),
+    ],
+)
+def test_labels_that_are_refused(fields, reason):
+    with pytest.raises(RecordError, match=reason):
+        check(**fields)
+
+
+def test_a_jpeg_cut_off_anywhere_is_found():
+    whole = noise()
+    check(image=whole)
+    for length in range(3, len(whole) - 16, 97):
+        with pytest.raises(RecordError, match="can't be decoded"):
+            check(image=whole[:length])
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 0}, {"optimize": True, "quality": 5}])
+def test_kinds_of_jpeg_that_are_kept(options):
+    file = io.BytesIO()
+    Image.open(io.BytesIO(noise())).save(file, "JPEG", **options)
+    check(image=file.getvalue())

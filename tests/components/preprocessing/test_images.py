@@ -1,0 +1,106 @@
+"""decode_and_resize: every kind of picture, held against Pillow."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components.preprocessing.images import decode_and_resize, decode_and_resize_batch
+
+WIDTH, HEIGHT = 60, 44
+X, Y = np.meshgrid(np.linspace(0, 1, WIDTH), np.linspace(0, 1, HEIGHT))
+PIXELS = np.stack([255 * X, 255 * Y, 127 + 100 * np.sin(6 * X) * np.cos(5 * Y)], axis=-1).round().astype(np.uint8)
+
+
+def encode(mode="RGB", file_format="JPEG", pixels=PIXELS, **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, file_format, **options)
+    return file.getvalue()
+
+
+def by_pillow(encoded: bytes, size=None) -> np.ndarray:
+    image = Image.open(io.BytesIO(encoded)).convert("RGB")
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR) if size else image, float)
+
+
+def decoded(encoded: bytes, size=(HEIGHT, WIDTH)) -> np.ndarray:
+    return decode_and_resize(tf.constant(encoded), size).numpy()
+
+
+@pytest.mark.parametrize(
+    ("encoded", "tolerance"),
+    [
+        (encode(file_format="PNG"), 0),
+        (encode("L", "PNG"), 0),
+        (encode("P", "PNG"), 0),
+        (encode("1", "PNG"), 0),
+        (encode(quality=95), 8),  # the libraries smooth coarse chroma differently
+        (encode(quality=95, progressive=True), 8),
+        (encode(quality=95, subsampling=0), 4),
+        (encode("L"), 2),
+        (encode("CMYK"), 4),
+    ],
+    ids=["png", "grey png", "palette", "1 bit", "jpeg", "progressive", "4:4:4", "grey jpeg", "cmyk"],
+)
+def test_equals_pillow_at_the_picture_s_own_size(encoded, tolerance):
+    pixels = decoded(encoded)
+    assert pixels.shape == (HEIGHT, WIDTH, 3)
+    assert pixels.dtype == np.uint8
+    difference = np.abs(pixels - by_pillow(encoded))
+    assert difference.max() <= tolerance
+    assert difference.mean() <= 1.5  # TensorFlow decodes with the fast, less exact DCT
+
+
+def test_sixteen_bits_become_the_upper_eight():
+    deep = np.arange(0, 65536, 65536 // (HEIGHT * WIDTH) + 1, np.uint16)
+    deep = np.resize(deep, (HEIGHT, WIDTH))
+    file = io.BytesIO()
+    Image.fromarray(deep).save(file, "PNG")
+    np.testing.assert_array_equal(decoded(file.getvalue()), np.repeat((deep >> 8)[..., None], 3, axis=-1))
+
+
+def test_alpha_is_dropped():
+    alpha = np.full((HEIGHT, WIDTH, 1), 10, np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(np.concatenate([PIXELS, alpha], axis=-1)).save(file, "PNG")
+    np.testing.assert_array_equal(decoded(file.getvalue()), PIXELS)
+
+
+def test_grey_has_three_equal_channels():
+    pixels = decoded(encode("L"))
+    np.testing.assert_array_equal(pixels, np.repeat(pixels[..., :1], 3, axis=-1))
+
+
+@pytest.mark.parametrize("size", [(22, 30), (16, 16), (88, 120), (1, 1)])
+def test_resizing_equals_pillow(size):
+    encoded = encode(file_format="PNG")
+    assert np.abs(decoded(encoded, size) - by_pillow(encoded, size[::-1])).max() <= 1
+
+
+def test_shrinking_does_not_alias():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    small = decoded(encode(file_format="PNG", pixels=stripes), (8, 8))
+    assert np.abs(small.astype(int) - 127).max() <= 8
+
+
+def test_a_batch_equals_single_pictures():
+    pictures = [encode(), encode("L", "PNG"), encode(pixels=PIXELS[:20, :50]), encode("CMYK")]
+    batch = decode_and_resize_batch(tf.constant(pictures), (24, 32))
+    assert batch.shape == (4, 24, 32, 3)
+    assert batch.dtype == tf.uint8
+    np.testing.assert_array_equal(batch, [decoded(picture, (24, 32)) for picture in pictures])
+
+
+def test_an_empty_batch_is_empty():
+    assert decode_and_resize_batch(tf.constant([], tf.string), (24, 32)).shape == (0, 24, 32, 3)
+
+
+def test_shapes_are_known_in_a_graph():
+    signature = tf.TensorSpec([None], tf.string)
+    outputs = tf.function(decode_and_resize_batch).get_concrete_function(signature, (24, 32)).structured_outputs
+    assert outputs.shape.as_list() == [None, 24, 32, 3]

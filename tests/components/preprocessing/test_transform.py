@@ -1,0 +1,162 @@
+"""TFX's Transform with our preprocessing_fn on small artifacts: labels, statistics, and the pixels training reads."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tfx.components import Transform
+from tfx.components.transform.executor import Executor
+from tfx.components.util import examples_utils
+from tfx.proto import example_gen_pb2, transform_pb2
+from tfx.types import artifact_utils, channel_utils, standard_artifacts
+
+from components.config import Data, to_json
+from components.datasets import builder_class
+from components.preprocessing.images import decode_and_resize
+from components.record import FaceRecord
+from components.trainer.inputs import parse
+
+SCHEMA = Path(__file__).parents[3] / "schemas" / "face_record.pbtxt"
+DATA = Data("synthetic_faces", image_size=(96, 80), num_landmarks=5)
+N = 40
+
+
+def picture(file_format="PNG", size=(24, 30), mode="RGB") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, 100, 50)).convert(mode).save(file, file_format)
+    return file.getvalue()
+
+
+def record(name: str, attributes=None, landmarks=None, image=None) -> FaceRecord:
+    return FaceRecord(name, "test", image or picture(), attributes=attributes, landmarks=landmarks)
+
+
+def attributes(*positive: int) -> np.ndarray:
+    return np.isin(np.arange(N), positive).astype(np.int64)
+
+
+def artifact(kind, folder: Path):
+    folder.mkdir(parents=True)
+    result = kind()
+    result.uri = str(folder)
+    return result
+
+
+def transformed(folder: Path, splits: dict[str, list[FaceRecord]]) -> dict[str, list[tf.train.Example]]:
+    """Runs Transform's executor as the pipeline does; the examples that it writes."""
+    examples = artifact(standard_artifacts.Examples, folder / "examples")
+    examples.split_names = artifact_utils.encode_split_names(list(splits))
+    examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    for split, records in splits.items():
+        path = Path(artifact_utils.get_split_uri([examples], split), "data_tfrecord-00000-of-00001.gz")
+        path.parent.mkdir()
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for face in records:
+                writer.write(face.to_example().SerializeToString())
+    schema = artifact(standard_artifacts.Schema, folder / "schema")
+    Path(schema.uri, "schema.pbtxt").write_text(SCHEMA.read_text())
+    component = Transform(
+        examples=channel_utils.as_channel([examples]),
+        schema=channel_utils.as_channel([schema]),
+        preprocessing_fn="components.preprocessing.transform.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=list(splits)),
+        custom_config={"data": to_json(DATA)},
+        disable_statistics=True,
+        disable_analyzer_cache=True,
+    )
+    outputs = {name: [artifact(channel.type, folder / name)] for name, channel in component.outputs.items()}
+    Executor().Do({"examples": [examples], "schema": [schema]}, outputs, component.exec_properties)
+    return {split: _read(outputs["transformed_examples"][0], split) for split in splits}
+
+
+def _read(examples, split):
+    files = tf.io.gfile.glob(examples_utils.get_split_file_patterns([examples], split))
+    return [tf.train.Example.FromString(e.numpy()) for e in tf.data.TFRecordDataset(sorted(files), "GZIP")]
+
+
+def values(example: tf.train.Example, name: str) -> np.ndarray:
+    feature = example.features.feature[name]
+    return np.array(getattr(feature, feature.WhichOneof("kind")).value)
+
+
+POINTS = np.linspace(-0.1, 1.1, 10, dtype=np.float32).reshape(5, 2)
+FACES = list(builder_class("synthetic_faces")(num_train=2, num_eval=0, num_test=0, image_size=128).references())
+TRAIN = [
+    record("a", attributes(0, 3), POINTS),
+    record("b", attributes(0), None, picture("JPEG", mode="CMYK")),
+    record("c", None, POINTS / 2, picture("JPEG", mode="L")),
+    record("d", None, None),
+    record("e", attributes(0, 3, 39), None, picture(size=(90, 17))),
+    record("f", attributes(3), POINTS),
+]
+EVAL = [record("g", attributes(*range(N)), POINTS), record("h")]
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    drawn = builder_class("synthetic_faces")(image_size=128)
+    faces = [drawn.load(reference) for reference in FACES]
+    faces = [record(face.id, image=face.image) for face in faces]
+    return transformed(tmp_path_factory.mktemp("transform"), {"train": TRAIN, "eval": EVAL, "test": faces}), faces
+
+
+def test_the_records_stay_in_order(outputs):
+    ids = {split: [values(e, "image/id")[0].decode() for e in examples] for split, examples in outputs[0].items()}
+    assert ids["train"] == list("abcdef")
+    assert ids["eval"] == list("gh")
+
+
+def test_labels_are_dense_and_what_is_not_annotated_is_told_apart(outputs):
+    for split, records in {"train": TRAIN, "eval": EVAL}.items():
+        for face, example in zip(records, outputs[0][split], strict=True):
+            expected = np.full(N, -1) if face.attributes is None else face.attributes
+            np.testing.assert_array_equal(values(example, "attributes"), expected)
+            points = np.full(10, np.nan) if face.landmarks is None else face.landmarks.ravel()
+            np.testing.assert_array_equal(values(example, "landmarks").astype(np.float32), points.astype(np.float32))
+
+
+def test_positive_rates_by_hand(outputs):
+    # Four records of train are annotated: a, b, e and f. Attribute 0 is on a, b, e; 3 on a, e, f; 39 on e.
+    expected = np.zeros(N)
+    expected[[0, 3, 39]] = 3 / 4, 3 / 4, 1 / 4
+    for example in outputs[0]["train"] + outputs[0]["eval"]:
+        np.testing.assert_allclose(values(example, "positive_rate"), expected, rtol=1e-6)
+
+
+def test_pictures_have_the_working_size(outputs):
+    for example in outputs[0]["train"]:
+        image = Image.open(io.BytesIO(values(example, "image/encoded")[0]))
+        assert (image.format, image.size, image.mode) == ("JPEG", (80, 96), "RGB")
+
+
+def test_training_reads_nearly_the_pixels_that_serving_decodes(outputs):
+    transformed_examples, faces = outputs
+    for face, example in zip(faces, transformed_examples["test"], strict=True):
+        trained, _ = parse(tf.constant(example.SerializeToString()), DATA, N)
+        served = decode_and_resize(tf.constant(face.image), DATA.image_size)
+        difference = np.abs(trained.numpy().astype(float) - served.numpy())
+        assert difference.mean() < 3
+
+
+def test_a_split_without_any_annotation_has_rate_0(tmp_path):
+    for example in transformed(tmp_path, {"train": [record("a"), record("b")]})["train"]:
+        np.testing.assert_array_equal(values(example, "positive_rate"), np.zeros(N))
+        np.testing.assert_array_equal(values(example, "attributes"), np.full(N, -1))
+        assert np.isnan(values(example, "landmarks")).all()
+
+
+@pytest.mark.parametrize(
+    ("half", "reason"),
+    [
+        (record("b", attributes(1)[:20]), "attributes: a record should have 40 values or none"),
+        (record("b", attributes(1), POINTS[:3]), "landmarks: a record should have 10 values or none"),
+    ],
+)
+def test_half_a_label_stops_with_the_feature_s_name(tmp_path, half, reason):
+    with pytest.raises(Exception, match=reason):
+        transformed(tmp_path, {"train": [record("a", attributes(0), POINTS), half]})

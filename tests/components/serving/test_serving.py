@@ -1,0 +1,258 @@
+"""What is exported: signatures, outputs, warm-up requests; and ServingCheck, which lets only a model pass that serves."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow import keras
+from tensorflow_serving.apis import prediction_log_pb2
+from tfx.types import artifact_utils, standard_artifacts
+
+from components.record import FaceRecord
+from components.serving import check
+from components.serving.signatures import ServedAttributes, export, restore_trained
+from keras_models import DMMCNN
+
+ATTRIBUTES = ("Male", "Smiling", "Young")
+SIZE = (32, 32)
+POINTS = 5
+THRESHOLDS = np.array([-0.05, 0.0, 0.05], np.float32)
+
+
+def network(num_landmarks=POINTS) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return DMMCNN(
+        (*SIZE, 3),
+        num_landmarks=num_landmarks,
+        backbone="resnet18",
+        backbone_width=8,
+        attributes=ATTRIBUTES,
+        subjective=("Smiling", "Young"),
+        objective_units=(8,),
+        subjective_units=(8,),
+        landmark_units=(8,),
+    )
+
+
+def picture(seed: int, size=(40, 48), file_format="JPEG", mode="RGB") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 5, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).convert(mode).save(file, file_format)
+    return file.getvalue()
+
+
+# Of different sizes, formats and modes.
+PICTURES = [
+    *(picture(seed, (20 + 9 * seed, 64 - 5 * seed)) for seed in range(5)),
+    picture(5, file_format="PNG"),
+    picture(6, mode="L"),
+    picture(7, mode="CMYK"),
+]
+
+
+def serialized(image: bytes, name="a") -> bytes:
+    face = FaceRecord(name, "test", image, attributes=[0, 1, 1])
+    return face.to_example().SerializeToString()
+
+
+def served(model: keras.Model) -> ServedAttributes:
+    return ServedAttributes(model, tf.Variable(THRESHOLDS), SIZE, ATTRIBUTES)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return network()
+
+
+@pytest.fixture(scope="module")
+def folder(trained, tmp_path_factory):
+    """Of the exported model, where TFX's Trainer puts it in a Model artifact."""
+    path = tmp_path_factory.mktemp("model") / "Format-Serving"
+    export(served(trained), str(path), PICTURES[:4])
+    return path
+
+
+@pytest.fixture(scope="module")
+def signatures(folder):
+    return tf.saved_model.load(str(folder)).signatures
+
+
+@pytest.mark.parametrize(("name", "argument"), [("serving_default", "image_bytes"), ("from_examples", "examples")])
+def test_the_signatures_are_what_clients_are_told(signatures, name, argument):
+    arguments, inputs = signatures[name].structured_input_signature
+    assert arguments == ()
+    assert inputs == {argument: tf.TensorSpec([None], tf.string, argument)}
+    outputs = {key: (spec.dtype, spec.shape.as_list()) for key, spec in signatures[name].structured_outputs.items()}
+    assert outputs == {
+        "attributes": (tf.float32, [None, 3]),
+        "decisions": (tf.int64, [None, 3]),
+        "landmarks": (tf.float32, [None, POINTS, 2]),
+    }
+
+
+def test_there_are_no_other_signatures(signatures):
+    assert set(signatures) == {"serving_default", "from_examples", "attribute_names"}
+
+
+def test_attribute_names_are_in_the_order_of_the_outputs(signatures):
+    names = signatures["attribute_names"]()["attribute_names"].numpy()
+    assert tuple(name.decode() for name in names) == ATTRIBUTES
+
+
+def test_without_a_landmark_branch_there_is_no_such_output(tmp_path):
+    export(served(network(num_landmarks=0)), str(tmp_path), PICTURES[:2])
+    outputs = tf.saved_model.load(str(tmp_path)).signatures["serving_default"].structured_outputs
+    assert outputs.keys() == {"attributes", "decisions"}
+
+
+def test_decisions_are_one_above_the_trained_thresholds(signatures):
+    outputs = signatures["serving_default"](tf.constant(PICTURES))
+    scores, decisions = outputs["attributes"].numpy(), outputs["decisions"].numpy()
+    np.testing.assert_array_equal(decisions, scores > THRESHOLDS)
+    assert set(decisions.ravel()) == {0, 1}, "the pictures should fall on both sides"
+
+
+def test_the_served_model_is_the_network_on_the_decoded_picture(signatures, trained):
+    blank = io.BytesIO()
+    Image.new("RGB", SIZE, (200, 100, 50)).save(blank, "PNG")
+    expected = trained(tf.fill([1, *SIZE, 1], 1.0) * tf.constant([200.0, 100.0, 50.0]), training=False)
+    outputs = signatures["serving_default"](tf.constant([blank.getvalue()]))
+    np.testing.assert_allclose(outputs["attributes"], expected["attributes"], atol=1e-5)
+    np.testing.assert_allclose(outputs["landmarks"][0].numpy().ravel(), expected["landmarks"][0], atol=1e-5)
+
+
+def test_one_picture_or_eight_and_both_signatures_agree(signatures):
+    together = signatures["serving_default"](tf.constant(PICTURES))
+    examples = signatures["from_examples"](tf.constant([serialized(image) for image in PICTURES]))
+    for i, image in enumerate(PICTURES):
+        alone = signatures["serving_default"](tf.constant([image]))
+        for name in ("attributes", "landmarks"):
+            np.testing.assert_allclose(together[name][i], alone[name][0], atol=1e-5)
+            np.testing.assert_allclose(together[name][i], examples[name][i], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["serving_default", "from_examples"])
+def test_an_empty_batch_has_empty_answers(signatures, name):
+    outputs = signatures[name](tf.constant([], tf.string))
+    assert {key: tuple(values.shape) for key, values in outputs.items()} == {
+        "attributes": (0, 3),
+        "decisions": (0, 3),
+        "landmarks": (0, POINTS, 2),
+    }
+
+
+def test_what_is_no_picture_is_refused(signatures):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signatures["serving_default"](tf.constant([PICTURES[0], b"no picture"]))
+
+
+def test_warm_up_requests_are_what_tensorflow_serving_replays(folder):
+    file = folder / "assets.extra" / "tf_serving_warmup_requests"
+    logs = [prediction_log_pb2.PredictionLog.FromString(e.numpy()) for e in tf.data.TFRecordDataset(str(file))]
+    requests = [log.predict_log.request for log in logs]
+    assert [tf.make_ndarray(request.inputs["image_bytes"]).tolist() for request in requests] == [
+        PICTURES[:1],
+        PICTURES[:4],
+    ]
+    assert all(request.model_spec.signature_name == "serving_default" for request in requests)
+
+
+def test_weights_and_thresholds_come_back(folder, trained):
+    other, thresholds = network(), tf.Variable(tf.zeros(3))
+    for weight in other.weights:
+        weight.assign(tf.ones_like(weight))
+    restore_trained(other, thresholds, str(folder))
+    np.testing.assert_array_equal(thresholds, THRESHOLDS)
+    for restored, weight in zip(other.weights, trained.weights, strict=True):
+        np.testing.assert_array_equal(restored, weight)
+
+
+def test_another_architecture_is_refused(folder):
+    with pytest.raises(ValueError, match="another architecture"):
+        restore_trained(network(num_landmarks=POINTS + 1), tf.Variable(tf.zeros(3)), str(folder))
+
+
+class Stub(ServedAttributes):
+    """A model that is quickly exported: the scores are the mean colours, times `factor`."""
+
+    def __init__(self, factor=1.0, names=ATTRIBUTES):
+        image = keras.Input((*SIZE, 3))
+        scores = keras.layers.GlobalAveragePooling2D()(image) * factor
+        super().__init__(keras.Model(image, {"attributes": scores}), tf.Variable(THRESHOLDS), SIZE, names)
+
+
+class Differs(Stub):
+    """Signatures that don't agree."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def from_examples(self, examples):
+        answers = super().from_examples(examples)
+        return {**answers, "attributes": answers["attributes"] + 0.01}
+
+
+class Mixes(Stub):
+    """Answers that depend on the other pictures of the batch."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def from_images(self, image_bytes):
+        answers = super().from_images(image_bytes)
+        scores = answers["attributes"]
+        return {**answers, "attributes": scores - tf.reduce_mean(scores, axis=0)}
+
+
+def run_check(model: Path, tmp_path: Path):
+    """ServingCheck's executor on `model`/Format-Serving: (blessed, message, files in the blessing)."""
+    artifacts = standard_artifacts.Model(), standard_artifacts.Examples(), standard_artifacts.InfraBlessing()
+    model_artifact, examples, blessing = artifacts
+    model_artifact.uri, examples.uri, blessing.uri = str(model), str(tmp_path / "examples"), str(tmp_path / "blessing")
+    examples.split_names = artifact_utils.encode_split_names(["test"])
+    split = Path(artifact_utils.get_split_uri([examples], "test"))
+    split.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+        for image in PICTURES:
+            writer.write(serialized(image))
+    check.Executor().Do(
+        {"model": [model_artifact], "examples": [examples]},
+        {"blessing": [blessing]},
+        {"split": "test", "code_version": ""},
+    )
+    message = blessing.get_string_custom_property("message")
+    (file,) = Path(blessing.uri).iterdir()
+    assert file.read_text() == message
+    return blessing.get_int_custom_property("blessed"), message, file.name
+
+
+def test_a_model_that_serves_is_blessed(folder, tmp_path):
+    assert run_check(folder.parent, tmp_path) == (
+        1,
+        "2 warm-up requests replayed, 8 records alike by both signatures, alone and together",
+        "INFRA_BLESSED",
+    )
+
+
+@pytest.mark.parametrize(
+    ("broken", "warmup", "reason"),
+    [
+        (Differs(), PICTURES, "AssertionError: from_examples differs from serving_default: attributes by 0.01"),
+        (Mixes(), PICTURES, "a picture alone differs from the same in a batch: attributes by"),
+        (Stub(factor=np.nan), PICTURES, "attributes is not finite"),
+        (Stub(names=("Male",)), PICTURES, "the names are not as many as the attributes"),
+        (Stub(), None, "tf_serving_warmup_requests"),
+        (None, None, "SavedModel file does not exist"),
+    ],
+    ids=["signatures differ", "batches differ", "NaN", "names", "no warm-up", "no model"],
+)
+def test_a_model_that_does_not_serve_is_not_blessed(tmp_path, broken, warmup, reason):
+    model = tmp_path / "model"
+    if broken is not None:
+        export(broken, str(model / "Format-Serving"), warmup or PICTURES)
+        if warmup is None:
+            (model / "Format-Serving" / "assets.extra" / "tf_serving_warmup_requests").unlink()
+    blessed, message, file = run_check(model, tmp_path)
+    assert (blessed, file) == (0, "INFRA_NOT_BLESSED")
+    assert reason in message

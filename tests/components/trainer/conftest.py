@@ -1,0 +1,21 @@
+"""Files that several of the trainer's tests read."""
+
+import pytest
+import tiny_faces
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """Splits train, 64 records in two shards of which two are not annotated, and validation, 20 records."""
+    folder = tmp_path_factory.mktemp("tiny_faces")
+    train = [tiny_faces.serialized(number) for number in range(62)]
+    train += [tiny_faces.serialized(62, attributes=[-1] * 6), tiny_faces.serialized(63, landmarks=[float("nan")] * 10)]
+    tiny_faces.write(folder / "train", train, shards=2)
+    tiny_faces.write(folder / "validation", [tiny_faces.serialized(3 * number) for number in range(20)])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tiny_folder):
+    """The names of the files by split."""
+    return {split: sorted(map(str, (tiny_folder / split).iterdir())) for split in ("train", "validation")}

@@ -1,0 +1,135 @@
+"""Tiny pictures, networks and experiments for the trainer's tests. As a script: trains and may be killed on the way."""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import signal
+import sys
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+from tensorflow import keras
+
+from components.config import Data, Evaluation, Experiment, Factory, Training, factory, from_json
+from components.trainer import supervised
+
+ATTRIBUTES = ("A", "B", "C", "D", "E", "F")
+SIZE = (32, 32)
+DATA = Data(dataset="tiny", image_size=SIZE, num_landmarks=5)
+LINEAR = factory("tiny_faces.linear_network")
+CONVOLUTIONAL = factory("tiny_faces.convolutional_network")
+KILL_AT = "TINY_FACES_KILL_AT"
+
+
+def serialized(number: int, size=SIZE, mode="RGB", attributes=None, landmarks=None) -> bytes:
+    """A transformed example; its attributes are the binary digits of `number`, and its picture shows them roughly."""
+    random = np.random.default_rng(number)
+    digits = [number >> k & 1 for k in range(len(ATTRIBUTES))]
+    pixels = random.integers(0, 64, (*size, 3), np.uint8)
+    for k, digit in enumerate(digits):
+        pixels[:, k * size[1] // len(ATTRIBUTES) :][:, :5] += np.uint8(128 * digit)
+    encoded = io.BytesIO()
+    PIL.Image.fromarray(pixels).convert(mode).save(encoded, "JPEG", quality=95)
+    example = tf.train.Example()
+    features = example.features.feature
+    features["image/encoded"].bytes_list.value.append(encoded.getvalue())
+    features["image/id"].bytes_list.value.append(f"{number}.jpg".encode())
+    features["attributes"].int64_list.value.extend(digits if attributes is None else attributes)
+    features["landmarks"].float_list.value.extend(random.uniform(0.2, 0.8, 10) if landmarks is None else landmarks)
+    return example.SerializeToString()
+
+
+def write(folder: pathlib.Path, examples: list[bytes], shards: int = 1) -> list[str]:
+    """Writes gzipped TFRecords in turn to `shards` files; returns their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{folder}/transformed-{k:05}-of-{shards:05}.gz" for k in range(shards)]
+    for k, name in enumerate(names):
+        with tf.io.TFRecordWriter(name, "GZIP") as writer:
+            for example in examples[k::shards]:
+                writer.write(example)
+    return names
+
+
+def linear_network(input_shape) -> keras.Model:
+    """One dense layer and no landmarks: as far from DMM-CNN as a network with an `attributes` output can be."""
+    image = keras.Input(input_shape)
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
+    return keras.Model(image, {"attributes": keras.layers.Dense(len(ATTRIBUTES), dtype="float32")(x)})
+
+
+def convolutional_network(input_shape, filters=4) -> keras.Model:
+    """Convolution, batch norm, attributes and landmarks."""
+    image = keras.Input(input_shape)
+    x = keras.layers.Conv2D(filters, 3, 4)(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Flatten()(keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.5)(x)))
+    outputs = {"attributes": len(ATTRIBUTES), "landmarks": 10}
+    return keras.Model(image, {name: keras.layers.Dense(n, dtype="float32")(x) for name, n in outputs.items()})
+
+
+def experiment(model: Factory = CONVOLUTIONAL, callbacks: tuple[Factory, ...] = (), **settings) -> Experiment:
+    """Four epochs of Adam on batches of 12, mirrored and shifted."""
+    settings = {
+        "epochs": 4,
+        "batch_size": 12,
+        "optimizer": factory("tensorflow.keras.optimizers.Adam"),
+        "loss": factory("components.trainer.objectives.JointObjective", beta=0.5),
+        "max_shift": 0.1,
+        "seed": 3,
+        **settings,
+    }
+    training = Training(callbacks=callbacks, **settings)
+    return Experiment("tiny", "none", DATA, model, training, Evaluation(min_balanced_accuracy=0.5))
+
+
+def fit(tiny: Experiment, folder: pathlib.Path, files: dict[str, list[str]], **more) -> supervised.Trained:
+    """`supervised.fit` with its checkpoints and logs in `folder`."""
+    return supervised.fit(
+        tiny,
+        ATTRIBUTES,
+        train_files=files["train"],
+        validation_files=files["validation"],
+        checkpoint_folder=f"{folder}/checkpoints",
+        log_folder=f"{folder}/logs",
+        **more,
+    )
+
+
+class Stopped(Exception):
+    """Raised by StopAt."""
+
+
+class StopAt(keras.callbacks.Callback):
+    """Stops the run inside an epoch: at `where` = (epoch, batch), both from 0, or the batch "end", before the save.
+
+    `where` None looks into the environment, and kills the process like a machine that is taken away.
+    """
+
+    where = None
+    epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        StopAt.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._stop((StopAt.epoch, batch))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._stop((epoch, "end"))
+
+    def _stop(self, now):
+        if now == StopAt.where:
+            raise Stopped
+        if os.environ.get(KILL_AT) == "{}/{}".format(*now):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    # The module under the name by which the experiment's factories find it.
+    import tiny_faces
+
+    written = pathlib.Path(sys.argv[1])
+    split_files = {split: sorted(map(str, (written / split).iterdir())) for split in ("train", "validation")}
+    tiny_faces.fit(from_json(sys.argv[2]), pathlib.Path(sys.argv[3]), split_files)

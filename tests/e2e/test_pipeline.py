@@ -1,0 +1,126 @@
+"""The real pipeline with a small network on a few drawn faces: what runs, what is cached, what is left."""
+
+import json
+import pathlib
+from dataclasses import replace
+
+import pytest
+import tensorflow as tf
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+from components.config import Data, factory
+from pipeline import compare, experiments, local_runner
+from pipeline.console import ComponentProgress, print_results
+from pipeline.experiments.registry import REGISTERED
+
+NAME = "e2e/tiny"
+DATA_NODES = {"FacesExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "Transform"}
+RESOLVER = "LastBlessed-e2e-tiny"  # resolvers look into the metadata anew each time
+
+
+def own(*nodes):
+    return {f"{node}-e2e-tiny" for node in nodes}
+
+
+def tiny():
+    base = experiments.get("dmm_cnn/synthetic")
+    return replace(
+        base,
+        data=Data(
+            "synthetic_faces", {"num_train": 32, "num_eval": 8, "num_test": 16, "image_size": 64}, image_size=(32, 32)
+        ),
+        model=factory(
+            "keras_models.DMMCNN",
+            num_landmarks=68,
+            backbone="resnet18",
+            backbone_width=8,
+            objective_units=[8],
+            subjective_units=[8],
+            landmark_units=[8],
+        ),
+        training=replace(base.training, epochs=1, batch_size=8, precision="float32"),
+        evaluation=replace(base.evaluation, min_balanced_accuracy=0.1),
+    )
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    return tmp_path_factory.mktemp("out")
+
+
+def run(experiment, output):
+    """Runs as `make run` does; returns the nodes that ran and were not found in the cache."""
+    REGISTERED[NAME] = experiment
+    pipeline = local_runner.local_pipeline(NAME, data_dir="", seed=None, output_dir=str(output))
+    with ComponentProgress(NAME, pipeline) as progress:
+        LocalDagRunner().run(pipeline)
+    print_results(NAME, str(output), progress)
+    return set(progress.minutes) - progress.cached - {RESOLVER}
+
+
+@pytest.fixture(scope="module")
+def first_run(output):
+    return run(tiny(), output)
+
+
+def results(output):
+    return json.loads((output / "reports" / "e2e-tiny" / "results.json").read_text())
+
+
+def test_everything_runs_and_the_model_is_pushed(first_run, output):
+    assert first_run == DATA_NODES | own("Trainer", "Evaluator", "ServingCheck", "Pusher", "Report")
+    assert results(output)["verdict"] == "blessed and pushed"
+    assert results(output)["reasons"] == []
+    assert results(output)["figures"]["images tested"] == 16
+    (version,) = (output / "serving" / "e2e-tiny").iterdir()
+    assert str(version) == results(output)["places"]["model"]
+
+
+def test_the_pushed_model_answers(first_run, output):
+    model = tf.saved_model.load(results(output)["places"]["model"])
+    picture = tf.io.encode_png(tf.zeros([50, 40, 3], tf.uint8))
+    answers = model.signatures["serving_default"](image_bytes=tf.stack([picture, picture]))
+    assert {name: tuple(values.shape) for name, values in answers.items()} == {
+        "attributes": (2, 40),
+        "decisions": (2, 40),
+        "landmarks": (2, 68, 2),
+    }
+
+
+def test_the_report_and_the_logs_are_there(first_run, output):
+    page = (output / "reports" / "e2e-tiny" / "index.html").read_text()
+    assert "5 o Clock Shadow" in page or "5_o_Clock_Shadow" in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://localhost", "")
+    logs = pathlib.Path(results(output)["places"]["logs"])
+    tags = {
+        value.tag
+        for file in logs.rglob("events*.attributes")
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    }
+    assert {"threshold/Male", "loss_weight/Young", "validation_loss/Smiling"} <= tags
+
+
+def test_a_second_run_finds_everything_cached(first_run, output):
+    assert run(tiny(), output) == set()
+
+
+def test_another_bar_evaluates_anew_and_trains_nothing(first_run, output):
+    strict = replace(tiny(), evaluation=replace(tiny().evaluation, min_balanced_accuracy=0.99))
+    assert run(strict, output) == own("Evaluator", "Pusher", "Report")
+    assert results(output)["verdict"] == "not pushed"
+    assert "below the bar 0.99" in results(output)["reasons"][0]
+    assert len(list((output / "serving" / "e2e-tiny").iterdir())) == 1
+
+
+def test_another_seed_trains_anew_on_the_prepared_data(first_run, output):
+    other = replace(tiny(), training=replace(tiny().training, seed=1))
+    assert run(other, output) == own("Trainer", "Evaluator", "ServingCheck", "Pusher", "Report")
+    assert set(compare.latest_results(str(output))[NAME]) == {0, 1}
+
+
+def test_unknown_experiment_and_missing_data_are_told_before_anything_runs(output):
+    with pytest.raises(ValueError, match="dmm_cnn/celeb_a"):
+        local_runner.local_pipeline("dmm_cnn/celeba", "", None, str(output))
+    with pytest.raises(FileNotFoundError, match=r"list_attr_celeba\.txt"):
+        local_runner.local_pipeline("dmm_cnn/celeb_a", str(output), None, str(output))

@@ -1,0 +1,163 @@
+"""Every registered experiment: it travels, its parts exist and fit together; the paper's variants are all there."""
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+from components.config import Factory, from_json, to_json
+from components.datasets import builder_class
+from pipeline import experiments
+from pipeline.experiments import registry
+
+NAMES = experiments.names()
+TABLE_1 = ("-baseline", "-fac", "-eq_fix", "-eq_at", "-dw_fix", "-spp", "")
+TABLE_2 = ("-eq_at", "-dwa", "-aw", "")  # UW, DWA, AW, DW
+ADAPTIVE = "components.trainer.adaptive."
+SIZES = ("", "-tiny")
+
+
+def _variant(dataset, variant, size=""):
+    return experiments.get(f"dmm_cnn/{dataset}{variant}{size}")
+
+
+def _adaptive(experiment):
+    """Which of the adaptive callbacks it has."""
+    return {c.path.removeprefix(ADAPTIVE) for c in experiment.training.callbacks if c.path.startswith(ADAPTIVE)}
+
+
+def _resolve(factory):
+    module, _, name = factory.path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def test_names_are_sorted_and_distinct():
+    assert sorted(set(NAMES)) == NAMES
+    assert "dmm_cnn/synthetic" in NAMES
+
+
+@pytest.mark.parametrize("dataset", ["celeb_a", "lfwa"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_variant_of_the_tables_is_registered(dataset, size):
+    assert {f"dmm_cnn/{dataset}{variant}{size}" for variant in TABLE_1 + TABLE_2} <= set(NAMES)
+
+
+def test_unknown_name_lists_the_nearest():
+    with pytest.raises(ValueError, match=r"No experiment is called 'dmm_cnn/celeba'\. Near: dmm_cnn/celeb_a,"):
+        experiments.get("dmm_cnn/celeba")
+    with pytest.raises(ValueError, match="Near: none"):
+        experiments.get("&")
+
+
+def test_a_name_can_be_given_once():
+    first, second = _variant("celeb_a", ""), _variant("lfwa", "")
+    registry.register("dmm_cnn/celeb_a", first)
+    with pytest.raises(ValueError, match="Two experiments are called 'dmm_cnn/celeb_a'"):
+        registry.register("dmm_cnn/celeb_a", second)
+    assert _variant("celeb_a", "") == first
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_survives_json(name):
+    experiment = experiments.get(name)
+    assert from_json(to_json(experiment)) == experiment
+    assert to_json(from_json(to_json(experiment))) == to_json(experiment)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_parts_can_be_built(name):
+    """Loss, schedule, optimizer and callbacks are built; the model's arguments are held against its signature."""
+    experiment = experiments.get(name)
+    training = experiment.training
+    assert {"loss", "attribute_loss"} <= set(training.loss.build().TERMS)
+    rate = training.learning_rate.build(steps=100) if isinstance(training.learning_rate, Factory) else 0.001
+    training.optimizer.build(learning_rate=rate)
+    assert all(hasattr(callback.build(), "set_model") for callback in training.callbacks)
+    inspect.signature(_resolve(experiment.model)).bind(input_shape=(8, 8, 3), **experiment.model.kwargs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_parts_fit_together(name):
+    experiment = experiments.get(name)
+    points = experiment.model.kwargs.get("num_landmarks", 0)
+    assert points in (0, experiment.data.num_landmarks)
+    attributes = builder_class(experiment.data.dataset).ATTRIBUTES
+    assert set(experiment.evaluation.slice_by) <= set(attributes)
+    assert 0.5 < experiment.evaluation.min_balanced_accuracy < 1
+    assert experiment.summary and experiment.target
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if experiments.get(name).training.warm_start])
+def test_a_warm_start_is_from_the_same_network(name):
+    """Else restore_trained refuses it, or an ablation starts from what it leaves out."""
+    experiment = experiments.get(name)
+    start = experiments.get(experiment.training.warm_start)
+    assert start.model == experiment.model
+    assert start.data.image_size == experiment.data.image_size
+    assert _adaptive(start) == _adaptive(experiment)
+    assert not start.training.warm_start
+
+
+def _tiny_models():
+    """Each distinct network of the small experiments, under one of their names."""
+    distinct = {}
+    for name in NAMES:
+        experiment = experiments.get(name)
+        if experiment.model.kwargs.get("backbone") != "resnet50":
+            distinct.setdefault(to_json(experiment.model) + to_json(experiment.data.image_size), name)
+    return sorted(distinct.values())
+
+
+@pytest.mark.parametrize("name", _tiny_models())
+def test_tiny_networks_build(name):
+    experiment = experiments.get(name)
+    model = experiment.model.build(input_shape=(*experiment.data.image_size, 3))
+    shapes = {key: tuple(output.shape) for key, output in model.output.items()}
+    points = experiment.model.kwargs.get("num_landmarks", 0)
+    assert shapes.pop("attributes") == (None, len(builder_class(experiment.data.dataset).ATTRIBUTES))
+    assert shapes == ({"landmarks": (None, 2 * points)} if points else {})
+    assert model.input_shape == (None, 96, 96, 3)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dataset", ["celeb_a", "lfwa"])
+def test_variants_differ_in_what_their_names_say(dataset, size):
+    def of(variant):
+        return _variant(dataset, variant, size)
+
+    assert _adaptive(of("")) == {"AdaptiveThresholds", "DynamicWeights"}
+    assert _adaptive(of("-eq_fix")) == _adaptive(of("-baseline")) == set()
+    assert _adaptive(of("-eq_at")) == {"AdaptiveThresholds"}
+    assert _adaptive(of("-dw_fix")) == {"DynamicWeights"}
+    assert _adaptive(of("-dwa")) == {"AdaptiveThresholds", "DynamicWeightAverage"}
+    assert _adaptive(of("-aw")) == {"AdaptiveThresholds", "AdaptiveWeighting"}
+    assert of("-fac").model.kwargs == {**of("").model.kwargs, "num_landmarks": 0}
+    assert of("-spp").model.kwargs == {**of("").model.kwargs, "subjective": None}
+    assert of("-baseline").model.path == "keras_models.AttributeBaseline"
+    for variant in TABLE_1 + TABLE_2:
+        assert of(variant).data == of("").data and of(variant).evaluation == of("").evaluation
+        settings = ("epochs", "batch_size", "optimizer", "learning_rate", "loss", "flip", "max_shift", "precision")
+        for setting in settings:
+            assert getattr(of(variant).training, setting) == getattr(of("").training, setting)
+
+
+def test_the_papers_settings():
+    """Section 4.1: batch 64, base rate 0.001, 15 epochs, SGD with momentum 0.9; β = 0.5, γ = 0.01."""
+    training = _variant("celeb_a", "").training
+    assert (training.epochs, training.batch_size, training.learning_rate) == (15, 64, 0.001)
+    assert training.optimizer.kwargs == {"momentum": 0.9} and training.loss.kwargs == {"beta": 0.5}
+    thresholds = next(c for c in training.callbacks if c.path.endswith("AdaptiveThresholds"))
+    assert thresholds.build().gamma == 0.01
+    assert _variant("lfwa", "").training.validation_split == "train"
+
+
+def test_listing_them_imports_no_tensorflow():
+    check = (
+        "import json, sys; from pipeline import experiments; names = experiments.names(); "
+        "print(json.dumps([names, [m for m in ('tensorflow', 'tfx', 'apache_beam', 'numpy') if m in sys.modules]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [NAMES, []]

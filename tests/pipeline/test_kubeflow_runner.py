@@ -1,0 +1,270 @@
+"""The compiled pipeline, read back as what Kubeflow Pipelines takes it for, and the image's recipe."""
+
+import json
+import os
+import pathlib
+import re
+from unittest import mock
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+from components.config import from_json
+from pipeline import experiments, kubeflow_runner
+from pipeline.graph import Places, create_pipeline
+
+PROJECT = pathlib.Path(__file__).parents[2]
+NAME, OWN = "dmm_cnn/celeb_a-tiny", "dmm_cnn-celeb_a-tiny"
+ROOT, IMAGE = "gs://bucket/facetfx", "example.org/facetfx:1"
+SETTINGS = {"EXPERIMENT": NAME, "DATA_DIR": "gs://bucket/celeba", "PIPELINE_ROOT": f"{ROOT}/", "IMAGE": IMAGE}
+RESOLVERS = {f"LastBlessed-{OWN}-model-blessing-resolver", f"LastBlessed-{OWN}-model-resolver"}
+
+
+class Compiled:
+    """A compiled file through Kubeflow's own protos, which refuse what they don't know."""
+
+    def __init__(self, path: pathlib.Path):
+        self.text = path.read_text()
+        self.job = pipeline_spec_pb2.PipelineJob()
+        content = yaml.safe_load(self.text)
+        json_format.ParseDict(content if "pipelineSpec" in content else {"pipelineSpec": content}, self.job)
+        self.spec = pipeline_spec_pb2.PipelineSpec()
+        json_format.ParseDict(json_format.MessageToDict(self.job.pipeline_spec), self.spec)
+        deployment = pipeline_spec_pb2.PipelineDeploymentConfig()
+        json_format.ParseDict(json_format.MessageToDict(self.spec.deployment_spec), deployment)
+        self.tasks = self.spec.root.dag.tasks
+        self.executors = {
+            task: deployment.executors[self.spec.components[self.tasks[task].component_ref.name].executor_label]
+            for task in self.tasks
+        }
+
+    @property
+    def containers(self):
+        return {t: executor.container for t, executor in self.executors.items() if executor.HasField("container")}
+
+    def inputs(self, task):
+        """{input: (task, output) that feeds it}."""
+        return {
+            name: (source.task_output_artifact.producer_task, source.task_output_artifact.output_artifact_key)
+            for name, source in self.tasks[task].inputs.artifacts.items()
+        }
+
+    def parameter(self, task, name):
+        return self.tasks[task].inputs.parameters[name].runtime_value.constant.string_value
+
+
+def compiled(tmp_path, file="job.json", **settings) -> Compiled:
+    path = tmp_path / file
+    kept = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
+    with mock.patch.dict(os.environ, {**kept, **SETTINGS, "OUTPUT": str(path), **settings}, clear=True):
+        kubeflow_runner.main()
+    return Compiled(path)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return compiled(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def with_resources(tmp_path_factory):
+    return compiled(
+        tmp_path_factory.mktemp("resources"),
+        ACCELERATOR="NVIDIA_TESLA_T4",
+        ACCELERATOR_COUNT="2",
+        TRAINER_CPU="16",
+        TRAINER_MEMORY="60",
+        BEAM_ARGS="--runner=DataflowRunner --labels='team=faces and more'",
+    )
+
+
+def test_tasks_are_the_local_components(plain):
+    places = Places(source="", fingerprint="", root="/root", serving="/serving", reports="/reports")
+    local = {node.id for node in create_pipeline("facetfx", NAME, experiments.get(NAME), places).components}
+    assert set(plain.tasks) == local - {f"LastBlessed-{OWN}"} | RESOLVERS
+
+
+def test_who_feeds_whom(plain):
+    examples, schema = ("LandmarkAnnotator", "annotated_examples"), ("ImportSchemaGen", "schema")
+    model, check = (f"Trainer-{OWN}", "model"), (f"ServingCheck-{OWN}", "blessing")
+    blessing = (f"Evaluator-{OWN}", "blessing")
+    assert plain.inputs("LandmarkAnnotator") == {"examples": ("FacesExampleGen", "examples")}
+    assert plain.inputs("Transform") == {"examples": examples, "schema": schema}
+    assert plain.inputs(f"Trainer-{OWN}") == {
+        "examples": ("Transform", "transformed_examples"),
+        "transform_graph": ("Transform", "transform_graph"),
+        "schema": schema,
+    }
+    assert plain.inputs(f"Evaluator-{OWN}") == {
+        "examples": examples,
+        "model": model,
+        "baseline_model": (f"LastBlessed-{OWN}-model-resolver", "model"),
+        "schema": schema,
+    }
+    assert plain.inputs(f"Pusher-{OWN}") == {"model": model, "model_blessing": blessing, "infra_blessing": check}
+    assert plain.inputs(f"Report-{OWN}") == {
+        "examples": examples,
+        "ingestion": ("FacesExampleGen", "ingestion"),
+        "anomalies": ("ExampleValidator", "anomalies"),
+        "annotation": ("LandmarkAnnotator", "counts"),
+        "model": model,
+        "model_run": (f"Trainer-{OWN}", "model_run"),
+        "evaluation": (f"Evaluator-{OWN}", "evaluation"),
+        "blessing": blessing,
+        "infra_blessing": check,
+        "pushed_model": (f"Pusher-{OWN}", "pushed_model"),
+    }
+
+
+def test_every_task_but_the_look_ups_runs_in_the_image(plain):
+    assert set(plain.containers) == set(plain.tasks) - RESOLVERS
+    assert {container.image for container in plain.containers.values()} == {IMAGE}
+
+
+def test_the_accelerator_is_asked_for_on_the_trainer_alone(with_resources):
+    resources = with_resources.containers[f"Trainer-{OWN}"].resources
+    assert (resources.accelerator.type, resources.accelerator.count) == ("NVIDIA_TESLA_T4", 2)
+    assert (resources.cpu_limit, resources.memory_limit) == (16, 60)
+    assert [t for t, container in with_resources.containers.items() if container.HasField("resources")] == [
+        f"Trainer-{OWN}"
+    ]
+
+
+def test_nothing_is_asked_for_unasked(plain):
+    assert not any(container.HasField("resources") for container in plain.containers.values())
+
+
+def test_beam_arguments_reach_the_beam_steps(plain, with_resources):
+    for task in ("FacesExampleGen", "LandmarkAnnotator", "StatisticsGen", "Transform", f"Evaluator-{OWN}"):
+        arguments = list(with_resources.containers[task].args)
+        assert arguments[-2:] == ["--runner=DataflowRunner", "--labels=team=faces and more"], task
+        assert arguments[:-2] == list(plain.containers[task].args), task
+
+
+def test_everything_is_written_below_the_root(plain):
+    assert plain.job.runtime_config.gcs_output_directory == f"{ROOT}/pipeline"
+    push = json.loads(plain.parameter(f"Pusher-{OWN}", "push_destination"))
+    assert push["filesystem"]["base_directory"] == f"{ROOT}/serving/{OWN}"
+    assert plain.parameter(f"Report-{OWN}", "destination") == f"{ROOT}/reports/{OWN}"
+    config = json.loads(plain.parameter(f"Trainer-{OWN}", "custom_config"))
+    assert config["checkpoints"] == f"{ROOT}/pipeline/checkpoints"
+
+
+def test_no_path_of_this_machine(plain):
+    for here in (PROJECT, pathlib.Path.home(), pathlib.Path.cwd()):
+        assert str(here) not in plain.text
+    values = [p.runtime_value.constant.string_value for t in plain.tasks.values() for p in t.inputs.parameters.values()]
+    assert values
+    assert not [value for value in values if value.startswith("/")]
+
+
+def test_the_experiment_arrives_whole(plain):
+    config = json.loads(plain.parameter(f"Trainer-{OWN}", "custom_config"))
+    assert from_json(config["experiment"]) == experiments.get(NAME)
+    assert from_json(plain.parameter(f"Report-{OWN}", "experiment")) == experiments.get(NAME)
+
+
+def test_a_step_fits_on_a_command_line(plain):
+    # Linux takes 128 KiB an argument; a step gets all its parameters in one, with some KB for the artifacts beside.
+    sizes = [
+        sum(len(p.runtime_value.constant.string_value) for p in task.inputs.parameters.values())
+        for task in plain.tasks.values()
+    ]
+    assert max(sizes) < 64 * 1024
+
+
+def test_a_step_runs_as_in_its_container(plain, tmp_path, monkeypatch):
+    """Kubeflow's part played here: the task's arguments with its inputs filled in, from the image's working folder."""
+    monkeypatch.chdir(PROJECT)
+    task = "ImportSchemaGen"
+    given = pipeline_spec_pb2.ExecutorInput()
+    for name, parameter in plain.tasks[task].inputs.parameters.items():
+        given.inputs.parameter_values[name].CopyFrom(parameter.runtime_value.constant)
+    output = plain.spec.components[task].output_definitions.artifacts["schema"]
+    given.outputs.artifacts["schema"].artifacts.add(
+        name="projects/1/artifacts/2", uri=str(tmp_path / "schema"), type=output.artifact_type
+    )
+    given.outputs.output_file = str(tmp_path / "run" / "executor_output.json")
+    arguments = [a.replace("{{$}}", json_format.MessageToJson(given)) for a in plain.containers[task].args]
+    kubeflow_v2_run_executor.main(kubeflow_v2_run_executor._parse_flags(["run", *arguments]))
+    assert (tmp_path / "schema" / "schema.pbtxt").read_text() == (PROJECT / kubeflow_runner.SCHEMA).read_text()
+    assert json.loads((tmp_path / "run" / "executor_output.json").read_text())["artifacts"]["schema"]
+
+
+def test_yaml_without_look_ups_for_kubeflow_itself(tmp_path):
+    spec = compiled(tmp_path, "pipeline.yaml", BASELINE_MODEL="none")
+    assert not any(executor.HasField("resolver") for executor in spec.executors.values())
+    assert "baseline_model" not in spec.inputs(f"Evaluator-{OWN}")
+
+
+def test_fine_tuning_starts_from_the_given_model(tmp_path):
+    name = "dmm_cnn-lfwa-tiny"
+    model, baseline = "gs://bucket/trainer/model", "gs://bucket/earlier/model"
+    spec = compiled(tmp_path, EXPERIMENT="dmm_cnn/lfwa-tiny", WARM_START_MODEL=model, BASELINE_MODEL=baseline)
+    for task, uri in ((f"WarmStart-{name}", model), (f"LastBlessed-{name}", baseline)):
+        assert spec.executors[task].importer.artifact_uri.constant.string_value == uri
+    assert spec.inputs(f"Trainer-{name}")["base_model"] == (f"WarmStart-{name}", "model")
+    assert spec.inputs(f"Evaluator-{name}")["baseline_model"] == (f"LastBlessed-{name}", "model")
+
+
+def test_data_version_and_seed_reach_their_steps(tmp_path):
+    spec = compiled(tmp_path, DATA_VERSION="2024-05", SEED="3")
+    assert spec.parameter("FacesExampleGen", "fingerprint") == "2024-05"
+    config = json.loads(spec.parameter(f"Trainer-{OWN}", "custom_config"))
+    assert from_json(config["experiment"]).training.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"EXPERIMENT": ""}, "EXPERIMENT is not set"),
+        ({"EXPERIMENT": "dmm_cnn/celeba"}, "No experiment is called 'dmm_cnn/celeba'"),
+        ({"IMAGE": ""}, "IMAGE is not set"),
+        ({"PIPELINE_ROOT": ""}, "PIPELINE_ROOT is not set"),
+        ({"PIPELINE_ROOT": "out"}, "PIPELINE_ROOT is 'out'"),
+        ({"DATA_DIR": ""}, "DATA_DIR is not set"),
+        ({"DATA_DIR": "../celeba"}, "DATA_DIR is '../celeba'"),
+        ({"EXPERIMENT": "dmm_cnn/lfwa-tiny"}, "WARM_START_MODEL is not set"),
+        ({"ACCELERATOR_COUNT": "2"}, "ACCELERATOR is not set"),
+        ({"ACCELERATOR": "nvidia.com/gpu", "ACCELERATOR_COUNT": "two"}, "ACCELERATOR_COUNT is 'two'"),
+        ({"TRAINER_MEMORY": "60G"}, "TRAINER_MEMORY is '60G'"),
+        ({"SEED": "x"}, "SEED is 'x'"),
+    ],
+)
+def test_a_bad_setting_is_named(tmp_path, settings, words):
+    with pytest.raises(SystemExit, match=re.escape(words)):
+        compiled(tmp_path, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_drawn_faces_need_no_data_dir(tmp_path):
+    spec = compiled(tmp_path, EXPERIMENT="dmm_cnn/synthetic", DATA_DIR="")
+    assert spec.parameter("FacesExampleGen", "source") == ""
+
+
+def test_every_experiment_has_a_valid_pipeline_name_of_its_own():
+    names = {kubeflow_runner.pipeline_name(name) for name in experiments.names()}
+    assert len(names) == len(experiments.names())
+    # Vertex AI adds a time of 15 characters, and takes 128.
+    assert all(re.fullmatch(r"[a-z][a-z0-9-]{0,110}", name) for name in names)
+
+
+def test_what_the_image_is_made_of_exists():
+    recipe = (PROJECT / "Dockerfile").read_text()
+    copied = [line.split()[1:-1] for line in recipe.splitlines() if re.match(r"COPY (?!--from)", line)]
+    sources = {source for sources in copied for source in sources}
+    assert sources > {"requirements.lock", "pipeline", "components", "keras_models", "schemas"}
+    assert all((PROJECT / source).exists() for source in sources)
+    kept = {line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert kept == sources
+
+
+def test_the_image_has_the_versions_of_the_lock():
+    recipe = (PROJECT / "Dockerfile").read_text()
+    beam = re.search(r"^apache-beam==(\S+)", (PROJECT / "requirements.lock").read_text(), re.MULTILINE)[1]
+    bases = set(re.findall(r"^FROM (\S+)", recipe, re.MULTILINE))
+    assert bases == {"python:3.10", "python:3.10-slim", f"apache/beam_python3.10_sdk:{beam}"}
+    assert (PROJECT / kubeflow_runner.SCHEMA).exists()
