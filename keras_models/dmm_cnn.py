@@ -35,7 +35,7 @@ SUBJECTIVE_ATTRIBUTES = (
     "Rosy_Cheeks",
 )
 
-_MIDDLE = keras.initializers.Constant(0.5)
+_MIDDLE = 0.5  # of the picture: where a landmark that is known nothing of stands
 
 
 def DMMCNN(
@@ -87,10 +87,7 @@ def DMMCNN(
     outputs = {"attributes": _in_order(scores, [*objective, *subjective], attributes)}
     if num_landmarks:
         # Before training, every point stands in the middle of the picture.
-        # Before training, every point stands in the middle of the picture.
-        outputs["landmarks"] = _branch(
-            coarse, landmark_units, 2 * num_landmarks, "landmarks", kernel_initializer="zeros", bias_initializer=_MIDDLE
-        )
+        outputs["landmarks"] = _branch(coarse, landmark_units, 2 * num_landmarks, name="landmarks", start=_MIDDLE)
     return keras.Model(image, outputs, name="dmm_cnn")
 
 
@@ -115,12 +112,18 @@ def AttributeBaseline(
     return keras.Model(image, {"attributes": scores}, name="attribute_baseline")
 
 
-def _branch(features, hidden_units, outputs, name, **last_layer):
-    """Fully connected layers with ReLU between them: [batch, D] -> [batch, outputs]."""
+def _branch(features, hidden_units, outputs, name, start=0.0):
+    """Fully connected layers with ReLU between them: [batch, D] -> [batch, outputs], `start` before any training."""
     x = features
     for i, units in enumerate(hidden_units, start=1):
         x = layers.Dense(units, activation="relu", name=f"{name}_fc{i}")(x)
-    return layers.Dense(outputs, dtype="float32", name=f"{name}_out", **last_layer)(x)
+    return layers.Dense(
+        outputs,
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant(start),
+        dtype="float32",
+        name=f"{name}_out",
+    )(x)
 
 
 def _in_order(scores, names, attributes):

@@ -19,7 +19,12 @@ def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
-    resized = tf.image.resize(image, size, method="bilinear", antialias=True)
+    shrinks = tf.reduce_any(tf.shape(image)[:2] > tf.constant(size))
+    # Where nothing shrinks there is nothing to alias, and the plain kernel takes a third of the time.
+    resized = tf.cond(
+        shrinks, lambda: tf.image.resize(image, size, antialias=True), lambda: tf.image.resize(image, size)
+    )
+    resized.set_shape([*size, 3])
     return tf.saturate_cast(tf.round(resized), tf.uint8)
 
 

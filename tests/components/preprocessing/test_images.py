@@ -75,7 +75,7 @@ def test_grey_has_three_equal_channels():
     np.testing.assert_array_equal(pixels, np.repeat(pixels[..., :1], 3, axis=-1))
 
 
-@pytest.mark.parametrize("size", [(22, 30), (16, 16), (88, 120), (1, 1)])
+@pytest.mark.parametrize("size", [(22, 30), (16, 16), (88, 120), (1, 1), (88, 30), (44, 120)])
 def test_resizing_equals_pillow(size):
     encoded = encode(file_format="PNG")
     assert np.abs(decoded(encoded, size) - by_pillow(encoded, size[::-1])).max() <= 1

@@ -104,7 +104,7 @@ class TestAdaptiveWeights:
     """AW in Table 2."""
 
     def test_worked_by_hand(self):
-        # Means of the halves: (4, 1) and (2, 2); trends |2 - 4| / 2 = 1 and |2 - 1| / 2 = 0.5, over their mean 4/3, 2/3.
+        # The halves' means: (4, 1) and (2, 2). Trends |2 - 4| / 2 = 1 and |2 - 1| / 2 = 0.5, over their mean: 4/3, 2/3.
         # Losses over their mean: 0.5, 1.5. Products 2/3 and 1, over their mean of 5/6: 0.8 and 1.2.
         window = [[3, 0.5], [5, 1.5], [1, 2], [3, 2]]
         np.testing.assert_allclose(adaptive_weights([1, 3], window), [0.8, 1.2])
