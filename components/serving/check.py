@@ -33,7 +33,8 @@ class Executor(base_executor.BaseExecutor):
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         process = subprocess.run(command, capture_output=True, text=True, cwd=os.sep, env=environment)
         served = process.returncode == 0
-        message = (process.stdout if served else process.stderr).strip().splitlines()[-1]
+        said = (process.stdout if served else process.stderr).strip().splitlines()
+        message = said[-1] if said else f"the process ended with {process.returncode} and said nothing"
         (logging.info if served else logging.error)("Serving check: %s", message)
 
         file_name = "INFRA_BLESSED" if served else "INFRA_NOT_BLESSED"

@@ -61,4 +61,4 @@ if __name__ == "__main__":
     try:
         print(main(*sys.argv[1:]))
     except Exception as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -94,6 +94,7 @@ def restore_trained(network: keras.Model, thresholds: tf.Variable, folder: str) 
     """
     checkpoint = tf.train.Checkpoint(network=network, thresholds=thresholds)
     try:
-        checkpoint.read(os.path.join(folder, "variables", "variables")).assert_existing_objects_matched()
+        status = checkpoint.read(os.path.join(folder, "variables", "variables"))
+        status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
         raise ValueError(f"The model in {folder!r} has another architecture than the experiment's: {error}") from error

@@ -118,10 +118,13 @@ class AdaptiveThresholds(keras.callbacks.Callback):
 class _LossWeighting(keras.callbacks.Callback):
     """Base of the schemes that compare two losses: remembers the last ones in a variable that checkpoints keep."""
 
+    previous_losses = None
+
     def set_model(self, model):
         super().set_model(model)
-        # NaN is "no losses yet".
-        self.previous_losses = tf.Variable(tf.fill(model.attribute_weights.shape, np.nan), trainable=False)
+        # NaN is "no losses yet". Keras sets the model again when training starts, after a restore.
+        if self.previous_losses is None:
+            self.previous_losses = tf.Variable(tf.fill(model.attribute_weights.shape, np.nan), trainable=False)
 
     def _update(self, losses, formula, **options):
         previous = self.previous_losses.numpy()
@@ -156,6 +159,9 @@ class DynamicWeightAverage(_LossWeighting):
         super().__init__()
         self.temperature = temperature
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.training_losses.reset_state()
+
     def on_epoch_end(self, epoch, logs=None):
         self._update(self.model.training_losses.losses(), dynamic_weight_average, temperature=self.temperature)
 
@@ -174,6 +180,7 @@ class AdaptiveWeighting(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.window = window
         self.every = every
+        self.recent_losses = self.steps = None
 
     def set_validation(self, dataset: tf.data.Dataset):
         """Called by the recipe with the unbatched validation split."""
@@ -181,8 +188,10 @@ class AdaptiveWeighting(keras.callbacks.Callback):
 
     def set_model(self, model):
         super().set_model(model)
-        self.recent_losses = tf.Variable(tf.zeros([2 * self.window, model.attribute_weights.shape[0]]), trainable=False)
-        self.steps = tf.Variable(0, trainable=False, dtype=tf.int64)
+        if self.recent_losses is None:
+            shape = [2 * self.window, model.attribute_weights.shape[0]]
+            self.recent_losses = tf.Variable(tf.zeros(shape), trainable=False)
+            self.steps = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     def on_train_batch_end(self, batch, logs=None):
         losses = self.model.attribute_losses(*next(self._batches))

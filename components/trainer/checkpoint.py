@@ -16,12 +16,11 @@ class _CallbackState(tf.train.experimental.PythonState):
         self._callback = callback
 
     def serialize(self):
-        return json.dumps({k: float(v) for k, v in vars(self._callback).items() if _is_number(v)})
+        numbers = {k: v for k, v in vars(self._callback).items() if isinstance(v, bool | int | float | np.number)}
+        return json.dumps({k: v.item() if isinstance(v, np.number) else v for k, v in numbers.items()})
 
     def deserialize(self, string_value):
-        for name, value in json.loads(string_value).items():
-            kind = type(vars(self._callback)[name])
-            setattr(self._callback, name, kind(value))
+        vars(self._callback).update(json.loads(string_value))
 
 
 class History(tf.train.experimental.PythonState, keras.callbacks.Callback):
@@ -60,7 +59,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     Args:
         folder: where the checkpoints lie; the same for a run and its continuation, another for any other run.
-        callbacks: the other callbacks of the run. Their tf.Variables and plain numbers are part of the state.
+        callbacks: the other callbacks of the run, which stand before this one. Their tf.Variables, tf.data iterators
+            and plain numbers are part of the state.
     """
 
     def __init__(self, folder: str, callbacks: list[keras.callbacks.Callback]):
@@ -78,7 +78,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 states[f"callback{i}"] = callback
                 continue
             states[f"callback{i}"] = _CallbackState(callback)
-            variables = {k: v for k, v in vars(callback).items() if isinstance(v, tf.Variable)}
+            variables = {k: v for k, v in vars(callback).items() if isinstance(v, tf.Variable | tf.data.Iterator)}
             states.update({f"callback{i}_{name}": variable for name, variable in variables.items()})
         model.optimizer.build(model.trainable_variables)
         checkpoint = tf.train.Checkpoint(
@@ -88,10 +88,10 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._manager.restore_or_initialize()
         return int(self._epochs_done)
 
+    def on_train_begin(self, logs=None):
+        # Keras' own callbacks have just forgotten what was restored (ReduceLROnPlateau its patience).
+        self._manager.restore_or_initialize()
+
     def on_epoch_end(self, epoch, logs=None):
         self._epochs_done.assign(epoch + 1)
         self._manager.save()
-
-
-def _is_number(value):
-    return isinstance(value, bool | int | float | np.number)

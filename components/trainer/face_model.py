@@ -97,6 +97,12 @@ class FaceModel(keras.Model):
         self.validation.update_state(labels["attributes"], outputs["attributes"], self.thresholds)
         return self._logs(self.objective(labels, outputs, self.attribute_weights), image)
 
+    @tf.function
+    def attribute_losses(self, image, labels):
+        """[N] mean loss per attribute of a batch; 0 for an attribute that is annotated nowhere in it."""
+        scores = self(image, training=False)["attributes"]
+        return tf.math.divide_no_nan(*attribute_mse(labels["attributes"], scores))
+
     def _logs(self, terms, image):
         for name, mean in self.terms.items():
             mean.update_state(terms[name], sample_weight=tf.shape(image)[0])

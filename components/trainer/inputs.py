@@ -107,6 +107,11 @@ def mirror_points(points: tf.Tensor) -> tf.Tensor:
     """[T, 2] landmarks of the picture flipped left to right: x becomes 1 - x and left points become right points."""
     if points.shape[0] == 0:
         return points
+    if points.shape[0] not in MARKUPS:
+        raise ValueError(
+            f"No mark-up of {points.shape[0]} points is known, only of {sorted(MARKUPS)}: which points change places in "
+            "a mirror? Add it to components/landmark_markup.py, or train with flip=False."
+        )
     swapped = tf.gather(points, MARKUPS[points.shape[0]].mirror)
     return tf.stack([1.0 - swapped[:, 0], swapped[:, 1]], axis=-1)
 

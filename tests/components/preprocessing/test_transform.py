@@ -150,13 +150,7 @@ def test_a_split_without_any_annotation_has_rate_0(tmp_path):
         assert np.isnan(values(example, "landmarks")).all()
 
 
-@pytest.mark.parametrize(
-    ("half", "reason"),
-    [
-        (record("b", attributes(1)[:20]), "attributes: a record should have 40 values or none"),
-        (record("b", attributes(1), POINTS[:3]), "landmarks: a record should have 10 values or none"),
-    ],
-)
-def test_half_a_label_stops_with_the_feature_s_name(tmp_path, half, reason):
-    with pytest.raises(Exception, match=reason):
+def test_half_a_label_stops_with_the_feature_s_name(tmp_path):
+    half = record("b", attributes(1), POINTS[:3])
+    with pytest.raises(Exception, match="landmarks: a record should have 10 values or none"):
         transformed(tmp_path, {"train": [record("a", attributes(0), POINTS), half]})

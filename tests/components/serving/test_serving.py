@@ -231,10 +231,11 @@ def test_a_model_that_serves_is_blessed(folder, tmp_path):
         (Differs(), PICTURES, "AssertionError: from_examples differs from serving_default: attributes by 0.01"),
         (Mixes(), PICTURES, "a picture alone differs from the same in a batch: attributes by"),
         (Stub(factor=np.nan), PICTURES, "attributes is not finite"),
+        (Stub(), [b"no picture"], "InvalidArgumentError: Graph execution error: Detected at node"),
         (Stub(), None, "tf_serving_warmup_requests"),
         (None, None, "SavedModel file does not exist"),
     ],
-    ids=["signatures differ", "batches differ", "NaN", "no warm-up", "no model"],
+    ids=["signatures differ", "batches differ", "NaN", "bad warm-up", "no warm-up", "no model"],
 )
 def test_a_model_that_does_not_serve_is_not_blessed(tmp_path, broken, warmup, reason):
     model = tmp_path / "model"
@@ -245,3 +246,13 @@ def test_a_model_that_does_not_serve_is_not_blessed(tmp_path, broken, warmup, re
     blessed, message, file = run_check(model, tmp_path)
     assert (blessed, file) == (0, "INFRA_NOT_BLESSED")
     assert reason in message
+
+
+def test_a_process_that_is_killed_is_no_blessing(folder, tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nkill -9 $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(check.sys, "executable", str(python))
+    blessed, message, _ = run_check(folder.parent, tmp_path)
+    assert blessed == 0
+    assert message == "the process ended with -9 and said nothing"

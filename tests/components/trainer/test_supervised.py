@@ -70,7 +70,7 @@ def test_what_a_run_leaves(tiny_files, tmp_path):
             assert len(epoch[name]) == 6
         assert np.mean(epoch["attribute_losses"]) == pytest.approx(epoch["val_attribute_loss"], rel=1e-4)
     assert trained.epochs[-1]["thresholds"] == trained.thresholds.numpy().tolist()
-    assert trained.epochs[-1]["val_attribute_loss"] < trained.epochs[0]["val_attribute_loss"]
+    assert trained.epochs[-1]["attribute_loss"] < trained.epochs[0]["attribute_loss"]
     # 20 steps, of which 6 rise. What an epoch notes is the rate of its last step, counted from 0.
     cosine = [0.01 * (1 + np.cos(np.pi * (step - 6) / 14)) / 2 for step in (9, 14, 19)]
     rates = [epoch["learning_rate"] for epoch in trained.epochs]
