@@ -22,5 +22,5 @@ def code_version(*paths: str) -> str:
         place = _ROOT / path
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
         for file in files:
-            digest.update(str(file.relative_to(_ROOT)).encode() + file.read_bytes())
+            digest.update(f"{file.relative_to(_ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]

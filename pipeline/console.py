@@ -21,13 +21,11 @@ class ComponentProgress(logging.Handler):
     While it is entered, the libraries' own messages are kept back unless they are errors.
 
     Args:
-        name: the experiment's.
         pipeline: what will run.
     """
 
-    def __init__(self, name: str, pipeline: Pipeline):
+    def __init__(self, pipeline: Pipeline):
         super().__init__(logging.INFO)
-        self._name = name
         self._total = len(pipeline.components)
         self.minutes: dict[str, float] = {}
         self.cached: set[str] = set()

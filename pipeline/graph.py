@@ -185,6 +185,7 @@ def _data_nodes(experiment, places):
         ),
         custom_config={"data": to_json(data), "code_version": code_version(*_PREPROCESSING_CODE)},
         disable_statistics=True,
+        disable_analyzer_cache=True,
     )
     return [*nodes, statistics, schema, validator, transform], examples, annotation, transform
 

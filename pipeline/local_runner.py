@@ -67,7 +67,6 @@ def local_pipeline(name: str, data_dir: str, seed: int | None, output_dir: str) 
         experiment,
         places,
         metadata_connection_config=sqlite_metadata_connection_config(metadata),
-        beam_pipeline_args=["--direct_running_mode=in_memory", "--direct_num_workers=1"],
     )
 
 
@@ -92,7 +91,7 @@ def main() -> None:
         pipeline = local_pipeline(name, data_dir, seed, output_dir)
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         sys.exit(f"facetfx: {error}\n(EXPERIMENT={name} DATA_DIR={data_dir or 'not set'})")
-    with console.ComponentProgress(name, pipeline) as progress:
+    with console.ComponentProgress(pipeline) as progress:
         LocalDagRunner().run(pipeline)
     if progress.ran:
         console.print_results(name, output_dir, progress)

@@ -49,7 +49,7 @@ def _resized(encoded, size):
     """[batch, 1] encoded pictures -> [batch] JPEGs of `size`: small artifacts, and the fastest training steps."""
 
     def resize(picture):
-        return tf.io.encode_jpeg(decode_and_resize(picture, size), quality=_JPEG_QUALITY)
+        return tf.io.encode_jpeg(decode_and_resize(picture, size), quality=_JPEG_QUALITY, chroma_downsampling=False)
 
     return tf.map_fn(resize, tf.reshape(encoded, [-1]), fn_output_signature=tf.TensorSpec([], tf.string))
 

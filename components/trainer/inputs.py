@@ -76,7 +76,8 @@ def parse(example: tf.Tensor, data: Data, num_attributes: int) -> tuple[tf.Tenso
     if data.num_landmarks:
         features["landmarks"] = tf.io.FixedLenFeature([2 * data.num_landmarks], tf.float32)
     labels = tf.io.parse_single_example(example, features)
-    image = tf.io.decode_jpeg(labels.pop("image/encoded"), channels=3)
+    # The accurate transform: what training sees is then as near to what serving decodes as Transform's JPEG allows.
+    image = tf.io.decode_jpeg(labels.pop("image/encoded"), channels=3, dct_method="INTEGER_ACCURATE")
     return tf.ensure_shape(image, [*data.image_size, 3]), labels
 
 
@@ -109,7 +110,7 @@ def mirror_points(points: tf.Tensor) -> tf.Tensor:
         return points
     if points.shape[0] not in MARKUPS:
         raise ValueError(
-            f"No mark-up of {points.shape[0]} points is known, only of {sorted(MARKUPS)}: which points change places in "
+            f"No mark-up of {points.shape[0]} points is known, only of {sorted(MARKUPS)}: which change places in "
             "a mirror? Add it to components/landmark_markup.py, or train with flip=False."
         )
     swapped = tf.gather(points, MARKUPS[points.shape[0]].mirror)

@@ -1,7 +1,7 @@
 """Table 1 of DMM-CNN at equal, small cost: every variant from several seeds on data that a run has prepared.
 
     make run EXPERIMENT=dmm_cnn/celeb_a-tiny DATA_DIR=...
-    python tests/benchmarks/table1.py out --epochs 4 --width 32
+    python -m tests.benchmarks.table1 out --epochs 4 --width 32
 
 Trains through the same recipe as the pipeline and measures with the evaluator's formulas on the test split; what the
 pipeline adds (export, checks, report) is left out. Results are appended to OUTPUT_DIR/table1.jsonl, and what stands

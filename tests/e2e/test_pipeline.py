@@ -52,7 +52,7 @@ def run(experiment, output):
     """Runs as `make run` does; returns the nodes that ran and were not found in the cache."""
     REGISTERED[NAME] = experiment
     pipeline = local_runner.local_pipeline(NAME, data_dir="", seed=None, output_dir=str(output))
-    with ComponentProgress(NAME, pipeline) as progress:
+    with ComponentProgress(pipeline) as progress:
         LocalDagRunner().run(pipeline)
     print_results(NAME, str(output), progress)
     return set(progress.minutes) - progress.cached - {RESOLVER}

@@ -67,7 +67,7 @@ def test_the_messages_are_tfx_s_own():
 
 
 def test_a_line_as_each_component_starts_and_one_as_it_ends(said, clock):
-    progress = ComponentProgress("x/y", SimpleNamespace(components=["a", "b", "c"]))
+    progress = ComponentProgress(SimpleNamespace(components=["a", "b", "c"]))
     run(progress, clock, ("FacesExampleGen", 12.4, False), ("Transform", 3.0, True), ("Trainer-x-y", 75.0, False))
     assert said() == [
         "[1/3] FacesExampleGen",
@@ -82,14 +82,14 @@ def test_a_line_as_each_component_starts_and_one_as_it_ends(said, clock):
 
 
 def test_nothing_ran_where_a_pipeline_is_only_registered(said):
-    with ComponentProgress("x/y", SimpleNamespace(components=["a"])) as progress:
+    with ComponentProgress(SimpleNamespace(components=["a"])) as progress:
         pass
     assert not progress.ran
     assert said() == []
 
 
 def test_a_component_that_fails_has_no_closing_line(said, clock):
-    progress = ComponentProgress("x/y", SimpleNamespace(components=["a", "b"]))
+    progress = ComponentProgress(SimpleNamespace(components=["a", "b"]))
     with pytest.raises(RuntimeError), progress:
         absl_logging.info(RUNNING, "a")
         raise RuntimeError("disk full")
@@ -108,7 +108,7 @@ def test_the_table_at_the_end(said, clock, tmp_path):
         "reasons": ["mean balanced accuracy 0.5 is below 0.6"],
     }
     (folder / "results.json").write_text(json.dumps(results))
-    progress = ComponentProgress("x/y", SimpleNamespace(components=["a", "b"]))
+    progress = ComponentProgress(SimpleNamespace(components=["a", "b"]))
     run(progress, clock, ("a", 60.0, False), ("b", 120.0, False), ("c", 0.0, True))
     print_results("x/y", str(tmp_path), progress)
     text = "\n".join(said())

@@ -128,8 +128,8 @@ def test_landmarks_are_normalised_by_the_picture_s_size(release):
     builder.check()
     *_, third, fourth = map(builder.load, builder.references())
     assert third.landmarks.dtype == np.float32
-    np.testing.assert_allclose(third.landmarks[0], [69 / 178, 109 / 218], rtol=1e-6)
-    np.testing.assert_allclose(third.landmarks[4], [108 / 178, 154 / 218], rtol=1e-6)
+    np.testing.assert_allclose(third.landmarks[0], [69.5 / 178, 109.5 / 218], rtol=1e-6)
+    np.testing.assert_allclose(third.landmarks[4], [108.5 / 178, 154.5 / 218], rtol=1e-6)
     assert fourth.landmarks is None, "no row in the landmark list: not annotated"
 
 
@@ -362,7 +362,7 @@ def test_records_of_a_prepared_celeb_a_are_what_tensorflow_datasets_reads(prepar
         assert record.id == example["tfds_id"].decode()
         assert record.image == example["image"]
         assert record.attributes.tolist() == [int(example["attributes"][name]) for name in CelebA.ATTRIBUTES]
-        np.testing.assert_allclose(record.landmarks[1], [106 / 178, 113 / 218], rtol=1e-6)
+        np.testing.assert_allclose(record.landmarks[1], [106.5 / 178, 113.5 / 218], rtol=1e-6)
     assert len({record.id for record in records}) == len(records) == 10
 
 
