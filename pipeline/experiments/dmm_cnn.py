@@ -72,8 +72,9 @@ SYNTHETIC = replace(
     TINY,
     summary="DMM-CNN on procedurally drawn faces: to try everything, not for claims",
     target="None: the faces are drawn, so no figure here says anything about photographs.",
-    data=Data(dataset="synthetic_faces", image_size=(96, 96)),
-    training=replace(TINY.training, epochs=6, batch_size=32),
+    data=Data(dataset="synthetic_faces", image_size=(64, 64)),
+    model=replace(TINY.model, kwargs={**TINY.model.kwargs, "backbone_width": 32}),
+    training=replace(TINY.training, epochs=12, batch_size=32, max_shift=0.05),
 )
 LFWA = replace(
     CELEB_A,

@@ -1,8 +1,8 @@
 """How well and how fast LandmarkAnnotator's detector works.
 
-    .venv/bin/python tests/benchmarks/landmark_annotator.py ../shared/data/ibug68
-    .venv/bin/python tests/benchmarks/landmark_annotator.py ../shared/data/celeba --speed --limit 2000
-    .venv/bin/python tests/benchmarks/landmark_annotator.py ../shared/data/celeba --speed --limit 2000 \
+    .venv/bin/python -m tests.benchmarks.landmark_annotator ../shared/data/ibug68
+    .venv/bin/python -m tests.benchmarks.landmark_annotator ../shared/data/celeba --speed --limit 2000
+    .venv/bin/python -m tests.benchmarks.landmark_annotator ../shared/data/celeba --speed --limit 2000 \
         --direct_running_mode=multi_processing --direct_num_workers=2
 
 The first compares with the .pts files of an iBUG 300-W folder; the others run the executor, with any Beam options.

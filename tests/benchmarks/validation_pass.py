@@ -1,6 +1,6 @@
 """What AdaptiveThresholds and DynamicWeights add to the time of one plain validation pass.
 
-    .venv/bin/python tests/benchmarks/validation_pass.py [--images 1000] [--repetitions 5]
+    .venv/bin/python -m tests.benchmarks.validation_pass [--images 1000] [--repetitions 5]
 
 Plain is `model.evaluate` of the same network compiled the ordinary Keras way with the same losses, nothing counted per
 attribute. Ours is `FaceModel.evaluate` with both callbacks. Both read the same batches of random pictures from memory.
