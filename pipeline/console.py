@@ -42,7 +42,7 @@ class ComponentProgress(logging.Handler):
         absl_logging.get_absl_handler().setLevel(logging.ERROR)
         absl_logging.get_absl_logger().addHandler(self)
         for handler in logging.getLogger("tensorflow").handlers:
-            handler.setLevel(logging.WARNING)
+            handler.setLevel(logging.ERROR)
         return self
 
     def __exit__(self, *exception) -> None:
@@ -69,12 +69,14 @@ def print_results(name: str, output_dir: str, progress: ComponentProgress) -> No
     with open(os.path.join(folder, "results.json")) as f:
         results = json.load(f)
     table = Table(title=f"{name}: {results['verdict']}", show_header=False, title_justify="left", min_width=60)
-    for title, value in [*results["figures"].items(), *results["places"].items()]:
-        table.add_row(title, str(value))
+    for title, value in results["figures"].items():
+        table.add_row(title, f"{value:.4f}" if isinstance(value, float) else f"{value:,}")
     _OUT.print(table)
     for reason in results["reasons"]:
-        _OUT.print(f"  {reason}", style="yellow")
+        _OUT.print(f"  {reason}", style="yellow", soft_wrap=True)
+    for title, place in results["places"].items():
+        _OUT.print(f"{title:7} {place}", soft_wrap=True)
     longest = sorted(progress.minutes.items(), key=lambda item: -item[1])[:5]
     total = f"{sum(progress.minutes.values()):.1f} min in {len(progress.minutes)} components"
     longest = ", ".join(f"{component} {minutes:.1f}" for component, minutes in longest)
-    _OUT.print(f"{total}, {len(progress.cached)} of them cached; longest: {longest}")
+    _OUT.print(f"{total}, {len(progress.cached)} of them cached; longest: {longest}", soft_wrap=True)

@@ -4,6 +4,7 @@ import json
 import pathlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -48,13 +49,13 @@ def output(tmp_path_factory):
     return tmp_path_factory.mktemp("out")
 
 
-def run(experiment, output):
+def run(experiment, output, name=NAME):
     """Runs as `make run` does; returns the nodes that ran and were not found in the cache."""
-    REGISTERED[NAME] = experiment
-    pipeline = local_runner.local_pipeline(NAME, data_dir="", seed=None, output_dir=str(output))
+    REGISTERED[name] = experiment
+    pipeline = local_runner.local_pipeline(name, data_dir="", seed=None, output_dir=str(output))
     with ComponentProgress(pipeline) as progress:
         LocalDagRunner().run(pipeline)
-    print_results(NAME, str(output), progress)
+    print_results(name, str(output), progress)
     return set(progress.minutes) - progress.cached - {RESOLVER}
 
 
@@ -63,8 +64,13 @@ def first_run(output):
     return run(tiny(), output)
 
 
-def results(output):
-    return json.loads((output / "reports" / "e2e-tiny" / "results.json").read_text())
+def results(output, own_name="e2e-tiny"):
+    return json.loads((output / "reports" / own_name / "results.json").read_text())
+
+
+def kernels(saved_model):
+    """Values of the network's trained weights by name."""
+    return {v.name: v.numpy() for v in tf.saved_model.load(saved_model).network.trainable_variables}
 
 
 def test_everything_runs_and_the_model_is_pushed(first_run, output):
@@ -103,6 +109,16 @@ def test_the_report_and_the_logs_are_there(first_run, output):
 
 def test_a_second_run_finds_everything_cached(first_run, output):
     assert run(tiny(), output) == set()
+
+
+def test_another_experiment_starts_from_the_blessed_model(first_run, output):
+    training = replace(tiny().training, warm_start=NAME, learning_rate=0.0)
+    ran = run(replace(tiny(), training=training), output, "e2e/tuned")
+    assert not ran & DATA_NODES
+    blessed, tuned = (kernels(results(output, name)["places"]["model"]) for name in ("e2e-tiny", "e2e-tuned"))
+    assert blessed.keys() == tuned.keys()
+    for name, values in blessed.items():
+        np.testing.assert_array_equal(tuned[name], values, err_msg=name)
 
 
 def test_another_bar_evaluates_anew_and_trains_nothing(first_run, output):

@@ -48,11 +48,11 @@ def run() -> Run:
         components={name: ComponentTime(*time) for name, time in times.items()},
         parameters=88_713_432,
         image_size=(224, 224),
-        model_location="/work/runs/dmm_cnn/celeb_a-tiny/Trainer/model/12/Format-Serving",
-        log_location="/work/runs/dmm_cnn/celeb_a-tiny/Trainer/model_run/12",
-        tensorboard_command="tensorboard --logdir /work/runs/dmm_cnn/celeb_a-tiny/Trainer/model_run/12",
+        model_location="/data/runs/dmm_cnn/celeb_a-tiny/Trainer/model/12/Format-Serving",
+        log_location="/data/runs/dmm_cnn/celeb_a-tiny/Trainer/model_run/12",
+        tensorboard_command="tensorboard --logdir /data/runs/dmm_cnn/celeb_a-tiny/Trainer/model_run/12",
         serving_commands=(
-            "docker run -p 8501:8501 -v /work/serving:/models/facetfx -e MODEL_NAME=facetfx tensorflow/serving\n"
+            "docker run -p 8501:8501 -v /data/serving:/models/facetfx -e MODEL_NAME=facetfx tensorflow/serving\n"
             'curl -d "{\\"instances\\": [{\\"b64\\": \\"$(base64 -w0 face.jpg)\\"}]}" '
             "localhost:8501/v1/models/facetfx:predict"
         ),
@@ -190,7 +190,7 @@ def verdict() -> Verdict:
         reasons=("Mean accuracy 90.4 % is above the majority baseline of 80.0 %.",),
         serving_ok=True,
         serving_message="the exported model gave the trained model's answers on 16 pictures (largest difference 2e-7).",
-        pushed_path="/work/serving/dmm_cnn/1715956200",
+        pushed_path="/data/serving/dmm_cnn/1715956200",
     )
 
 
