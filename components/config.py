@@ -108,6 +108,7 @@ class Experiment:
         summary: one line for `make experiments`.
         target: what the paper reports for it, for the report.
         model: a function of keras_models, called with input_shape.
+        evaluation: None only where nothing but training looks at the experiment.
     """
 
     summary: str
@@ -115,7 +116,7 @@ class Experiment:
     data: Data
     model: Factory
     training: Training
-    evaluation: Evaluation
+    evaluation: Evaluation | None
 
 
 _TYPES = {cls.__name__: cls for cls in (Factory, Data, Training, Evaluation, Experiment)}

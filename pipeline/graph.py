@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tfx.components import (
     Evaluator,
@@ -93,7 +94,7 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, place
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=[experiment.training.validation_split]),
         custom_config={
-            "experiment": to_json(experiment),
+            "experiment": to_json(_as_trained(experiment)),
             "checkpoints": os.path.join(places.root, "checkpoints"),
             "code_version": code_version(*_TRAINING_CODE, *_PREPROCESSING_CODE),
         },
@@ -213,6 +214,11 @@ def _blessed(name: str, node_id: str, places: Places, strategy=LatestBlessedMode
 
 def _outputs(nodes: list[BaseNode], kind: type[BaseNode]):
     return next(node.outputs for node in nodes if isinstance(node, kind))
+
+
+def _as_trained(experiment: Experiment) -> Experiment:
+    """Without what training doesn't look at: another bar or wording must not train anew."""
+    return replace(experiment, summary="", target="", evaluation=None)
 
 
 def _has_landmarks(experiment: Experiment) -> bool:

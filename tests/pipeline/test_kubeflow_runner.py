@@ -163,7 +163,8 @@ def test_no_path_of_this_machine(plain):
 
 def test_the_experiment_arrives_whole(plain):
     config = json.loads(plain.parameter(f"Trainer-{OWN}", "custom_config"))
-    assert from_json(config["experiment"]) == experiments.get(NAME)
+    trained, whole = from_json(config["experiment"]), experiments.get(NAME)
+    assert (trained.data, trained.model, trained.training) == (whole.data, whole.model, whole.training)
     assert from_json(plain.parameter(f"Report-{OWN}", "experiment")) == experiments.get(NAME)
 
 
