@@ -119,7 +119,7 @@ def test_tiny_networks_build(name):
     points = experiment.model.kwargs.get("num_landmarks", 0)
     assert shapes.pop("attributes") == (None, len(builder_class(experiment.data.dataset).ATTRIBUTES))
     assert shapes == ({"landmarks": (None, 2 * points)} if points else {})
-    assert model.input_shape == (None, 96, 96, 3)
+    assert model.input_shape == (None, *experiment.data.image_size, 3)
 
 
 @pytest.mark.parametrize("size", SIZES)

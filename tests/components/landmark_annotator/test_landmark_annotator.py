@@ -220,7 +220,7 @@ def test_other_formats_are_refused():
 def test_the_missing_extra_is_named_when_the_pipeline_is_built(monkeypatch):
     monkeypatch.setattr(detector, "EXTRA", ("dlib_that_nobody_has",))
     examples = channel_utils.as_channel([standard_artifacts.Examples()])
-    with pytest.raises(ModuleNotFoundError, match=r'dlib_that_nobody_has.*pip install "facetfx\[landmarks\]"'):
+    with pytest.raises(ModuleNotFoundError, match=r'dlib_that_nobody_has.*pip install "\.\[landmarks\]"'):
         LandmarkAnnotator(examples=examples, code_version="1")
 
 
