@@ -23,7 +23,7 @@ def updated_thresholds(thresholds, false_positives, false_negatives, num_example
     Returns:
         [N]. More false positives than false negatives raise a threshold.
     """
-    return thresholds + gamma * epoch * (false_positives - false_negatives) / num_examples
+    return thresholds + gamma * epoch * np.subtract(false_positives, false_negatives) / num_examples
 
 
 def dynamic_weights(losses, previous_losses, normalize=False):
