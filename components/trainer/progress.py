@@ -26,6 +26,7 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._started = self._shown = time.monotonic()
+        self._steady = None
         if self._first_epoch:
             print(f"Continuing after epoch {self._first_epoch}.", file=sys.stderr)
 
@@ -34,12 +35,15 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.monotonic()
-        if now - self._shown < self._interval:
+        if self._steady is None:
+            # The first step builds the graph, which says nothing about the time left.
+            self._steady = now
+        if now - self._shown < self._interval or now == self._steady:
             return
         self._shown = now
         steps = self.params["steps"]
         done = (self._epoch - self._first_epoch) * steps + batch + 1
-        left = (now - self._started) / done * ((self.params["epochs"] - self._first_epoch) * steps - done)
+        left = (now - self._steady) / (done - 1) * ((self.params["epochs"] - self._first_epoch) * steps - done)
         line = f"  epoch {self._epoch + 1}/{self.params['epochs']}, step {batch + 1}/{steps}, loss {logs['loss']:.4g}, "
         print(
             f"{line}{tqdm.format_interval(left)} left",
