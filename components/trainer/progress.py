@@ -38,7 +38,8 @@ class TrainingProgress(keras.callbacks.Callback):
         if self._steady is None:
             # The first step builds the graph, which says nothing about the time left.
             self._steady = now
-        if now - self._shown < self._interval or now == self._steady:
+            return
+        if now - self._shown < self._interval:
             return
         self._shown = now
         steps = self.params["steps"]
