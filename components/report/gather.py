@@ -34,10 +34,10 @@ from components.report.data import (
     SplitCount,
     Verdict,
 )
+from components.trainer.run_fn import TRAINING_FILE
 
 _NUM_PICTURES = 12
 _NUM_QUARANTINE_SAMPLES = 20
-_TRAINING_FILE = "training.json"
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
 echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
   curl --data @- localhost:8501/v1/models/faces:predict"""
@@ -51,7 +51,7 @@ def gather(name: str, experiment: Experiment, artifacts: dict[str, Artifact]) ->
         artifacts: by the names of RunReportSpec.INPUTS.
     """
     evaluation = read_evaluation(artifacts["evaluation"].uri)
-    training = json.loads(_read(artifacts["model_run"].uri, _TRAINING_FILE))
+    training = json.loads(_read(artifacts["model_run"].uri, TRAINING_FILE))
     saved_model = path_utils.serving_model_path(artifacts["model"].uri)
     model = tf.saved_model.load(saved_model)
     thresholds = model.thresholds.numpy()
@@ -171,7 +171,7 @@ def _results(measured: SliceResult, names, thresholds):
     positives, negatives = true_positives + false_negatives, false_positives + true_negatives
     return AttributeResults(
         names=names,
-        count=measured.count,
+        count=measured.annotated,
         accuracy=measured.accuracy,
         mean_accuracy=measured.mean_accuracy,
         balanced_accuracy=measured.balanced_accuracy,
