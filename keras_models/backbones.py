@@ -1,73 +1,126 @@
 """Backbones: networks that turn pictures into features, each with the input scaling it was made for.
 
 Every backbone takes RGB pixels in [0, 255] as float32 [batch, H, W, 3]. keras.applications is used where it has the
-network; ResNet-18 and ResNet-34 follow torchvision's layout: symmetric padding, batch-norm epsilon 1e-5, no bias.
+network; ResNet-18, ResNet-34 and AlexNet follow torchvision's layout, so that they can take its weights: symmetric
+padding; batch-norm epsilon 1e-5 and no bias in the ResNets; biases and no response normalization in AlexNet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_models.normalization import batch_norm
+from keras_models.torchvision_weights import imagenet_file, load_torchvision_weights
+
 layers = keras.layers
 
-_BASIC_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+_RESNETS = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet34": (3, 4, 6, 3),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+}
+_BASIC_RESNETS = ("resnet18", "resnet34")
+_KERAS_APPLICATIONS = {
+    "resnet50": (keras.applications.ResNet50, keras.applications.resnet.preprocess_input),
+    "resnet101": (keras.applications.ResNet101, keras.applications.resnet.preprocess_input),
+    "vgg16": (keras.applications.VGG16, keras.applications.vgg16.preprocess_input),
+}
+
+# The layer each block ends with, by the block's number: ResNet's conv2_x to conv5_x, VGG's and AlexNet's 1 to 5.
+_BLOCK_ENDS = {
+    **{
+        name: {stage: f"conv{stage}_block{blocks}_out" for stage, blocks in enumerate(stages, start=2)}
+        for name, stages in _RESNETS.items()
+    },
+    "vgg16": {block: f"block{block}_pool" for block in range(1, 6)},
+    "alexnet": {block: f"conv{block}_relu" for block in range(1, 6)},
+}
 
 
 def backbone(
-    name: str, input_shape: tuple[int | None, int | None, int], width: int = 64, weights: str | None = None
+    name: str,
+    input_shape: tuple[int | None, int | None, int],
+    width: int = 64,
+    weights: str | None = None,
+    taps: Sequence[int] = (),
 ) -> keras.Model:
     """A backbone without its classification head.
 
     Args:
-        name: "resnet18", "resnet34" or "resnet50".
+        name: "resnet18", "resnet34", "resnet50", "resnet101", "vgg16" or "alexnet".
         input_shape: (H, W, 3); H and W may be None.
-        width: channels of the first stage of ResNet-18 and ResNet-34; ResNet-50 has the standard 64 only.
-        weights: None (random), "imagenet" (ResNet-50: keras.applications' own), or the path of a Keras weights file.
+        width: channels of the first stage of ResNet-18 and ResNet-34; the others have the standard 64 only.
+        weights: None (random), "imagenet", or a file. "imagenet" is fetched at first use: keras.applications' own
+            where it has the network, else torchvision's. A file is one of Keras weights or, for ResNet-18, ResNet-34
+            and AlexNet, torchvision's state dict as .safetensors.
+        taps: numbers of the blocks whose features are wanted beside the last. Block b is conv{b}_x of a ResNet
+            (2 to 5), block b of VGG-16 after its pooling, conv b of AlexNet after its ReLU (both 1 to 5).
 
     Returns:
-        A functional model: [batch, H, W, 3] pixels in [0, 255] -> [batch, H/32, W/32, C] features.
+        A functional model of [batch, H, W, 3] pixels in [0, 255]. Without taps it gives the last features
+        [batch, h, w, C], after the last pooling of VGG-16 and AlexNet; with taps a dict of them as "last" and
+        [batch, h_b, w_b, C_b] as "block{b}" for each tap b. h = H/32 in all but AlexNet.
 
     Raises:
-        ValueError: for an unknown name, or weights or a width that the network doesn't come with.
+        ValueError: for an unknown name or tap, and for weights or a width that the network doesn't come with.
+        OSError: if "imagenet" can't be fetched.
     """
-    if name == "resnet50":
-        if width != 64:
-            raise ValueError(f"resnet50 has the standard width of 64 only, received width={width}.")
-        model = _resnet50(input_shape, weights)
-    elif name in _BASIC_BLOCKS:
-        model = _basic_resnet(name, input_shape, width)
-        if weights == "imagenet":
-            raise ValueError(
-                f"{name} has no ImageNet weights in keras.applications. Use weights=None, a Keras weights file, "
-                "or backbone='resnet50'."
-            )
-        if weights is not None:
-            model.load_weights(weights)
+    if name not in _BLOCK_ENDS:
+        raise ValueError(f"No backbone is called {name!r}. There are: {', '.join(_BLOCK_ENDS)}.")
+    ends = _BLOCK_ENDS[name]
+    if not set(taps) <= set(ends):
+        raise ValueError(f"{name} has the blocks {', '.join(map(str, ends))}, received taps={tuple(taps)}.")
+    if width != 64 and name not in _BASIC_RESNETS:
+        raise ValueError(f"{name} has the standard width of 64 only, received width={width}.")
+    if width != 64 and weights == "imagenet":
+        raise ValueError(f"The ImageNet weights of {name} are of width 64, received width={width}.")
+
+    if name in _KERAS_APPLICATIONS:
+        model = _keras_application(name, input_shape, "imagenet" if weights == "imagenet" else None)
     else:
-        raise ValueError(f"No backbone is called {name!r}. There are: {', '.join([*_BASIC_BLOCKS, 'resnet50'])}.")
-    return model
+        model = _alexnet(input_shape) if name == "alexnet" else _basic_resnet(name, input_shape, width)
+        if weights == "imagenet":
+            load_torchvision_weights(model, imagenet_file(name))
+    if weights not in (None, "imagenet"):
+        _load_file(model, weights)
+    if not taps:
+        return model
+    tapped = {f"block{block}": model.get_layer(ends[block]).output for block in taps}
+    return keras.Model(model.input, {**tapped, "last": model.output}, name=name)
 
 
-def _resnet50(input_shape, weights):
+def _load_file(model, path):
+    if not tf.io.gfile.exists(path):
+        raise ValueError(f"{model.name}: no weights file {path!r}. Expected None, 'imagenet' or the path of a file.")
+    if not path.endswith(".safetensors"):
+        model.load_weights(path)
+    elif model.name in _KERAS_APPLICATIONS:
+        raise ValueError(f"{model.name} is keras.applications' and takes Keras weights files, received {path!r}.")
+    else:
+        load_torchvision_weights(model, path)
+
+
+def _keras_application(name, input_shape, weights):
+    build, preprocess = _KERAS_APPLICATIONS[name]
     pixels = keras.Input(input_shape, name="image")
-    # keras.applications' ResNet-50 was trained on BGR pixels less the ImageNet mean.
-    x = keras.applications.resnet.preprocess_input(pixels)
-    body = keras.applications.ResNet50(include_top=False, weights=weights, input_shape=input_shape)
-    return keras.Model(pixels, body(x), name="resnet50")
+    # These networks were trained on BGR pixels less the ImageNet mean.
+    return build(include_top=False, weights=weights, input_tensor=preprocess(pixels))
 
 
 def _basic_resnet(name, input_shape, width):
     """ResNet of basic blocks (He et al. 2016, Table 1), in torchvision's layout."""
     pixels = keras.Input(input_shape, name="image")
-    x = layers.Normalization(
-        mean=(123.675, 116.28, 103.53), variance=(58.395**2, 57.12**2, 57.375**2), name="imagenet_rgb"
-    )(pixels)
+    x = _imagenet_rgb(pixels)
     x = _conv_bn(x, width, kernel=7, strides=2, name="conv1")
     x = layers.ReLU(name="conv1_relu")(x)
+    # Zeros are as good as torchvision's -inf here: nothing is below them after the ReLU.
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
-    for stage, blocks in enumerate(_BASIC_BLOCKS[name], start=2):
+    for stage, blocks in enumerate(_RESNETS[name], start=2):
         for block in range(1, blocks + 1):
             strides = 2 if stage > 2 and block == 1 else 1
             x = _basic_block(x, width * 2 ** (stage - 2), strides, name=f"conv{stage}_block{block}")
@@ -100,4 +153,32 @@ def _conv_bn(x, channels, kernel, strides, name):
         kernel_initializer=tf.keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=f"{name}_conv",
     )(x)
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return batch_norm(f"{name}_bn")(x)
+
+
+def _alexnet(input_shape):
+    """AlexNet of one stream (Krizhevsky 2014, "One weird trick"), in torchvision's layout, up to its last pooling."""
+    pixels = keras.Input(input_shape, name="image")
+    x = _imagenet_rgb(pixels)
+    x = layers.ZeroPadding2D(2, name="conv1_pad")(x)
+    x = _conv_relu(x, 64, kernel=11, strides=4, padding="valid", name="conv1")
+    x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
+    x = _conv_relu(x, 192, kernel=5, name="conv2")
+    x = layers.MaxPooling2D(3, strides=2, name="pool2")(x)
+    x = _conv_relu(x, 384, kernel=3, name="conv3")
+    x = _conv_relu(x, 256, kernel=3, name="conv4")
+    x = _conv_relu(x, 256, kernel=3, name="conv5")
+    x = layers.MaxPooling2D(3, strides=2, name="pool5")(x)
+    return keras.Model(pixels, x, name="alexnet")
+
+
+def _conv_relu(x, channels, kernel, name, strides=1, padding="same"):
+    x = layers.Conv2D(channels, kernel, strides, padding, kernel_initializer="he_normal", name=name)(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _imagenet_rgb(pixels):
+    """torchvision's scaling: each channel less its mean over ImageNet, by its standard deviation."""
+    return layers.Normalization(
+        mean=(123.675, 116.28, 103.53), variance=(58.395**2, 57.12**2, 57.375**2), name="imagenet_rgb"
+    )(pixels)

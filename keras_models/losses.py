@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tensorflow as tf
+from tensorflow import keras
 
 
 def attribute_mse(labels: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -18,6 +19,30 @@ def attribute_mse(labels: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.T
     annotated = tf.cast(labels >= 0, scores.dtype)
     targets = 2.0 * tf.cast(labels, scores.dtype) - 1.0
     return tf.reduce_sum(annotated * tf.square(scores - targets), axis=0), tf.reduce_sum(annotated, axis=0)
+
+
+def weighted_binary_crossentropy(y_true: tf.Tensor, y_pred: tf.Tensor, positive_rate: tf.Tensor | float) -> tf.Tensor:
+    """Cross-entropy in which an attribute's two sides weigh the same over the training split (MGG-Net, Section 3.3).
+
+    -(w⁺ y log ŷ + w⁻ (1 - y) log(1 - ŷ)) with w⁺ = 1 / (2p) and w⁻ = 1 / (2(1 - p)). A rate of 1/2 gives both sides
+    the weight 1: the plain cross-entropy.
+
+    Args:
+        y_true: [batch, N] integers: 1, 0, or -1 where not annotated.
+        y_pred: [batch, N] probabilities.
+        positive_rate: p, the share of positives in the training split; broadcasts to [batch, N]. A side that the split
+            lacks weighs 0.
+
+    Returns:
+        [batch, N] of y_pred's dtype, 0 where not annotated.
+    """
+    probabilities = tf.clip_by_value(y_pred, keras.backend.epsilon(), 1.0 - keras.backend.epsilon())
+    rate = tf.cast(positive_rate, y_pred.dtype)
+    positive, negative = (tf.cast(y_true == side, y_pred.dtype) for side in (1, 0))
+    return -(
+        tf.math.divide_no_nan(positive, 2.0 * rate) * tf.math.log(probabilities)
+        + tf.math.divide_no_nan(negative, 2.0 * (1.0 - rate)) * tf.math.log(1.0 - probabilities)
+    )
 
 
 def landmark_mse(landmarks: tf.Tensor, predictions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

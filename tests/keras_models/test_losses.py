@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow import keras
 
-from keras_models.losses import attribute_mse, joint_loss, landmark_mse
+from keras_models.losses import attribute_mse, joint_loss, landmark_mse, weighted_binary_crossentropy
 
 NAN = float("nan")
 
@@ -70,3 +71,41 @@ def test_joint_loss_worked_by_hand():
 
 def test_joint_loss_without_landmarks():
     assert float(joint_loss(tf.constant([1.0, 3.0]), tf.ones(2), tf.constant(0.4), beta=0.0)) == 4
+
+
+def test_weighted_binary_crossentropy_worked_by_hand():
+    # p = 1/4: w⁺ = 2 and w⁻ = 2/3. Without a label there is no loss.
+    labels = tf.constant([[1], [0], [-1]], tf.int64)
+    loss = weighted_binary_crossentropy(labels, tf.constant([[0.5], [0.2], [0.9]]), tf.constant([0.25]))
+    np.testing.assert_allclose(loss, [[2 * np.log(2)], [2 / 3 * -np.log(0.8)], [0]], rtol=1e-5)
+
+
+def test_a_rate_of_a_half_is_the_plain_cross_entropy():
+    random = np.random.default_rng(0)
+    labels, probabilities = random.integers(0, 2, (6, 3)), random.uniform(0.01, 0.99, (6, 3)).astype(np.float32)
+    plain = keras.backend.binary_crossentropy(tf.cast(labels, tf.float32), tf.constant(probabilities))
+    weighted = weighted_binary_crossentropy(tf.constant(labels), tf.constant(probabilities), 0.5)
+    np.testing.assert_allclose(weighted, plain, rtol=1e-4)
+
+
+def test_both_sides_weigh_the_same():
+    # 3 of 12 are positive. Where all are thought as likely as not, positives and negatives lose the same in sum.
+    labels = tf.constant([[1]] * 3 + [[0]] * 9)
+    loss = weighted_binary_crossentropy(labels, tf.fill([12, 1], 0.5), 0.25).numpy()
+    assert loss[:3].sum() == pytest.approx(loss[3:].sum()) == pytest.approx(6 * np.log(2))
+
+
+@pytest.mark.parametrize(("rate", "label"), [(0.0, 1), (1.0, 0)])
+def test_a_side_that_training_lacks_weighs_nothing(rate, label):
+    assert float(weighted_binary_crossentropy(tf.constant([[label]]), tf.constant([[0.3]]), rate)) == 0
+    other = weighted_binary_crossentropy(tf.constant([[1 - label]]), tf.constant([[0.3]]), rate)
+    assert float(other) > 0
+
+
+def test_certain_and_wrong_is_finite():
+    probabilities = tf.constant([[0.0, 1.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(probabilities)
+        loss = tf.reduce_sum(weighted_binary_crossentropy(tf.constant([[1, 0]]), probabilities, 0.5))
+    assert 20 < float(loss) < 40
+    assert np.isfinite(tape.gradient(loss, probabilities)).all()

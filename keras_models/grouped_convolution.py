@@ -1,0 +1,22 @@
+"""Convolutions that run side by side."""
+
+from __future__ import annotations
+
+from tensorflow import keras
+
+
+@keras.saving.register_keras_serializable("facetfx")
+class GroupedConv2D(keras.layers.Conv2D):
+    """Conv2D without bias whose groups run in TensorFlow's own kernels, forward and backward.
+
+    Keras 2 compiles a convolution of several groups with XLA, which on a CPU takes a hundred times as long
+    (`python -m tests.benchmarks.group_attention`).
+
+    Args: of keras.layers.Conv2D.
+    """
+
+    def __init__(self, filters: int, kernel_size: int, groups: int, **kwargs):
+        super().__init__(filters, kernel_size, groups=groups, **{"use_bias": False, **kwargs})
+
+    def call(self, inputs):
+        return self.convolution_op(inputs, self.kernel)

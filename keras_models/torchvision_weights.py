@@ -1,0 +1,151 @@
+"""torchvision's weights for our ResNet-18, ResNet-34 and AlexNet: its state dicts, read from safetensors."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from tensorflow import keras
+
+
+class RemoteFile(NamedTuple):
+    """Where a file is fetched from, and the sha256 it must have."""
+
+    url: str
+    sha256: str
+
+
+# IMAGENET1K_V1 of torchvision, as others republish it: torchvision itself has pickles only. AlexNet's address holds no
+# revision, so that its checksum alone says which file is meant.
+IMAGENET = {
+    "resnet18": RemoteFile(
+        "https://huggingface.co/timm/resnet18.tv_in1k/resolve/bbd144b3e5565108aad885f145491d11bc6ce807/model.safetensors",
+        "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81",
+    ),
+    "resnet34": RemoteFile(
+        "https://huggingface.co/timm/resnet34.tv_in1k/resolve/1b7b21cca82ff974d341713f777bf740c2db38c4/model.safetensors",
+        "0bb82595a564991a9d424708b33f5d843f5aaed7f6c0886ff10849ff97022235",
+    ),
+    "alexnet": RemoteFile(
+        "https://huggingface.co/lucid-dl/alexnet/resolve/main/IMAGENET1K_V1/model.safetensors",
+        "6c5894a4d55819004bc0e787fc6195e14bb56d21276924fde3f2cd4f7aeab6a2",
+    ),
+}
+
+_PARAMETERS = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+_ALEXNET_MODULES = {
+    "conv1": "features.0",
+    "conv2": "features.3",
+    "conv3": "features.6",
+    "conv4": "features.8",
+    "conv5": "features.10",
+}
+# Classification heads (the republished AlexNet calls two of its three layers fc6 and fc7) and PyTorch's batch counters.
+_UNUSED = re.compile(r"(fc|fc6|fc7|classifier)\..*|.*\.num_batches_tracked")
+_SHOWN_DIFFERENCES = 5
+
+
+def imagenet_file(name: str) -> str:
+    """Path of the ImageNet weights of "resnet18", "resnet34" or "alexnet", fetched into Keras' cache at first use.
+
+    Raises:
+        OSError: if the file can't be had, or isn't the one it should be. It says what to do without a network.
+    """
+    remote, file_name = IMAGENET[name], f"{name}_torchvision_imagenet1k_v1.safetensors"
+    try:
+        return keras.utils.get_file(
+            file_name, remote.url, cache_subdir="models", file_hash=remote.sha256, hash_algorithm="sha256"
+        )
+    except Exception as error:  # get_file raises no narrower class when there is no network
+        cached = os.path.join(os.path.expanduser("~"), ".keras", "models", file_name)
+        raise OSError(
+            f"The ImageNet weights of {name} could not be fetched: {error}\n"
+            f"Fetch {remote.url} (sha256 {remote.sha256}) elsewhere and put it at {cached}, or pass its path as "
+            "`weights`. Where there is torchvision, this writes a file of the same tensors to pass as `weights`:\n"
+            "  import torchvision; from safetensors.torch import save_file\n"
+            f'  save_file(torchvision.models.{name}(weights="IMAGENET1K_V1").state_dict(), "{name}.safetensors")'
+        ) from error
+
+
+def load_torchvision_weights(model: keras.Model, path: str) -> None:
+    """Sets every weight of one of our backbones from a state dict of torchvision.
+
+    Args:
+        model: "resnet18", "resnet34" or "alexnet" of `keras_models.backbones`.
+        path: a safetensors file with torchvision's names and layouts, convolutions as [out, in, height, width].
+
+    Raises:
+        ValueError: if tensors are missing, have another shape or belong to no layer of the model; none is set then.
+    """
+    variables = {
+        f"{torchvision_module(layer.name)}.{_PARAMETERS[_own_name(variable)]}": variable
+        for layer in model.layers
+        for variable in layer.weights
+    }
+    try:
+        with safe_open(path, framework="numpy") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, it is no dict
+            expected = {name: _torch_shape(variable) for name, variable in variables.items()}
+            differences = _differences(expected, found)
+            if differences:
+                more = len(differences) - _SHOWN_DIFFERENCES
+                raise ValueError(
+                    f"{path} does not fit {model.name} as it was built: "
+                    + "; ".join(differences[:_SHOWN_DIFFERENCES])
+                    + (f"; and {more} more." if more > 0 else ".")
+                )
+            for name, variable in variables.items():
+                tensor = file.get_tensor(name)
+                variable.assign(tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor)
+    except SafetensorError as error:
+        raise ValueError(f"{path} can't be read as safetensors: {error}") from error
+
+
+def torchvision_module(layer: str) -> str:
+    """Name of torchvision's module for a layer of ours: "conv3_block1_2_bn" -> "layer2.0.bn2"."""
+    if layer in _ALEXNET_MODULES:
+        return _ALEXNET_MODULES[layer]
+    if layer in ("conv1_conv", "conv1_bn"):
+        return layer.removeprefix("conv1_") + "1"
+    stage, block, part, kind = re.fullmatch(r"conv(\d)_block(\d)_(1|2|shortcut)_(conv|bn)", layer).groups()
+    module = f"layer{int(stage) - 1}.{int(block) - 1}"
+    if part == "shortcut":
+        return f"{module}.downsample.{('conv', 'bn').index(kind)}"
+    return f"{module}.{kind}{part}"
+
+
+def _differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What keeps tensors of the shapes `found` from being those of `expected`, one line a tensor."""
+    missing = [f"{name}: expected {shape}, found none" for name, shape in expected.items() if name not in found]
+    other = [
+        f"{name}: expected {shape}, found {found[name]}"
+        for name, shape in expected.items()
+        if found.get(name, shape) != shape
+    ]
+    unexpected = [
+        f"{name}: expected none, found {shape}"
+        for name, shape in found.items()
+        if name not in expected and not _UNUSED.fullmatch(name)
+    ]
+    return missing + other + unexpected
+
+
+def _own_name(variable) -> str:
+    """ "conv1_conv/kernel:0" -> "kernel"."""
+    return variable.name.split("/")[-1].split(":")[0]
+
+
+def _torch_shape(variable) -> tuple[int, ...]:
+    """Shape of a Keras variable in PyTorch's order: a kernel's [height, width, in, out] -> [out, in, height, width]."""
+    shape = tuple(variable.shape)
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape

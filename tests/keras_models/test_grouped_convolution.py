@@ -1,0 +1,34 @@
+"""Grouped convolution: each group sees its own channels alone, forward and backward."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_models.grouped_convolution import GroupedConv2D
+
+
+@pytest.mark.parametrize(("kernel", "groups", "filters"), [(3, 3, 6), (1, 6, 6), (3, 1, 4)])
+def test_groups_are_convolutions_side_by_side(kernel, groups, filters):
+    random = np.random.default_rng(0)
+    pictures = tf.constant(random.normal(size=(2, 7, 5, 12)), tf.float32)
+    layer = GroupedConv2D(filters, kernel, groups, padding="same")
+    with tf.GradientTape() as tape:
+        tape.watch(pictures)
+        together = layer(pictures)
+        loss = tf.reduce_sum(tf.sin(together))
+    gradients = tape.gradient(loss, [pictures, layer.kernel])
+    with tf.GradientTape() as tape:
+        tape.watch(pictures)
+        parts = zip(tf.split(pictures, groups, -1), tf.split(layer.kernel, groups, -1), strict=True)
+        apart = tf.concat([tf.nn.conv2d(x, w, 1, "SAME") for x, w in parts], -1)
+        loss = tf.reduce_sum(tf.sin(apart))
+    expected = tape.gradient(loss, [pictures, layer.kernel])
+    np.testing.assert_allclose(together, apart, rtol=1e-5, atol=1e-6)
+    for one, other in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_comes_back_from_its_configuration():
+    layer = GroupedConv2D(6, 3, groups=3, padding="same", name="context")
+    assert GroupedConv2D.from_config(layer.get_config()).get_config() == layer.get_config()
+    assert not layer.use_bias
