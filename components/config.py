@@ -6,8 +6,8 @@ Nothing here imports TensorFlow or TFX: listing experiments stays light.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
+import pkgutil
 from typing import Any
 
 
@@ -16,7 +16,7 @@ class Factory:
     """A class or function by dotted path with the arguments to call it with, built where it is needed.
 
     Attributes:
-        path: "module.name".
+        path: "module.name", or "module:name" for what only an attribute of the module leads to.
         kwargs: arguments that the experiment sets.
     """
 
@@ -25,8 +25,7 @@ class Factory:
 
     def build(self, *args, **more):
         """Calls it; arguments given here add to the experiment's, which win."""
-        module, _, name = self.path.rpartition(".")
-        return getattr(importlib.import_module(module), name)(*args, **{**more, **self.kwargs})
+        return pkgutil.resolve_name(self.path)(*args, **{**more, **self.kwargs})
 
 
 def factory(path: str, **kwargs) -> Factory:
@@ -66,6 +65,8 @@ class Training:
         flip: mirror half of the training images, with their landmarks.
         max_shift: largest translation of a training image, as a share of its sides.
         precision: Keras mixed-precision policy.
+        strategy: what gives the tf.distribute strategy to train under: one device, or tf.distribute.MirroredStrategy
+            for the devices of a machine. The batch is shared out among them.
         validation_split: what the callbacks look at; "train" where a data set has no split for it.
         warm_start: the experiment whose latest blessed model training starts from.
         seed: of weights, order and augmentation.
@@ -80,6 +81,7 @@ class Training:
     flip: bool = True
     max_shift: float = 0.0
     precision: str = "float32"
+    strategy: Factory = Factory("tensorflow:distribute.get_strategy")
     validation_split: str = "eval"
     warm_start: str | None = None
     seed: int = 0

@@ -7,8 +7,6 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_models.losses import attribute_mse
-
 
 class AttributeErrors(keras.metrics.Metric):
     """Per attribute over a split: summed loss, annotated images, false positives and negatives at the thresholds.
@@ -22,14 +20,21 @@ class AttributeErrors(keras.metrics.Metric):
         for name in ("loss_sum", "annotated", "false_positives", "false_negatives"):
             setattr(self, name, self.add_weight(name, [num_attributes], initializer="zeros"))
 
-    def update_state(self, labels, scores, thresholds):
-        """Labels [batch, N] 1, 0 or -1 (not annotated); scores [batch, N]; thresholds [N] (Eq. 5: positive if >)."""
-        loss_sum, annotated = attribute_mse(labels, scores)
+    def update_state(self, losses, labels, scores, thresholds):
+        """Adds a batch.
+
+        Args:
+            losses: per attribute, the batch's summed loss [N] and annotated images [N].
+            labels: [batch, N] 1, 0 or -1 (not annotated).
+            scores: [batch, N].
+            thresholds: [N]; positive if above (DMM-CNN, Eq. 5).
+        """
+        loss_sum, annotated = losses
         positive = scores > thresholds
         self.loss_sum.assign_add(loss_sum)
         self.annotated.assign_add(annotated)
-        self.false_positives.assign_add(_count(positive & (labels == 0)))
-        self.false_negatives.assign_add(_count(~positive & (labels == 1)))
+        self.false_positives.assign_add(_number(positive & (labels == 0)))
+        self.false_negatives.assign_add(_number(~positive & (labels == 1)))
 
     def reset_state(self):
         for variable in self.variables:
@@ -46,7 +51,7 @@ class AttributeErrors(keras.metrics.Metric):
         )
 
 
-def _count(flags):
+def _number(flags):
     return tf.reduce_sum(tf.cast(flags, tf.float32), axis=0)
 
 
@@ -57,16 +62,17 @@ class FaceModel(keras.Model):
 
     Args:
         network: image -> dict of outputs.
-        objective: (labels, outputs, attribute_weights) -> dict of scalars, of which "loss" is minimised.
+        objective: what is minimised; see components.trainer.objectives. Its `THRESHOLD` is where decisions start.
         num_attributes: N.
-        threshold: initial decision threshold.
     """
 
-    def __init__(self, network: keras.Model, objective: Callable, num_attributes: int, threshold: float = 0.0):
+    def __init__(self, network: keras.Model, objective: Callable, num_attributes: int):
         super().__init__()
         self.network = network
         self.objective = objective
-        self.thresholds = tf.Variable(tf.fill([num_attributes], threshold), trainable=False, name="thresholds")
+        self.thresholds = tf.Variable(
+            tf.fill([num_attributes], objective.THRESHOLD), trainable=False, name="thresholds"
+        )
         self.attribute_weights = tf.Variable(tf.ones([num_attributes]), trainable=False, name="attribute_weights")
         self.validation = AttributeErrors(num_attributes, name="validation")
         self.training_losses = AttributeErrors(num_attributes, name="training_losses")
@@ -85,23 +91,27 @@ class FaceModel(keras.Model):
         with tf.GradientTape() as tape:
             outputs = self(image, training=True)
             terms = self.objective(labels, outputs, self.attribute_weights)
-            # A replica sees its share of the batch, and the optimizer sums the replicas' gradients.
+            # The objective gives a mean over the replicas' whole batch, and the optimizer sums their gradients.
             loss = terms["loss"] / self.distribute_strategy.num_replicas_in_sync
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        self.training_losses.update_state(labels["attributes"], outputs["attributes"], self.thresholds)
+        self._count(self.training_losses, labels, outputs)
         return self._logs(terms, image)
 
     def test_step(self, data):
         image, labels = data
         outputs = self(image, training=False)
-        self.validation.update_state(labels["attributes"], outputs["attributes"], self.thresholds)
+        self._count(self.validation, labels, outputs)
         return self._logs(self.objective(labels, outputs, self.attribute_weights), image)
 
     @tf.function
     def attribute_losses(self, image, labels):
         """[N] mean loss per attribute of a batch; 0 for an attribute that is annotated nowhere in it."""
-        scores = self(image, training=False)["attributes"]
-        return tf.math.divide_no_nan(*attribute_mse(labels["attributes"], scores))
+        outputs = self(image, training=False)
+        return tf.math.divide_no_nan(*self.objective.attribute_losses(labels, outputs))
+
+    def _count(self, errors, labels, outputs):
+        losses = self.objective.attribute_losses(labels, outputs)
+        errors.update_state(losses, labels["attributes"], outputs["attributes"], self.thresholds)
 
     def _logs(self, terms, image):
         for name, mean in self.terms.items():

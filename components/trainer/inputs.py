@@ -24,7 +24,8 @@ def training_batches(
         steps: batches an epoch; what is left over is drawn into other epochs.
 
     Returns:
-        (image [batch, H, W, 3] uint8, {"attributes": [batch, N] int64, "landmarks": [batch, 2·T] float32}).
+        (image [batch, H, W, 3] uint8, {"attributes": [batch, N] int64, "positive_rate": [batch, N] float32, every row
+        the training split's, "landmarks": [batch, 2·T] float32}).
     """
     epoch_size = steps * training.batch_size
 
@@ -72,6 +73,7 @@ def parse(example: tf.Tensor, data: Data, num_attributes: int) -> tuple[tf.Tenso
     features = {
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
         "attributes": tf.io.FixedLenFeature([num_attributes], tf.int64),
+        "positive_rate": tf.io.FixedLenFeature([num_attributes], tf.float32),
     }
     if data.num_landmarks:
         features["landmarks"] = tf.io.FixedLenFeature([2 * data.num_landmarks], tf.float32)

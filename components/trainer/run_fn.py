@@ -53,7 +53,7 @@ def run_fn(fn_args: FnArgs) -> None:
     export(served, fn_args.serving_model_dir, example_images(train_files, _WARMUP_IMAGES))
     training = {
         "epochs": trained.epochs,
-        "parameters": trained.network.count_params(),
+        "parameters": served.network.count_params(),
         "minutes": (time.monotonic() - started) / 60,
     }
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as f:

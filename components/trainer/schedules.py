@@ -1,5 +1,8 @@
 """Learning-rate schedules that know the length of the run."""
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 from tensorflow import keras
 
 
@@ -17,3 +20,18 @@ def one_cycle(
     return keras.optimizers.schedules.CosineDecay(
         peak / 25, steps - rise, alpha=final, warmup_target=peak, warmup_steps=rise
     )
+
+
+def in_stages(
+    steps: int, rates: Sequence[float], lengths: Sequence[int]
+) -> keras.optimizers.schedules.PiecewiseConstantDecay:
+    """One rate after another.
+
+    Args:
+        steps: optimizer steps of the whole run.
+        rates: of the stages.
+        lengths: of the stages, in any unit (epochs, say): their sum is the run.
+    """
+    ends = list(accumulate(lengths))
+    boundaries = [round(steps * end / ends[-1]) for end in ends[:-1]]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, list(rates))

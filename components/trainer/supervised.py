@@ -15,7 +15,7 @@ from components.trainer.adaptive import AdaptiveWeighting
 from components.trainer.checkpoint import EpochCheckpoint, History
 from components.trainer.face_model import FaceModel
 from components.trainer.progress import TrainingProgress
-from components.trainer.summaries import AttributeSummaries
+from components.trainer.summaries import AttributeSummaries, attention_summaries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +59,20 @@ def fit(
     keras.utils.set_random_seed(training.seed)
     keras.mixed_precision.set_global_policy(training.precision)
     try:
-        network = build_network(experiment)
+        strategy = training.strategy.build()
         steps = inputs.count_examples(train_files) // training.batch_size
         if steps == 0:
             raise ValueError(
                 f"The training split has fewer images than one batch of {training.batch_size}. "
                 "Give it more images or the experiment a smaller batch_size."
             )
-        model = FaceModel(network, training.loss.build(), len(attributes))
-        if warm_start:
-            restore_trained(network, model.thresholds, warm_start)
-        model.compile(training.optimizer.build(learning_rate=_learning_rate(training, steps)), weighted_metrics=[])
-        model.build((None, *data.image_size, 3))
+        with strategy.scope():
+            network = build_network(experiment)
+            model = FaceModel(network, training.loss.build(), len(attributes))
+            if warm_start:
+                restore_trained(network, model.thresholds, warm_start)
+            model.compile(training.optimizer.build(learning_rate=_learning_rate(training, steps)), weighted_metrics=[])
+            model.build((None, *data.image_size, 3))
 
         validation = inputs.evaluation_examples(validation_files, data, len(attributes))
         history = History()
@@ -79,7 +81,8 @@ def fit(
             if isinstance(callback, AdaptiveWeighting):
                 callback.set_validation(validation)
         checkpoint = EpochCheckpoint(checkpoint_folder, callbacks)
-        first_epoch = checkpoint.restore(model)
+        with strategy.scope():
+            first_epoch = checkpoint.restore(model)
         model.fit(
             inputs.training_batches(train_files, data, training, len(attributes), steps, first_epoch),
             validation_data=validation.batch(training.batch_size).prefetch(tf.data.AUTOTUNE),
@@ -91,6 +94,7 @@ def fit(
                 checkpoint,
                 keras.callbacks.TensorBoard(log_folder, write_graph=False),
                 AttributeSummaries(log_folder, attributes),
+                *attention_summaries(log_folder, network, validation),
                 TrainingProgress(first_epoch),
             ],
             verbose=0,
@@ -99,7 +103,8 @@ def fit(
         keras.mixed_precision.set_global_policy("float32")
     served = build_network(experiment)
     served.set_weights(network.get_weights())
-    return Trained(served, model.thresholds, history.epochs)
+    thresholds = tf.Variable(model.thresholds.numpy(), trainable=False, name="thresholds")
+    return Trained(served, thresholds, history.epochs)
 
 
 def _learning_rate(training, steps_per_epoch):

@@ -1,11 +1,12 @@
-"""Table 1 of DMM-CNN at equal, small cost: every variant from several seeds on data that a run has prepared.
+"""Experiments side by side, several seeds each, on data that a run has prepared: a table of a paper in one command.
 
-    make run EXPERIMENT=dmm_cnn/celeb_a-tiny DATA_DIR=...
-    python -m tests.benchmarks.table1 out --epochs 4 --width 32
+    make run EXPERIMENT=mgg_net/celeb_a-tiny DATA_DIR=...
+    python -m tests.benchmarks.variants out mgg_net/celeb_a-baseline-tiny mgg_net/celeb_a-gal-tiny mgg_net/celeb_a-tiny
 
 Trains through the same recipe as the pipeline and measures with the evaluator's formulas on the test split; what the
-pipeline adds (export, checks, report) is left out. Results are appended to OUTPUT_DIR/table1.jsonl, and what stands
-there already is not trained again, so that several processes can share the seeds.
+pipeline adds (export, checks, report) is left out. The latest data in OUTPUT_DIR is taken, so it has to be of a run
+whose data is the experiments' own. Results are appended to OUTPUT_DIR/variants.jsonl, and what stands there already is
+not trained again: several processes can share the seeds, and a stopped one goes on.
 """
 
 import argparse
@@ -22,29 +23,34 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
+from components.datasets import builder_class
 from components.evaluator.attribute_metrics import outcomes, summarize
 from components.preprocessing.images import decode_and_resize_batch
 from components.trainer import supervised
-from keras_models.attributes import CELEBA_ATTRIBUTES
 from pipeline import experiments
 
-VARIANTS = ("baseline", "fac", "eq_fix", "eq_at", "dw_fix", "spp", "full", "literal")
+FIGURES = ("mean_accuracy", "mean_balanced_accuracy")
 
 
-def experiment(variant, seed, epochs, width):
-    """The tiny form of a variant with a backbone of `width` and fewer epochs."""
-    name = "dmm_cnn/celeb_a-tiny" if variant == "full" else f"dmm_cnn/celeb_a-{variant}-tiny"
+def changed(name, seed, epochs, width):
+    """The experiment with another seed, and where given with other epochs and another width of its backbone."""
     base = experiments.get(name)
-    model = replace(base.model, kwargs={**base.model.kwargs, "backbone_width": width})
-    return replace(base, model=model, training=replace(base.training, seed=seed, epochs=epochs))
+    model = base.model if width is None else replace(base.model, kwargs={**base.model.kwargs, "backbone_width": width})
+    return replace(base, model=model, training=replace(base.training, seed=seed, epochs=epochs or base.training.epochs))
 
 
-def latest(output, pattern):
-    return max(output.glob(f"pipeline/{pattern}/*"), key=lambda folder: int(folder.name))
+def latest_files(output, node, split):
+    """Those of the split in what the node wrote last."""
+    folder = max(output.glob(f"pipeline/{node}/*"), key=lambda folder: int(folder.name))
+    return [str(file) for file in (folder / f"Split-{split}").iterdir()]
 
 
-def test_results(trained, image_size, files):
-    spec = {"image/encoded": tf.io.FixedLenFeature([], tf.string), "attributes": tf.io.FixedLenFeature([40], tf.int64)}
+def test_results(trained, attributes, image_size, files):
+    """`summarize` on the split."""
+    spec = {
+        "image/encoded": tf.io.FixedLenFeature([], tf.string),
+        "attributes": tf.io.FixedLenFeature([len(attributes)], tf.int64),
+    }
     counts = 0
     for batch in tf.data.TFRecordDataset(files, "GZIP").batch(100):
         features = tf.io.parse_example(batch, spec)
@@ -55,62 +61,64 @@ def test_results(trained, image_size, files):
     return summarize(np.asarray(counts))
 
 
-def train(output, variant, seed, epochs, width):
-    config = experiment(variant, seed, epochs, width)
-    transformed = latest(output, "Transform/transformed_examples")
-    files = {s: [str(f) for f in (transformed / f"Split-{s}").iterdir()] for s in ("train", "eval")}
-    raw = latest(output, "LandmarkAnnotator/annotated_examples") / f"Split-{config.evaluation.split}"
+def train(output, experiment):
+    """Figures on the test split, and the minutes of training."""
+    data, training = experiment.data, experiment.training
+    attributes = builder_class(data.dataset).ATTRIBUTES
+    transformed = "Transform/transformed_examples"
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         trained = supervised.fit(
-            config, CELEBA_ATTRIBUTES, files["train"], files["eval"], f"{folder}/checkpoints", f"{folder}/logs"
+            experiment,
+            attributes,
+            latest_files(output, transformed, "train"),
+            latest_files(output, transformed, training.validation_split),
+            f"{folder}/checkpoints",
+            f"{folder}/logs",
         )
         minutes = (time.monotonic() - started) / 60
-    results = test_results(trained, config.data.image_size, [str(f) for f in raw.iterdir()])
-    return {
-        "variant": variant,
-        "seed": seed,
-        "epochs": epochs,
-        "width": width,
-        "mean_accuracy": results["mean_accuracy"],
-        "mean_balanced_accuracy": results["mean_balanced_accuracy"],
-        "minutes": minutes,
-    }
+    raw = latest_files(output, "FacesExampleGen/examples", experiment.evaluation.split)
+    results = test_results(trained, attributes, data.image_size, raw)
+    return {**{figure: results[figure] for figure in FIGURES}, "minutes": minutes}
 
 
 def done(file):
+    """The rows of earlier runs."""
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Trains what is missing and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=pathlib.Path, help="OUTPUT_DIR of the run that prepared the data")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--width", type=int, default=32, help="channels of ResNet-18's first stage (standard: 64)")
+    parser.add_argument("experiments", nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--variants", nargs="+", default=VARIANTS)
+    parser.add_argument("--epochs", type=int, help="instead of the experiments' own")
+    parser.add_argument("--width", type=int, help="channels of the backbone's first stage, instead of its own")
     options = parser.parse_args()
-    file = options.output / "table1.jsonl"
-    scale = {"epochs": options.epochs, "width": options.width}
+    file = options.output / "variants.jsonl"
     for seed in options.seeds:
-        for variant in options.variants:
-            key = {"variant": variant, "seed": seed, **scale}
+        for name in options.experiments:
+            experiment = changed(name, seed, options.epochs, options.width)
+            key = {"experiment": name, "seed": seed, "epochs": experiment.training.epochs, "width": options.width}
             if any(key.items() <= row.items() for row in done(file)):
                 continue
-            print(f"{variant}, seed {seed}", flush=True)
-            row = train(options.output, variant, seed, **scale)
+            print(f"{name}, seed {seed}", flush=True)
+            row = {**key, **train(options.output, experiment)}
             with file.open("a") as lines:
                 lines.write(json.dumps(row) + "\n")
-    rows = [row for row in done(file) if scale.items() <= row.items()]
-    print("variant     seeds  mean accuracy      balanced accuracy  minutes")
-    for variant in dict.fromkeys(row["variant"] for row in rows):
-        mine = [row for row in rows if row["variant"] == variant]
+    print(f"{'experiment':36} epochs  seeds  mean accuracy      balanced accuracy  minutes")
+    for name in options.experiments:
+        epochs = changed(name, 0, options.epochs, options.width).training.epochs
+        key = {"experiment": name, "epochs": epochs, "width": options.width}
+        rows = [row for row in done(file) if key.items() <= row.items()]
         cells = []
-        for figure in ("mean_accuracy", "mean_balanced_accuracy"):
-            values = [100 * row[figure] for row in mine]
+        for figure in FIGURES:
+            values = [100 * row[figure] for row in rows]
             spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.2f}{spread}".ljust(18))
-        print(f"{variant:11} {len(mine):<6} {' '.join(cells)} {statistics.mean(row['minutes'] for row in mine):.1f}")
+        minutes = statistics.mean(row["minutes"] for row in rows)
+        print(f"{name:36} {epochs:<7} {len(rows):<6} {' '.join(cells)} {minutes:.1f}")
 
 
 if __name__ == "__main__":

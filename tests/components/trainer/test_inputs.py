@@ -175,7 +175,10 @@ def test_counting_and_first_pictures(tiny_files):
 def test_data_without_landmarks():
     image, labels = inputs.parse(tiny_faces.serialized(5), Data("tiny", image_size=(32, 32), num_landmarks=0), 6)
     assert image.shape == (32, 32, 3)
-    assert {name: values.numpy().tolist() for name, values in labels.items()} == {"attributes": [1, 0, 1, 0, 0, 0]}
+    assert {name: values.numpy().tolist() for name, values in labels.items()} == {
+        "attributes": [1, 0, 1, 0, 0, 0],
+        "positive_rate": pytest.approx(tiny_faces.POSITIVE_RATE),
+    }
 
 
 def test_a_grey_picture_has_three_channels():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.trainer.schedules import one_cycle
+from components.trainer.schedules import in_stages, one_cycle
 
 
 def _rates(schedule, *steps):
@@ -32,3 +32,14 @@ def test_rises_then_falls_within_its_bounds(steps):
 
 def test_without_warm_up():
     assert _rates(one_cycle(steps=10, peak=0.01, warmup=0), 0, 5, 10) == pytest.approx([0.01, 0.005, 0], abs=1e-8)
+
+
+def test_stages_worked_by_hand():
+    # Nine parts of fourteen at 0.01: of 28 steps, the first 18. Keras' boundary belongs to the stage before it.
+    schedule = in_stages(steps=28, rates=[0.01, 0.001], lengths=[9, 5])
+    assert _rates(schedule, 0, 18, 19, 27) == pytest.approx([0.01, 0.01, 0.001, 0.001])
+
+
+def test_three_stages():
+    schedule = in_stages(steps=100, rates=[3.0, 2.0, 1.0], lengths=[1, 1, 2])
+    assert _rates(schedule, 0, 25, 26, 50, 51, 100) == [3, 3, 2, 2, 1, 1]

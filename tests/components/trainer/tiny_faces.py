@@ -17,6 +17,7 @@ from components.config import Data, Evaluation, Experiment, Factory, Training, f
 from components.trainer import supervised
 
 ATTRIBUTES = ("A", "B", "C", "D", "E", "F")
+POSITIVE_RATE = (0.5, 0.5, 0.5, 0.25, 0.1, 0.75)
 SIZE = (32, 32)
 DATA = Data(dataset="tiny", image_size=SIZE, num_landmarks=5)
 LINEAR = factory("tiny_faces.linear_network")
@@ -38,6 +39,7 @@ def serialized(number: int, size=SIZE, mode="RGB", attributes=None, landmarks=No
     features["image/encoded"].bytes_list.value.append(encoded.getvalue())
     features["image/id"].bytes_list.value.append(f"{number}.jpg".encode())
     features["attributes"].int64_list.value.extend(digits if attributes is None else attributes)
+    features["positive_rate"].float_list.value.extend(POSITIVE_RATE)
     features["landmarks"].float_list.value.extend(random.uniform(0.2, 0.8, 10) if landmarks is None else landmarks)
     return example.SerializeToString()
 
