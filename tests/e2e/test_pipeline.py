@@ -135,6 +135,31 @@ def test_another_seed_trains_anew_on_the_prepared_data(first_run, output):
     assert set(compare.latest_results(str(output))[NAME]) == {0, 1}
 
 
+def test_another_system_on_the_same_data_shows_what_it_attends_to(first_run, output):
+    """MGG-Net with DMM-CNN's callbacks: its branches for training stay behind, its masks and affinities do not."""
+    mgg_net = experiments.get("mgg_net/synthetic")
+    adaptive = experiments.get("mgg_net/celeb_a-adaptive-tiny").training.callbacks
+    attentive = replace(
+        mgg_net,
+        data=tiny().data,
+        model=replace(mgg_net.model, kwargs={"backbone_width": 4}),
+        training=replace(mgg_net.training, epochs=1, batch_size=8, precision="float32", callbacks=adaptive),
+        evaluation=tiny().evaluation,
+    )
+    assert not run(attentive, output, "e2e/attentive") & DATA_NODES
+    assert results(output, "e2e-attentive")["verdict"] == "blessed and pushed"
+    model = tf.saved_model.load(results(output, "e2e-attentive")["places"]["model"])
+    assert not [v.name for v in model.network.variables if v.name.startswith("gal_")]
+    picture = tf.io.encode_png(tf.zeros([50, 40, 3], tf.uint8))
+    maps = model.signatures["attention"](image_bytes=picture[None])
+    assert maps["masks_block3"].shape == (1, 4, 4, 8) and maps["affinities_block4"].shape == (1, 8, 8)
+    page = (output / "reports" / "e2e-attentive" / "index.html").read_text()
+    assert "Masks of block 3" in page and "Who listens to whom, block 4" in page
+    files = list(pathlib.Path(results(output, "e2e-attentive")["places"]["logs"]).rglob("events*.attention"))
+    tags = {v.tag for f in files for e in tf.compat.v1.train.summary_iterator(str(f)) for v in e.summary.value}
+    assert {"masks/block3", "affinities/block4", "dead_masks/block3"} <= tags
+
+
 def test_unknown_experiment_and_missing_data_are_told_before_anything_runs(output):
     with pytest.raises(ValueError, match="dmm_cnn/celeb_a"):
         local_runner.local_pipeline("dmm_cnn/celeba", "", None, str(output))

@@ -1,10 +1,11 @@
 """Every registered experiment: it travels, its parts exist and fit together; the paper's variants are all there."""
 
-import importlib
 import inspect
 import json
+import pkgutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -27,11 +28,6 @@ def _variant(dataset, variant, size=""):
 def _adaptive(experiment):
     """Which of the adaptive callbacks it has."""
     return {c.path.removeprefix(ADAPTIVE) for c in experiment.training.callbacks if c.path.startswith(ADAPTIVE)}
-
-
-def _resolve(factory):
-    module, _, name = factory.path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
 
 
 def test_names_are_sorted_and_distinct():
@@ -69,14 +65,17 @@ def test_survives_json(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_parts_can_be_built(name):
-    """Loss, schedule, optimizer and callbacks are built; the model's arguments are held against its signature."""
+    """Loss, schedule, optimizer, strategy and callbacks are built; the model's arguments fit its signature."""
     experiment = experiments.get(name)
     training = experiment.training
     assert {"loss", "attribute_loss"} <= set(training.loss.build().TERMS)
     rate = training.learning_rate.build(steps=100) if isinstance(training.learning_rate, Factory) else 0.001
     training.optimizer.build(learning_rate=rate)
+    assert callable(pkgutil.resolve_name(training.strategy.path))
     assert all(hasattr(callback.build(), "set_model") for callback in training.callbacks)
-    inspect.signature(_resolve(experiment.model)).bind(input_shape=(8, 8, 3), **experiment.model.kwargs)
+    inspect.signature(pkgutil.resolve_name(experiment.model.path)).bind(
+        input_shape=(8, 8, 3), **experiment.model.kwargs
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -102,11 +101,11 @@ def test_a_warm_start_is_from_the_same_network(name):
 
 
 def _tiny_models():
-    """Each distinct network of the small experiments, under one of their names."""
+    """Each distinct network that starts from random weights, under one of the names that have it."""
     distinct = {}
     for name in NAMES:
         experiment = experiments.get(name)
-        if experiment.model.kwargs.get("backbone") != "resnet50":
+        if not experiment.model.kwargs.get("weights"):
             distinct.setdefault(to_json(experiment.model) + to_json(experiment.data.image_size), name)
     return sorted(distinct.values())
 
@@ -117,8 +116,9 @@ def test_tiny_networks_build(name):
     model = experiment.model.build(input_shape=(*experiment.data.image_size, 3))
     shapes = {key: tuple(output.shape) for key, output in model.output.items()}
     points = experiment.model.kwargs.get("num_landmarks", 0)
-    assert shapes.pop("attributes") == (None, len(builder_class(experiment.data.dataset).ATTRIBUTES))
-    assert shapes == ({"landmarks": (None, 2 * points)} if points else {})
+    assert shapes.pop("landmarks", None) == ((None, 2 * points) if points else None)
+    assert "attributes" in shapes
+    assert set(shapes.values()) == {(None, len(builder_class(experiment.data.dataset).ATTRIBUTES))}
     assert model.input_shape == (None, *experiment.data.image_size, 3)
 
 
@@ -152,6 +152,52 @@ def test_the_papers_settings():
     thresholds = next(c for c in training.callbacks if c.path.endswith("AdaptiveThresholds"))
     assert thresholds.build().gamma == 0.01
     assert _variant("lfwa", "").training.validation_split == "train"
+
+
+MGG_DATASETS = ("celeb_a", "celeb_a-balanced", "lfwa")
+MGG_VARIANTS = {
+    "-baseline": {"attention": None},
+    "-gal": {"graph": False},
+    "-independent": {"attention": "independent", "graph": False},
+    "-block3": {"taps": [3]},
+    "-block4": {"taps": [4]},
+    "-resnet34": {"backbone": "resnet34"},
+    "-vgg16": {"backbone": "vgg16"},
+    "-alexnet": {"backbone": "alexnet"},
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dataset", MGG_DATASETS)
+def test_variants_of_mgg_net_differ_in_their_network_alone(dataset, size):
+    base = experiments.get(f"mgg_net/{dataset}{size}")
+    for variant, changes in MGG_VARIANTS.items():
+        experiment = experiments.get(f"mgg_net/{dataset}{variant}{size}")
+        assert experiment.model.kwargs == {**base.model.kwargs, **changes}
+        assert replace(experiment, model=base.model, summary=base.summary) == base
+
+
+@pytest.mark.parametrize("dataset", MGG_DATASETS)
+def test_adaptive_mgg_net_has_the_callbacks_of_dmm_cnn_and_nothing_else(dataset):
+    base, adaptive = (experiments.get(f"mgg_net/{dataset}{variant}-tiny") for variant in ("", "-adaptive"))
+    assert _adaptive(adaptive) == {"AdaptiveThresholds", "DynamicWeights"}
+    assert adaptive.model == base.model
+    assert replace(adaptive.training, callbacks=()) == base.training
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths", "balanced"),
+    [("celeb_a", [9, 5], False), ("celeb_a-balanced", [12, 3], True), ("lfwa", [10, 5], False)],
+)
+def test_the_settings_of_mgg_nets_paper(name, lengths, balanced):
+    """Section 4.1: batch 144 at 224 px, epochs at 0.01 and then at 0.001, ImageNet weights, several devices."""
+    experiment = experiments.get(f"mgg_net/{name}")
+    training, data = experiment.training, experiment.data
+    assert (training.epochs, training.batch_size, data.image_size) == (sum(lengths), 144, (224, 224))
+    assert training.learning_rate.kwargs == {"rates": [0.01, 0.001], "lengths": lengths}
+    assert training.loss.build().balanced is balanced
+    assert training.flip and experiment.model.kwargs["weights"] == "imagenet"
+    assert training.strategy.path.endswith("MirroredStrategy")
 
 
 def test_listing_them_imports_no_tensorflow():

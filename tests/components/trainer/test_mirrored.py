@@ -57,7 +57,7 @@ def test_the_loss_is_that_of_one_device(losses):
 
 
 def test_validation_is_that_of_one_device(losses):
-    # Not to the digit: Keras' fused kernel of one device keeps the unbiased variance, its synchronized layer the biased.
+    # Not to the digit: one device's fused kernel keeps the unbiased variance, Keras' synchronized layer the biased.
     one, two = losses["one"], losses["two"]
     assert two["attribute_losses"] == pytest.approx(one["attribute_losses"], rel=0.02)
     assert two["thresholds"] == pytest.approx(one["thresholds"], abs=1e-3)
