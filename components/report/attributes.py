@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.report import figures
+from components.report.attention import attention_section
 from components.report.common import (
     data_section,
     decimal,
@@ -18,7 +19,16 @@ from components.report.common import (
     verdict_notes,
     whole,
 )
-from components.report.data import AttributeResults, AttributeSlice, DataSummary, History, Pictures, Run, Verdict
+from components.report.data import (
+    Attention,
+    AttributeResults,
+    AttributeSlice,
+    DataSummary,
+    History,
+    Pictures,
+    Run,
+    Verdict,
+)
 from components.report.learning import learning_section
 from components.report.page import (
     Block,
@@ -46,6 +56,7 @@ def attribute_page(
     slices: Sequence[AttributeSlice] = (),
     history: History | None = None,
     pictures: Pictures | None = None,
+    attention: Attention | None = None,
     verdict: Verdict | None = None,
 ) -> Page:
     """The whole report of one run; `.render()` gives the HTML. What is None is left out."""
@@ -55,7 +66,7 @@ def attribute_page(
         lead=run.description,
         byline=(f"{run.created:%d %B %Y, %H:%M}", *([] if run.seed is None else [f"seed {run.seed}"])),
         badges=verdict_badges(verdict),
-        sections=attribute_sections(run, data, results, slices, history, pictures, verdict),
+        sections=attribute_sections(run, data, results, slices, history, pictures, attention, verdict),
     )
 
 
@@ -66,12 +77,15 @@ def attribute_sections(
     slices: Sequence[AttributeSlice] = (),
     history: History | None = None,
     pictures: Pictures | None = None,
+    attention: Attention | None = None,
     verdict: Verdict | None = None,
 ) -> tuple[Section, ...]:
     """The sections of `attribute_page`, for a page that has others too."""
     sections = [headline_section(run, data, results, verdict)]
     if pictures is not None and pictures.pictures:
         sections.append(predictions_section(pictures))
+    if attention is not None:
+        sections.append(attention_section(attention))
     if results is not None:
         sections.append(per_attribute_section(results))
     if slices:
@@ -230,7 +244,7 @@ def _attribute_table(results: AttributeResults) -> Table:
         )
     if results.thresholds is not None:
         add(
-            Column("Threshold", "a score above it is a yes; learnt in training and saved with the model."),
+            Column("Threshold", "a score above it is a yes; saved with the model."),
             [Cell(decimal(value), value) for value in results.thresholds],
         )
     return Table(tuple(columns), tuple(zip(*cells, strict=True)), footer=(tuple(footer),), sortable=True)

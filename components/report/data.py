@@ -218,6 +218,33 @@ class Pictures:
             _expect_shape(picture, shape, "scores", "decisions", "attributes")
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Attention:
+    """Where a network looks for each of K groups of attributes, and who listens to whom (MGG-Net), on P pictures.
+
+    Attributes:
+        groups: [K] names; with a group for every attribute, the attributes'.
+        images: the first few of the P pictures, those to show, each [H, W, 3] uint8 RGB.
+        masks: by block of the backbone ("block3"): [P, h, w, K], 0 where a place counts nothing.
+        affinities: by block: [P, K, K], row i says whom group i listens to; empty if groups don't hear of each other.
+    """
+
+    groups: tuple[str, ...]
+    images: tuple[np.ndarray, ...]
+    masks: Mapping[str, np.ndarray]
+    affinities: Mapping[str, np.ndarray]
+
+    def __post_init__(self):
+        count = len(self.groups)
+        for name, maps, ends in (("masks", self.masks, (count,)), ("affinities", self.affinities, (count, count))):
+            for block, values in maps.items():
+                if len(values) < len(self.images) or np.shape(values)[-len(ends) :] != ends:
+                    raise ValueError(
+                        f"Attention.{name}[{block!r}] should have {len(self.images)} or more pictures and end with "
+                        f"{list(ends)}, got shape {list(np.shape(values))}."
+                    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Verdict:
     """Whether the model may be used.

@@ -1,7 +1,8 @@
 """Figures as inline SVG, and images as data URIs.
 
 Matplotlib draws with a palette of stand-in colours, which become CSS variables afterwards: one drawing then serves the
-light page, the dark page and paper. Text stays text, in the page's own font.
+light page, the dark page and paper. Text stays text, in the page's own font. The stand-ins are all nearly black, so
+that a drawing as pixels, for TensorBoard, is one in black on white.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-# Stand-in -> CSS variable of page.css. The values only have to be unlikely colours that differ.
+# Stand-in -> CSS variable of page.css. The values have to be unlikely colours that differ, and nearly black.
 _PALETTE = {
     "#010203": "--ink",
     "#010204": "--muted",
@@ -36,7 +38,7 @@ _PALETTE = {
 }
 INK, MUTED, GRID, PAPER, *SERIES = _PALETTE
 
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a $ in a name is a $
     "font.family": "DejaVu Sans",
@@ -59,6 +61,7 @@ _STYLE = {
 }
 NARROW, WIDE = 5.3, 11.0  # widths in inches: of one of two figures in a row, of one that has the row
 _POINTS_AN_INCH = 72  # of SVG: a figure of 6 inches is 432 units wide, and its 9 point letters are 9 units high
+_PIXELS_A_POINT = 1.5  # of a drawing as pixels, and at least of the photographs in an SVG
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,12 +75,13 @@ class Line:
 def svg(canvas: Canvas, description: str) -> Markup:
     """The drawing as an <svg> element in the page's colours and font; `description` is for who can't see it."""
     buffer = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": description}):
-        canvas.savefig(buffer, format="svg", transparent=True)
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": description}):
+        canvas.savefig(buffer, format="svg", transparent=True, dpi=_PIXELS_A_POINT * _POINTS_AN_INCH)
     drawing = buffer.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r"<!--.*?-->\s*", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r"data:image/png;base64,\s*([^\"]*)", lambda match: _smaller(match[1]), drawing)
     for stand_in, variable in _PALETTE.items():
         drawing = drawing.replace(stand_in, f"var({variable})")
     drawing = re.sub(r"'DejaVu Sans'(, sans-serif)?", "var(--sans)", drawing)
@@ -88,6 +92,21 @@ def svg(canvas: Canvas, description: str) -> Markup:
     label = Markup.escape(description)
     body = drawing[drawing.index(">") + 1 :]
     return Markup(f'<svg {view} role="img" aria-label="{label}">{body}')
+
+
+def _smaller(png: str) -> str:
+    """A base64 PNG as the data URI of a JPEG: a fifth of the size, for photographs."""
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
+    return image_uri(image, longest=max(image.shape))
+
+
+def pixels(canvas: Canvas) -> np.ndarray:
+    """The drawing as [H, W, 3] uint8, black on white."""
+    canvas.set_dpi(_PIXELS_A_POINT * _POINTS_AN_INCH)
+    agg = FigureCanvasAgg(canvas)
+    with matplotlib.rc_context(STYLE):
+        agg.draw()
+    return np.array(agg.buffer_rgba())[..., :3]
 
 
 def image_uri(image: np.ndarray, longest: int = 512) -> str:
@@ -157,7 +176,7 @@ def line_chart(
 
     With `levels` a value holds from the last x up to its own, and the axis is logarithmic with the values as its ticks.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         canvas = Canvas(figsize=size, layout="constrained", dpi=_POINTS_AN_INCH)
         axes = canvas.add_subplot()
         styles = itertools.cycle(itertools.product(("-", (0, (5, 2)), (0, (1.2, 1.4))), SERIES))
@@ -239,7 +258,7 @@ def dumbbell_chart(
 
     A value below its reference has a hollow dot and another colour, so that it is seen at once.
     """
-    with matplotlib.rc_context({**_STYLE, "axes.grid.axis": "x"}):
+    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
         canvas, panels = _panels(len(names), above=0.35)
         for axes, part in panels:
             rows = np.arange(len(part))
@@ -266,7 +285,7 @@ def dumbbell_chart(
 
 def bar_chart(description: str, names: Sequence[str], values: np.ndarray, x_label: str, upper: float) -> Markup:
     """A bar from 0 to each value [N], with the value beside it; two columns if there are many."""
-    with matplotlib.rc_context({**_STYLE, "axes.grid.axis": "x"}):
+    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
         canvas, panels = _panels(len(names))
         for axes, part in panels:
             rows, value = np.arange(len(part)), np.asarray(values)[part]

@@ -23,6 +23,7 @@ from components.landmark_annotator.executor import COUNTS_FILE
 from components.record import FaceRecord
 from components.report.data import (
     AnnotationCount,
+    Attention,
     AttributeResults,
     AttributeSlice,
     ComponentTime,
@@ -37,6 +38,9 @@ from components.report.data import (
 from components.trainer.run_fn import TRAINING_FILE
 
 _NUM_PICTURES = 12
+_NUM_ATTENTION_PICTURES = 64  # over which affinities are averaged, and masks must be zero to count as dead
+_NUM_ATTENTION_IMAGES = 4  # of them shown
+_REQUEST = 16  # pictures: forty masks of a batch are large
 _NUM_QUARANTINE_SAMPLES = 20
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
 echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
@@ -56,6 +60,7 @@ def gather(name: str, experiment: Experiment, artifacts: dict[str, Artifact]) ->
     model = tf.saved_model.load(saved_model)
     thresholds = model.thresholds.numpy()
     verdict = _verdict(artifacts)
+    tested = _records(artifacts["examples"], experiment.evaluation.split, _NUM_ATTENTION_PICTURES)
     return {
         "run": _run(name, experiment, training, verdict.pushed_path or saved_model, artifacts["model_run"].uri),
         "data": _data(artifacts),
@@ -72,8 +77,9 @@ def gather(name: str, experiment: Experiment, artifacts: dict[str, Artifact]) ->
         "pictures": Pictures(
             evaluation.attributes,
             thresholds,
-            tuple(_pictures(model, artifacts["examples"], experiment.evaluation.split)),
+            tuple(_pictures(model, tested[:_NUM_PICTURES])),
         ),
+        "attention": attention(model, [record.image for record in tested]),
         "verdict": verdict,
     }
 
@@ -85,11 +91,12 @@ def results_json(
     slices: list[AttributeSlice],
     history: History,
     pictures: Pictures,
+    attention: Attention | None,
     verdict: Verdict,
     report: str,
 ) -> str:
     """The figures of a run for programs: what the console prints and `make compare` compares."""
-    del pictures
+    del pictures, attention
     figures = {
         "images tested": results.count,
         "mean accuracy": results.mean_accuracy,
@@ -200,19 +207,23 @@ def _history(epochs, names):
         attribute_losses=column("attribute_losses"),
         weights=column("attribute_weights"),
         thresholds=column("thresholds"),
-        loss_name="validation loss (mean squared error)",
+        loss_name="validation loss",
     )
 
 
-def _pictures(model, examples, split):
-    """The first records of a split with the served model's answers, one request for all."""
+def _records(examples, split, count):
+    """The first `count` records of a split."""
     files = tf.io.gfile.glob(io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split)))
-    serialized = tf.data.TFRecordDataset(sorted(files), "GZIP").take(_NUM_PICTURES)
-    records = [FaceRecord.from_example(tf.train.Example.FromString(e.numpy())) for e in serialized]
+    serialized = tf.data.TFRecordDataset(sorted(files), "GZIP").take(count)
+    return [FaceRecord.from_example(tf.train.Example.FromString(e.numpy())) for e in serialized]
+
+
+def _pictures(model, records):
+    """Records with the served model's answers, one request for all."""
     answers = model.signatures["serving_default"](tf.constant([record.image for record in records]))
     for i, record in enumerate(records):
         yield Picture(
-            image=np.asarray(Image.open(io.BytesIO(record.image)).convert("RGB")),
+            image=_decoded(record.image),
             id=record.id,
             scores=answers["attributes"][i].numpy(),
             decisions=answers["decisions"][i].numpy(),
@@ -220,6 +231,30 @@ def _pictures(model, examples, split):
             landmarks=answers["landmarks"][i].numpy() if "landmarks" in answers else None,
             true_landmarks=record.landmarks,
         )
+
+
+def attention(model, images: list[bytes]) -> Attention | None:
+    """What a served model attends to on encoded pictures; None if it has no such signature."""
+    if "attention" not in model.signatures:
+        return None
+    requests = [tf.constant(images[start : start + _REQUEST]) for start in range(0, len(images), _REQUEST)]
+    answers = [model.signatures["attention"](request) for request in requests]
+
+    def maps(kind):
+        names = sorted(name for name in answers[0] if name.startswith(kind))
+        return {name.removeprefix(kind): np.concatenate([answer[name] for answer in answers]) for name in names}
+
+    return Attention(
+        groups=tuple(name.decode() for name in answers[0]["groups"].numpy()),
+        images=tuple(_decoded(image) for image in images[:_NUM_ATTENTION_IMAGES]),
+        masks=maps("masks_"),
+        affinities=maps("affinities_"),
+    )
+
+
+def _decoded(image):
+    """Encoded picture -> [H, W, 3] uint8."""
+    return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
 
 
 def _verdict(artifacts):

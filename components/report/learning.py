@@ -15,17 +15,22 @@ _THRESHOLDS_SHOWN = 10  # as many as in Fig. 7
 
 
 def learning_section(history: History) -> Section:
-    """A figure for each thing the history has."""
+    """A figure for each thing the history has; weights and thresholds that never moved leave none."""
     shown = [_loss_figure(history)]
     if history.attribute_losses is not None:
         shown.append(_attribute_loss_figure(history))
-    if history.weights is not None:
+    if _moved(history.weights):
         shown.append(_weight_figure(history))
     if history.learning_rate is not None:
         shown.append(_learning_rate_figure(history))
-    if history.thresholds is not None:
+    if _moved(history.thresholds):
         shown.append(_threshold_figure(history))
     return Section("Learning", "learning", (Figures(tuple(shown)),), f"How the training went, over {_epochs(history)}.")
+
+
+def _moved(values: np.ndarray | None) -> bool:
+    """Whether [E, N] numbers have left the one that all attributes begin with."""
+    return values is not None and np.ptp(values) > 0
 
 
 def _epochs(history: History) -> str:
@@ -55,7 +60,7 @@ def _loss_figure(history: History) -> Figure:
     if history.val_loss is not None:
         lines.append(Line("validation", history.val_loss))
         caption += " A validation loss that rises while the training loss falls is overfitting."
-    if history.weights is not None:
+    if _moved(history.weights):
         caption += " The weights change as training goes on, so that the sum is not measured in one unit throughout."
     return _chart(history, "Total loss", lines, "weighted sum of the losses", caption)
 
@@ -65,7 +70,7 @@ def _attribute_loss_figure(history: History) -> Figure:
     lines += [Line(readable(history.names[i]), history.attribute_losses[:, i]) for i in representative(history)]
     caption = (
         f"Mean over {len(history.names)} attributes, and {' and '.join(line.name for line in lines[1:])}. "
-        "Unweighted, so that epochs can be compared. As Fig. 5 of the DMM-CNN paper."
+        "Without the attributes' weights, so that epochs can be compared. As Fig. 5 of the DMM-CNN paper."
     )
     return _chart(history, "Validation loss of the attributes", lines, history.loss_name, caption)
 

@@ -39,7 +39,23 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
     for i, image in enumerate(images):
         row = {name: values[i : i + 1] for name, values in together.items()}
         _check_equal(tf, row, from_images(tf.constant([image])), "a picture alone differs from the same in a batch")
-    return f"{requests} warm-up requests replayed, {len(examples)} records alike by both signatures, alone and together"
+    said = f"{requests} warm-up requests replayed, {len(examples)} records alike by both signatures, alone and together"
+    if "attention" in model.signatures:
+        said += f", attention maps of {_check_attention(tf, model.signatures['attention'], images)} groups"
+    return said
+
+
+def _check_attention(tf, attention, images):
+    """Masks and affinities of a batch and of a picture alone; returns the number of groups."""
+    for pictures in (images, images[:1]):
+        maps = dict(attention(tf.constant(pictures)))
+        groups = len(maps.pop("groups"))
+        assert maps, "attention gives no maps"
+        _check_finite(tf, maps)
+        for name, values in maps.items():
+            ends = (values.shape[0], values.shape[-1])
+            assert ends == (len(pictures), groups), f"{name} has shape {values.shape}, of {groups} groups"
+    return groups
 
 
 def _check_finite(tf, outputs):

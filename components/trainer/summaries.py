@@ -1,11 +1,18 @@
-"""What TensorBoard shows per attribute."""
+"""What TensorBoard shows: numbers per attribute, and what the network attends to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
+
+# Drawing is no part of the Trainer's cache key: another drawing doesn't make another model.
+from components.report import attention_figures, figures
+from keras_models.mgg_net import attention_groups, attention_maps
+
+_NUM_IMAGES = 3
 
 
 class AttributeSummaries(keras.callbacks.Callback):
@@ -34,6 +41,67 @@ class AttributeSummaries(keras.callbacks.Callback):
             for title, values in series.items():
                 for name, value in zip(self._attributes, values, strict=True):
                     tf.summary.scalar(f"{title}/{name}", value)
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
+
+
+def attention_summaries(
+    log_folder: str, network: keras.Model, validation: tf.data.Dataset
+) -> list[keras.callbacks.Callback]:
+    """AttentionSummaries of a network on the first pictures of a data set; none if it attends to nothing.
+
+    Args:
+        log_folder: of TensorBoard.
+        network: in training.
+        validation: single (image [H, W, 3] uint8, labels).
+    """
+    maps = attention_maps(network)
+    if maps is None:
+        return []
+    images = np.stack([image.numpy() for image, _ in validation.take(_NUM_IMAGES)])
+    return [AttentionSummaries(log_folder, maps, images, attention_groups(network))]
+
+
+class AttentionSummaries(keras.callbacks.Callback):
+    """After each epoch, by block: masks over faces, who listens to whom, and the number of masks that are 0 everywhere.
+
+    Args:
+        log_folder: of TensorBoard.
+        maps: image -> masks and affinities, see `keras_models.mgg_net.attention_maps`.
+        images: [S, H, W, 3] uint8, the few to show.
+        groups: K names.
+    """
+
+    def __init__(self, log_folder: str, maps: keras.Model, images: np.ndarray, groups: Sequence[str]):
+        super().__init__()
+        self._log_folder = log_folder
+        self._maps = maps
+        self._images = images
+        self._groups = groups
+
+    def on_train_begin(self, logs=None):
+        self._writer = tf.summary.create_file_writer(self._log_folder, filename_suffix=".attention")
+
+    def on_epoch_end(self, epoch, logs=None):
+        maps = self._maps(tf.cast(self._images, tf.float32), training=False)
+        with self._writer.as_default(step=epoch):
+            for name, values in maps.items():
+                kind, block = name.split("_", 1)
+                write = {"masks": self._write_masks, "affinities": self._write_affinities}[kind]
+                write(block, values.numpy())
+
+    def _write_masks(self, block, masks):
+        chosen = attention_figures.most_varied(masks)
+        names = [self._groups[i] for i in chosen]
+        drawing = attention_figures.mask_drawing(self._images, masks[..., chosen], names)
+        tf.summary.image(f"masks/{block}", figures.pixels(drawing)[None])
+        tf.summary.scalar(f"dead_masks/{block}", len(attention_figures.dead(masks)))
+
+    def _write_affinities(self, block, affinities):
+        """The mean of the pictures."""
+        drawing = attention_figures.affinity_drawing(affinities.mean(axis=0), self._groups)
+        tf.summary.image(f"affinities/{block}", figures.pixels(drawing)[None])
 
     def on_train_end(self, logs=None):
         self._writer.close()

@@ -6,6 +6,7 @@ import numpy as np
 
 from components.report.data import (
     AnnotationCount,
+    Attention,
     AttributeResults,
     AttributeSlice,
     ComponentTime,
@@ -184,6 +185,24 @@ def pictures(images: list[np.ndarray] | None = None, count: int = 12) -> Picture
     return Pictures(NAMES, thresholds, tuple(made))
 
 
+GROUPS = ("eyes", "nose", "mouth", "hairline", "around head", "middle face", "neck", "whole face")
+
+
+def attention(groups=GROUPS, images: list[np.ndarray] | None = None, count: int = 16) -> Attention:
+    """`count` pictures, four of them shown; each mask is a spot, and that of the third group in block 3 is dead."""
+    rng = np.random.default_rng(11)
+    masks, affinities = {}, {}
+    for block, side in (("block3", 12), ("block4", 6)):
+        y, x = np.mgrid[:side, :side][..., None] / (side - 1)
+        spots = np.exp(-((y - rng.random(len(groups))) ** 2 + (x - rng.random(len(groups))) ** 2) / 0.05)
+        masks[block] = np.maximum(spots + rng.normal(0, 0.1, (count, *spots.shape)), 0).astype(np.float32)
+        raw = rng.random((count, len(groups), len(groups))) * (1 - np.eye(len(groups)))
+        affinities[block] = (raw / raw.sum(axis=-1, keepdims=True)).astype(np.float32)
+    masks["block3"][..., 2] = 0
+    shown = images or [each.image for each in pictures(count=4).pictures]
+    return Attention(tuple(groups), tuple(shown[:4]), masks, affinities)
+
+
 def verdict() -> Verdict:
     return Verdict(
         blessed=True,
@@ -203,5 +222,6 @@ def whole_report(images: list[np.ndarray] | None = None) -> dict:
         "slices": slices(),
         "history": history(),
         "pictures": pictures(images),
+        "attention": attention(images=images),
         "verdict": verdict(),
     }

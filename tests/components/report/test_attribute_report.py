@@ -34,7 +34,8 @@ def test_a_report_takes_seconds_and_stays_small(whole):
 
 
 def test_every_section_is_there_in_order(whole):
-    assert whole[1].sections == ["result", "predictions", "attributes", "fairness", "learning", "data", "run"]
+    sections = ["result", "predictions", "attention", "attributes", "fairness", "learning", "data", "run"]
+    assert whole[1].sections == sections
 
 
 def test_key_numbers_appear(whole):
@@ -82,6 +83,18 @@ def test_the_figures_of_learning_have_axis_labels_and_name_the_papers_attributes
     for name in ("Mouth Slightly Open", "Young"):
         assert page.count(f">{name}</text>") >= 2 + 2  # Figs. 5 and 6, and the two charts of all attributes
     assert "The 10 that moved most of 40" in whole[1].text
+
+
+def test_weights_and_thresholds_that_never_moved_leave_no_figure():
+    history = sample_data.history()
+    fixed = dataclasses.replace(
+        history, weights=np.ones_like(history.weights), thresholds=np.full_like(history.thresholds, 0.5)
+    )
+    text = check(render(history=fixed)).text
+    assert "Validation loss of the attributes" in text
+    for absent in ("Dynamic weights", "Adaptive thresholds", "The weights change"):
+        assert absent in check(render(history=history)).text
+        assert absent not in text
 
 
 def without(record):

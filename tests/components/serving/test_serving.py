@@ -15,8 +15,9 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.record import FaceRecord
 from components.serving import check
-from components.serving.signatures import ServedAttributes, export, restore_trained
-from keras_models import DMMCNN
+from components.serving.signatures import ServedAttributes, export, restore_trained, served_network
+from keras_models import DMMCNN, MGGNet
+from keras_models.mgg_net import attention_maps
 
 ATTRIBUTES = ("Male", "Smiling", "Young")
 SIZE = (32, 32)
@@ -37,6 +38,15 @@ def network(num_landmarks=POINTS) -> keras.Model:
         subjective_units=(8,),
         landmark_units=(8,),
     )
+
+
+GROUPS = {"mouth": ("Smiling",), "around head": ("Young",), "whole face": ("Male",)}
+
+
+def group_network(seed=0, **options) -> keras.Model:
+    """MGG-Net; its blocks 3 and 4 have 8 and 16 channels, and maps of 4 x 4 and 2 x 2."""
+    keras.utils.set_random_seed(seed)
+    return MGGNet((*SIZE, 3), backbone_width=4, groups=GROUPS, attributes=ATTRIBUTES, **options)
 
 
 def picture(seed: int, size=(40, 48), file_format="JPEG", mode="RGB") -> bytes:
@@ -89,6 +99,23 @@ def folder(trained, tmp_path_factory):
 @pytest.fixture(scope="module")
 def signatures(folder):
     return tf.saved_model.load(str(folder)).signatures
+
+
+@pytest.fixture(scope="module")
+def group_trained():
+    return group_network()
+
+
+@pytest.fixture(scope="module")
+def group_folder(group_trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("group_model") / "Format-Serving"
+    export(served(group_trained), str(path), PICTURES[:4])
+    return path
+
+
+@pytest.fixture(scope="module")
+def group_signatures(group_folder):
+    return tf.saved_model.load(str(group_folder)).signatures
 
 
 @pytest.mark.parametrize(("name", "argument"), [("serving_default", "image_bytes"), ("from_examples", "examples")])
@@ -176,6 +203,94 @@ def test_another_architecture_is_refused(folder):
         restore_trained(network(num_landmarks=POINTS + 1), tf.Variable(tf.zeros(3)), str(folder))
 
 
+def test_a_served_network_has_the_outputs_and_weights_of_a_network_that_is_all_served(trained):
+    pruned = served_network(trained)
+    assert pruned.output.keys() == trained.output.keys()
+    assert [id(weight) for weight in pruned.weights] == [id(weight) for weight in trained.weights]
+
+
+def test_heads_that_only_training_needs_are_not_exported(group_trained, group_folder):
+    heads = 3 * 8 + 3 + 3 * 16 + 3  # gal_block3, gal_block4: a weight for each attribute and channel, and the biases
+    expected = group_trained.count_params() - heads
+    assert served_network(group_trained).count_params() == expected
+    variables = dict(tf.train.list_variables(str(group_folder / "variables" / "variables")))
+    exported = sum(int(np.prod(shape)) for name, shape in variables.items() if name.startswith("network/"))
+    assert exported == expected
+    program = (group_folder / "saved_model.pb").read_bytes()
+    assert b"gcl_block3" in program
+    assert b"gal_block" not in program
+
+
+@pytest.mark.parametrize("options", [{"share_heads": True}, {"graph": False}])
+def test_group_heads_that_answer_are_served(options):
+    weights = {weight.name for weight in served_network(group_network(**options)).weights}
+    assert {"gal_block3/kernel:0", "gal_block4/kernel:0"} <= weights
+
+
+def test_the_attention_signature_is_what_clients_are_told(group_signatures):
+    assert set(group_signatures) == {"serving_default", "from_examples", "attribute_names", "attention"}
+    _, inputs = group_signatures["attention"].structured_input_signature
+    assert inputs == {"image_bytes": tf.TensorSpec([None], tf.string, "image_bytes")}
+    outputs = group_signatures["attention"].structured_outputs
+    assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in outputs.items()} == {
+        "groups": (tf.string, [3]),
+        "masks_block3": (tf.float32, [None, 4, 4, 3]),
+        "masks_block4": (tf.float32, [None, 2, 2, 3]),
+        "affinities_block3": (tf.float32, [None, 3, 3]),
+        "affinities_block4": (tf.float32, [None, 3, 3]),
+    }
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_attention_is_that_of_the_network_on_the_decoded_pictures(group_signatures, group_trained, count):
+    pictures = [picture(seed, SIZE, "PNG") for seed in range(count)]  # of the network's size: nothing is resized
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(image)), np.float32) for image in pictures])
+    answers = group_signatures["attention"](tf.constant(pictures))
+    assert [name.decode() for name in answers.pop("groups").numpy()] == list(GROUPS)
+    expected = attention_maps(group_trained)(pixels, training=False)
+    assert answers.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(answers[name], values, atol=1e-5)
+        assert np.ptp(values) > 0
+
+
+def test_without_a_graph_there_are_no_affinities():
+    signature = served(group_network(graph=False)).signatures()["attention"]
+    outputs = signature.get_concrete_function().structured_outputs
+    assert outputs.keys() == {"groups", "masks_block3", "masks_block4"}
+
+
+def test_without_attention_there_is_no_such_signature():
+    assert "attention" not in served(group_network(attention=None)).signatures()
+
+
+def test_a_warm_start_leaves_what_was_not_exported(group_folder, group_trained):
+    other, thresholds = group_network(seed=1), tf.Variable(tf.zeros(3))
+    before = {weight.name: weight.numpy() for weight in other.weights}
+    restore_trained(other, thresholds, str(group_folder))
+    np.testing.assert_array_equal(thresholds, THRESHOLDS)
+    for weight, exported in zip(other.weights, group_trained.weights, strict=True):
+        kept = weight.name.startswith("gal_")
+        np.testing.assert_array_equal(weight, before[weight.name] if kept else exported, err_msg=weight.name)
+    assert not np.array_equal(other.get_layer("gal_block3").kernel, group_trained.get_layer("gal_block3").kernel)
+
+
+class Attends(Stub):
+    """Has attention, with maps of `value`."""
+
+    def __init__(self, value=0.5, num_groups=2):
+        super().__init__()
+        self.value, self.num_groups = value, num_groups
+
+    def signatures(self):
+        return {**super().signatures(), "attention": self.attention}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def attention(self, image_bytes):
+        masks = tf.fill([tf.size(image_bytes), 4, 4, 2], self.value)
+        return {"groups": tf.constant(["a", "b", "c"][: self.num_groups]), "masks_block3": masks}
+
+
 class Differs(Stub):
     """Signatures that don't agree."""
 
@@ -225,17 +340,25 @@ def test_a_model_that_serves_is_blessed(folder, tmp_path):
     )
 
 
+def test_attention_is_tried_too(group_folder, tmp_path):
+    blessed, message, _ = run_check(group_folder.parent, tmp_path)
+    assert blessed, message
+    assert message.endswith("alone and together, attention maps of 3 groups")
+
+
 @pytest.mark.parametrize(
     ("broken", "warmup", "reason"),
     [
         (Differs(), PICTURES, "AssertionError: from_examples differs from serving_default: attributes by 0.01"),
         (Mixes(), PICTURES, "a picture alone differs from the same in a batch: attributes by"),
         (Stub(factor=np.nan), PICTURES, "attributes is not finite"),
+        (Attends(np.nan), PICTURES, "masks_block3 is not finite"),
+        (Attends(num_groups=3), PICTURES, "masks_block3 has shape (8, 4, 4, 2), of 3 groups"),
         (Stub(), [b"no picture"], "InvalidArgumentError: Graph execution error: Detected at node"),
         (Stub(), None, "tf_serving_warmup_requests"),
         (None, None, "SavedModel file does not exist"),
     ],
-    ids=["signatures differ", "batches differ", "NaN", "bad warm-up", "no warm-up", "no model"],
+    ids=["signatures differ", "batches differ", "NaN", "NaN masks", "groups", "bad warm-up", "no warm-up", "no model"],
 )
 def test_a_model_that_does_not_serve_is_not_blessed(tmp_path, broken, warmup, reason):
     model = tmp_path / "model"
