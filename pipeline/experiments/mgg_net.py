@@ -72,7 +72,7 @@ def _tiny(experiment: Experiment, min_balanced_accuracy: float) -> Experiment:
             epochs=8,
             batch_size=64,
             optimizer=factory("tensorflow.keras.optimizers.AdamW", weight_decay=0.05),
-            learning_rate=factory("components.trainer.schedules.one_cycle", peak=0.002, warmup=0.2),
+            learning_rate=factory("components.trainer.schedules.one_cycle", peak=0.005, warmup=0.2),
             precision="mixed_bfloat16",
             strategy=Training.strategy,
         ),

@@ -2,9 +2,8 @@
 
     python -m tests.benchmarks.group_attention [--modules 40] [--repetitions 10]
 
-Both sides are GroupAttention: one layer of K modules, and K layers of one module. A third takes Keras' own Conv2D for
-the grouped convolutions, which it compiles with XLA. They take turns on the features of block 3 and block 4 of a
-ResNet-18 at 96 px, batch 64; the figure is the ratio of the medians to the grouped layer's.
+Both sides are GroupAttention: one layer of K modules, and K layers of one module. They take turns on the features of
+block 3 and block 4 of a ResNet-18 at 96 px, batch 64; the figure is the ratio of the medians.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_models import GroupAttention
-from keras_models.grouped_convolution import GroupedConv2D
 
 FEATURES = {"block 3": (64, 12, 12, 128), "block 4": (64, 6, 6, 256)}
 
@@ -55,15 +53,6 @@ def loop(features, modules):
     return compiled(lambda x: tf.concat([layer(x, training=True)[0] for layer in layers], 1), features, weights)
 
 
-def grouped_by_keras(features, modules):
-    """One layer of K modules whose convolutions are keras.layers.Conv2D's."""
-    ours, GroupedConv2D.call = GroupedConv2D.call, keras.layers.Conv2D.call
-    try:
-        return grouped(features, modules)
-    finally:
-        GroupedConv2D.call = ours
-
-
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,8 +63,7 @@ def main() -> None:
     keras.mixed_precision.set_global_policy(arguments.precision)
     for block, shape in FEATURES.items():
         features = tf.cast(tf.random.normal(shape), keras.mixed_precision.global_policy().compute_dtype)
-        kinds = (grouped, loop, grouped_by_keras)
-        steps = {kind.__name__: kind(features, arguments.modules) for kind in kinds}
+        steps = {kind.__name__: kind(features, arguments.modules) for kind in (grouped, loop)}
         times = {name: [] for name in steps}
         for _ in range(arguments.repetitions):
             for name, step in steps.items():
@@ -84,7 +72,10 @@ def main() -> None:
                 times[name].append(time.perf_counter() - started)
         medians = {name: statistics.median(values) for name, values in times.items()}
         for name, median in medians.items():
-            print(f"{block}, {arguments.modules} modules, {name:17}{median:8.3f} s  {median / medians['grouped']:6.2f}")
+            print(
+                f"{block}, {arguments.modules} modules, {name:8}{median:8.3f} s  {median / medians['grouped']:6.2f}",
+                flush=True,
+            )
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{arguments.precision}; load {load} on {os.cpu_count()} cores")
 

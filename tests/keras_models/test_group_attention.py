@@ -97,7 +97,7 @@ def test_a_saved_model_with_the_layer_loads(tmp_path):
 
 
 def test_errors_quote_what_was_received():
-    with pytest.raises(ValueError, match="'relu', 'sigmoid'.*'tanh'"):
+    with pytest.raises(ValueError, match=r"'relu', 'sigmoid'.*'tanh'"):
         GroupAttention(PARTS, mask_activation="tanh")
     with pytest.raises(ValueError, match="6 channels"):
         GroupAttention(PARTS).build((None, 4, 4, 6))
