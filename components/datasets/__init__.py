@@ -8,6 +8,9 @@ _BUILDERS = {
     "synthetic_faces": "components.datasets.synthetic_faces.SyntheticFaces",
     "celeb_a": "components.datasets.celeb_a.CelebA",
     "lfwa": "components.datasets.lfwa.LFWA",
+    "celebamask_hq": "components.datasets.celebamask_hq.CelebAMaskHQ",
+    "lapa": "components.datasets.lapa.LaPa",
+    "helen": "components.datasets.helen.Helen",
 }
 
 

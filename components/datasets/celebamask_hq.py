@@ -1,0 +1,256 @@
+"""CelebAMask-HQ (Lee et al. 2020): 30,000 pictures of CelebA-HQ with a mask for each part of the face."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.datasets.label_maps import (
+    PICTURE_SUFFIXES,
+    decode_mask,
+    encode_label_map,
+    names_in,
+    picture_size,
+    size_text,
+)
+from components.record import FaceRecord, RecordError
+
+_PICTURES = "CelebA-HQ-img"
+_MASKS = "CelebAMask-HQ-mask-anno"
+_MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
+_PARTITION_LIST = "list_eval_partition.txt"
+_COLUMNS = ("idx", "orig_idx", "orig_file")
+_PARTITIONS = {"0": "train", "1": "eval", "2": "test"}
+_MASKS_PER_FOLDER = 2000
+_RELEASE = "the release, https://github.com/switchablenorms/CelebAMask-HQ"
+_CELEBA = "CelebA, http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+
+_MASK_NAME = re.compile(r"(\d{5,})_.*\.png", re.IGNORECASE)
+
+
+class CelebAMaskHQ(FaceDataset):
+    """CelebAMask-HQ with the parts' masks merged, and CelebA's partition of the pictures that it was made from.
+
+    `source` holds
+    - CelebA-HQ-img/<idx>.jpg: the pictures
+    - CelebAMask-HQ-mask-anno/<idx // 2000>/<idx, five digits>_<part>.png: a mask for each part that is in the picture
+    - CelebA-HQ-to-CelebA-mapping.txt: the columns idx, orig_idx and orig_file, which is the picture's name in CelebA
+    - list_eval_partition.txt: CelebA's own, `NNNNNN.jpg` and 0 (train), 1 (eval) or 2 (test)
+
+    LABELS has the order in which the release's own script merges the parts (face_parsing/Data_preprocessing/g_mask.py):
+    a pixel belongs to the last part whose mask is not black there. A part without a mask is not in the picture. l_ is
+    the person's left.
+
+    The release's pictures are 1024 x 1024 and its masks 512 x 512, while a record's label map has the picture's size.
+    A picture is never encoded anew, so the map is enlarged: each label is repeated, and every second row and column of
+    the map is the merged masks again. A picture whose size is no whole multiple of its masks' goes to quarantine.
+    """
+
+    name = "celebamask_hq"
+    LABELS = (
+        "background",
+        "skin",
+        "nose",
+        "eye_g",
+        "l_eye",
+        "r_eye",
+        "l_brow",
+        "r_brow",
+        "l_ear",
+        "r_ear",
+        "mouth",
+        "u_lip",
+        "l_lip",
+        "hair",
+        "hat",
+        "ear_r",
+        "neck_l",
+        "neck",
+        "cloth",
+    )
+
+    def check(self) -> None:
+        """Raises FileNotFoundError for a missing official file, ValueError for a mapping with other columns."""
+        for name in (_MAPPING, _PARTITION_LIST, _PICTURES, _MASKS):
+            self._required(name)
+        self._mapping_lines()
+
+    def references(self) -> Iterator[Reference]:
+        """One reference a picture that the mapping, a picture or a mask names, in the order of the mapping."""
+        rows = collections.defaultdict(list)
+        for number, line in enumerate(self._mapping_lines(), start=2):
+            if row := _mapping_row(line):
+                rows[row.index].append(row.origin)
+            elif line.strip():
+                problem = (
+                    f"{_MAPPING} has the row {line.strip()!r}; expected {' '.join(_COLUMNS)}, the first two numbers."
+                )
+                yield Reference(f"{_MAPPING}:{number}", None, problem=problem)
+        partitions = self._partitions({origin for origins in rows.values() for origin in origins})
+        masks = self._masks()
+        pictures = names_in(self._required(_PICTURES), PICTURE_SUFFIXES)
+        # Every name in the mapping, every picture and every picture that has a mask, once: none is lost silently.
+        for picture in dict.fromkeys(itertools.chain(map(_picture, rows), pictures, map(_picture, masks))):
+            yield _reference(picture, rows, partitions, masks)
+
+    def load(self, reference: Reference) -> FaceRecord:
+        """Reads a picture and merges its masks; RecordError if one of them can't be used, or if there is no mask."""
+        if reference.problem:
+            raise RecordError(reference.problem)
+        path = os.path.join(self.folder, _PICTURES, reference.id)
+        image = read_file(path)
+        labels = _enlarged(self._merged(reference.payload), picture_size(image, path), path)
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, parsing=encode_label_map(labels))
+
+    def fingerprint(self) -> str:
+        """Hash over the lists, the pictures and the masks."""
+        return files_fingerprint(map(self._required, (_MAPPING, _PARTITION_LIST, _PICTURES, _MASKS)))
+
+    def _merged(self, masks: _Masks) -> np.ndarray:
+        """[H, W] uint8, of the masks' size."""
+        if not masks.labels:
+            raise RecordError(f"{_MASKS} has no mask of the picture: no {_mask(masks.index, '<part>')}.")
+        first, merged = None, None
+        for label in masks.labels:
+            path = os.path.join(self.folder, _MASKS, _mask(masks.index, self.LABELS[label]))
+            mask = decode_mask(read_file(path), path)
+            if merged is None:
+                first, merged = path, np.zeros(mask.shape, np.uint8)
+            if mask.shape != merged.shape:
+                raise RecordError(
+                    f"The mask {path!r} is {size_text(mask.shape)}, but {first!r} {size_text(merged.shape)}; "
+                    "expected one size for all masks of a picture."
+                )
+            merged[mask] = label
+        return merged
+
+    def _required(self, name: str) -> str:
+        what = f"It is part of {_RELEASE}."
+        if name == _PARTITION_LIST:
+            what = f"It is part (Eval/) of {_CELEBA}: CelebAMask-HQ has the partition of the pictures it was made from."
+        return require(os.path.join(self.folder, name), what)
+
+    def _mapping_lines(self) -> list[str]:
+        """The mapping without its first line, which must name the columns."""
+        path = self._required(_MAPPING)
+        header, *lines = _lines(path) or [""]
+        if tuple(header.split()) != _COLUMNS:
+            raise ValueError(
+                f"Line 1 of {path!r} should name the columns {' '.join(_COLUMNS)}, but is {header.strip()!r}. "
+                f"Take the file from {_RELEASE}."
+            )
+        return lines
+
+    def _partitions(self, origins: Collection[str]) -> dict[str, list[str]]:
+        """What CelebA's list says of `origins`, a few of the 200,000 that it names."""
+        found = collections.defaultdict(list)
+        for line in _lines(self._required(_PARTITION_LIST)):
+            origin, *values = line.split() or [None]
+            if origin in origins:
+                found[origin].append(" ".join(values))
+        return found
+
+    def _masks(self) -> dict[int, list[str]]:
+        """The masks' paths below their folder by picture. A listing a folder: asking for 18 files a picture is slow."""
+        root = self._required(_MASKS)
+        masks = collections.defaultdict(list)
+        for folder in sorted(name.rstrip("/") for name in tf.io.gfile.listdir(root)):
+            if tf.io.gfile.isdir(os.path.join(root, folder)):
+                for name in names_in(os.path.join(root, folder), (".png",)):
+                    if match := _MASK_NAME.fullmatch(name):
+                        masks[int(match[1])].append(f"{folder}/{name}")
+        return masks
+
+
+class _Row(NamedTuple):
+    """A row of the mapping."""
+
+    index: int
+    origin: str
+
+
+class _Masks(NamedTuple):
+    """The masks that a picture has; bytes, because there are 30,000 of them."""
+
+    index: int
+    labels: bytes
+
+
+def _lines(path: str) -> list[str]:
+    with tf.io.gfile.GFile(path) as file:
+        return file.read().splitlines()
+
+
+def _picture(index: int) -> str:
+    return f"{index}.jpg"
+
+
+def _mask(index: int, part: str) -> str:
+    return f"{index // _MASKS_PER_FOLDER}/{index:05d}_{part}.png"
+
+
+def _mapping_row(line: str) -> _Row | None:
+    """None if the line is no row of the mapping."""
+    match line.split():
+        case [index, number, origin] if index.isdecimal() and number.isdecimal():
+            return _Row(int(index), origin)
+    return None
+
+
+def _reference(picture: str, rows: Mapping, partitions: Mapping, masks: Mapping) -> Reference:
+    try:
+        index = _index(picture)
+        origins = rows.get(index, [])
+        if len(origins) != 1:
+            raise RecordError(f"{_MAPPING} has {'several rows' if origins else 'no row'} for {picture}; expected one.")
+        split = _split(origins[0], partitions)
+        return Reference(picture, split, _Masks(index, _labels(index, masks.get(index, []))))
+    except RecordError as error:
+        return Reference(picture, None, problem=str(error))
+
+
+def _index(picture: str) -> int:
+    """Inverse of `_picture`; RecordError for a name that no picture of the release has."""
+    stem = os.path.splitext(picture)[0]
+    if not stem.isdecimal() or _picture(int(stem)) != picture:
+        raise RecordError(f"{_MAPPING} has no row for {picture}: pictures are called by their idx, like 0.jpg.")
+    return int(stem)
+
+
+def _split(origin: str, partitions: Mapping[str, Sequence[str]]) -> str:
+    values = partitions.get(origin, [])
+    if len(values) != 1:
+        raise RecordError(f"{_PARTITION_LIST} has {'several rows' if values else 'no row'} for {origin}; expected one.")
+    if values[0] not in _PARTITIONS:
+        raise RecordError(f"{_PARTITION_LIST} has the partition {values[0]!r} for {origin}; expected 0, 1 or 2.")
+    return _PARTITIONS[values[0]]
+
+
+def _labels(index: int, masks: Sequence[str]) -> bytes:
+    """The labels of the parts that have a mask, in the order of merging; RecordError for a mask of no part."""
+    official = {_mask(index, part): label for label, part in enumerate(CelebAMaskHQ.LABELS) if label}
+    # Left out, its part would become background, and nobody would see that.
+    if strays := [mask for mask in masks if mask not in official]:
+        raise RecordError(f"{_MASKS} has {strays[0]}, which is no mask of a part; expected {_mask(index, '<part>')}.")
+    return bytes(sorted(official[mask] for mask in masks))
+
+
+def _enlarged(labels: np.ndarray, size: tuple[int, int], path: str) -> np.ndarray:
+    """`labels` at the picture's size, each of them repeated."""
+    if size == labels.shape:
+        return labels
+    factor = size[0] // labels.shape[0]
+    if factor < 1 or size != (labels.shape[0] * factor, labels.shape[1] * factor):
+        raise RecordError(
+            f"The picture {path!r} is {size_text(size)}, its masks are {size_text(labels.shape)}; expected their size "
+            "or a whole multiple of it."
+        )
+    return labels.repeat(factor, axis=0).repeat(factor, axis=1)

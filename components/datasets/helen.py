@@ -1,0 +1,115 @@
+"""Helen for face parsing (Smith et al. 2013): 2,330 faces in the wild with a probability map for each of 11 classes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.datasets.label_maps import (
+    FACE_PARTS,
+    PICTURE_SUFFIXES,
+    decode_grey,
+    encode_label_map,
+    names_in,
+    picture_size,
+    size_text,
+)
+from components.record import FaceRecord, RecordError
+
+_LISTS = {"exemplars.txt": "train", "tuning.txt": "eval", "testing.txt": "test"}
+_PICTURES = "images"
+_MAPS = "labels"
+_RELEASE = "the release, SmithCVPR2013_dataset_resized.zip at http://pages.cs.wisc.edu/~lizhang/projects/face-parsing"
+
+
+class Helen(FaceDataset):
+    """Helen's pictures with the segments of "Exemplar-Based Face Parsing": 2,000 / 230 / 100 of them.
+
+    `source` is the release's folder SmithCVPR2013_dataset_resized, which holds
+    - images/<name>.jpg
+    - labels/<name>/<name>_lbl00.png to _lbl10.png: for each class of LABELS its probability at each pixel, as 8-bit
+      grey from 0 to 255
+    - exemplars.txt (train), tuning.txt (eval) and testing.txt (test): a number, a comma and a picture's name a line
+
+    A pixel's label is the class with the largest value; among equals the first, so that one that is 0 in all maps is
+    background. A part without a map is not in the picture; without the map of the background (lbl00) there would be
+    parts wherever one has the least probability, so that the picture goes to quarantine.
+    """
+
+    name = "helen"
+    LABELS = FACE_PARTS
+
+    def check(self) -> None:
+        """Raises FileNotFoundError for a missing list or folder."""
+        self._paths()
+
+    def references(self) -> Iterator[Reference]:
+        """One reference a picture that a list, a picture or a folder of maps names, in the order of the lists."""
+        self.check()
+        lists = {}
+        for name in _LISTS:
+            for number, line in enumerate(self._lines(name), start=1):
+                fields = [field.strip() for field in line.split(",")]
+                if len(fields) == 2 and fields[1]:
+                    lists.setdefault(f"{fields[1]}.jpg", []).append(name)
+                elif line.strip():
+                    problem = f"{name} has the line {line.strip()!r}; expected a number, a comma and a name."
+                    yield Reference(f"{name}:{number}", None, problem=problem)
+        pictures = names_in(self._path(_PICTURES), PICTURE_SUFFIXES)
+        names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(self._path(_MAPS)))
+        maps = (f"{name}.jpg" for name in names if tf.io.gfile.isdir(self._path(_MAPS, name)))
+        for picture in dict.fromkeys(itertools.chain(lists, pictures, maps)):
+            found = lists.get(picture, [])
+            if len(found) == 1:
+                yield Reference(picture, _LISTS[found[0]])
+            else:
+                where = " and ".join(found) or "none"
+                problem = f"Of the lists {', '.join(_LISTS)}, {where} name {picture}; expected one, once."
+                yield Reference(picture, None, problem=problem)
+
+    def load(self, reference: Reference) -> FaceRecord:
+        """Reads a picture and merges its maps; RecordError if the picture, a map or the background's can't be used."""
+        if reference.problem:
+            raise RecordError(reference.problem)
+        path = self._path(_PICTURES, reference.id)
+        image = read_file(path)
+        labels = self._merged(os.path.splitext(reference.id)[0], picture_size(image, path))
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, parsing=encode_label_map(labels))
+
+    def fingerprint(self) -> str:
+        """Hash over the lists, the pictures and the maps."""
+        return files_fingerprint(self._paths())
+
+    def _merged(self, name: str, size: tuple[int, int]) -> np.ndarray:
+        """[H, W] uint8, of the picture's size."""
+        folder = self._path(_MAPS, name)
+        official = {f"{name}_lbl{label:02d}.png": label for label in range(len(self.LABELS))}
+        found = names_in(folder, (".png",))
+        if strays := [file for file in found if file not in official]:
+            raise RecordError(f"{folder!r} has {strays[0]}; expected {next(iter(official))} to {[*official][-1]}.")
+        if not found or official[found[0]] != 0:
+            raise RecordError(f"{folder!r} has no {next(iter(official))}, the map of the background.")
+        largest, labels = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+        for file in found:
+            path = os.path.join(folder, file)
+            probability = decode_grey(read_file(path), path)
+            if probability.shape != size:
+                raise RecordError(f"{path!r} is {size_text(probability.shape)}, its picture {size_text(size)}.")
+            labels[probability > largest] = official[file]
+            np.maximum(largest, probability, out=largest)
+        return labels
+
+    def _lines(self, name: str) -> list[str]:
+        with tf.io.gfile.GFile(self._path(name)) as file:
+            return file.read().splitlines()
+
+    def _path(self, *names: str) -> str:
+        return os.path.join(self.folder, *names)
+
+    def _paths(self) -> list[str]:
+        return [require(self._path(name), f"It is part of {_RELEASE}.") for name in (*_LISTS, _PICTURES, _MAPS)]

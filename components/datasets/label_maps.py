@@ -1,0 +1,104 @@
+"""What the data sets for face parsing share: from the grey pictures of a release to a record's label map."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from components.record import IGNORE_LABEL, RecordError
+
+# The eleven classes of Helen (Smith et al. 2013), which LaPa has taken over in the same order.
+FACE_PARTS = (
+    "background",
+    "skin",
+    "left_eyebrow",
+    "right_eyebrow",
+    "left_eye",
+    "right_eye",
+    "nose",
+    "upper_lip",
+    "inner_mouth",
+    "lower_lip",
+    "hair",
+)
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+def names_in(folder: str, suffixes: Collection[str]) -> list[str]:
+    """The names in a folder that end in one of `suffixes`, in whatever case, sorted; RecordError without the folder.
+
+    Hidden files are left out: unpacked on a Mac, an archive may bring a ._0.jpg beside each 0.jpg.
+    """
+    try:
+        names = tf.io.gfile.listdir(folder)
+    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
+        raise RecordError(f"The folder {folder!r} can't be listed: {error.message}") from error
+    return sorted(name for name in names if name.lower().endswith(tuple(suffixes)) and name[0] != ".")
+
+
+def decode_grey(encoded: bytes, path: str) -> np.ndarray:
+    """[H, W] uint8 of an 8-bit grey PNG; RecordError that names its `path` if it is unreadable or of another kind."""
+    image = _decoded(encoded, path)
+    # Of another kind, the numbers are no labels or probabilities: a palette's are places in it.
+    if image.mode != "L":
+        raise RecordError(f"{path!r} is a PNG of the kind {image.mode!r}; expected 8-bit grey ('L').")
+    return np.asarray(image)
+
+
+def decode_mask(encoded: bytes, path: str) -> np.ndarray:
+    """[H, W] booleans: where a PNG, grey or in colours, is not black; RecordError that names its `path`."""
+    image = _decoded(encoded, path)
+    if image.mode in ("1", "L"):
+        return np.asarray(image) != 0
+    try:
+        red, green, blue = image.convert("RGB").split()
+    except ValueError as error:
+        raise RecordError(f"{path!r} is a PNG of the kind {image.mode!r}; expected grey or RGB.") from error
+    return (np.asarray(red) | np.asarray(green) | np.asarray(blue)) != 0
+
+
+def picture_size(encoded: bytes, path: str) -> tuple[int, int]:
+    """(height, width) of a picture, of which only the header is read; RecordError that names its `path`."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            width, height = picture.size
+    except _UNREADABLE as error:
+        raise RecordError(f"The size of the picture {path!r} can't be read: {error}") from error
+    return height, width
+
+
+def encode_label_map(labels: np.ndarray) -> bytes:
+    """The PNG of a record's label map: [H, W] uint8, 8-bit grey."""
+    file = io.BytesIO()
+    Image.fromarray(labels).save(file, "PNG")
+    return file.getvalue()
+
+
+def check_labels(labels: np.ndarray, classes: Collection[str], path: str) -> None:
+    """RecordError that names the map's `path` if a label is neither one of `classes` nor "ignore"."""
+    wrong = labels[(labels >= len(classes)) & (labels != IGNORE_LABEL)]
+    if wrong.size:
+        raise RecordError(
+            f"{path!r} has the label {wrong[0]}; expected 0 to {len(classes) - 1}, or {IGNORE_LABEL} for a pixel "
+            "to ignore."
+        )
+
+
+def size_text(size: tuple[int, ...]) -> str:
+    """(height, width) as people write it."""
+    return f"{size[1]}x{size[0]}"
+
+
+def _decoded(encoded: bytes, path: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(encoded), formats=("PNG",))
+        image.load()
+    except _UNREADABLE as error:
+        raise RecordError(f"{path!r} can't be read as a PNG: {error}") from error
+    return image

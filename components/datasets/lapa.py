@@ -1,0 +1,84 @@
+"""LaPa (Liu et al. 2020): 22,176 faces in the wild with a label map of eleven classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.datasets.label_maps import (
+    FACE_PARTS,
+    PICTURE_SUFFIXES,
+    check_labels,
+    decode_grey,
+    names_in,
+    picture_size,
+    size_text,
+)
+from components.record import FaceRecord, RecordError
+
+_SPLITS = {"train": "train", "val": "eval", "test": "test"}
+_PICTURES = "images"
+_LABELS = "labels"
+_RELEASE = "the release, https://github.com/JDAI-CV/lapa-dataset"
+
+
+class LaPa(FaceDataset):
+    """LaPa ("Landmark guided face Parsing"): pictures and label maps as released, 18,176 / 2,000 / 2,000 of them.
+
+    `source` is the release's folder LaPa, with train/, val/ and test/, each of which holds
+    - images/<name>.jpg
+    - labels/<name>.png: 8-bit grey, the label of each pixel: 0 to 10, in the order of LABELS
+
+    LaPa releases the merged map, so nothing is merged here: it becomes part of the record as it is. A pixel of 255,
+    which the release doesn't have, is one to ignore, as everywhere. The 106 landmarks (landmarks/<name>.txt) follow
+    another mark-up than those of 5 and 68 points that this project knows, and are not read.
+    """
+
+    name = "lapa"
+    LABELS = FACE_PARTS
+
+    def check(self) -> None:
+        """Raises FileNotFoundError for a missing folder of the release."""
+        self._folders()
+
+    def references(self) -> Iterator[Reference]:
+        """One reference a picture or label map, split by split, in the order of their names."""
+        self.check()
+        for folder, split in _SPLITS.items():
+            pictures = names_in(self._path(folder, _PICTURES), PICTURE_SUFFIXES)
+            stems = {_stem(name) for name in pictures}
+            maps = names_in(self._path(folder, _LABELS), (".png",))
+            # A map without a picture is a picture without a file: `load` will say so.
+            missing = [f"{_stem(name)}.jpg" for name in maps if _stem(name) not in stems]
+            for picture in sorted([*pictures, *missing]):
+                yield Reference(f"{folder}/{picture}", split)
+
+    def load(self, reference: Reference) -> FaceRecord:
+        """Reads a picture and its label map; RecordError if one of them is missing or can't be used."""
+        folder, picture = reference.id.split("/")
+        path = self._path(folder, _PICTURES, picture)
+        image = read_file(path)
+        map_path = self._path(folder, _LABELS, f"{_stem(picture)}.png")
+        parsing = read_file(map_path)
+        labels = decode_grey(parsing, map_path)
+        size = picture_size(image, path)
+        if labels.shape != size:
+            raise RecordError(f"{map_path!r} is {size_text(labels.shape)}, its picture {size_text(size)}.")
+        check_labels(labels, self.LABELS, map_path)
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, parsing=parsing)
+
+    def fingerprint(self) -> str:
+        """Hash over the pictures and the label maps."""
+        return files_fingerprint(self._folders())
+
+    def _path(self, *names: str) -> str:
+        return os.path.join(self.folder, *names)
+
+    def _folders(self) -> list[str]:
+        what = f"It is part of {_RELEASE}: give the folder that holds train/, val/ and test/."
+        return [require(self._path(split, part), what) for split in _SPLITS for part in (_PICTURES, _LABELS)]
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]
