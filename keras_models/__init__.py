@@ -1,9 +1,22 @@
 """What is learnt: functional Keras models, their layers and losses. Imports neither TFX nor Beam."""
 
+from keras_models.aligned_resize import AlignedResize
+from keras_models.dml_csr import DMLCSR
 from keras_models.dmm_cnn import DMMCNN, AttributeBaseline
+from keras_models.dynamic_dual_graph_conv import DynamicDualGraphConv
 from keras_models.graph_correlation import GraphCorrelation
 from keras_models.group_attention import GroupAttention
 from keras_models.mgg_net import MGGNet
 from keras_models.spatial_pyramid_pooling import SpatialPyramidPooling
 
-__all__ = ["DMMCNN", "AttributeBaseline", "GraphCorrelation", "GroupAttention", "MGGNet", "SpatialPyramidPooling"]
+__all__ = [
+    "DMLCSR",
+    "DMMCNN",
+    "AlignedResize",
+    "AttributeBaseline",
+    "DynamicDualGraphConv",
+    "GraphCorrelation",
+    "GroupAttention",
+    "MGGNet",
+    "SpatialPyramidPooling",
+]

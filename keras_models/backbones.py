@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_models.convolution import conv
 from keras_models.normalization import batch_norm
 from keras_models.torchvision_weights import imagenet_file, load_torchvision_weights
 
@@ -114,8 +115,8 @@ def _keras_application(name, input_shape, weights):
 def _basic_resnet(name, input_shape, width):
     """ResNet of basic blocks (He et al. 2016, Table 1), in torchvision's layout."""
     pixels = keras.Input(input_shape, name="image")
-    x = _imagenet_rgb(pixels)
-    x = _conv_bn(x, width, kernel=7, strides=2, name="conv1")
+    x = imagenet_rgb(pixels)
+    x = batch_norm("conv1_bn")(conv(x, width, 7, strides=2, name="conv1"))
     x = layers.ReLU(name="conv1_relu")(x)
     # Zeros are as good as torchvision's -inf here: nothing is below them after the ReLU.
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -130,36 +131,19 @@ def _basic_resnet(name, input_shape, width):
 def _basic_block(x, channels, strides, name):
     shortcut = x
     if strides > 1 or x.shape[-1] != channels:
-        shortcut = _conv_bn(x, channels, kernel=1, strides=strides, name=f"{name}_shortcut")
-    x = _conv_bn(x, channels, kernel=3, strides=strides, name=f"{name}_1")
+        shortcut = conv(x, channels, 1, strides=strides, name=f"{name}_shortcut")
+        shortcut = batch_norm(f"{name}_shortcut_bn")(shortcut)
+    x = batch_norm(f"{name}_1_bn")(conv(x, channels, 3, strides=strides, name=f"{name}_1"))
     x = layers.ReLU(name=f"{name}_1_relu")(x)
-    x = _conv_bn(x, channels, kernel=3, strides=1, name=f"{name}_2")
+    x = batch_norm(f"{name}_2_bn")(conv(x, channels, 3, name=f"{name}_2"))
     x = layers.Add(name=f"{name}_add")([shortcut, x])
     return layers.ReLU(name=f"{name}_out")(x)
-
-
-def _conv_bn(x, channels, kernel, strides, name):
-    padding = "same"
-    if strides > 1 and kernel > 1:
-        # "same" would pad even sizes on one side only.
-        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-        padding = "valid"
-    x = layers.Conv2D(
-        channels,
-        kernel,
-        strides,
-        padding,
-        use_bias=False,
-        kernel_initializer=tf.keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
-        name=f"{name}_conv",
-    )(x)
-    return batch_norm(f"{name}_bn")(x)
 
 
 def _alexnet(input_shape):
     """AlexNet of one stream (Krizhevsky 2014, "One weird trick"), in torchvision's layout, up to its last pooling."""
     pixels = keras.Input(input_shape, name="image")
-    x = _imagenet_rgb(pixels)
+    x = imagenet_rgb(pixels)
     x = layers.ZeroPadding2D(2, name="conv1_pad")(x)
     x = _conv_relu(x, 64, kernel=11, strides=4, padding="valid", name="conv1")
     x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
@@ -177,7 +161,7 @@ def _conv_relu(x, channels, kernel, name, strides=1, padding="same"):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def _imagenet_rgb(pixels):
+def imagenet_rgb(pixels):
     """torchvision's scaling: each channel less its mean over ImageNet, by its standard deviation."""
     return layers.Normalization(
         mean=(123.675, 116.28, 103.53), variance=(58.395**2, 57.12**2, 57.375**2), name="imagenet_rgb"

@@ -1,4 +1,4 @@
-"""Losses as pure functions. A label that is not annotated (attribute -1, landmark NaN) adds nothing."""
+"""Losses of attributes and landmarks. A label that is not annotated (attribute -1, landmark NaN) adds nothing."""
 
 from __future__ import annotations
 

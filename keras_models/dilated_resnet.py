@@ -1,0 +1,68 @@
+"""Dilated ResNet-101 with a deep stem: DML-CSR's backbone, whose deep features stay at an eighth of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tensorflow import keras
+
+from keras_models.activated_batch_norm import conv_abn, conv_bn_relu
+from keras_models.backbones import imagenet_rgb
+
+layers = keras.layers
+
+# Of conv2_x to conv5_x: the deepest two neither shrink the map nor, thanks to dilation, see less of it.
+_STRIDES = (1, 2, 1, 1)
+_DILATIONS = (1, 1, 1, 2)
+
+
+def dilated_resnet(
+    input_shape: tuple[int | None, int | None, int],
+    blocks: Sequence[int] = (3, 4, 23, 3),
+    width: int = 64,
+) -> keras.Model:
+    """ResNet of bottleneck blocks without its classification head (DML-CSR, Section 3.2; stem and ABN as released).
+
+    Args:
+        input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
+        blocks: bottleneck blocks of conv2_x to conv5_x; the default is ResNet-101.
+        width: inner channels of the blocks of conv2_x. They double from stage to stage.
+
+    Returns:
+        image -> {"C2": [batch, ⌈H/4⌉, ⌈W/4⌉, 4·width], "C3": [batch, ⌈H/8⌉, ⌈W/8⌉, 8·width], "C4" and "C5" of C3's
+        size with 16·width and 32·width channels}.
+
+    Raises:
+        ValueError: for other than four stages of at least a block each, or a width below 1.
+    """
+    if len(blocks) != len(_STRIDES) or min(blocks) < 1:
+        raise ValueError(f"The backbone has four stages of one block or more, received blocks={tuple(blocks)}.")
+    if width < 1:
+        raise ValueError(f"The backbone needs at least one channel, received width={width}.")
+    pixels = keras.Input(input_shape, name="image")
+    x = imagenet_rgb(pixels)
+    x = conv_bn_relu(x, width, 3, strides=2, name="stem1")
+    x = conv_bn_relu(x, width, 3, name="stem2")
+    x = conv_bn_relu(x, 2 * width, 3, name="stem3")
+    # Zeros are as good as -inf here: nothing is below them after the ReLU.
+    x = layers.ZeroPadding2D(1, name="pool_pad")(x)
+    x = layers.MaxPooling2D(3, strides=2, name="pool")(x)
+    features = {}
+    for stage, (count, strides, dilation) in enumerate(zip(blocks, _STRIDES, _DILATIONS, strict=True), start=2):
+        channels = width * 2 ** (stage - 2)
+        for block in range(1, count + 1):
+            x = _bottleneck(x, channels, strides if block == 1 else 1, dilation, name=f"conv{stage}_block{block}")
+        features[f"C{stage}"] = x
+    return keras.Model(pixels, features, name="dilated_resnet")
+
+
+def _bottleneck(x, channels, strides, dilation, name):
+    """1×1, 3×3, 1×1 and the shortcut: both sides of the sum come out of an ABN, and a ReLU follows it."""
+    shortcut = x
+    if strides > 1 or x.shape[-1] != 4 * channels:
+        shortcut = conv_abn(x, 4 * channels, 1, strides=strides, name=f"{name}_shortcut")
+    x = conv_bn_relu(x, channels, 1, name=f"{name}_1")
+    x = conv_bn_relu(x, channels, 3, strides=strides, dilation=dilation, name=f"{name}_2")
+    x = conv_abn(x, 4 * channels, 1, name=f"{name}_3")
+    x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return layers.ReLU(name=f"{name}_out")(x)
