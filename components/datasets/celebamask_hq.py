@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.datasets.label_maps import (
+    CELEBAMASK_PARTS,
     PICTURE_SUFFIXES,
     decode_mask,
     encode_label_map,
@@ -55,27 +56,7 @@ class CelebAMaskHQ(FaceDataset):
     """
 
     name = "celebamask_hq"
-    LABELS = (
-        "background",
-        "skin",
-        "nose",
-        "eye_g",
-        "l_eye",
-        "r_eye",
-        "l_brow",
-        "r_brow",
-        "l_ear",
-        "r_ear",
-        "mouth",
-        "u_lip",
-        "l_lip",
-        "hair",
-        "hat",
-        "ear_r",
-        "neck_l",
-        "neck",
-        "cloth",
-    )
+    LABELS = CELEBAMASK_PARTS
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a mapping with other columns."""

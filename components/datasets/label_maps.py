@@ -25,6 +25,28 @@ FACE_PARTS = (
     "lower_lip",
     "hair",
 )
+# In the order in which CelebAMask-HQ (Lee et al. 2020) merges its masks; l_ is the person's left.
+CELEBAMASK_PARTS = (
+    "background",
+    "skin",
+    "nose",
+    "eye_g",
+    "l_eye",
+    "r_eye",
+    "l_brow",
+    "r_brow",
+    "l_ear",
+    "r_ear",
+    "mouth",
+    "u_lip",
+    "l_lip",
+    "hair",
+    "hat",
+    "ear_r",
+    "neck_l",
+    "neck",
+    "cloth",
+)
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)

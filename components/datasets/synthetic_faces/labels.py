@@ -1,26 +1,7 @@
 """The label map's classes: CelebAMask-HQ's. L, R: the person's; the person's left is the picture's right half."""
 
-LABELS = (
-    "background",
-    "skin",
-    "nose",
-    "eye_g",
-    "l_eye",
-    "r_eye",
-    "l_brow",
-    "r_brow",
-    "l_ear",
-    "r_ear",
-    "mouth",
-    "u_lip",
-    "l_lip",
-    "hair",
-    "hat",
-    "ear_r",
-    "neck_l",
-    "neck",
-    "cloth",
-)
+from components.datasets.label_maps import CELEBAMASK_PARTS as LABELS
+
 (
     BACKGROUND,
     SKIN,
