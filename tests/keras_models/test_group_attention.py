@@ -27,7 +27,7 @@ def _bn_relu(x, layer, channels):
     return np.maximum((x - mean) / np.sqrt(variance + 1e-5) * gamma + beta, 0)
 
 
-def _module(features, phi, k, groups):
+def _module(features, phi, k):
     """φ of group k on [batch, H, W, C] in plain NumPy, with the weights that are its own."""
     channels = features.shape[-1]
     half, quarter = slice(k * channels // 2, (k + 1) * channels // 2), slice(k * channels // 4, (k + 1) * channels // 4)
@@ -50,7 +50,7 @@ def test_equation_1_module_by_module():
     assert grouped.shape == (2, 3, 8) and masks.shape == (2, 5, 4, 3)
     assert np.count_nonzero(masks) > 10, "a mask of zeros shows nothing"
     for k in range(3):
-        mask = _module(features, layer._phi, k, 3)
+        mask = _module(features, layer._phi, k)
         np.testing.assert_allclose(masks[..., k : k + 1], mask, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(grouped[:, k], (features * mask).mean(axis=(1, 2)), rtol=1e-4, atol=1e-4)
 
