@@ -41,15 +41,19 @@ class Data:
         dataset: a builder's name (components.datasets).
         options: the builder's arguments.
         image_size: (height, width) that Transform and serving resize to.
+        attributes: whether the records' attributes are used.
         num_landmarks: points of a record's mark-up; 0 if none are used.
         annotate_landmarks: have dlib annotate the records that lack landmarks.
+        parsing: whether the records' label maps are used.
     """
 
     dataset: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     image_size: tuple[int, int] = (224, 224)
+    attributes: bool = True
     num_landmarks: int = 68
     annotate_landmarks: bool = False
+    parsing: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +66,10 @@ class Training:
         learning_rate: a float, or a Factory of a Keras schedule, which gets `steps`, the number of steps of the run.
         loss: a loss of components.trainer.objectives.
         callbacks: Keras callbacks, in order.
-        flip: mirror half of the training images, with their landmarks.
+        flip: mirror half of the training images, with their landmarks and label maps.
         max_shift: largest translation of a training image, as a share of its sides.
+        max_rotation: largest rotation of a training image, in degrees, to either side.
+        scale: smallest and largest factor that a training image is enlarged by.
         precision: Keras mixed-precision policy.
         strategy: what gives the tf.distribute strategy to train under: one device, or tf.distribute.MirroredStrategy
             for the devices of a machine. The batch is shared out among them.
@@ -80,6 +86,8 @@ class Training:
     callbacks: tuple[Factory, ...] = ()
     flip: bool = True
     max_shift: float = 0.0
+    max_rotation: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
     precision: str = "float32"
     strategy: Factory = Factory("tensorflow:distribute.get_strategy")
     validation_split: str = "eval"
@@ -92,12 +100,14 @@ class Evaluation:
     """What is measured and what it takes to be blessed.
 
     Attributes:
+        min_balanced_accuracy: the bar for the attributes' mean balanced accuracy; None without attributes.
+        min_mean_f1: the bar for the mean F1 of the parsed classes, background left out; None without parsing.
         split: what TFMA evaluates and the blessing rests on.
         slice_by: attributes whose two sides are compared.
-        min_balanced_accuracy: the bar for the mean balanced accuracy.
     """
 
-    min_balanced_accuracy: float
+    min_balanced_accuracy: float | None = None
+    min_mean_f1: float | None = None
     split: str = "test"
     slice_by: tuple[str, ...] = ("Male", "Young")
 

@@ -8,7 +8,8 @@ import dataclasses
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -40,7 +41,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
 
     FacesExampleGen calls `references` once and `load` on the workers, so nothing is copied before it is an example;
     tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. ATTRIBUTES names the attributes in the
-    order of `FaceRecord.attributes`, SPLITS the splits that references have.
+    order of `FaceRecord.attributes`, LABELS the classes of `FaceRecord.parsing`, background first, SPLITS the splits
+    that references have. MERGED_PARTS has, where published figures rest on them, classes that are counted as one.
 
     Args:
         source: the folder (any path that tf.io.gfile reads) with the data set's official files; None if it needs none.
@@ -49,6 +51,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
 
     VERSION = tfds.core.Version("1.0.0")
     ATTRIBUTES: tuple[str, ...] = ()
+    LABELS: tuple[str, ...] = ()
+    MERGED_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     SPLITS: tuple[str, ...] = ("train", "eval", "test")
 
     def __new__(cls, *args, **kwargs):

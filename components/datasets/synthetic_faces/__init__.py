@@ -11,6 +11,7 @@ from PIL import Image
 from components.datasets.base import FaceDataset, Reference
 from components.datasets.synthetic_faces.attributes import ATTRIBUTES
 from components.datasets.synthetic_faces.face import draw_face
+from components.datasets.synthetic_faces.labels import LABELS
 from components.datasets.synthetic_faces.renderer import render
 from components.record import FaceRecord
 
@@ -33,6 +34,7 @@ class SyntheticFaces(FaceDataset):
 
     name = "synthetic_faces"
     ATTRIBUTES = ATTRIBUTES
+    LABELS = LABELS
 
     def __init__(
         self,
