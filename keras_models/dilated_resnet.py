@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from tensorflow import keras
 
 from keras_models.activated_batch_norm import conv_abn, conv_bn_relu
 from keras_models.backbones import imagenet_rgb
+from keras_models.torchvision_weights import imagenet_file, load_torchvision_weights
 
 layers = keras.layers
 
 # Of conv2_x to conv5_x: the deepest two neither shrink the map nor, thanks to dilation, see less of it.
 _STRIDES = (1, 2, 1, 1)
 _DILATIONS = (1, 1, 1, 2)
+# Blocks and width of the network that the ImageNet weights are of.
+_IMAGENET_SIZE = ((3, 4, 23, 3), 64)
 
 
 def dilated_resnet(
     input_shape: tuple[int | None, int | None, int],
     blocks: Sequence[int] = (3, 4, 23, 3),
     width: int = 64,
+    weights: str | None = None,
 ) -> keras.Model:
     """ResNet of bottleneck blocks without its classification head (DML-CSR, Section 3.2; stem and ABN as released).
 
@@ -27,18 +32,32 @@ def dilated_resnet(
         input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
         blocks: bottleneck blocks of conv2_x to conv5_x; the default is ResNet-101.
         width: inner channels of the blocks of conv2_x. They double from stage to stage.
+        weights: None (random), "imagenet" (ResNet-101 of width 64 only; GluonCV's, fetched at first use), or a file: a
+            state dict of these blocks and this width in timm's names, as .safetensors. ImageNet's are where training
+            starts, as in the paper, and not yet good features: the classifier they come from had neither the dilation
+            nor a LeakyReLU before a sum. The authors' file, resnet101-imagenet.pth, is a pickle of another training
+            and isn't read.
 
     Returns:
         image -> {"C2": [batch, ⌈H/4⌉, ⌈W/4⌉, 4·width], "C3": [batch, ⌈H/8⌉, ⌈W/8⌉, 8·width], "C4" and "C5" of C3's
         size with 16·width and 32·width channels}.
 
     Raises:
-        ValueError: for other than four stages of at least a block each, or a width below 1.
+        ValueError: for other than four stages of at least a block each, a width below 1, and weights that don't fit.
+        OSError: if "imagenet" can't be fetched.
     """
     if len(blocks) != len(_STRIDES) or min(blocks) < 1:
         raise ValueError(f"The backbone has four stages of one block or more, received blocks={tuple(blocks)}.")
     if width < 1:
         raise ValueError(f"The backbone needs at least one channel, received width={width}.")
+    if weights == "imagenet" and (tuple(blocks), width) != _IMAGENET_SIZE:
+        raise ValueError(
+            f"The ImageNet weights are of ResNet-101, blocks={_IMAGENET_SIZE[0]} and width={_IMAGENET_SIZE[1]}; "
+            f"received blocks={tuple(blocks)}, width={width}."
+        )
+    path = imagenet_file("resnet101s") if weights == "imagenet" else weights
+    if path is not None and not os.path.isfile(path):
+        raise ValueError(f"No weights file {path!r}. Expected None, 'imagenet' or the path of a .safetensors file.")
     pixels = keras.Input(input_shape, name="image")
     x = imagenet_rgb(pixels)
     x = conv_bn_relu(x, width, 3, strides=2, name="stem1")
@@ -53,7 +72,10 @@ def dilated_resnet(
         for block in range(1, count + 1):
             x = _bottleneck(x, channels, strides if block == 1 else 1, dilation, name=f"conv{stage}_block{block}")
         features[f"C{stage}"] = x
-    return keras.Model(pixels, features, name="dilated_resnet")
+    model = keras.Model(pixels, features, name="dilated_resnet")
+    if path is not None:
+        load_torchvision_weights(model, path)
+    return model
 
 
 def _bottleneck(x, channels, strides, dilation, name):

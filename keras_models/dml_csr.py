@@ -23,6 +23,7 @@ def DMLCSR(
     backbone_blocks: Sequence[int] = (3, 4, 23, 3),
     backbone_width: int = 64,
     head_width: int = 256,
+    weights: str | None = None,
 ) -> keras.Model:
     """Decoupled multi-task network of face parsing, binary and category edge detection.
 
@@ -33,8 +34,9 @@ def DMLCSR(
         context_kernel: 3 as released or 1, which gives the paper's counts: kernel of the convolution below the DDGCN.
             "conv" is 3 × 3 whatever it says.
         edges: whether the edge branches are there. They share features with the parsing and give it none.
-        backbone_blocks: see `keras_models.dilated_resnet.dilated_resnet`, as is `backbone_width`.
+        backbone_blocks: see `keras_models.dilated_resnet.dilated_resnet`, as are `backbone_width` and `weights`.
         head_width: channels of the parsing head and the edge branches; the context has twice as many.
+        weights: of the backbone. None (random), "imagenet" as in the paper, or a file.
 
     Returns:
         keras.Model: image -> dict of logits in float32. "parsing" is [batch, H, W, num_classes]; with edges there are
@@ -45,6 +47,7 @@ def DMLCSR(
     Raises:
         ValueError: for an unknown context or kernel, fewer than two classes, a head width that isn't a multiple of 16,
             and what `dilated_resnet` rejects.
+        OSError: if "imagenet" can't be fetched.
     """
     if context not in ("ddgcn", "conv"):
         raise ValueError(f"context is 'ddgcn' or 'conv', received {context!r}.")
@@ -55,7 +58,7 @@ def DMLCSR(
     if head_width < 16 or head_width % 16:
         raise ValueError(f"C2 is reduced to 3/16 of head_width, a multiple of 16; received head_width={head_width}.")
     image = keras.Input(input_shape, name="image")
-    features = dilated_resnet(input_shape, backbone_blocks, backbone_width)(image)
+    features = dilated_resnet(input_shape, backbone_blocks, backbone_width, weights)(image)
     if context == "ddgcn":
         embedded = _context_embedding(features["C5"], 2 * head_width, context_kernel)
     else:

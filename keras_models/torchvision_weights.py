@@ -1,4 +1,8 @@
-"""torchvision's weights for our ResNet-18, ResNet-34 and AlexNet: its state dicts, read from safetensors."""
+"""ImageNet weights in torchvision's names, read from safetensors: ResNet-18, ResNet-34, AlexNet, dilated ResNet-101.
+
+The first three are torchvision's. Dilated ResNet-101's are GluonCV's of its ResNet-101-V1s, as timm republishes them:
+that has the same tensors (a stem of 64, 64 and 128 channels) and, like ours, its strides in the 3 x 3 convolutions.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +16,42 @@ from tensorflow import keras
 
 
 class RemoteFile(NamedTuple):
-    """Where a file is fetched from, and the sha256 it must have."""
+    """Where a file is fetched from, its sha256, its name in Keras' cache, and the model in PyTorch that it is of."""
 
     url: str
     sha256: str
+    file_name: str
+    in_pytorch: str
 
 
-# IMAGENET1K_V1 of torchvision, as others republish it: torchvision itself has pickles only. AlexNet's address holds no
-# revision, so that its checksum alone says which file is meant.
+def _of_torchvision(name: str, url: str, sha256: str) -> RemoteFile:
+    """IMAGENET1K_V1 of torchvision, as others republish it: torchvision itself has pickles only."""
+    in_pytorch = f'torchvision.models.{name}(weights="IMAGENET1K_V1")'
+    return RemoteFile(url, sha256, f"{name}_torchvision_imagenet1k_v1.safetensors", in_pytorch)
+
+
+# AlexNet's address holds no revision, so that its checksum alone says which file is meant.
 IMAGENET = {
-    "resnet18": RemoteFile(
+    "resnet18": _of_torchvision(
+        "resnet18",
         "https://huggingface.co/timm/resnet18.tv_in1k/resolve/bbd144b3e5565108aad885f145491d11bc6ce807/model.safetensors",
         "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81",
     ),
-    "resnet34": RemoteFile(
+    "resnet34": _of_torchvision(
+        "resnet34",
         "https://huggingface.co/timm/resnet34.tv_in1k/resolve/1b7b21cca82ff974d341713f777bf740c2db38c4/model.safetensors",
         "0bb82595a564991a9d424708b33f5d843f5aaed7f6c0886ff10849ff97022235",
     ),
-    "alexnet": RemoteFile(
+    "alexnet": _of_torchvision(
+        "alexnet",
         "https://huggingface.co/lucid-dl/alexnet/resolve/main/IMAGENET1K_V1/model.safetensors",
         "6c5894a4d55819004bc0e787fc6195e14bb56d21276924fde3f2cd4f7aeab6a2",
+    ),
+    "resnet101s": RemoteFile(
+        "https://huggingface.co/timm/resnet101s.gluon_in1k/resolve/d22a5724a07d2e87b1491825c635150f993b9d97/model.safetensors",
+        "71b3a168cb34fe67abf5e19d1f80f7f893675d7ef7006b6561f2e536cb07b924",
+        "resnet101s_timm_gluon_in1k.safetensors",
+        'timm.create_model("resnet101s.gluon_in1k", pretrained=True)',
     ),
 }
 
@@ -43,7 +63,18 @@ _PARAMETERS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-_ALEXNET_MODULES = {
+_MODULES = {
+    # ResNet-18 and ResNet-34
+    "conv1_conv": "conv1",
+    "conv1_bn": "bn1",
+    # The deep stem: all but its last batch norm are one module.
+    "stem1_conv": "conv1.0",
+    "stem1_bn": "conv1.1",
+    "stem2_conv": "conv1.3",
+    "stem2_bn": "conv1.4",
+    "stem3_conv": "conv1.6",
+    "stem3_bn": "bn1",
+    # AlexNet
     "conv1": "features.0",
     "conv2": "features.3",
     "conv3": "features.6",
@@ -56,33 +87,35 @@ _SHOWN_DIFFERENCES = 5
 
 
 def imagenet_file(name: str) -> str:
-    """Path of the ImageNet weights of "resnet18", "resnet34" or "alexnet", fetched into Keras' cache at first use.
+    """Path of the ImageNet weights of a network of `IMAGENET`, fetched into Keras' cache at first use.
 
     Raises:
         OSError: if the file can't be had, or isn't the one it should be. It says what to do without a network.
     """
-    remote, file_name = IMAGENET[name], f"{name}_torchvision_imagenet1k_v1.safetensors"
+    remote = IMAGENET[name]
     try:
         return keras.utils.get_file(
-            file_name, remote.url, cache_subdir="models", file_hash=remote.sha256, hash_algorithm="sha256"
+            remote.file_name, remote.url, cache_subdir="models", file_hash=remote.sha256, hash_algorithm="sha256"
         )
     except Exception as error:  # get_file raises no narrower class when there is no network
-        cached = os.path.join(os.path.expanduser("~"), ".keras", "models", file_name)
+        cached = os.path.join(os.path.expanduser("~"), ".keras", "models", remote.file_name)
+        library = remote.in_pytorch.split(".")[0]
         raise OSError(
             f"The ImageNet weights of {name} could not be fetched: {error}\n"
             f"Fetch {remote.url} (sha256 {remote.sha256}) elsewhere and put it at {cached}, or pass its path as "
-            "`weights`. Where there is torchvision, this writes a file of the same tensors to pass as `weights`:\n"
-            "  import torchvision; from safetensors.torch import save_file\n"
-            f'  save_file(torchvision.models.{name}(weights="IMAGENET1K_V1").state_dict(), "{name}.safetensors")'
+            f"`weights`. Where there is {library}, this writes a file of the same tensors to pass as `weights`:\n"
+            f"  import {library}; from safetensors.torch import save_file\n"
+            f'  save_file({remote.in_pytorch}.state_dict(), "{name}.safetensors")'
         ) from error
 
 
 def load_torchvision_weights(model: keras.Model, path: str) -> None:
-    """Sets every weight of one of our backbones from a state dict of torchvision.
+    """Sets every weight of one of our backbones, moving statistics among them, from a state dict of torchvision.
 
     Args:
-        model: "resnet18", "resnet34" or "alexnet" of `keras_models.backbones`.
-        path: a safetensors file with torchvision's names and layouts, convolutions as [out, in, height, width].
+        model: "resnet18", "resnet34" or "alexnet" of `keras_models.backbones`, or a `dilated_resnet`.
+        path: a safetensors file with torchvision's names and layouts, convolutions as [out, in, height, width]. The
+            stem and the bottlenecks of a `dilated_resnet` are called as timm calls those of its ResNet-101-S.
 
     Raises:
         ValueError: if tensors are missing, have another shape or belong to no layer of the model; none is set then.
@@ -113,11 +146,9 @@ def load_torchvision_weights(model: keras.Model, path: str) -> None:
 
 def torchvision_module(layer: str) -> str:
     """Name of torchvision's module for a layer of ours: "conv3_block1_2_bn" -> "layer2.0.bn2"."""
-    if layer in _ALEXNET_MODULES:
-        return _ALEXNET_MODULES[layer]
-    if layer in ("conv1_conv", "conv1_bn"):
-        return layer.removeprefix("conv1_") + "1"
-    stage, block, part, kind = re.fullmatch(r"conv(\d)_block(\d)_(1|2|shortcut)_(conv|bn)", layer).groups()
+    if layer in _MODULES:
+        return _MODULES[layer]
+    stage, block, part, kind = re.fullmatch(r"conv(\d)_block(\d+)_([123]|shortcut)_(conv|bn)", layer).groups()
     module = f"layer{int(stage) - 1}.{int(block) - 1}"
     if part == "shortcut":
         return f"{module}.downsample.{('conv', 'bn').index(kind)}"

@@ -14,7 +14,17 @@ import statistics
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = ("mean accuracy", "mean balanced accuracy", "mean F1", "landmark NME", "training minutes")
+COLUMNS = (
+    "mean accuracy",
+    "mean balanced accuracy",
+    "mean F1",
+    "landmark NME",
+    "parsing mean F1",
+    "mean IoU",
+    "pixel accuracy",
+    "overall F1",
+    "training minutes",
+)
 
 
 def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
@@ -35,15 +45,22 @@ def cell(values: list[float]) -> str:
     return f"{statistics.mean(values):.4f}{spread}"
 
 
+def compared(found: dict[str, dict[int, dict]]) -> Table:
+    """A row for each experiment of `latest_results`, a column for each figure that one of them has."""
+    figures = {name: [run["figures"] for run in runs.values()] for name, runs in found.items()}
+    columns = [column for column in COLUMNS if any(column in f for runs in figures.values() for f in runs)]
+    table = Table("experiment", "seeds", *columns)
+    for name, runs in found.items():
+        cells = (cell([f[column] for f in figures[name] if column in f]) for column in columns)
+        table.add_row(name, " ".join(map(str, sorted(runs))), *cells)
+    return table
+
+
 def main() -> None:
     """Prints the table."""
     output_dir = os.environ.get("OUTPUT_DIR") or "out"
-    table = Table("experiment", "seeds", *COLUMNS)
-    for name, runs in latest_results(output_dir).items():
-        figures = [run["figures"] for run in runs.values()]
-        cells = (cell([f[column] for f in figures if column in f]) for column in COLUMNS)
-        table.add_row(name, " ".join(map(str, sorted(runs))), *cells)
-    Console(width=160).print(table if table.row_count else f"No run has left a report under {output_dir!r} yet.")
+    found = latest_results(output_dir)
+    Console(width=160).print(compared(found) if found else f"No run has left a report under {output_dir!r} yet.")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from tfx.types import Channel, standard_artifacts
 from components.code_version import code_version
 from components.config import Experiment, to_json
 from components.datasets import builder_class
-from components.evaluator.config import attribute_eval_config
+from components.evaluator.config import attribute_metrics, eval_config, landmark_metrics, parsing_metrics
 from components.example_gen import FacesExampleGen
 from components.landmark_annotator.component import LandmarkAnnotator
 from components.report.component import RunReport
@@ -107,12 +107,7 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, place
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"] if baseline else None,
         schema=schema,
-        eval_config=attribute_eval_config(
-            builder_class(experiment.data.dataset).ATTRIBUTES,
-            slice_by=experiment.evaluation.slice_by,
-            min_balanced_accuracy=experiment.evaluation.min_balanced_accuracy,
-            landmarks=_has_landmarks(experiment),
-        ),
+        eval_config=eval_config(_metrics(experiment), slice_by=experiment.evaluation.slice_by),
         example_splits=[experiment.evaluation.split],
         module_path="components.evaluator.module",
     ).with_id(f"Evaluator-{own}")
@@ -219,6 +214,19 @@ def _outputs(nodes: list[BaseNode], kind: type[BaseNode]):
 def _as_trained(experiment: Experiment) -> Experiment:
     """Without what training doesn't look at: another bar or wording must not train anew."""
     return replace(experiment, summary="", target="", evaluation=None)
+
+
+def _metrics(experiment: Experiment) -> list:
+    """What is measured: of each task that the network answers."""
+    data, evaluation, builder = experiment.data, experiment.evaluation, builder_class(experiment.data.dataset)
+    metrics = []
+    if data.attributes:
+        metrics.append(attribute_metrics(builder.ATTRIBUTES, evaluation.min_balanced_accuracy))
+    if _has_landmarks(experiment):
+        metrics.append(landmark_metrics())
+    if data.parsing:
+        metrics.append(parsing_metrics(builder.LABELS, builder.MERGED_PARTS, evaluation.min_mean_f1))
+    return metrics
 
 
 def _has_landmarks(experiment: Experiment) -> bool:

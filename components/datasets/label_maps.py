@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -46,6 +46,14 @@ CELEBAMASK_PARTS = (
     "neck_l",
     "neck",
     "cloth",
+)
+# The classes that change names in a mirror. l_lip is the lower lip, ear_r an earring and neck_l a necklace.
+_SIDES = (
+    ("left_eyebrow", "right_eyebrow"),
+    ("left_eye", "right_eye"),
+    ("l_eye", "r_eye"),
+    ("l_brow", "r_brow"),
+    ("l_ear", "r_ear"),
 )
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -110,6 +118,24 @@ def check_labels(labels: np.ndarray, classes: Collection[str], path: str) -> Non
             f"{path!r} has the label {wrong[0]}; expected 0 to {len(classes) - 1}, or {IGNORE_LABEL} for a pixel "
             "to ignore."
         )
+
+
+def mirrored_labels(classes: Sequence[str]) -> tuple[int, ...]:
+    """The label that each of `classes` gets when a picture is flipped left to right: left and right change places.
+
+    Raises:
+        ValueError: for a class that is none of FACE_PARTS or CELEBAMASK_PARTS, or has a side that the other lacks.
+    """
+    partners = {**dict(_SIDES), **{right: left for left, right in _SIDES}}
+    mirrored = [partners.get(name, name) for name in classes]
+    known = {*FACE_PARTS, *CELEBAMASK_PARTS}
+    wrong = [name for name, other in zip(classes, mirrored, strict=True) if name not in known or other not in classes]
+    if wrong:
+        raise ValueError(
+            f"It is not known which class {wrong[0]!r} becomes in a mirror. Add it to the pairs of "
+            "components/datasets/label_maps.py, or train with flip=False."
+        )
+    return tuple(classes.index(name) for name in mirrored)
 
 
 def size_text(size: tuple[int, ...]) -> str:

@@ -1,1 +1,1 @@
-"""Evaluation: TFMA metrics for attributes and landmarks, slices by attribute, the bar a model must pass, results."""
+"""Evaluation: TFMA metrics of each task, slices by attribute, the bars a model must pass, results."""

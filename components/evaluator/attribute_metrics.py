@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow_model_analysis as tfma
 
+from components.evaluator.ratios import mean_of_defined, ratio
 from components.evaluator.summed_metric import summed_metric
 
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
@@ -27,32 +28,26 @@ def outcomes(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
 def accuracy(counts: np.ndarray) -> np.ndarray:
     """[N] (TP + TN) / all; NaN where nothing was counted."""
     tp, _, _, tn = counts
-    return _ratio(tp + tn, counts.sum(axis=0))
+    return ratio(tp + tn, counts.sum(axis=0))
 
 
 def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
     """[N] mean of the true positive and true negative rates; NaN where one of the classes does not occur."""
     tp, fp, fn, tn = counts
-    return (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2
+    return (ratio(tp, tp + fn) + ratio(tn, tn + fp)) / 2
 
 
 def f1(counts: np.ndarray) -> np.ndarray:
     """[N] 2 TP / (2 TP + FP + FN), the positive class's F1; NaN where nothing is positive, in truth or by decision."""
     tp, fp, fn, _ = counts
-    return _ratio(2 * tp, 2 * tp + fp + fn)
+    return ratio(2 * tp, 2 * tp + fp + fn)
 
 
 def positive_rates(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[N] shares of positive labels and [N] of positive decisions; NaN where nothing was counted."""
     tp, fp, fn, _ = counts
     total = counts.sum(axis=0)
-    return _ratio(tp + fn, total), _ratio(tp + fp, total)
-
-
-def mean_of_defined(values: np.ndarray) -> float:
-    """Mean of the values that are not NaN; NaN if there is none."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else float("nan")
+    return ratio(tp + fn, total), ratio(tp + fp, total)
 
 
 def summarize(counts: np.ndarray) -> dict[str, float | np.ndarray]:
@@ -101,9 +96,3 @@ def _measure(labels, decisions, features, num_attributes):
             f"decisions; the evaluation is configured for {num_attributes} attributes."
         )
     return outcomes(labels.ravel(), decisions.ravel())
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotient in float64; NaN where the denominator is 0."""
-    undefined = np.full(np.shape(numerator), np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) > 0)

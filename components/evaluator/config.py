@@ -1,79 +1,116 @@
-"""The evaluation's configuration: what is measured, on which slices, and the bar that a model must pass."""
+"""The evaluation's configuration: what is measured, on which slices, and the bars that a model must pass.
+
+It is composed of tasks, one for an output of the model:
+
+    eval_config([attribute_metrics(attributes, 0.75), landmark_metrics()], slice_by=["Male"])
+
+A task with a bar must reach it on all records, and must not be worse than the last blessed model there (without such a
+model the second condition does not apply). A model is blessed if it passes every task's bar.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow_model_analysis as tfma
 
 from components import landmark_markup
+from components.datasets import label_maps
 
 SIGNATURE = "from_examples"
-DECISIONS, LABELS = "decisions", "attributes"
-LANDMARKS = "landmarks"
-BLESSING_METRIC = "mean_balanced_accuracy"
+DECISIONS, LANDMARKS, PARSING = "decisions", "landmarks", "parsing"
+LABELS = {DECISIONS: "attributes", LANDMARKS: "landmarks", PARSING: "parsing/encoded"}  # by output: a record's feature
 
 
-def attribute_eval_config(
-    attributes: Sequence[str],
-    slice_by: Sequence[str] = ("Male", "Young"),
-    min_balanced_accuracy: float = 0.5,
-    landmarks: bool = False,
-) -> tfma.EvalConfig:
-    """Configuration for a model that decides attributes and may predict landmarks.
-
-    A model is blessed if its mean balanced accuracy over all records reaches the bar and is not below that of the last
-    blessed model on the same records (without such a model the second condition does not apply).
+def attribute_metrics(attributes: Sequence[str], min_balanced_accuracy: float) -> tfma.MetricsSpec:
+    """The task of deciding attributes.
 
     Args:
         attributes: names in the order of the records' `attributes`.
-        slice_by: attributes for whose two sides everything is measured separately.
-        min_balanced_accuracy: the bar. 0.5 is what a constant answer scores.
-        landmarks: whether the model has an output `landmarks` that is to be measured.
-
-    Raises:
-        ValueError: if `slice_by` names something that is not among `attributes`.
+        min_balanced_accuracy: the bar, above 0, for the mean over attributes. 0.5 is what a constant answer scores.
     """
-    unknown = [name for name in slice_by if name not in attributes]
-    if unknown:
-        raise ValueError(f"Can't slice by {', '.join(unknown)}. The attributes are: {', '.join(attributes)}.")
-    label_keys = {DECISIONS: LABELS, **({LANDMARKS: LANDMARKS} if landmarks else {})}
-    metrics_specs = [
-        tfma.MetricsSpec(
-            output_names=[DECISIONS],
-            metrics=[
-                tfma.MetricConfig(class_name="ExampleCount"),
-                _metric(
-                    "attribute_metrics.AttributeMetrics",
-                    _bar(min_balanced_accuracy),
-                    name=BLESSING_METRIC,
-                    attributes=list(attributes),
-                ),
-            ],
-        )
-    ]
-    if landmarks:
-        metric = _metric("landmark_metrics.LandmarkMetrics", name="nme")
-        metrics_specs.append(tfma.MetricsSpec(output_names=[LANDMARKS], metrics=[metric]))
-    return tfma.EvalConfig(
-        # tf_generic: the signature alone is used. Otherwise TFMA tries to load each model with Keras first.
-        model_specs=[tfma.ModelSpec(signature_name=SIGNATURE, model_type=tfma.TF_GENERIC, label_keys=label_keys)],
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in slice_by)],
-        metrics_specs=metrics_specs,
-        options=tfma.Options(include_default_metrics={"value": False}),
+    return _task(
+        DECISIONS,
+        "attribute_metrics.AttributeMetrics",
+        _bar(min_balanced_accuracy),
+        name="mean_balanced_accuracy",
+        attributes=list(attributes),
     )
 
 
-def attributes_of(eval_config: tfma.EvalConfig) -> tuple[str, ...]:
-    """The attribute names that `attribute_eval_config` put into the configuration; ValueError if it has none."""
-    for spec in eval_config.metrics_specs:
+def landmark_metrics() -> tfma.MetricsSpec:
+    """The task of predicting landmarks, which has no bar."""
+    return _task(LANDMARKS, "landmark_metrics.LandmarkMetrics", name="nme")
+
+
+def parsing_metrics(
+    classes: Sequence[str], merged_parts: Mapping[str, Sequence[str]], min_mean_f1: float
+) -> tfma.MetricsSpec:
+    """The task of giving each pixel its class.
+
+    Args:
+        classes: names in the order of the labels, background first.
+        merged_parts: the classes of each part of Helen's overall F1; empty for none.
+        min_mean_f1: the bar, above 0, for the mean over classes, background left out.
+    """
+    return _task(
+        PARSING,
+        "parsing_metrics.ParsingMetrics",
+        _bar(min_mean_f1),
+        name="mean_f1",
+        classes=list(classes),
+        merged_parts={part: list(names) for part, names in merged_parts.items()},
+    )
+
+
+def eval_config(tasks: Iterable[tfma.MetricsSpec], slice_by: Sequence[str] = ()) -> tfma.EvalConfig:
+    """Configuration for a model that does `tasks`.
+
+    Args:
+        tasks: what the functions above give, each at most once.
+        slice_by: attributes of `attribute_metrics` for whose two sides everything is measured separately.
+
+    Raises:
+        ValueError: if there is no task, or `slice_by` names something that is not among the attributes.
+    """
+    tasks = list(tasks)
+    if not tasks:
+        raise ValueError("There is nothing to evaluate: expected at least one task, such as attribute_metrics(...).")
+    config = tfma.EvalConfig(
+        # tf_generic: the signature alone is used. Otherwise TFMA tries to load each model with Keras first.
+        model_specs=[
+            tfma.ModelSpec(
+                signature_name=SIGNATURE,
+                model_type=tfma.TF_GENERIC,
+                label_keys={output: LABELS[output] for task in tasks for output in task.output_names},
+            )
+        ],
+        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in slice_by)],
+        metrics_specs=[tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name="ExampleCount")]), *tasks],
+        options=tfma.Options(include_default_metrics={"value": False}),
+    )
+    attributes = attributes_of(config)
+    if unknown := [name for name in slice_by if name not in attributes]:
+        measured = ", ".join(attributes) or "none"
+        raise ValueError(f"Can't slice by {', '.join(unknown)}. The attributes that are measured: {measured}.")
+    return config
+
+
+def attributes_of(config: tfma.EvalConfig) -> tuple[str, ...]:
+    """Names of the attributes that are measured; none without `attribute_metrics`."""
+    return tuple(settings_of(config, "AttributeMetrics").get("attributes", ()))
+
+
+def settings_of(config: tfma.EvalConfig, class_name: str) -> dict:
+    """The arguments that a metric of this package was configured with; empty if it isn't measured."""
+    for spec in config.metrics_specs:
         for metric in spec.metrics:
-            if metric.class_name == "AttributeMetrics":
-                return tuple(json.loads(metric.config)["attributes"])
-    raise ValueError("The evaluation's configuration has no AttributeMetrics: make it with attribute_eval_config.")
+            if metric.class_name == class_name:
+                return json.loads(metric.config)
+    return {}
 
 
 def side(attribute: str, label: int) -> str:
@@ -81,7 +118,21 @@ def side(attribute: str, label: int) -> str:
     return attribute if label > 0 else f"not {attribute}"
 
 
+def _task(output: str, path: str, *bars: tfma.PerSliceMetricThreshold, **arguments) -> tfma.MetricsSpec:
+    module, class_name = path.split(".")
+    metric = tfma.MetricConfig(
+        class_name=class_name,
+        module=f"components.evaluator.{module}",
+        config=json.dumps({**arguments, "code": _code_hash()}),
+        per_slice_thresholds=bars,
+    )
+    return tfma.MetricsSpec(output_names=[output], metrics=[metric])
+
+
 def _bar(lower_bound: float) -> tfma.PerSliceMetricThreshold:
+    # Where the last blessed model scored 0, TFMA divides by it and finds every other model worse.
+    if lower_bound is None or lower_bound <= 0:
+        raise ValueError(f"A task that has a bar needs one above 0; received {lower_bound!r}.")
     # The tolerance keeps a model that is as good as the last one from failing by a rounding error.
     threshold = tfma.MetricThreshold(
         value_threshold=tfma.GenericValueThreshold(lower_bound={"value": lower_bound}),
@@ -92,17 +143,8 @@ def _bar(lower_bound: float) -> tfma.PerSliceMetricThreshold:
     return tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
 
 
-def _metric(path: str, *thresholds: tfma.PerSliceMetricThreshold, **config) -> tfma.MetricConfig:
-    module, class_name = path.split(".")
-    return tfma.MetricConfig(
-        class_name=class_name,
-        module=f"components.evaluator.{module}",
-        config=json.dumps({**config, "code": _code_hash()}),
-        per_slice_thresholds=thresholds,
-    )
-
-
 def _code_hash() -> str:
     """Changes with the metrics' code: TFX caches an evaluation by its configuration and does not look at the code."""
-    files = [*pathlib.Path(__file__).parent.glob("*.py"), pathlib.Path(landmark_markup.__file__)]
+    used = (landmark_markup, label_maps)
+    files = [*pathlib.Path(__file__).parent.glob("*.py"), *(pathlib.Path(module.__file__) for module in used)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:16]

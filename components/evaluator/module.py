@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors.slice_key_extractor import SLICE_KEY_EXTRACTOR_STAGE_NAME
 
-from components.evaluator.config import LABELS, attributes_of, side
+from components.evaluator.config import DECISIONS, LABELS, attributes_of, side
 
 
 def custom_extractors(eval_shared_model, eval_config, tensor_adapter_config) -> list[tfma.extractors.Extractor]:
@@ -36,7 +36,7 @@ def slicing_positions(eval_config: tfma.EvalConfig) -> dict[str, int]:
 def with_sides(extracts: tfma.Extracts, positions: dict[str, int]) -> tfma.Extracts:
     """A copy of a record's extracts with a feature an attribute of `positions`; as it is, if it isn't annotated."""
     features = extracts[tfma.FEATURES_KEY]
-    labels = features.get(LABELS)
+    labels = features.get(LABELS[DECISIONS])
     if labels is None or not labels.size:
         return extracts
     sides = {name: np.array([side(name, labels[position])]) for name, position in positions.items()}

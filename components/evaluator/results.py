@@ -9,15 +9,22 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.writers.eval_config_writer import load_eval_run
 
-from components.evaluator.attribute_metrics import COUNTS, MEANS, mean_of_defined
-from components.evaluator.config import DECISIONS, LANDMARKS, attributes_of, side
+from components.evaluator.attribute_metrics import COUNTS, MEANS
+from components.evaluator.config import DECISIONS, LANDMARKS, PARSING, attributes_of, settings_of, side
+from components.evaluator.ratios import mean_of_defined
 
 _VECTORS = {"mean_accuracy": "accuracy", "mean_balanced_accuracy": "balanced_accuracy", "mean_f1": "f1"}
+_UNDEFINED = {
+    DECISIONS: "no attribute has annotated records of both classes",
+    PARSING: "no pixel that was counted is anything but background, in truth or by prediction",
+}
+
+_Values = dict[tuple[str, str], "float | np.ndarray"]  # by output and metric name
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SliceResult:
-    """Results on one slice. NaN stands for 0/0; arrays are [N], in the order of the attributes.
+    """Results of the attributes on one slice. NaN stands for 0/0; arrays are [N], in the order of the attributes.
 
     Attributes:
         count: records in the slice.
@@ -55,18 +62,51 @@ class SliceResult:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class ParsingResult:
+    """Results of face parsing on all records, from pixel counts. NaN stands for 0/0; arrays are in the classes' order.
+
+    Attributes:
+        classes: C names, background first.
+        annotated: records with a label map, on which everything rests.
+        mean_f1: mean over the classes that occur in truth or prediction, background left out.
+        mean_iou: mean over the classes that occur, background included.
+        pixel_accuracy: share of the pixels that got their class.
+        overall_f1: Helen's, over `merged_parts`; None if there are none.
+        merged_parts: the classes that are counted as one, by the part's name.
+        f1: [C] float64.
+        iou: [C] float64.
+        confusion: [C, C] int64 pixels; the row is the true class, the column the predicted one.
+    """
+
+    classes: tuple[str, ...]
+    annotated: int
+    mean_f1: float
+    mean_iou: float
+    pixel_accuracy: float
+    overall_f1: float | None
+    merged_parts: dict[str, tuple[str, ...]]
+    f1: np.ndarray
+    iou: np.ndarray
+    confusion: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class EvaluationResult:
     """Results of one model.
 
     Attributes:
-        attributes: names, in the order of every array.
-        overall: on all records.
+        count: records that were evaluated.
+        attributes: names, in the order of every array of a SliceResult; empty if attributes were not evaluated.
+        overall: the attributes on all records; None likewise.
         slices: by slicing attribute, then by side: slices["Male"]["not Male"]. A side without records is absent.
+        parsing: None if it was not evaluated.
     """
 
+    count: int
     attributes: tuple[str, ...]
-    overall: SliceResult
+    overall: SliceResult | None
     slices: dict[str, dict[str, SliceResult]]
+    parsing: ParsingResult | None
 
     def gap(self, attribute: str, metric: str = "mean_balanced_accuracy") -> float:
         """How much higher `metric` is for the records with `attribute` than for those without.
@@ -102,23 +142,30 @@ def read_evaluation(uri: str, model: str = tfma.CANDIDATE_KEY) -> EvaluationResu
     eval_config = load_eval_run(uri)[0]
     if eval_config is None:
         raise ValueError(f"{uri!r} holds no evaluation: expected the folder that the Evaluator wrote.")
-    attributes = attributes_of(eval_config)
     # A single model has no name in TFMA's results.
     name = model if len(eval_config.model_specs) > 1 else ""
     if model not in {tfma.CANDIDATE_KEY, *(spec.name for spec in eval_config.model_specs)}:
         raise ValueError(f"The evaluation under {uri!r} has no model {model!r}.")
     overall, slices = None, {}
     for metrics in tfma.load_metrics(uri):
-        result = _slice_result(_values(metrics, name))
+        values = _values(metrics, name)
         keys = metrics.slice_key.single_slice_keys
         if keys:
-            slices.setdefault(keys[0].column, {})[keys[0].bytes_value.decode()] = result
+            slices.setdefault(keys[0].column, {})[keys[0].bytes_value.decode()] = _slice_result(values)
         else:
-            overall = result
+            overall = values
     if overall is None:
         raise ValueError(f"The evaluation under {uri!r} saw no record: are its example splits empty?")
+    attributes = attributes_of(eval_config)
+    parsing = settings_of(eval_config, "ParsingMetrics")
     ordered = [spec.feature_keys[0] for spec in eval_config.slicing_specs if spec.feature_keys]
-    return EvaluationResult(attributes, overall, {name: slices.get(name, {}) for name in ordered})
+    return EvaluationResult(
+        count=_count(overall),
+        attributes=attributes,
+        overall=_slice_result(overall) if attributes else None,
+        slices={name: slices.get(name, {}) for name in ordered},
+        parsing=_parsing_result(overall, parsing["classes"], parsing["merged_parts"]) if parsing else None,
+    )
 
 
 def read_blessing(uri: str) -> tuple[bool, list[str]]:
@@ -127,11 +174,11 @@ def read_blessing(uri: str) -> tuple[bool, list[str]]:
     reasons = [_reason(failure) for part in validation.metric_validations_per_slice for failure in part.failures]
     if validation.missing_slices and not reasons:
         reasons.append("no record was evaluated")
-    return validation.validation_ok, reasons
+    return validation.validation_ok, list(dict.fromkeys(reasons))  # an undefined metric misses both its conditions
 
 
-def _values(metrics: tfma.MetricsForSlice, model_name: str) -> dict[tuple[str, str], float | np.ndarray]:
-    """Values of one model by output and metric name, without differences to the baseline."""
+def _values(metrics: tfma.MetricsForSlice, model_name: str) -> _Values:
+    """Values of one model, without differences to the baseline."""
     return {
         (item.key.output_name, item.key.name): _value(item.value)
         for item in metrics.metric_keys_and_values
@@ -147,7 +194,11 @@ def _value(value) -> float | np.ndarray:
     return np.array(getattr(array, f"{kind}_values"), kind).reshape(array.shape)
 
 
-def _slice_result(values: dict[tuple[str, str], float | np.ndarray]) -> SliceResult:
+def _count(values: _Values) -> int:
+    return int(values["", "example_count"])
+
+
+def _slice_result(values: _Values) -> SliceResult:
     vectors = (*_VECTORS.values(), "positive_rate_true", "positive_rate_predicted")
     landmarks = {}
     if (LANDMARKS, "nme") in values:
@@ -155,11 +206,22 @@ def _slice_result(values: dict[tuple[str, str], float | np.ndarray]) -> SliceRes
             name: int(values[LANDMARKS, name]) for name in ("landmark_count", "landmarks_skipped")
         }
     return SliceResult(
-        count=int(values[DECISIONS, "example_count"]),
+        count=_count(values),
         annotated=int(values[DECISIONS, "annotated"]),
         counts=np.stack([values[DECISIONS, name] for name in COUNTS]),
         **{name: values[DECISIONS, name] for name in (*MEANS, *vectors)},
         **landmarks,
+    )
+
+
+def _parsing_result(values: _Values, classes, merged_parts) -> ParsingResult:
+    as_emitted = ("mean_f1", "mean_iou", "pixel_accuracy", "f1", "iou", "confusion")
+    return ParsingResult(
+        classes=tuple(classes),
+        annotated=int(values[PARSING, "annotated"]),
+        overall_f1=values.get((PARSING, "overall_f1")),
+        merged_parts={part: tuple(names) for part, names in merged_parts.items()},
+        **{name: values[PARSING, name] for name in as_emitted},
     )
 
 
@@ -169,7 +231,7 @@ def _reason(failure) -> str:
     if failure.message:
         return f"{name} can't be compared: {' '.join(failure.message.split())}"
     if math.isnan(value):
-        return f"{name} is undefined: no attribute has annotated records of both classes"
+        return f"{name} is undefined: {_UNDEFINED[failure.metric_key.output_name]}"
     threshold = failure.metric_threshold
     if threshold.HasField("change_threshold"):
         return f"{name} is worse than the last blessed model's (difference {value:.3g})"

@@ -1,24 +1,28 @@
-"""Decoding and resizing: the one function that Transform, evaluation and serving share."""
+"""Decoding and resizing, of pictures and of label maps: what Transform, evaluation and serving share."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 
-def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+def decode(encoded: tf.Tensor) -> tf.Tensor:
     """JPEG or PNG bytes to RGB pixels.
 
     Grey pictures get three equal channels, CMYK is converted, alpha is dropped, 16 bits become 8.
 
     Args:
         encoded: scalar string.
-        size: (height, width) of the result; the aspect ratio is not kept.
 
     Returns:
-        [height, width, 3] uint8.
+        [height, width, 3] uint8, of the picture's own size.
     """
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
+    return image
+
+
+def resize(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """[H, W, 3] uint8 to [height, width, 3] uint8 of `size` (height, width); the aspect ratio is not kept."""
     shrinks = tf.reduce_any(tf.shape(image)[:2] > tf.constant(size))
     # Where nothing shrinks there is nothing to alias, and the plain kernel takes a third of the time.
     resized = tf.cond(
@@ -28,8 +32,27 @@ def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     return tf.saturate_cast(tf.round(resized), tf.uint8)
 
 
+def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """`decode`, then `resize`: scalar string -> [height, width, 3] uint8."""
+    return resize(decode(encoded), size)
+
+
 def decode_and_resize_batch(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """`decode_and_resize` over [batch] strings: [batch, height, width, 3] uint8."""
     return tf.map_fn(
         lambda e: decode_and_resize(e, size), encoded, fn_output_signature=tf.TensorSpec([*size, 3], tf.uint8)
     )
+
+
+def decode_and_resize_labels(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """A label map's PNG to labels: each pixel gets the label at its centre, as `decode_and_resize` places it.
+
+    Args:
+        encoded: scalar string, 8-bit grey.
+        size: (height, width) of the result.
+
+    Returns:
+        [height, width] uint8, of the map's own labels.
+    """
+    labels = tf.io.decode_png(encoded, channels=1)
+    return tf.image.resize(labels, size, tf.image.ResizeMethod.NEAREST_NEIGHBOR)[..., 0]

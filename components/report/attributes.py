@@ -1,4 +1,4 @@
-"""The report of a facial-attribute system, with or without landmarks."""
+"""The part of facial attributes, with or without landmarks."""
 
 from __future__ import annotations
 
@@ -8,28 +8,8 @@ import numpy as np
 
 from components.report import figures
 from components.report.attention import attention_section
-from components.report.common import (
-    data_section,
-    decimal,
-    percent,
-    points,
-    readable,
-    run_section,
-    verdict_badges,
-    verdict_notes,
-    whole,
-)
-from components.report.data import (
-    Attention,
-    AttributeResults,
-    AttributeSlice,
-    DataSummary,
-    History,
-    Pictures,
-    Run,
-    Verdict,
-)
-from components.report.learning import learning_section
+from components.report.common import bare_percent, decimal, percent, points, readable, whole
+from components.report.data import Attention, AttributeResults, AttributeSlice, DataSummary, Pictures
 from components.report.page import (
     Block,
     Cell,
@@ -39,49 +19,24 @@ from components.report.page import (
     Meter,
     Note,
     Number,
-    Numbers,
-    Page,
     Section,
     Table,
 )
 from components.report.predictions import predictions_section
+from components.report.run_page import Part
 
 _FEW_IMAGES = 100  # below it one image moves a slice's accuracy by over a point
 
 
-def attribute_page(
-    run: Run,
-    data: DataSummary | None = None,
+def attribute_part(
     results: AttributeResults | None = None,
     slices: Sequence[AttributeSlice] = (),
-    history: History | None = None,
     pictures: Pictures | None = None,
     attention: Attention | None = None,
-    verdict: Verdict | None = None,
-) -> Page:
-    """The whole report of one run; `.render()` gives the HTML. What is None is left out."""
-    return Page(
-        title=run.experiment,
-        kicker="facetfx report",
-        lead=run.description,
-        byline=(f"{run.created:%d %B %Y, %H:%M}", *([] if run.seed is None else [f"seed {run.seed}"])),
-        badges=verdict_badges(verdict),
-        sections=attribute_sections(run, data, results, slices, history, pictures, attention, verdict),
-    )
-
-
-def attribute_sections(
-    run: Run,
     data: DataSummary | None = None,
-    results: AttributeResults | None = None,
-    slices: Sequence[AttributeSlice] = (),
-    history: History | None = None,
-    pictures: Pictures | None = None,
-    attention: Attention | None = None,
-    verdict: Verdict | None = None,
-) -> tuple[Section, ...]:
-    """The sections of `attribute_page`, for a page that has others too."""
-    sections = [headline_section(run, data, results, verdict)]
+) -> Part:
+    """What a run with facial attributes shows. What is None is left out; `data` says where landmarks come from."""
+    sections = []
     if pictures is not None and pictures.pictures:
         sections.append(predictions_section(pictures))
     if attention is not None:
@@ -90,32 +45,32 @@ def attribute_sections(
         sections.append(per_attribute_section(results))
     if slices:
         sections.append(fairness_section(slices))
-    if history is not None and len(history.loss):
-        sections.append(learning_section(history))
-    if data is not None:
-        sections.append(data_section(data))
-    sections.append(run_section(run, verdict))
-    return tuple(sections)
-
-
-def headline_section(
-    run: Run, data: DataSummary | None, results: AttributeResults | None, verdict: Verdict | None
-) -> Section:
-    """The few numbers that say how good the model is, and the verdict's reasons."""
-    blocks: list[Block] = []
     if results is None:
-        blocks.append(Note("The model was not evaluated in this run, so there are no figures to show."))
-    else:
-        blocks.append(Numbers(_headline_numbers(data, results)))
-    if run.target:
-        blocks.append(Note(f"To hold against it: {run.target}"))
-    blocks += verdict_notes(verdict)
-    return Section("Result", "result", tuple(blocks))
+        return Part(sections=tuple(sections))
+    return Part(
+        numbers=_headline_numbers(data, results),
+        sections=tuple(sections),
+        count=results.count,
+        figures={
+            "mean accuracy": results.mean_accuracy,
+            "always the commoner class": _majority(results),
+            "mean balanced accuracy": results.mean_balanced_accuracy,
+            "mean F1": results.mean_f1,
+            "landmark NME": results.landmark_nme,
+            **{f"accuracy gap {each.attribute}": each.gap for each in slices},
+        },
+        details={"accuracy": dict(zip(results.names, results.accuracy.tolist(), strict=True))},
+    )
+
+
+def _majority(results: AttributeResults) -> float | None:
+    """Mean accuracy of always answering the commoner class."""
+    return None if results.majority_accuracy is None else float(np.mean(results.majority_accuracy))
 
 
 def _headline_numbers(data: DataSummary | None, results: AttributeResults) -> tuple[Number, ...]:
     answers = f"{whole(results.count)} test images × {len(results.names)} attributes"
-    majority = None if results.majority_accuracy is None else float(np.mean(results.majority_accuracy))
+    majority = _majority(results)
     gain = None if majority is None else results.mean_accuracy - majority
     tone = "" if gain is None else "good" if gain > 0 else "bad"
     accuracy_means = f"of all yes-or-no answers agree with the label ({answers})."
@@ -202,7 +157,7 @@ def _attribute_table(results: AttributeResults) -> Table:
     add(
         Column("Accuracy, %", "share of the test images answered like the label."),
         [_share_cell(value) for value in results.accuracy],
-        _bare(results.mean_accuracy),
+        bare_percent(results.mean_accuracy),
     )
     if gains is not None:
         high = max(float(np.nanmax(gains)), 0.01)
@@ -218,7 +173,7 @@ def _attribute_table(results: AttributeResults) -> Table:
                 "Balanced accuracy, %", "mean of the accuracies on faces with and without it; bar from 50, guessing."
             ),
             [_share_cell(value, Meter(max(value, 0.5), start=0.5, low=0.5)) for value in results.balanced_accuracy],
-            _bare(results.mean_balanced_accuracy),
+            bare_percent(results.mean_balanced_accuracy),
         )
     if results.f1 is not None:
         add(
@@ -250,17 +205,12 @@ def _attribute_table(results: AttributeResults) -> Table:
     return Table(tuple(columns), tuple(zip(*cells, strict=True)), footer=(tuple(footer),), sortable=True)
 
 
-def _bare(share: float | None, digits: int = 2) -> str:
-    """A share in percent without the sign, which the column's heading has."""
-    return percent(share, digits).removesuffix("%").strip()
-
-
 def _meter(meter: Meter) -> Meter | None:
     return None if np.isnan(meter.end) else meter
 
 
 def _share_cell(share: float, meter: Meter | None = None, digits: int = 2) -> Cell:
-    return Cell(_bare(share, digits), float(share), meter and _meter(meter))
+    return Cell(bare_percent(share, digits), float(share), meter and _meter(meter))
 
 
 def _gain_cell(gain: float, low: float, high: float) -> Cell:
@@ -306,8 +256,8 @@ def _slice_row(each: AttributeSlice, reach: float) -> tuple[Cell, ...]:
     return (
         Cell(readable(each.attribute)),
         Cell(f"{whole(having.count)} / {whole(lacking.count)}", min(having.count, lacking.count)),
-        Cell(_bare(having.mean_accuracy), having.mean_accuracy),
-        Cell(_bare(lacking.mean_accuracy), lacking.mean_accuracy),
+        Cell(bare_percent(having.mean_accuracy), having.mean_accuracy),
+        Cell(bare_percent(lacking.mean_accuracy), lacking.mean_accuracy),
         Cell(points(each.gap), abs(each.gap), _meter(Meter(each.gap, tick=0.0, low=-reach, high=reach))),
         Cell(points(balanced_gap), float("nan") if balanced_gap is None else abs(balanced_gap)),
         Cell(f"{readable(having.names[widest])} {points(differences[widest], 1)}"),

@@ -28,16 +28,35 @@ from components.report.page import (
 
 _DASH = "–"
 _NBSP = "\u00a0"
+# CelebAMask-HQ's names of its classes, which can be misread: l_lip is the lower lip, l_eye the left eye.
+_SPELT_OUT = {
+    "eye_g": "glasses",
+    "l_eye": "left eye",
+    "r_eye": "right eye",
+    "l_brow": "left brow",
+    "r_brow": "right brow",
+    "l_ear": "left ear",
+    "r_ear": "right ear",
+    "u_lip": "upper lip",
+    "l_lip": "lower lip",
+    "ear_r": "earring",
+    "neck_l": "necklace",
+}
 
 
 def readable(name: str) -> str:
-    """`Mouth_Slightly_Open` -> `Mouth Slightly Open`."""
-    return name.replace("_", " ")
+    """`Mouth_Slightly_Open` -> `Mouth Slightly Open`, `l_lip` -> `lower lip`."""
+    return _SPELT_OUT.get(name, name.replace("_", " "))
 
 
 def percent(share: float | None, digits: int = 2) -> str:
     """A share in [0, 1] as `91.70 %`; a dash when it is unknown or undefined."""
     return _DASH if share is None or math.isnan(share) else f"{100 * share:.{digits}f}{_NBSP}%"
+
+
+def bare_percent(share: float | None, digits: int = 2) -> str:
+    """A share in percent without the sign, for a column whose heading has it."""
+    return percent(share, digits).removesuffix("%").strip()
 
 
 def points(difference: float | None, digits: int = 2) -> str:

@@ -1,7 +1,8 @@
 """What a report shows. Whoever gathers it fills these; `None` means unknown, and what is unknown leaves no trace.
 
 Shares and rates are in [0, 1], never in percent; the page multiplies. A rate that has no meaning (the F1 of an
-attribute that nobody has) is NaN and is shown as a dash. N is the number of attributes, E of epochs, T of landmarks.
+attribute that nobody has) is NaN and is shown as a dash. N is the number of attributes, C of the classes of face
+parsing, E of epochs, T of landmarks.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import datetime
 from collections.abc import Mapping
 
 import numpy as np
+
+IGNORED = 255  # in a label map: no class, the pixel doesn't count
 
 
 def _expect_shape(owner: object, shape: tuple[int, ...], *fields: str) -> None:
@@ -165,6 +168,10 @@ class History:
         names: [N]. attribute_losses: [E, N] on the validation split. weights, thresholds: [E, N].
         iterations: [E] optimiser steps taken at each epoch's end; without it the figures count epochs.
         loss_name: what the attribute losses are, with their unit; an axis label.
+        terms: what the validation loss is made of: name -> [E], NaN in an epoch that has no such term.
+        mean_f1: [E] of the parsed classes but background, on the validation split at the working size.
+        ensemble_mean_f1: [E] the same of the ensembled model, NaN in an epoch that none was made after.
+        classes: [C]. class_f1: [E, C], as `mean_f1`. class_pixels: [C] of the test split: the rare classes are shown.
     """
 
     loss: np.ndarray
@@ -176,11 +183,19 @@ class History:
     thresholds: np.ndarray | None = None
     iterations: np.ndarray | None = None
     loss_name: str = "validation loss"
+    terms: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    mean_f1: np.ndarray | None = None
+    ensemble_mean_f1: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    class_f1: np.ndarray | None = None
+    class_pixels: np.ndarray | None = None
 
     def __post_init__(self):
         epochs = len(self.loss)
-        _expect_shape(self, (epochs,), "val_loss", "learning_rate", "iterations")
+        _expect_shape(self, (epochs,), "val_loss", "learning_rate", "iterations", "mean_f1", "ensemble_mean_f1")
         _expect_shape(self, (epochs, len(self.names)), "attribute_losses", "weights", "thresholds")
+        _expect_shape(self, (epochs, len(self.classes)), "class_f1")
+        _expect_shape(self, (len(self.classes),), "class_pixels")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -243,6 +258,102 @@ class Attention:
                         f"Attention.{name}[{block!r}] should have {len(self.images)} or more pictures and end with "
                         f"{list(ends)}, got shape {list(np.shape(values))}."
                     )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ParsingResults:
+    """How right the labels of the pixels are: counted over all pixels of the test pictures, at the pictures' own size.
+
+    Attributes:
+        classes: [C], background first. dataset: the name of the data set whose classes they are.
+        count: number of pictures that have a label map.
+        mean_f1: mean over the classes but background, mean_iou: over all classes; each over those that occur.
+        pixel_accuracy: share of the labelled pixels that have the right class.
+        f1, iou: [C], NaN for a class that does not occur.
+        confusion: [C, C] pixels by their class (row) and by what they are taken for (column).
+        overall_f1: one F1 over the pixels of all merged parts together (Helen's protocol).
+        merged_parts: name -> the classes that `overall_f1` counts as one.
+    """
+
+    classes: tuple[str, ...]
+    dataset: str
+    count: int
+    mean_f1: float
+    mean_iou: float
+    pixel_accuracy: float
+    f1: np.ndarray
+    iou: np.ndarray
+    confusion: np.ndarray
+    overall_f1: float | None = None
+    merged_parts: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        count = len(self.classes)
+        _expect_shape(self, (count,), "f1", "iou")
+        _expect_shape(self, (count, count), "confusion")
+
+    @property
+    def shares(self) -> np.ndarray:
+        """[C] share of the labelled pixels that belong to each class."""
+        return self.confusion.sum(axis=1) / max(self.confusion.sum(), 1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ParsingPicture:
+    """One image and the class of each of its pixels.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB. id: the data set's.
+        predicted: [H, W] uint8 classes, what is served.
+        truth: [H, W] uint8 classes, IGNORED where a pixel has none; None if the image is not annotated.
+        f1: [C] of this image alone, NaN for a class that is not in it. mean_f1: over its classes but background.
+        pixel_accuracy: share of its labelled pixels that have the right class. None likewise, all three.
+    """
+
+    image: np.ndarray
+    id: str
+    predicted: np.ndarray
+    truth: np.ndarray | None = None
+    f1: np.ndarray | None = None
+    mean_f1: float | None = None
+    pixel_accuracy: float | None = None
+
+    def __post_init__(self):
+        _expect_shape(self, np.shape(self.image)[:2], "predicted", "truth")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ParsingPictures:
+    """The images to choose from: `classes` [C], background first, and the images."""
+
+    classes: tuple[str, ...]
+    pictures: tuple[ParsingPicture, ...]
+
+    def __post_init__(self):
+        for picture in self.pictures:
+            _expect_shape(picture, (len(self.classes),), "f1")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EdgeMaps:
+    """What the edge branches of a network in training make of P validation pictures, at the working size.
+
+    Attributes:
+        classes: [C], background first.
+        images: [P, H, W, 3] uint8 RGB.
+        true_binary: [P, H, W] 0 or 1. binary: [P, H, W] probability of an edge.
+        true_category, category: [P, H, W] uint8, the class whose inner boundary a pixel is on, 0 for none.
+    """
+
+    classes: tuple[str, ...]
+    images: np.ndarray
+    true_binary: np.ndarray
+    binary: np.ndarray
+    true_category: np.ndarray
+    category: np.ndarray
+
+    def __post_init__(self):
+        _expect_shape(self, np.shape(self.images)[:3], "true_binary", "binary", "true_category", "category")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tfx.utils import io_utils
 
 from components.config import from_json
 from components.report import gather
-from components.report.attributes import attribute_page
+from components.report.run_page import run_page
 
 PAGE, RESULTS = "index.html", "results.json"
 
@@ -23,7 +23,7 @@ class Executor(base_executor.BaseExecutor):
         """See RunReport."""
         artifacts = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items() if found}
         gathered = gather.gather(exec_properties["name"], from_json(exec_properties["experiment"]), artifacts)
-        page = attribute_page(**gathered).render()
+        page = run_page(**gathered).render()
         results = gather.results_json(**gathered, report=os.path.join(exec_properties["destination"], PAGE))
         for folder in (artifact_utils.get_single_uri(output_dict["report"]), exec_properties["destination"]):
             fileio.makedirs(folder)

@@ -66,10 +66,11 @@ _PIXELS_A_POINT = 1.5  # of a drawing as pixels, and at least of the photographs
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Line:
-    """A named curve: `y` [E]."""
+    """A named curve: `y` [E]; with `marks` its points, unconnected."""
 
     name: str
     y: np.ndarray
+    marks: bool = False
 
 
 def svg(canvas: Canvas, description: str) -> Markup:
@@ -119,6 +120,27 @@ def image_uri(image: np.ndarray, longest: int = 512) -> str:
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=90)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def drawn_uri(image: np.ndarray) -> str:
+    """[H, W, 3] uint8 of a few flat colours -> PNG as a data URI, at its own size: sharp where a JPEG has a haze."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def strip(panes: Sequence[tuple[str, str]], description: str) -> Markup:
+    """Pictures side by side, each with its name below; two in a row where the page is narrow.
+
+    Args:
+        panes: (name, data URI) of each.
+        description: what they are of, for who can't see them.
+    """
+    drawn = Markup("").join(
+        Markup('<div class="pane"><img src="{}" alt="{}, {}"><p>{}</p></div>').format(uri, description, name, name)
+        for name, uri in panes
+    )
+    return Markup('<div class="strip" style="--panes: {}">{}</div>').format(len(panes), drawn)
 
 
 def picture(
@@ -183,7 +205,8 @@ def line_chart(
         marker = "o" if len(x) <= 30 else None
         for line, (dash, colour) in zip(lines, styles, strict=False):
             axes.plot(
-                x, line.y, color=colour, linestyle=dash, marker=marker, markersize=3.2,
+                x, line.y, color=colour, linestyle="none" if line.marks else dash,
+                marker="D" if line.marks else marker, markersize=5 if line.marks else 3.2,
                 drawstyle="steps-pre" if levels else "default",
             )  # fmt: skip
         axes.set_xlabel(x_label)
@@ -283,27 +306,47 @@ def dumbbell_chart(
     return svg(canvas, description)
 
 
-def bar_chart(description: str, names: Sequence[str], values: np.ndarray, x_label: str, upper: float) -> Markup:
-    """A bar from 0 to each value [N], with the value beside it; two columns if there are many."""
+def bar_chart(
+    description: str,
+    names: Sequence[str],
+    values: np.ndarray,
+    x_label: str,
+    upper: float,
+    marks: np.ndarray | None = None,
+    legend: tuple[str, str] = ("", ""),
+) -> Markup:
+    """A bar from 0 to each value [N], with the value beside it; two columns if there are many.
+
+    With `marks` [N] each bar has a line across it there, `legend` says what bars and lines are, and the chart is wide.
+    """
     with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
-        canvas, panels = _panels(len(names))
+        canvas, panels = _panels(len(names)) if marks is None else _panels(len(names), above=0.35, wide=True)
         for axes, part in panels:
             rows, value = np.arange(len(part)), np.asarray(values)[part]
-            axes.barh(rows, np.nan_to_num(value), height=0.62, color=SERIES[0])
+            bars = axes.barh(rows, np.nan_to_num(value), height=0.62, color=SERIES[0])
+            if marks is not None:
+                lines = axes.scatter(
+                    np.asarray(marks)[part], rows, marker="|", s=110, color=INK, linewidth=1.6, zorder=3
+                )
             for row, each in zip(rows, value, strict=True):
                 axes.annotate(f"{each:.1f}" if np.isfinite(each) else "–", (np.nan_to_num(each), row), (4, 0),
                               textcoords="offset points", va="center", fontsize=8, color=MUTED)  # fmt: skip
             _name_rows(axes, [names[index] for index in part])
             axes.set_xlim(0, upper)
             axes.set_xlabel(x_label)
+        if marks is not None:
+            canvas.legend([bars, lines], legend, loc="outside upper left", ncols=2, frameon=False, handletextpad=0.4)
     return svg(canvas, description)
 
 
-def _panels(count: int, above: float = 0.0) -> tuple[Canvas, list[tuple[Axes, np.ndarray]]]:
-    """A canvas with one column of axes, or two beyond 24 rows, and which rows stand in each."""
+def _panels(count: int, above: float = 0.0, wide: bool = False) -> tuple[Canvas, list[tuple[Axes, np.ndarray]]]:
+    """A canvas with one column of axes, or two beyond 24 rows, and which rows stand in each.
+
+    It has the row only with two columns, or if it is to be `wide`.
+    """
     columns = 2 if count > 24 else 1
     parts = np.array_split(np.arange(count), columns)
-    size = (WIDE / 2 * columns, 0.215 * len(parts[0]) + 0.6 + above)
+    size = (WIDE if wide else WIDE / 2 * columns, 0.215 * len(parts[0]) + 0.6 + above)
     canvas = Canvas(figsize=size, layout="constrained", dpi=_POINTS_AN_INCH)
     return canvas, list(zip(canvas.subplots(1, columns, squeeze=False)[0], parts, strict=True))
 

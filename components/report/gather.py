@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
 import io
 import json
 import os
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -17,10 +20,19 @@ from tfx.types.artifact import Artifact
 from tfx.utils import io_utils, path_utils
 
 from components.config import Experiment
+from components.evaluator import parsing_metrics
 from components.evaluator.landmark_metrics import FAILURE_THRESHOLD
-from components.evaluator.results import SliceResult, read_blessing, read_evaluation, side
+from components.evaluator.results import (
+    EvaluationResult,
+    ParsingResult,
+    SliceResult,
+    read_blessing,
+    read_evaluation,
+    side,
+)
 from components.landmark_annotator.executor import COUNTS_FILE
 from components.record import FaceRecord
+from components.report.attributes import attribute_part
 from components.report.data import (
     AnnotationCount,
     Attention,
@@ -28,83 +40,71 @@ from components.report.data import (
     AttributeSlice,
     ComponentTime,
     DataSummary,
+    EdgeMaps,
     History,
+    ParsingPicture,
+    ParsingPictures,
+    ParsingResults,
     Picture,
     Pictures,
     Run,
     SplitCount,
     Verdict,
 )
+from components.report.parsing import parsing_part
+from components.report.run_page import Part
+from components.trainer.edge_maps import EDGES_FILE
 from components.trainer.run_fn import TRAINING_FILE
 
-_NUM_PICTURES = 12
-_NUM_ATTENTION_PICTURES = 64  # over which affinities are averaged, and masks must be zero to count as dead
-_NUM_ATTENTION_IMAGES = 4  # of them shown
+_NUM_TESTED = 64  # pictures over which affinities are averaged, and masks must be zero to count as dead
+_NUM_PICTURES = 12  # of them shown with attributes
+_NUM_ATTENTION_IMAGES = 4  # of them shown with masks
+_NUM_PARSED = 32  # of them parsed, to choose from
 _REQUEST = 16  # pictures: forty masks of a batch are large
+_PARSING_REQUEST = 4  # pictures: label maps are as large as they are
 _NUM_QUARANTINE_SAMPLES = 20
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
 echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
-  curl --data @- localhost:8501/v1/models/faces:predict"""
+  curl {output}--data @- localhost:8501/v1/models/faces:predict"""
+_TERM = re.compile(r"val_(\w+_loss)")
 
 
 def gather(name: str, experiment: Experiment, artifacts: dict[str, Artifact]) -> dict:
-    """Arguments of `attribute_page`.
+    """Arguments of `run_page`.
 
     Args:
         name: the experiment's.
         artifacts: by the names of RunReportSpec.INPUTS.
     """
     evaluation = read_evaluation(artifacts["evaluation"].uri)
-    training = json.loads(_read(artifacts["model_run"].uri, TRAINING_FILE))
+    model_run = artifacts["model_run"].uri
+    training = json.loads(_read(model_run, TRAINING_FILE))
     saved_model = path_utils.serving_model_path(artifacts["model"].uri)
     model = tf.saved_model.load(saved_model)
-    thresholds = model.thresholds.numpy()
     verdict = _verdict(artifacts)
-    tested = _records(artifacts["examples"], experiment.evaluation.split, _NUM_ATTENTION_PICTURES)
+    data = _data(artifacts)
+    tested = _records(artifacts["examples"], experiment.evaluation.split, _NUM_TESTED)
+    parts = []
+    if evaluation.overall is not None:
+        parts.append(_attribute_part(evaluation, model, tested, data))
+    if evaluation.parsing is not None:
+        parts.append(_parsing_part(evaluation.parsing, experiment.data.dataset, model, tested, model_run))
     return {
-        "run": _run(name, experiment, training, verdict.pushed_path or saved_model, artifacts["model_run"].uri),
-        "data": _data(artifacts),
-        "results": _results(evaluation.overall, evaluation.attributes, thresholds),
-        "slices": [
-            AttributeSlice(
-                attribute,
-                *(_results(sides[side(attribute, label)], evaluation.attributes, thresholds) for label in (1, 0)),
-            )
-            for attribute, sides in evaluation.slices.items()
-            if len(sides) == 2
-        ],
-        "history": _history(training["epochs"], evaluation.attributes),
-        "pictures": Pictures(
-            evaluation.attributes,
-            thresholds,
-            tuple(_pictures(model, tested[:_NUM_PICTURES])),
-        ),
-        "attention": attention(model, [record.image for record in tested]),
+        "run": _run(name, experiment, training, verdict.pushed_path or saved_model, model_run),
+        "parts": parts,
+        "data": data,
+        "history": _history(training["epochs"], evaluation),
         "verdict": verdict,
     }
 
 
 def results_json(
-    run: Run,
-    data: DataSummary,
-    results: AttributeResults,
-    slices: list[AttributeSlice],
-    history: History,
-    pictures: Pictures,
-    attention: Attention | None,
-    verdict: Verdict,
-    report: str,
+    run: Run, parts: Sequence[Part], data: DataSummary, history: History, verdict: Verdict, report: str
 ) -> str:
     """The figures of a run for programs: what the console prints and `make compare` compares."""
-    del pictures, attention
     figures = {
-        "images tested": results.count,
-        "mean accuracy": results.mean_accuracy,
-        "always the commoner class": float(results.majority_accuracy.mean()),
-        "mean balanced accuracy": results.mean_balanced_accuracy,
-        "mean F1": results.mean_f1,
-        "landmark NME": results.landmark_nme,
-        **{f"accuracy gap {s.attribute}": s.gap for s in slices},
+        "images tested": max((part.count for part in parts), default=0),
+        **{name: value for part in parts for name, value in part.figures.items()},
         "training minutes": run.components["Trainer"].minutes,
         "epochs": len(history.loss),
         "records quarantined": sum(split.quarantined for split in data.splits.values()),
@@ -117,7 +117,7 @@ def results_json(
         "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
         "figures": {name: value for name, value in figures.items() if value is not None},
         "places": places,
-        "accuracy": dict(zip(results.names, results.accuracy.tolist(), strict=True)),
+        **{title: values for part in parts for title, values in part.details.items()},
     }
     return json.dumps(values, indent=1)
 
@@ -135,7 +135,11 @@ def _run(name, experiment, training, model_location, log_location):
         model_location=model_location,
         log_location=log_location,
         tensorboard_command=f"tensorboard --logdir {log_location}",
-        serving_commands=_SERVING_COMMANDS.format(model=model_location),
+        serving_commands=_SERVING_COMMANDS.format(
+            model=model_location,
+            # A number for each pixel is too much for a terminal.
+            output="--output answer.json " if experiment.data.parsing else "",
+        ),
     )
 
 
@@ -173,7 +177,63 @@ def _anomalies(artifact):
     return tuple(found)
 
 
-def _results(measured: SliceResult, names, thresholds):
+def _history(epochs: Sequence[dict], evaluation: EvaluationResult) -> History:
+    """What the epochs left, with NaN where one lacks what others have."""
+
+    def column(name):
+        if not any(name in epoch for epoch in epochs):
+            return None
+        return np.array([epoch.get(name, np.nan) for epoch in epochs], np.float64)
+
+    history = History(
+        loss=column("loss"),
+        val_loss=column("val_loss"),
+        learning_rate=column("learning_rate"),
+        names=evaluation.attributes,
+        attribute_losses=column("attribute_losses"),
+        weights=column("attribute_weights"),
+        thresholds=column("thresholds"),
+    )
+    if evaluation.parsing is None:
+        return history
+    terms = dict.fromkeys(name for epoch in epochs for name in epoch if _TERM.fullmatch(name))
+    return dataclasses.replace(
+        history,
+        terms={_TERM.fullmatch(name)[1]: column(name) for name in terms},
+        mean_f1=column("val_mean_f1"),
+        ensemble_mean_f1=column("ensemble_mean_f1"),
+        classes=evaluation.parsing.classes,
+        class_f1=column("val_f1"),
+        class_pixels=evaluation.parsing.confusion.sum(axis=1),
+    )
+
+
+def _records(examples, split, count):
+    """The first `count` records of a split."""
+    files = tf.io.gfile.glob(io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split)))
+    serialized = tf.data.TFRecordDataset(sorted(files), "GZIP").take(count)
+    return [FaceRecord.from_example(tf.train.Example.FromString(e.numpy())) for e in serialized]
+
+
+def _attribute_part(evaluation, model, tested, data):
+    names, thresholds = evaluation.attributes, model.thresholds.numpy()
+    return attribute_part(
+        results=_attribute_results(evaluation.overall, names, thresholds),
+        slices=[
+            AttributeSlice(
+                attribute,
+                *(_attribute_results(sides[side(attribute, label)], names, thresholds) for label in (1, 0)),
+            )
+            for attribute, sides in evaluation.slices.items()
+            if len(sides) == 2
+        ],
+        pictures=Pictures(names, thresholds, tuple(_pictures(model, tested[:_NUM_PICTURES]))),
+        attention=attention(model, [record.image for record in tested]),
+        data=data,
+    )
+
+
+def _attribute_results(measured: SliceResult, names, thresholds):
     true_positives, false_positives, false_negatives, true_negatives = measured.counts
     positives, negatives = true_positives + false_negatives, false_positives + true_negatives
     return AttributeResults(
@@ -193,29 +253,6 @@ def _results(measured: SliceResult, names, thresholds):
         failure_rate=measured.failure_rate,
         failure_threshold=FAILURE_THRESHOLD,
     )
-
-
-def _history(epochs, names):
-    def column(name):
-        return np.array([epoch[name] for epoch in epochs])
-
-    return History(
-        loss=column("loss"),
-        val_loss=column("val_loss"),
-        learning_rate=column("learning_rate"),
-        names=names,
-        attribute_losses=column("attribute_losses"),
-        weights=column("attribute_weights"),
-        thresholds=column("thresholds"),
-        loss_name="validation loss",
-    )
-
-
-def _records(examples, split, count):
-    """The first `count` records of a split."""
-    files = tf.io.gfile.glob(io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split)))
-    serialized = tf.data.TFRecordDataset(sorted(files), "GZIP").take(count)
-    return [FaceRecord.from_example(tf.train.Example.FromString(e.numpy())) for e in serialized]
 
 
 def _pictures(model, records):
@@ -250,6 +287,67 @@ def attention(model, images: list[bytes]) -> Attention | None:
         masks=maps("masks_"),
         affinities=maps("affinities_"),
     )
+
+
+def _parsing_part(measured, dataset, model, tested, model_run):
+    return parsing_part(
+        results=_parsing_results(measured, dataset),
+        pictures=ParsingPictures(
+            measured.classes, tuple(parsing_pictures(model, tested[:_NUM_PARSED], measured.classes))
+        ),
+        edges=_edges(model_run, measured.classes),
+    )
+
+
+def _parsing_results(measured: ParsingResult, dataset):
+    return ParsingResults(
+        classes=measured.classes,
+        dataset=dataset,
+        count=measured.annotated,
+        mean_f1=measured.mean_f1,
+        mean_iou=measured.mean_iou,
+        pixel_accuracy=measured.pixel_accuracy,
+        f1=measured.f1,
+        iou=measured.iou,
+        confusion=measured.confusion,
+        overall_f1=measured.overall_f1,
+        merged_parts=measured.merged_parts,
+    )
+
+
+def parsing_pictures(model, records: Sequence[FaceRecord], classes: Sequence[str]) -> Iterator[ParsingPicture]:
+    """Records with the served model's label maps, asked for a few at a time."""
+    for start in range(0, len(records), _PARSING_REQUEST):
+        asked = records[start : start + _PARSING_REQUEST]
+        answers = model.signatures["serving_default"](tf.constant([record.image for record in asked]))
+        for record, answer in zip(asked, answers["parsing"].numpy(), strict=True):
+            image = _decoded(record.image)
+            predicted = answer[: image.shape[0], : image.shape[1]]  # the rest is another picture's size
+            yield ParsingPicture(image, record.id, predicted, **_parsing_scores(record, predicted, len(classes)))
+
+
+def _parsing_scores(record, predicted, num_classes):
+    """What a record's own label map says of a prediction; nothing if it has none."""
+    if record.parsing is None:
+        return {}
+    truth = np.asarray(Image.open(io.BytesIO(record.parsing)))
+    counts = parsing_metrics.confusion(truth, predicted, num_classes)
+    return {
+        "truth": truth,
+        "f1": parsing_metrics.f1(counts),
+        "mean_f1": parsing_metrics.mean_f1(counts),
+        "pixel_accuracy": parsing_metrics.pixel_accuracy(counts),
+    }
+
+
+def _edges(model_run, classes):
+    """None if no edges were learnt."""
+    path = os.path.join(model_run, EDGES_FILE)
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
+        maps = ("true_binary", "binary", "true_category", "category")
+        return EdgeMaps(classes, arrays["image"], **{name: arrays[name] for name in maps})
 
 
 def _decoded(image):

@@ -1,4 +1,4 @@
-"""How the training went: the curves of the DMM-CNN paper (Mao et al. 2020, Figs. 5-7) and the learning rate."""
+"""How the training went: losses, the learning rate, the curves of the DMM-CNN paper (Figs. 5-7), F1 of face parsing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from components.report.page import Figure, Figures, Section
 
 _REPRESENTATIVE = ("Mouth_Slightly_Open", "Young")  # the paper's choice: one objective, one subjective attribute
 _THRESHOLDS_SHOWN = 10  # as many as in Fig. 7
+_RARE_SHOWN = 4  # parsed classes; with the commonest, as many as there are colours
 
 
 def learning_section(history: History) -> Section:
@@ -21,6 +22,12 @@ def learning_section(history: History) -> Section:
         shown.append(_attribute_loss_figure(history))
     if _moved(history.weights):
         shown.append(_weight_figure(history))
+    if history.terms:
+        shown.append(_terms_figure(history))
+    if history.mean_f1 is not None:
+        shown.append(_mean_f1_figure(history))
+    if history.class_f1 is not None and history.class_pixels is not None and len(common_and_rare(history)) > 1:
+        shown.append(_class_f1_figure(history))
     if history.learning_rate is not None:
         shown.append(_learning_rate_figure(history))
     if _moved(history.thresholds):
@@ -62,6 +69,11 @@ def _loss_figure(history: History) -> Figure:
         caption += " A validation loss that rises while the training loss falls is overfitting."
     if _moved(history.weights):
         caption += " The weights change as training goes on, so that the sum is not measured in one unit throughout."
+    if history.ensemble_mean_f1 is not None:
+        caption += (
+            " In the cycles of self-regulation the training loss is another one, since a teacher's answers take the "
+            "place of labels."
+        )
     return _chart(history, "Total loss", lines, "weighted sum of the losses", caption)
 
 
@@ -82,6 +94,41 @@ def _weight_figure(history: History) -> Figure:
         "still changes counts more. As Fig. 6 of the DMM-CNN paper, where they are unsteady too."
     )
     return _chart(history, "Dynamic weights", lines, "weight λ (no unit)", caption)
+
+
+def _terms_figure(history: History) -> Figure:
+    lines = [Line(readable(name), values) for name, values in history.terms.items()]
+    caption = "The parts of the validation loss, before they are weighted and added."
+    return _chart(history, "What the loss is made of", lines, "loss", caption)
+
+
+def _mean_f1_figure(history: History) -> Figure:
+    lines = [Line("in training", 100 * history.mean_f1)]
+    caption = (
+        "Over the classes but background, from all pixels of the validation split at the working size; the figures at "
+        "the head of this page are of the test split at the pictures' own size."
+    )
+    if history.ensemble_mean_f1 is not None:
+        lines.append(Line("ensemble", 100 * history.ensemble_mean_f1, marks=True))
+        caption += " A diamond is the average of a cycle's models and the best one before."
+    return _chart(history, "Mean F1 on validation", lines, "mean F1 (%)", caption)
+
+
+def _class_f1_figure(history: History) -> Figure:
+    common, *rare = common_and_rare(history)
+    lines = [Line(readable(history.classes[i]), 100 * history.class_f1[:, i]) for i in (common, *rare)]
+    caption = (
+        f"Of the classes but background the {len(rare)} with the fewest pixels in the test split, and the one with the "
+        f"most, {readable(history.classes[common])}. Counted as the mean F1."
+    )
+    return _chart(history, "F1 of rare classes on validation", lines, "F1 (%)", caption)
+
+
+def common_and_rare(history: History) -> list[int]:
+    """Indices of the class with the most pixels and of the few with the fewest but any; background left out."""
+    pixels = history.class_pixels
+    found = [index for index in np.argsort(-pixels, kind="stable").tolist() if index and pixels[index]]
+    return found[:1] + found[1:][-_RARE_SHOWN:]
 
 
 def _learning_rate_figure(history: History) -> Figure:

@@ -135,12 +135,13 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """A small label with a symbol; `meaning` appears when pointed at."""
+    """A small label with a symbol or a patch of colour (as CSS has it); `meaning` appears when pointed at."""
 
     symbol: str
     text: str
     tone: Tone = ""
     meaning: str = ""
+    colour: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +156,8 @@ class Card:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Cards in a grid under a legend. `small` lays each card out as a row: thumbnail left, words right.
+    """Cards in a grid under a legend. `small` lays each card out as a row: thumbnail left, words right. `wide` gives
+    each card a row of its own.
 
     `overlay` names what the pictures carry in an SVG group of class "overlay", and gives a box to switch it off.
     """
@@ -164,6 +166,7 @@ class Gallery:
     legend: tuple[Chip, ...] = ()
     overlay: str = ""
     small: bool = False
+    wide: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,9 @@ import sys
 
 TOLERANCE = 1e-5
 NUM_EXAMPLES = 8
+# By output: the signature that gives the names of its scores or labels.
+NAMES = {"attributes": "attribute_names", "parsing": "class_names"}
+NO_LABEL = 255  # around a label map, in a batch with larger pictures
 
 
 def main(site_packages: str, saved_model: str, *example_files: str) -> str:
@@ -21,28 +24,67 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
 
     model = tf.saved_model.load(saved_model)
     from_images, from_examples = (model.signatures[name] for name in ("serving_default", "from_examples"))
-    names = model.signatures["attribute_names"]()["attribute_names"]
+    counts = {output: len(model.signatures[n]()[n]) for output, n in NAMES.items() if n in model.signatures}
+    # A label map is finite whatever it was made from.
+    _check_finite(tf, {variable.name: variable for variable in from_images.variables})
+
+    def answers_to(images):
+        answers = from_images(tf.constant(images))
+        _check_answers(tf, answers, images, counts)
+        return answers
 
     requests = 0
     for log in tf.data.TFRecordDataset(f"{saved_model}/assets.extra/tf_serving_warmup_requests"):
         request = prediction_log_pb2.PredictionLog.FromString(log.numpy()).predict_log.request
-        _check_finite(tf, from_images(tf.constant(tf.make_ndarray(request.inputs["image_bytes"]))))
+        answers_to(tf.make_ndarray(request.inputs["image_bytes"]).tolist())
         requests += 1
     assert requests, "the model has no warm-up requests"
 
     examples = [e.numpy() for e in tf.data.TFRecordDataset(list(example_files), "GZIP").take(NUM_EXAMPLES)]
     assert examples, "there is no example to try the model on"
     images = [tf.train.Example.FromString(e).features.feature["image/encoded"].bytes_list.value[0] for e in examples]
-    together = from_images(tf.constant(images))
-    assert together["attributes"].shape[1] == len(names), "the names are not as many as the attributes"
+    together = answers_to(images)
     _check_equal(tf, together, from_examples(tf.constant(examples)), "from_examples differs from serving_default")
     for i, image in enumerate(images):
+        alone = answers_to([image])
         row = {name: values[i : i + 1] for name, values in together.items()}
-        _check_equal(tf, row, from_images(tf.constant([image])), "a picture alone differs from the same in a batch")
+        if "parsing" in row:
+            _, height, width = alone["parsing"].shape
+            row["parsing"] = row["parsing"][:, :height, :width]
+        _check_equal(tf, row, alone, "a picture alone differs from the same in a batch")
     said = f"{requests} warm-up requests replayed, {len(examples)} records alike by both signatures, alone and together"
+    if "parsing" in counts:
+        said += f", label maps of {counts['parsing']} classes"
     if "attention" in model.signatures:
         said += f", attention maps of {_check_attention(tf, model.signatures['attention'], images)} groups"
     return said
+
+
+def _check_answers(tf, answers, images, counts):
+    """The names are as many as the outputs have scores or labels, and all of those are possible ones."""
+    assert counts.keys() == NAMES.keys() & answers.keys(), (
+        f"the model names its {sorted(counts)} and answers with {sorted(answers)}"
+    )
+    _check_finite(tf, answers)
+    if "attributes" in counts:
+        scores = answers["attributes"].shape[1]
+        assert scores == counts["attributes"], "the names are not as many as the attributes"
+    if "parsing" in counts:
+        _check_label_maps(tf, answers["parsing"].numpy(), images, counts["parsing"])
+
+
+def _check_label_maps(tf, maps, images, num_classes):
+    """Each at the top left of the batch's, of its picture's size, and NO_LABEL around it."""
+    sizes = [tuple(tf.io.decode_image(image, channels=3, expand_animations=False).shape[:2]) for image in images]
+    expected = (len(sizes), *(max(sides) for sides in zip(*sizes, strict=True)))
+    assert (maps.dtype, maps.shape) == ("uint8", expected), (
+        f"the label maps are {maps.dtype} {maps.shape}, expected uint8 {expected}"
+    )
+    for labels, (height, width) in zip(maps, sizes, strict=True):
+        highest = labels[:height, :width].max()
+        assert highest < num_classes, f"a label is {highest}, of {num_classes} classes"
+        around = (labels[height:] == NO_LABEL).all() and (labels[:height, width:] == NO_LABEL).all()
+        assert around, f"around a picture's label map are labels other than {NO_LABEL}"
 
 
 def _check_attention(tf, attention, images):
@@ -68,6 +110,10 @@ def _check_equal(tf, outputs, others, message):
     for name, values in outputs.items():
         if name == "decisions":
             # Whole numbers: a score within the tolerance of its threshold may fall on either side.
+            continue
+        if name == "parsing":
+            share = float(tf.reduce_mean(tf.cast(values != others[name], tf.float32)))
+            assert share == 0, f"{message}: {name} at {share:.2%} of the pixels"
             continue
         difference = float(tf.reduce_max(tf.abs(values - others[name])))
         assert difference <= TOLERANCE, f"{message}: {name} by {difference:.2g}, allowed {TOLERANCE:.0e}"

@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from components.trainer.callbacks import Run, RunCallback
+
 
 def updated_thresholds(thresholds, false_positives, false_negatives, num_examples, epoch, gamma=0.01):
     """Adaptive thresholding step of DMM-CNN (Mao et al. 2020, Eq. 6): τ_t = τ_{t-1} + γ·l·(FP - FN) / V.
@@ -166,7 +168,7 @@ class DynamicWeightAverage(_LossWeighting):
         self._update(self.model.training_losses.losses(), dynamic_weight_average, temperature=self.temperature)
 
 
-class AdaptiveWeighting(keras.callbacks.Callback):
+class AdaptiveWeighting(RunCallback):
     """Sets the loss weights from a small validation batch at every step (AW in Table 2).
 
     Args:
@@ -182,9 +184,8 @@ class AdaptiveWeighting(keras.callbacks.Callback):
         self.every = every
         self.recent_losses = self.steps = None
 
-    def set_validation(self, dataset: tf.data.Dataset):
-        """Called by the recipe with the unbatched validation split."""
-        self._batches = iter(dataset.repeat().batch(self.batch_size))
+    def set_run(self, run: Run) -> None:
+        self._batches = iter(run.validation.unbatch().repeat().batch(self.batch_size))
 
     def set_model(self, model):
         super().set_model(model)

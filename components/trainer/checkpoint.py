@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+_KEPT = (tf.Variable, tf.Module, tf.data.Iterator)
+
 
 class _CallbackState(tf.train.experimental.PythonState):
     """The plain numbers among a callback's attributes (ReduceLROnPlateau's patience, say), for tf.train.Checkpoint."""
@@ -24,10 +26,10 @@ class _CallbackState(tf.train.experimental.PythonState):
 
 
 class History(tf.train.experimental.PythonState, keras.callbacks.Callback):
-    """What every epoch left, kept across restarts: logs, and per attribute loss, weight and threshold.
+    """What every epoch left, kept across restarts: logs, learning rate, what the model counts by attribute or class.
 
     Attributes:
-        epochs: list of dicts; values are numbers or lists of N numbers.
+        epochs: list of dicts; values are numbers or lists of numbers.
     """
 
     def __init__(self):
@@ -39,9 +41,7 @@ class History(tf.train.experimental.PythonState, keras.callbacks.Callback):
             {
                 **{name: float(value) for name, value in logs.items()},
                 "learning_rate": float(keras.backend.get_value(self.model.optimizer.learning_rate)),
-                "attribute_losses": self.model.validation.losses().tolist(),
-                "attribute_weights": self.model.attribute_weights.numpy().tolist(),
-                "thresholds": self.model.thresholds.numpy().tolist(),
+                **self.model.epoch_record(),
             }
         )
 
@@ -59,8 +59,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     Args:
         folder: where the checkpoints lie; the same for a run and its continuation, another for any other run.
-        callbacks: the other callbacks of the run, which stand before this one. Their tf.Variables, tf.data iterators
-            and plain numbers are part of the state.
+        callbacks: the other callbacks of the run, which stand before this one. Their tf.Variables, tf.Modules, tf.data
+            iterators and plain numbers are part of the state.
     """
 
     def __init__(self, folder: str, callbacks: list[keras.callbacks.Callback]):
@@ -78,8 +78,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 states[f"callback{i}"] = callback
                 continue
             states[f"callback{i}"] = _CallbackState(callback)
-            variables = {k: v for k, v in vars(callback).items() if isinstance(v, tf.Variable | tf.data.Iterator)}
-            states.update({f"callback{i}_{name}": variable for name, variable in variables.items()})
+            kept = {k: v for k, v in vars(callback).items() if isinstance(v, _KEPT) and v is not model}
+            states.update({f"callback{i}_{name}": value for name, value in kept.items()})
         model.optimizer.build(model.trainable_variables)
         checkpoint = tf.train.Checkpoint(
             model=model, optimizer=model.optimizer, epochs_done=self._epochs_done, **states

@@ -1,4 +1,4 @@
-"""A network together with what training keeps beside its weights."""
+"""A network for attributes together with what training keeps beside its weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 from tensorflow import keras
+
+from components.trainer.task_model import TaskModel
 
 
 class AttributeErrors(keras.metrics.Metric):
@@ -55,8 +57,8 @@ def _number(flags):
     return tf.reduce_sum(tf.cast(flags, tf.float32), axis=0)
 
 
-class FaceModel(keras.Model):
-    """A network in training: its loss weights and decision thresholds are variables that callbacks move.
+class FaceModel(TaskModel):
+    """A network for attributes: its loss weights and decision thresholds are variables that callbacks move.
 
     Any network with an `attributes` output [batch, N] will do; what else it learns is the objective's business.
 
@@ -67,41 +69,36 @@ class FaceModel(keras.Model):
     """
 
     def __init__(self, network: keras.Model, objective: Callable, num_attributes: int):
-        super().__init__()
-        self.network = network
-        self.objective = objective
+        super().__init__(network, objective)
         self.thresholds = tf.Variable(
             tf.fill([num_attributes], objective.THRESHOLD), trainable=False, name="thresholds"
         )
         self.attribute_weights = tf.Variable(tf.ones([num_attributes]), trainable=False, name="attribute_weights")
         self.validation = AttributeErrors(num_attributes, name="validation")
         self.training_losses = AttributeErrors(num_attributes, name="training_losses")
-        self.terms = {name: keras.metrics.Mean(name=name) for name in objective.TERMS}
 
     @property
     def metrics(self):
         """What Keras resets before a pass. The training losses are still needed after the validation pass."""
-        return [*self.terms.values(), self.validation]
+        return [*super().metrics, self.validation]
 
-    def call(self, image, training=False):
-        return self.network(image, training=training)
+    def validation_terms(self, labels, outputs):
+        return self.objective(labels, outputs, self.attribute_weights)
 
-    def train_step(self, data):
-        image, labels = data
-        with tf.GradientTape() as tape:
-            outputs = self(image, training=True)
-            terms = self.objective(labels, outputs, self.attribute_weights)
-            # The objective gives a mean over the replicas' whole batch, and the optimizer sums their gradients.
-            loss = terms["loss"] / self.distribute_strategy.num_replicas_in_sync
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+    def count_training(self, labels, outputs):
         self._count(self.training_losses, labels, outputs)
-        return self._logs(terms, image)
 
-    def test_step(self, data):
-        image, labels = data
-        outputs = self(image, training=False)
+    def count_validation(self, labels, outputs):
         self._count(self.validation, labels, outputs)
-        return self._logs(self.objective(labels, outputs, self.attribute_weights), image)
+        return {}
+
+    def epoch_record(self):
+        """Per attribute: validation loss, loss weight, threshold."""
+        return {
+            "attribute_losses": self.validation.losses().tolist(),
+            "attribute_weights": self.attribute_weights.numpy().tolist(),
+            "thresholds": self.thresholds.numpy().tolist(),
+        }
 
     @tf.function
     def attribute_losses(self, image, labels):
@@ -112,8 +109,3 @@ class FaceModel(keras.Model):
     def _count(self, errors, labels, outputs):
         losses = self.objective.attribute_losses(labels, outputs)
         errors.update_state(losses, labels["attributes"], outputs["attributes"], self.thresholds)
-
-    def _logs(self, terms, image):
-        for name, mean in self.terms.items():
-            mean.update_state(terms[name], sample_weight=tf.shape(image)[0])
-        return {name: mean.result() for name, mean in self.terms.items()}

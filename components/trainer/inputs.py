@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from components.config import Data, Training
+from components.datasets import FaceDataset
+from components.datasets.label_maps import mirrored_labels
 from components.landmark_markup import MARKUPS
+from components.record import IGNORE_LABEL
 
 _SHUFFLE_BUFFER = 16_384
 
 
 def training_batches(
-    files: list[str], data: Data, training: Training, num_attributes: int, steps: int, first_epoch: int = 0
+    files: list[str],
+    data: Data,
+    training: Training,
+    builder: type[FaceDataset],
+    steps: int,
+    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Batches of all epochs from `first_epoch` on.
 
@@ -20,18 +31,20 @@ def training_batches(
 
     Args:
         files: gzipped TFRecords of transformed examples.
-        num_attributes: N.
+        builder: the data set's, for its ATTRIBUTES and LABELS.
         steps: batches an epoch; what is left over is drawn into other epochs.
 
     Returns:
         (image [batch, H, W, 3] uint8, {"attributes": [batch, N] int64, "positive_rate": [batch, N] float32, every row
-        the training split's, "landmarks": [batch, 2·T] float32}).
+        the training split's, "landmarks": [batch, 2·T] float32, "parsing": [batch, H, W] uint8, 255 = ignore}); of
+        the labels those that `data` uses.
     """
     epoch_size = steps * training.batch_size
 
     def prepare(index, example):
-        image, labels = parse(example, data, num_attributes)
-        return augment(image, labels, training, tf.stack([tf.constant(training.seed, tf.int64), index]))
+        image, labels = parse(example, data, builder)
+        seed = tf.stack([tf.constant(training.seed, tf.int64), index])
+        return augment(image, labels, training, seed, builder.LABELS)
 
     return (
         _examples(files)
@@ -46,11 +59,9 @@ def training_batches(
     )
 
 
-def evaluation_examples(files: list[str], data: Data, num_attributes: int) -> tf.data.Dataset:
+def evaluation_examples(files: list[str], data: Data, builder: type[FaceDataset]) -> tf.data.Dataset:
     """Single examples in stored order, not augmented; elements as of `training_batches` without the batch axis."""
-    return _examples(files).map(
-        lambda example: parse(example, data, num_attributes), num_parallel_calls=tf.data.AUTOTUNE
-    )
+    return _examples(files).map(lambda example: parse(example, data, builder), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def count_examples(files: list[str]) -> int:
@@ -68,48 +79,80 @@ def _examples(files):
     return tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
 
 
-def parse(example: tf.Tensor, data: Data, num_attributes: int) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """One serialized transformed example to (image [H, W, 3] uint8, labels)."""
-    features = {
-        "image/encoded": tf.io.FixedLenFeature([], tf.string),
-        "attributes": tf.io.FixedLenFeature([num_attributes], tf.int64),
-        "positive_rate": tf.io.FixedLenFeature([num_attributes], tf.float32),
-    }
+def parse(example: tf.Tensor, data: Data, builder: type[FaceDataset]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """One serialized transformed example to (image [H, W, 3] uint8, labels): elements as of `training_batches`.
+
+    A record that has no label map gets one that is 255 throughout.
+    """
+    features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+    if data.attributes:
+        num_attributes = len(builder.ATTRIBUTES)
+        features["attributes"] = tf.io.FixedLenFeature([num_attributes], tf.int64)
+        features["positive_rate"] = tf.io.FixedLenFeature([num_attributes], tf.float32)
     if data.num_landmarks:
         features["landmarks"] = tf.io.FixedLenFeature([2 * data.num_landmarks], tf.float32)
+    if data.parsing:
+        features["parsing/encoded"] = tf.io.FixedLenFeature([], tf.string)
     labels = tf.io.parse_single_example(example, features)
     # The accurate transform: what training sees is then as near to what serving decodes as Transform's JPEG allows.
     image = tf.io.decode_jpeg(labels.pop("image/encoded"), channels=3, dct_method="INTEGER_ACCURATE")
+    if data.parsing:
+        labels["parsing"] = _label_map(labels.pop("parsing/encoded"), data.image_size)
     return tf.ensure_shape(image, [*data.image_size, 3]), labels
 
 
+def _label_map(encoded, size):
+    """A PNG, or an empty string, to [H, W] uint8."""
+    labels = tf.cond(
+        encoded == "",
+        lambda: tf.fill([*size, 1], tf.constant(IGNORE_LABEL, tf.uint8)),
+        lambda: tf.io.decode_png(encoded, channels=1),
+    )
+    return tf.ensure_shape(labels, [*size, 1])[..., 0]
+
+
 def augment(
-    image: tf.Tensor, labels: dict[str, tf.Tensor], training: Training, seed: tf.Tensor
+    image: tf.Tensor,
+    labels: dict[str, tf.Tensor],
+    training: Training,
+    seed: tf.Tensor,
+    classes: Sequence[str],
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Mirrors and shifts a picture together with its landmarks.
+    """Mirrors, shifts, turns and enlarges a picture together with its landmarks and its label map.
+
+    Mirroring and shifting alone are exact; with rotation or enlargement all moves but the mirror are one `warp`.
 
     Args:
         image: [H, W, 3] uint8.
-        labels: `landmarks` [2·T], in [0, 1] of the image, is moved along; the rest stays.
+        labels: `landmarks` [2·T], in [0, 1] of the image, and `parsing` [H, W] uint8 are moved along; the rest stays.
         seed: [2] integers that decide everything.
+        classes: the names of `parsing`'s labels, for the mirror.
     """
-    seeds = tf.random.experimental.stateless_split(seed, 2)
-    points = tf.reshape(labels["landmarks"], [-1, 2]) if "landmarks" in labels else tf.zeros([0, 2])
+    size = tuple(image.shape[:2])
+    seeds = tf.random.experimental.stateless_split(seed, 4)
     if training.flip:
         mirrored = tf.random.stateless_uniform([], seeds[0]) < 0.5
-        image = tf.where(mirrored, image[:, ::-1], image)
-        points = tf.where(mirrored, mirror_points(points), points)
-    if training.max_shift:
-        image, points = _shift(image, points, training.max_shift, seeds[1])
+        image, labels = tf.cond(mirrored, lambda: _mirror(image, labels, classes), lambda: (image, labels))
+    shift = _drawn_shift(size, training.max_shift, seeds[1])
+    if training.max_rotation or training.scale != (1.0, 1.0):
+        angle = tf.random.stateless_uniform([], seeds[2], -training.max_rotation, training.max_rotation)
+        factor = tf.random.stateless_uniform([], seeds[3], *training.scale)
+        return warp(image, labels, movement(size, angle, factor, shift))
+    return _shift(image, labels, shift) if training.max_shift else (image, labels)
+
+
+def _mirror(image, labels, classes):
+    """The picture flipped left to right, and what its labels are then."""
+    moved = dict(labels)
     if "landmarks" in labels:
-        labels = {**labels, "landmarks": tf.reshape(points, [-1])}
-    return image, labels
+        moved["landmarks"] = tf.reshape(mirror_points(tf.reshape(labels["landmarks"], [-1, 2])), [-1])
+    if "parsing" in labels:
+        moved["parsing"] = mirror_label_map(labels["parsing"], classes)
+    return tf.reverse(image, [1]), moved
 
 
 def mirror_points(points: tf.Tensor) -> tf.Tensor:
     """[T, 2] landmarks of the picture flipped left to right: x becomes 1 - x and left points become right points."""
-    if points.shape[0] == 0:
-        return points
     if points.shape[0] not in MARKUPS:
         raise ValueError(
             f"No mark-up of {points.shape[0]} points is known, only of {sorted(MARKUPS)}: which change places in "
@@ -119,12 +162,90 @@ def mirror_points(points: tf.Tensor) -> tf.Tensor:
     return tf.stack([1.0 - swapped[:, 0], swapped[:, 1]], axis=-1)
 
 
-def _shift(image, points, max_shift, seed):
-    """Translates by up to `max_shift` of the sides; the border pixels fill what comes into view."""
-    height, width = image.shape[:2]
-    limit = tf.constant([round(max_shift * height), round(max_shift * width)])
+def mirror_label_map(label_map: tf.Tensor, classes: Sequence[str]) -> tf.Tensor:
+    """[H, W] uint8 label map of the picture flipped left to right; left classes become right ones, 255 stays."""
+    others = range(len(classes), IGNORE_LABEL + 1)
+    table = tf.constant([*mirrored_labels(classes), *others], tf.uint8)
+    return tf.gather(table, tf.cast(tf.reverse(label_map, [1]), tf.int32))
+
+
+def _drawn_shift(size, max_shift, seed):
+    """[2] int32: whole pixels, down and to the right, of up to `max_shift` of the sides."""
+    limit = tf.constant([round(max_shift * side) for side in size])
     offset = tf.cast(tf.random.stateless_uniform([2], seed, 0.0, 1.0) * tf.cast(2 * limit + 1, tf.float32), tf.int32)
-    rows = tf.clip_by_value(tf.range(height) + offset[0] - limit[0], 0, height - 1)
-    columns = tf.clip_by_value(tf.range(width) + offset[1] - limit[1], 0, width - 1)
-    moved = tf.cast((limit - offset)[::-1], tf.float32) / tf.constant([width, height], tf.float32)
-    return tf.gather(tf.gather(image, rows, axis=0), columns, axis=1), points + moved
+    return limit - offset
+
+
+def _shift(image, labels, shift):
+    """Translates by `shift`; the border pixels fill what comes into view, and a label map has 255 there."""
+    size = tf.constant(tuple(image.shape[:2]))
+    rows, columns = (tf.range(size[axis]) - shift[axis] for axis in (0, 1))
+    inside_rows, inside_columns = (tf.clip_by_value(x, 0, size[axis] - 1) for axis, x in enumerate((rows, columns)))
+
+    def translated(pixels):
+        return tf.gather(tf.gather(pixels, inside_rows, axis=0), inside_columns, axis=1)
+
+    moved = dict(labels)
+    if "landmarks" in labels:
+        share = tf.cast(shift, tf.float32) / tf.cast(size, tf.float32)
+        moved["landmarks"] = tf.reshape(tf.reshape(labels["landmarks"], [-1, 2]) + share[::-1], [-1])
+    if "parsing" in labels:
+        inside = (rows == inside_rows)[:, None] & (columns == inside_columns)
+        moved["parsing"] = tf.where(inside, translated(labels["parsing"]), IGNORE_LABEL)
+    return translated(image), moved
+
+
+def movement(size: tuple[int, int], angle: tf.Tensor, factor: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """[3, 3] float32 matrix for `warp`: a rotation and enlargement about the picture's centre, then a translation.
+
+    Args:
+        size: (height, width).
+        angle: degrees, clockwise.
+        factor: what lengths are multiplied by.
+        shift: [2] pixels, down and to the right.
+    """
+    angle = angle * (math.pi / 180.0)
+    cos, sin = factor * tf.cos(angle), factor * tf.sin(angle)
+    x, y = (size[1] - 1) / 2, (size[0] - 1) / 2
+    down, right = tf.unstack(tf.cast(shift, tf.float32))
+    matrix = [cos, -sin, x + right - cos * x + sin * y, sin, cos, y + down - sin * x - cos * y, 0.0, 0.0, 1.0]
+    return tf.reshape(tf.stack(matrix), [3, 3])
+
+
+def warp(image: tf.Tensor, labels: dict[str, tf.Tensor], matrix: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Moves a picture, its landmarks and its label map by one affine map.
+
+    The image is interpolated bilinearly and its border pixels fill what comes into view. A pixel of the label map gets
+    the nearest label, 255 if it comes from outside.
+
+    Args:
+        image: [H, W, 3] uint8.
+        labels: as `augment` has them.
+        matrix: [3, 3] float32, from (x, y, 1) of a point, in pixels from the middle of the top left one, to where
+            it goes.
+    """
+    height, width = image.shape[:2]
+    # The op asks where a pixel comes from.
+    inverse = tf.reshape(tf.linalg.inv(matrix), [1, 9])[:, :8]
+
+    def warped(pixels, interpolation, fill_mode, fill_value=0.0):
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=pixels[None],
+            transforms=inverse,
+            output_shape=[height, width],
+            interpolation=interpolation,
+            fill_mode=fill_mode,
+            fill_value=fill_value,
+        )[0]
+
+    moved = dict(labels)
+    if "landmarks" in labels:
+        sides = tf.constant([width, height], tf.float32)
+        points = tf.reshape(labels["landmarks"], [-1, 2]) * sides - 0.5
+        points = tf.matmul(points, matrix[:2, :2], transpose_b=True) + matrix[:2, 2]
+        moved["landmarks"] = tf.reshape((points + 0.5) / sides, [-1])
+    if "parsing" in labels:
+        moved["parsing"] = warped(labels["parsing"][..., None], "NEAREST", "CONSTANT", float(IGNORE_LABEL))[..., 0]
+    # In float32, since for integers the op cuts off what it should round.
+    image = tf.cast(tf.round(warped(tf.cast(image, tf.float32), "BILINEAR", "NEAREST")), tf.uint8)
+    return image, moved

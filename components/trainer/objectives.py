@@ -1,14 +1,32 @@
-"""What a FaceModel minimises: labels and outputs to named scalars.
+"""What is minimised: labels and outputs to named scalars.
 
-An objective has TERMS, the names of the scalars it gives; THRESHOLD, the score above which an attribute counts as
-present before any training; `attribute_losses`, what callbacks look at; and a call, whose "loss" is minimised.
+An objective has TERMS, the names of the scalars it gives, and a call, whose "loss" is minimised. One for attributes
+also has THRESHOLD, the score above which an attribute counts as present before any training, and `attribute_losses`,
+what callbacks look at.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
-from keras_models.losses import attribute_mse, joint_loss, landmark_mse, weighted_binary_crossentropy
+from components.record import IGNORE_LABEL
+from keras_models.edges import edge_labels
+from keras_models.losses import (
+    attribute_mse,
+    binary_edge_attention,
+    binary_edge_cross_entropy,
+    category_edge_attention,
+    category_edge_cross_entropy,
+    dml_loss,
+    joint_loss,
+    labelled_mean,
+    landmark_mse,
+    lovasz_softmax,
+    pixel_cross_entropy,
+    weighted_binary_crossentropy,
+)
 
 
 class JointObjective:
@@ -68,6 +86,58 @@ class AttributeCrossEntropy:
         return {
             "loss": tf.reduce_sum(attribute_weights * attributes),
             "attribute_loss": tf.reduce_mean(attributes),
+        }
+
+
+class DecoupledObjective:
+    """DML-CSR's multi-task loss L_DML (Eq. 5): parsing, both kinds of edges, and the parsing on them.
+
+    Edges are made of the label maps here and not in the input pipeline: they are as well aligned, and a batch is then
+    C + 2 times smaller on its way to the accelerator. On several devices each takes the means of its share.
+
+    Args:
+        weights: λ0 to λ4: parsing, binary edges, category edges, attention to either. A part whose weight is 0 is not
+            computed; parts about edges whose weights are not 0 need a network with edge branches.
+        both_sides, dilation: see `keras_models.edges.edge_labels`.
+    """
+
+    TERMS = ("loss", "parsing_loss", "edge_loss", "attention_loss")
+
+    def __init__(self, weights: Sequence[float] = (1, 1, 1, 4, 1), both_sides: bool = True, dilation: int = 0):
+        self.weights = weights
+        self.both_sides = both_sides
+        self.dilation = dilation
+
+    def __call__(self, labels: dict, outputs: dict) -> dict[str, tf.Tensor]:
+        """Label `parsing` [batch, H, W] integers, 255 to ignore; outputs: logits as of keras_models.DMLCSR.
+
+        Returns:
+            The loss, and its terms about parsing, edges and the parsing on edges, added up without the weights.
+        """
+        truth, logits = labels["parsing"], outputs["parsing"]
+        pixel_losses = pixel_cross_entropy(truth, logits)
+        parsing = labelled_mean(pixel_losses, truth)
+        lovasz = lovasz_softmax(truth, tf.nn.softmax(logits))
+        binary_edge = category_edge = binary_attention = category_attention = tf.constant(0.0)
+        _, to_binary, to_category, to_binary_attention, to_category_attention = self.weights
+        if any(self.weights[1:]):
+            binary_edges, category_edges = edge_labels(truth, logits.shape[-1], self.both_sides, self.dilation)
+            labelled = truth != IGNORE_LABEL
+            if to_binary:
+                binary_edge = binary_edge_cross_entropy(binary_edges, outputs["binary_edge"], labelled)
+            if to_category:
+                category_edge = category_edge_cross_entropy(category_edges, outputs["category_edge"], labelled)
+            if to_binary_attention:
+                binary_attention = binary_edge_attention(pixel_losses, binary_edges)
+            if to_category_attention:
+                category_attention = category_edge_attention(pixel_losses, category_edges)
+        return {
+            "loss": dml_loss(
+                parsing, lovasz, binary_edge, category_edge, binary_attention, category_attention, self.weights
+            ),
+            "parsing_loss": parsing + lovasz,
+            "edge_loss": binary_edge + category_edge,
+            "attention_loss": binary_attention + category_attention,
         }
 
 

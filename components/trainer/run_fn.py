@@ -12,16 +12,19 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.config import from_json
 from components.datasets import builder_class
-from components.serving.signatures import ServedAttributes, export
+from components.serving.signatures import ServedAttributes, ServedParsing, export
 from components.trainer import supervised
-from components.trainer.inputs import example_images
+from components.trainer.edge_maps import EDGES_FILE, write_edge_maps
+from components.trainer.inputs import evaluation_examples, example_images
 
 TRAINING_FILE = "training.json"
 _WARMUP_IMAGES = 4
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains, exports to fn_args.serving_model_dir and leaves training.json in fn_args.model_run_dir.
+    """Trains, exports to fn_args.serving_model_dir, and leaves training.json in fn_args.model_run_dir.
+
+    Beside it lies edges.npz, what the edge branches of a network for parsing see, which are not exported.
 
     fn_args.custom_config: {"experiment": JSON, "checkpoints": folder for stopped runs, "code_version": a hash}.
 
@@ -36,20 +39,25 @@ def run_fn(fn_args: FnArgs) -> None:
             f"This experiment starts from the model of {warm_start!r}, of which there is no blessed one yet. "
             f"First: make run EXPERIMENT={warm_start}"
         )
-    attributes = builder_class(experiment.data.dataset).ATTRIBUTES
-    train_files = _files(fn_args.train_files)
+    builder = builder_class(experiment.data.dataset)
+    train_files, validation_files = _files(fn_args.train_files), _files(fn_args.eval_files)
     checkpoints = os.path.join(config["checkpoints"], _run_key(config, fn_args.transform_output))
     started = time.monotonic()
     trained = supervised.fit(
         experiment,
-        attributes=attributes,
+        builder,
         train_files=train_files,
-        validation_files=_files(fn_args.eval_files),
+        validation_files=validation_files,
         checkpoint_folder=checkpoints,
         log_folder=fn_args.model_run_dir,
         warm_start=fn_args.base_model,
     )
-    served = ServedAttributes(trained.network, trained.thresholds, experiment.data.image_size, attributes)
+    if experiment.data.parsing:
+        served = ServedParsing(trained.network, experiment.data.image_size, builder.LABELS)
+        examples = evaluation_examples(validation_files, experiment.data, builder)
+        write_edge_maps(trained.network, examples, os.path.join(fn_args.model_run_dir, EDGES_FILE))
+    else:
+        served = ServedAttributes(trained.network, trained.thresholds, experiment.data.image_size, builder.ATTRIBUTES)
     export(served, fn_args.serving_model_dir, example_images(train_files, _WARMUP_IMAGES))
     training = {
         "epochs": trained.epochs,

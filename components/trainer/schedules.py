@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from itertools import accumulate
 
+import tensorflow as tf
 from tensorflow import keras
+
+from components.config import Factory
 
 
 def one_cycle(
@@ -35,3 +38,48 @@ def in_stages(
     ends = list(accumulate(lengths))
     boundaries = [round(steps * end / ends[-1]) for end in ends[:-1]]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, list(rates))
+
+
+def polynomial(steps: int, base: float, power: float) -> keras.optimizers.schedules.PolynomialDecay:
+    """From `base` to 0 as (1 - step / steps) ** power.
+
+    Args:
+        steps: optimizer steps of the whole run.
+    """
+    return keras.optimizers.schedules.PolynomialDecay(base, steps, end_learning_rate=0.0, power=power)
+
+
+def cosine_cycles(steps: int, peak: float, final: float, cycles: int) -> keras.optimizers.schedules.CosineDecayRestarts:
+    """Falls from `peak` to `final` once a cycle (Loshchilov and Hutter 2017).
+
+    Args:
+        steps: optimizer steps of the whole run, of which each cycle has as many.
+    """
+    return keras.optimizers.schedules.CosineDecayRestarts(
+        peak, steps // cycles, t_mul=1.0, m_mul=1.0, alpha=final / peak
+    )
+
+
+class Joined(keras.optimizers.schedules.LearningRateSchedule):
+    """One schedule after another, each with the steps of its part counted from 0.
+
+    Args:
+        steps: optimizer steps of the whole run.
+        schedules: Factories of schedules, which get `steps`, the number of their part.
+        lengths: of the parts, in any unit (epochs, say): their sum is the run.
+    """
+
+    def __init__(self, steps: int, schedules: Sequence[Factory], lengths: Sequence[int]):
+        super().__init__()
+        ends = [round(steps * end / sum(lengths)) for end in accumulate(lengths)]
+        self._starts = [0, *ends[:-1]]
+        self._schedules = [
+            schedule.build(steps=end - start)
+            for schedule, start, end in zip(schedules, self._starts, ends, strict=True)
+        ]
+
+    def __call__(self, step):
+        rate = self._schedules[0](step)
+        for start, schedule in zip(self._starts[1:], self._schedules[1:], strict=True):
+            rate = tf.where(step < start, rate, schedule(tf.maximum(step - start, 0)))
+        return rate

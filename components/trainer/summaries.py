@@ -1,18 +1,44 @@
-"""What TensorBoard shows: numbers per attribute, and what the network attends to."""
+"""What TensorBoard shows: numbers per attribute or class, what the network attends to, and how it parses."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from components.datasets import FaceDataset
+
 # Drawing is no part of the Trainer's cache key: another drawing doesn't make another model.
-from components.report import attention_figures, figures
+from components.report import attention_figures, figures, parsing_figures
+from components.trainer.parsing_model import ParsingModel
+from components.trainer.task_model import TaskModel
 from keras_models.mgg_net import attention_groups, attention_maps
 
 _NUM_IMAGES = 3
+
+
+def summaries(
+    log_folder: str, model: TaskModel, builder: type[FaceDataset], validation: tf.data.Dataset
+) -> list[keras.callbacks.Callback]:
+    """What there is to show of a model's task.
+
+    Args:
+        log_folder: of TensorBoard.
+        builder: the data set's.
+        validation: batches of (image [batch, H, W, 3] uint8, labels), of which the first pictures are shown.
+    """
+    if not isinstance(model, ParsingModel):
+        return [
+            AttributeSummaries(log_folder, builder.ATTRIBUTES),
+            *attention_summaries(log_folder, model.network, validation),
+        ]
+    examples = list(validation.unbatch().take(_NUM_IMAGES))
+    images = np.stack([image.numpy() for image, _ in examples])
+    truth = np.stack([labels["parsing"].numpy() for _, labels in examples])
+    return [ParsingSummaries(log_folder, builder.LABELS, images, truth)]
 
 
 class AttributeSummaries(keras.callbacks.Callback):
@@ -54,12 +80,12 @@ def attention_summaries(
     Args:
         log_folder: of TensorBoard.
         network: in training.
-        validation: single (image [H, W, 3] uint8, labels).
+        validation: batches of (image [batch, H, W, 3] uint8, labels).
     """
     maps = attention_maps(network)
     if maps is None:
         return []
-    images = np.stack([image.numpy() for image, _ in validation.take(_NUM_IMAGES)])
+    images = np.stack([image.numpy() for image, _ in validation.unbatch().take(_NUM_IMAGES)])
     return [AttentionSummaries(log_folder, maps, images, attention_groups(network))]
 
 
@@ -102,6 +128,40 @@ class AttentionSummaries(keras.callbacks.Callback):
         """The mean of the pictures."""
         drawing = attention_figures.affinity_drawing(affinities.mean(axis=0), self._groups)
         tf.summary.image(f"affinities/{block}", figures.pixels(drawing)[None])
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
+
+
+class ParsingSummaries(keras.callbacks.Callback):
+    """After each epoch: F1 of each class on the validation split, and a few pictures with their parsing.
+
+    Args:
+        log_folder: of TensorBoard.
+        classes: C names.
+        images: [S, H, W, 3] uint8, the few to show.
+        truth: [S, H, W] uint8, their label maps.
+    """
+
+    def __init__(self, log_folder: str, classes: Sequence[str], images: np.ndarray, truth: np.ndarray):
+        super().__init__()
+        self._log_folder = log_folder
+        self._classes = classes
+        self._images = images
+        self._truth = truth
+
+    def on_train_begin(self, logs=None):
+        self._writer = tf.summary.create_file_writer(self._log_folder, filename_suffix=".parsing")
+
+    def on_epoch_end(self, epoch, logs=None):
+        logits = self.model.network(tf.cast(self._images, tf.float32), training=False)["parsing"]
+        predicted = tf.argmax(logits, axis=-1).numpy().astype(np.uint8)
+        drawing = parsing_figures.parsing_panel(self._images, predicted, self._truth, self._classes)
+        with self._writer.as_default(step=epoch):
+            for name, f1 in zip(self._classes, self.model.epoch_record()["val_f1"], strict=True):
+                if not math.isnan(f1):
+                    tf.summary.scalar(f"validation_f1/{name}", f1)
+            tf.summary.image("parsing", figures.pixels(drawing)[None])
 
     def on_train_end(self, logs=None):
         self._writer.close()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
 
 import tensorflow as tf
 from tensorflow import keras
 
 from components.config import Experiment, Factory
+from components.datasets import FaceDataset
 from components.serving.signatures import restore_trained
 from components.trainer import inputs
-from components.trainer.adaptive import AdaptiveWeighting
+from components.trainer.callbacks import Run, RunCallback
 from components.trainer.checkpoint import EpochCheckpoint, History
 from components.trainer.face_model import FaceModel
+from components.trainer.parsing_model import ParsingModel
 from components.trainer.progress import TrainingProgress
-from components.trainer.summaries import AttributeSummaries, attention_summaries
+from components.trainer.summaries import summaries
+from components.trainer.task_model import TaskModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +27,13 @@ class Trained:
 
     Attributes:
         network: in float32, whatever precision it was trained in.
-        thresholds: [N] decision thresholds.
-        epochs: per epoch a dict of numbers and lists of N numbers (components.trainer.checkpoint.History).
+        epochs: per epoch a dict of numbers and lists of numbers (components.trainer.checkpoint.History).
+        thresholds: [N] decision thresholds of attributes; None without attributes.
     """
 
     network: keras.Model
-    thresholds: tf.Variable
     epochs: list[dict]
+    thresholds: tf.Variable | None
 
 
 def build_network(experiment: Experiment) -> keras.Model:
@@ -40,7 +43,7 @@ def build_network(experiment: Experiment) -> keras.Model:
 
 def fit(
     experiment: Experiment,
-    attributes: Sequence[str],
+    builder: type[FaceDataset],
     train_files: list[str],
     validation_files: list[str],
     checkpoint_folder: str,
@@ -50,10 +53,13 @@ def fit(
     """Trains the experiment's network; continues from `checkpoint_folder` where a stopped run left it.
 
     Args:
-        attributes: their N names.
+        builder: the data set's, whose ATTRIBUTES and LABELS name what the records are annotated with.
         train_files, validation_files: gzipped TFRecords of transformed examples.
         log_folder: for TensorBoard.
         warm_start: a SavedModel of components.serving to take network weights and thresholds from.
+
+    Raises:
+        ValueError: for fewer training images than a batch, and a network that parses other classes than the data set's.
     """
     data, training = experiment.data, experiment.training
     keras.utils.set_random_seed(training.seed)
@@ -67,25 +73,34 @@ def fit(
                 "Give it more images or the experiment a smaller batch_size."
             )
         with strategy.scope():
-            network = build_network(experiment)
-            model = FaceModel(network, training.loss.build(), len(attributes))
+            model = _task_model(experiment, builder)
+            thresholds = getattr(model, "thresholds", None)
             if warm_start:
-                restore_trained(network, model.thresholds, warm_start)
+                restore_trained(model.network, warm_start, thresholds)
             model.compile(training.optimizer.build(learning_rate=_learning_rate(training, steps)), weighted_metrics=[])
             model.build((None, *data.image_size, 3))
 
-        validation = inputs.evaluation_examples(validation_files, data, len(attributes))
+        batches = functools.partial(inputs.training_batches, train_files, data, training, builder, steps)
+        validation = inputs.evaluation_examples(validation_files, data, builder)
+        validation = validation.batch(training.batch_size).prefetch(tf.data.AUTOTUNE)
+        run = Run(
+            training.epochs,
+            strategy,
+            functools.partial(build_network, experiment),
+            lambda epoch: batches(epoch).take(steps),
+            validation,
+        )
         history = History()
         callbacks = [*(callback.build() for callback in training.callbacks), history]
         for callback in callbacks:
-            if isinstance(callback, AdaptiveWeighting):
-                callback.set_validation(validation)
+            if isinstance(callback, RunCallback):
+                callback.set_run(run)
         checkpoint = EpochCheckpoint(checkpoint_folder, callbacks)
         with strategy.scope():
             first_epoch = checkpoint.restore(model)
         model.fit(
-            inputs.training_batches(train_files, data, training, len(attributes), steps, first_epoch),
-            validation_data=validation.batch(training.batch_size).prefetch(tf.data.AUTOTUNE),
+            batches(first_epoch),
+            validation_data=validation,
             initial_epoch=first_epoch,
             epochs=training.epochs,
             steps_per_epoch=steps,
@@ -93,18 +108,32 @@ def fit(
                 *callbacks,
                 checkpoint,
                 keras.callbacks.TensorBoard(log_folder, write_graph=False),
-                AttributeSummaries(log_folder, attributes),
-                *attention_summaries(log_folder, network, validation),
+                *summaries(log_folder, model, builder, validation),
                 TrainingProgress(first_epoch),
             ],
             verbose=0,
         )
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    served = build_network(experiment)
-    served.set_weights(network.get_weights())
-    thresholds = tf.Variable(model.thresholds.numpy(), trainable=False, name="thresholds")
-    return Trained(served, thresholds, history.epochs)
+    network = build_network(experiment)
+    network.set_weights(model.network.get_weights())
+    if thresholds is not None:
+        thresholds = tf.Variable(thresholds.numpy(), trainable=False, name="thresholds")
+    return Trained(network, history.epochs, thresholds)
+
+
+def _task_model(experiment: Experiment, builder: type[FaceDataset]) -> TaskModel:
+    """The network with its objective, as what it learns is trained."""
+    network, objective = build_network(experiment), experiment.training.loss.build()
+    if not experiment.data.parsing:
+        return FaceModel(network, objective, len(builder.ATTRIBUTES))
+    classes = network.output["parsing"].shape[-1]
+    if classes != len(builder.LABELS):
+        raise ValueError(
+            f"The network parses {classes} classes, but {experiment.data.dataset} has {len(builder.LABELS)}: give the "
+            "experiment's model num_classes of the data set."
+        )
+    return ParsingModel(network, objective)
 
 
 def _learning_rate(training, steps_per_epoch):

@@ -20,23 +20,41 @@ from dataclasses import replace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 import tensorflow as tf
 
+from components.config import Factory
 from components.datasets import builder_class
-from components.evaluator.attribute_metrics import outcomes, summarize
-from components.preprocessing.images import decode_and_resize_batch
+from components.evaluator import attribute_metrics, parsing_metrics
+from components.record import FaceRecord
+from components.serving.signatures import ServedAttributes, ServedParsing
 from components.trainer import supervised
 from pipeline import experiments
 
-FIGURES = ("mean_accuracy", "mean_balanced_accuracy")
+ATTRIBUTE_FIGURES = ("mean_accuracy", "mean_balanced_accuracy")
+PARSING_FIGURES = ("mean_f1", "pixel_accuracy")
 
 
 def changed(name, seed, epochs, width):
     """The experiment with another seed, and where given with other epochs and another width of its backbone."""
     base = experiments.get(name)
     model = base.model if width is None else replace(base.model, kwargs={**base.model.kwargs, "backbone_width": width})
-    return replace(base, model=model, training=replace(base.training, seed=seed, epochs=epochs or base.training.epochs))
+    training = replace(base.training, seed=seed)
+    return replace(base, model=model, training=training if epochs is None else with_epochs(training, epochs))
+
+
+def with_epochs(training, epochs):
+    """Another number of epochs; of a regulated training those of the first phase change, and the cycles stay."""
+    rate = training.learning_rate
+    if not (isinstance(rate, Factory) and "schedules" in rate.kwargs):
+        return replace(training, epochs=epochs)
+    lengths = [epochs - rate.kwargs["lengths"][1], rate.kwargs["lengths"][1]]
+    (regulation,) = training.callbacks
+    return replace(
+        training,
+        epochs=epochs,
+        learning_rate=replace(rate, kwargs={**rate.kwargs, "lengths": lengths}),
+        callbacks=(replace(regulation, kwargs={**regulation.kwargs, "first_epochs": lengths[0]}),),
+    )
 
 
 def latest_files(output, node, split):
@@ -45,41 +63,54 @@ def latest_files(output, node, split):
     return [str(file) for file in (folder / f"Split-{split}").iterdir()]
 
 
-def test_results(trained, attributes, image_size, files):
-    """`summarize` on the split."""
-    spec = {
-        "image/encoded": tf.io.FixedLenFeature([], tf.string),
-        "attributes": tf.io.FixedLenFeature([len(attributes)], tf.int64),
-    }
+def attribute_results(trained, image_size, builder, records):
+    """The evaluator's figures of attributes, by the model as it is served."""
+    served = ServedAttributes(trained.network, trained.thresholds, image_size, builder.ATTRIBUTES)
     counts = 0
-    for batch in tf.data.TFRecordDataset(files, "GZIP").batch(100):
-        features = tf.io.parse_example(batch, spec)
-        image = tf.cast(decode_and_resize_batch(features["image/encoded"], image_size), tf.float32)
-        scores = trained.network(image, training=False)["attributes"]
-        decisions = (scores > trained.thresholds).numpy()
-        counts += sum(outcomes(*row) for row in zip(features["attributes"].numpy(), decisions, strict=True))
-    return summarize(np.asarray(counts))
+    for start in range(0, len(records), 100):
+        batch = records[start : start + 100]
+        decisions = served.from_images(tf.constant([record.image for record in batch]))["decisions"].numpy()
+        counts += sum(attribute_metrics.outcomes(r.attributes, d) for r, d in zip(batch, decisions, strict=True))
+    return attribute_metrics.summarize(counts)
+
+
+def parsing_results(trained, image_size, builder, records):
+    """The evaluator's figures of face parsing, at the pictures' own size, by the model as it is served."""
+    served, classes = ServedParsing(trained.network, image_size, builder.LABELS), len(builder.LABELS)
+    counts = 0
+    for record in records:
+        truth = tf.io.decode_png(record.parsing).numpy()[..., 0]
+        predicted = served.from_images(tf.constant([record.image]))["parsing"].numpy()[0]
+        counts += parsing_metrics.confusion(truth, predicted, classes)
+    return {"mean_f1": parsing_metrics.mean_f1(counts), "pixel_accuracy": parsing_metrics.pixel_accuracy(counts)}
 
 
 def train(output, experiment):
     """Figures on the test split, and the minutes of training."""
     data, training = experiment.data, experiment.training
-    attributes = builder_class(data.dataset).ATTRIBUTES
+    builder = builder_class(data.dataset)
     transformed = "Transform/transformed_examples"
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         trained = supervised.fit(
             experiment,
-            attributes,
+            builder,
             latest_files(output, transformed, "train"),
             latest_files(output, transformed, training.validation_split),
             f"{folder}/checkpoints",
             f"{folder}/logs",
         )
         minutes = (time.monotonic() - started) / 60
-    raw = latest_files(output, "FacesExampleGen/examples", experiment.evaluation.split)
-    results = test_results(trained, attributes, data.image_size, raw)
-    return {**{figure: results[figure] for figure in FIGURES}, "minutes": minutes}
+    files = latest_files(output, "FacesExampleGen/examples", experiment.evaluation.split)
+    examples = (tf.train.Example.FromString(e.numpy()) for e in tf.data.TFRecordDataset(files, "GZIP"))
+    measure = parsing_results if data.parsing else attribute_results
+    results = measure(trained, data.image_size, builder, [FaceRecord.from_example(example) for example in examples])
+    return {**{figure: results[figure] for figure in figures(experiment)}, "minutes": minutes}
+
+
+def figures(experiment):
+    """What is told of an experiment."""
+    return PARSING_FIGURES if experiment.data.parsing else ATTRIBUTE_FIGURES
 
 
 def done(file):
@@ -107,18 +138,19 @@ def main():
             row = {**key, **train(options.output, experiment)}
             with file.open("a") as lines:
                 lines.write(json.dumps(row) + "\n")
-    print(f"{'experiment':36} epochs  seeds  mean accuracy      balanced accuracy  minutes")
+    told = figures(experiments.get(options.experiments[0]))
+    print(f"{'experiment':40} epochs  seeds  {' '.join(figure.replace('_', ' ').ljust(24) for figure in told)} minutes")
     for name in options.experiments:
         epochs = changed(name, 0, options.epochs, options.width).training.epochs
         key = {"experiment": name, "epochs": epochs, "width": options.width}
         rows = [row for row in done(file) if key.items() <= row.items()]
         cells = []
-        for figure in FIGURES:
+        for figure in told:
             values = [100 * row[figure] for row in rows]
             spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.2f}{spread}".ljust(18))
+            cells.append(f"{statistics.mean(values):.2f}{spread}".ljust(24))
         minutes = statistics.mean(row["minutes"] for row in rows)
-        print(f"{name:36} {epochs:<7} {len(rows):<6} {' '.join(cells)} {minutes:.1f}")
+        print(f"{name:40} {epochs:<7} {len(rows):<6} {' '.join(cells)} {minutes:.1f}")
 
 
 if __name__ == "__main__":

@@ -121,6 +121,9 @@ def test_a_leaky_relu_below_a_relu_changes_nothing():
         ({"blocks": (3, 4, 6)}, r"received blocks=\(3, 4, 6\)"),
         ({"blocks": (3, 0, 6, 3)}, r"received blocks=\(3, 0, 6, 3\)"),
         ({"width": 0}, "received width=0"),
+        ({"weights": "imagenet", "width": 32}, r"blocks=\(3, 4, 23, 3\) and width=64; received .*, width=32"),
+        ({"weights": "imagenet", "blocks": [3, 4, 6, 3]}, r"received blocks=\(3, 4, 6, 3\), width=64"),
+        ({"weights": "imagnet"}, "No weights file 'imagnet'"),
     ],
 )
 def test_errors_quote_what_was_received(arguments, message):

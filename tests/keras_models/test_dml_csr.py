@@ -235,6 +235,7 @@ def test_saved_and_loaded(tiny, tmp_path):
         ({"head_width": 24}, "head_width=24"),
         ({"head_width": 0}, "head_width=0"),
         ({"backbone_blocks": (3, 4, 6)}, r"\(3, 4, 6\)"),
+        ({"weights": "imagenet"}, r"received blocks=\(1, 1, 1, 1\), width=4"),
     ],
 )
 def test_errors_quote_what_was_received(arguments, message):

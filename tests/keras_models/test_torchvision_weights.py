@@ -1,4 +1,4 @@
-"""torchvision's weights: our networks against a plain NumPy forward pass of torchvision's, what is read, and errors."""
+"""torchvision's and timm's weights: our networks against a plain NumPy forward pass, what is read, and errors."""
 
 import hashlib
 import math
@@ -10,25 +10,30 @@ from safetensors.numpy import save_file
 
 from keras_models import torchvision_weights
 from keras_models.backbones import backbone
-from keras_models.torchvision_weights import RemoteFile, imagenet_file, load_torchvision_weights, torchvision_module
+from keras_models.dilated_resnet import dilated_resnet
+from keras_models.dml_csr import DMLCSR
+from keras_models.torchvision_weights import imagenet_file, load_torchvision_weights, torchvision_module
 
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 ALEXNET_CONVOLUTIONS = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
 ALEXNET_LINEAR = {1: (4096, 9216), 4: (4096, 4096), 6: (1000, 4096)}
+RESNET_101 = (3, 4, 23, 3)
+# Of a dilated ResNet: more than one block where a stage goes on from its own features.
+SMALL = {"blocks": (2, 1, 2, 2), "width": 4}
 
 
-# The state dicts of torchvision, by its source.
+# The state dicts of torchvision and timm, by their sources.
+
+
+def batch_norm(module, channels):
+    return {
+        **{f"{module}.{each}": (channels,) for each in ("weight", "bias", "running_mean", "running_var")},
+        f"{module}.num_batches_tracked": (),
+    }
 
 
 def resnet_shapes(name, width=64):
     """Names and shapes of torchvision's state dict of a ResNet of basic blocks."""
-
-    def batch_norm(module, channels):
-        return {
-            **{f"{module}.{each}": (channels,) for each in ("weight", "bias", "running_mean", "running_var")},
-            f"{module}.num_batches_tracked": (),
-        }
-
     shapes = {"conv1.weight": (width, 3, 7, 7), **batch_norm("bn1", width)}
     channels = width
     for layer, blocks in enumerate(BLOCKS[name], start=1):
@@ -41,6 +46,30 @@ def resnet_shapes(name, width=64):
                 shapes |= {f"{module}.downsample.0.weight": (out, channels, 1, 1)}
                 shapes |= batch_norm(f"{module}.downsample.1", out)
             channels = out
+    return shapes | {"fc.weight": (1000, channels), "fc.bias": (1000,)}
+
+
+def resnet_s_shapes(blocks=RESNET_101, width=64):
+    """Names and shapes of timm's state dict of a ResNet of bottleneck blocks with the deep stem of "s"."""
+    shapes = {}
+    for conv, bn, out, channels in (
+        ("conv1.0", "conv1.1", width, 3),
+        ("conv1.3", "conv1.4", width, width),
+        ("conv1.6", "bn1", 2 * width, width),
+    ):
+        shapes |= {f"{conv}.weight": (out, channels, 3, 3), **batch_norm(bn, out)}
+    channels = 2 * width
+    for layer, count in enumerate(blocks, start=1):
+        inner = width * 2 ** (layer - 1)
+        for block in range(count):
+            module = f"layer{layer}.{block}"
+            shapes |= {f"{module}.conv1.weight": (inner, channels, 1, 1), **batch_norm(f"{module}.bn1", inner)}
+            shapes |= {f"{module}.conv2.weight": (inner, inner, 3, 3), **batch_norm(f"{module}.bn2", inner)}
+            shapes |= {f"{module}.conv3.weight": (4 * inner, inner, 1, 1), **batch_norm(f"{module}.bn3", 4 * inner)}
+            if block == 0:
+                shapes |= {f"{module}.downsample.0.weight": (4 * inner, channels, 1, 1)}
+                shapes |= batch_norm(f"{module}.downsample.1", 4 * inner)
+            channels = 4 * inner
     return shapes | {"fc.weight": (1000, channels), "fc.bias": (1000,)}
 
 
@@ -85,13 +114,15 @@ def saved(state, folder):
 # PyTorch's layers, [batch, C, H, W].
 
 
-def windows(x, kernel, stride, padding, fill):
+def windows(x, kernel, stride, padding, fill, dilation=1):
     x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=fill)
-    return np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
+    reach = dilation * (kernel - 1) + 1
+    x = np.lib.stride_tricks.sliding_window_view(x, (reach, reach), axis=(2, 3))
+    return x[:, :, ::stride, ::stride, ::dilation, ::dilation]
 
 
-def conv2d(x, weight, stride, padding):
-    patches = windows(x, weight.shape[-1], stride, padding, fill=0)
+def conv2d(x, weight, stride, padding, dilation=1):
+    patches = windows(x, weight.shape[-1], stride, padding, 0, dilation)
     return np.einsum("bchwij,ocij->bohw", patches, weight, optimize=True)
 
 
@@ -133,6 +164,33 @@ def torchvision_resnet(name, state, pixels):
     return features | {"last": x}
 
 
+def released_resnet(blocks, state, pixels):
+    """timm's ResNet of "s" with DML-CSR's strides, dilation and LeakyReLU: what its authors load such weights into."""
+
+    def conv_bn(x, conv, bn, stride=1, dilation=1):
+        weight = state[f"{conv}.weight"]
+        return batch_norm2d(conv2d(x, weight, stride, weight.shape[-1] // 2 * dilation, dilation), state, bn)
+
+    def leaky(x):
+        return np.where(x > 0, x, 0.01 * x)
+
+    x = relu(conv_bn(torchvision_input(pixels), "conv1.0", "conv1.1", stride=2))
+    x = relu(conv_bn(x, "conv1.3", "conv1.4"))
+    x = max_pool2d(relu(conv_bn(x, "conv1.6", "bn1")), 3, stride=2, padding=1)
+    features = {}
+    for layer, count in enumerate(blocks, start=1):
+        for block in range(count):
+            module, stride = f"layer{layer}.{block}", 2 if layer == 2 and block == 0 else 1
+            y = relu(conv_bn(x, f"{module}.conv1", f"{module}.bn1"))
+            y = relu(conv_bn(y, f"{module}.conv2", f"{module}.bn2", stride, dilation=2 if layer == 4 else 1))
+            y = leaky(conv_bn(y, f"{module}.conv3", f"{module}.bn3"))
+            if block == 0:
+                x = leaky(conv_bn(x, f"{module}.downsample.0", f"{module}.downsample.1", stride))
+            x = relu(y + x)
+        features[f"C{layer + 1}"] = x
+    return features
+
+
 def torchvision_alexnet(state, pixels):
     x, features = torchvision_input(pixels), {}
     for conv, layer in enumerate(ALEXNET_CONVOLUTIONS, start=1):
@@ -154,9 +212,15 @@ def assert_same_features(model, pixels, expected):
 
 @pytest.mark.parametrize(
     ("shapes", "published"),
-    [(resnet_shapes("resnet18"), 11_689_512), (resnet_shapes("resnet34"), 21_797_672), (alexnet_shapes(), 61_100_840)],
+    [
+        (resnet_shapes("resnet18"), 11_689_512),
+        (resnet_shapes("resnet34"), 21_797_672),
+        (alexnet_shapes(), 61_100_840),
+        # timm gives 44.67 M.
+        (resnet_s_shapes(), 44_672_936),
+    ],
 )
-def test_the_state_dicts_here_have_torchvisions_parameters(shapes, published):
+def test_the_state_dicts_here_have_the_published_parameters(shapes, published):
     buffers = re.compile(r"running_mean|running_var|num_batches_tracked")
     assert sum(math.prod(shape) for name, shape in shapes.items() if not buffers.search(name)) == published
 
@@ -170,6 +234,14 @@ def test_resnet_computes_what_torchvisions_does(name, size, tmp_path):
     assert_same_features(model, pixels, torchvision_resnet(name, state, pixels))
 
 
+@pytest.mark.parametrize("size", [(40, 36), (47, 33)])
+def test_dilated_resnet_computes_what_the_released_network_does(size, tmp_path):
+    state = random_state(resnet_s_shapes(**SMALL))
+    pixels = np.random.default_rng(1).integers(0, 256, (2, *size, 3)).astype(np.float32)
+    model = dilated_resnet((None, None, 3), **SMALL, weights=saved(state, tmp_path))
+    assert_same_features(model, pixels, released_resnet(SMALL["blocks"], state, pixels))
+
+
 @pytest.mark.parametrize("size", [(64, 70), (67, 95)])
 def test_alexnet_computes_what_torchvisions_does(size, tmp_path):
     state = random_state(alexnet_shapes())
@@ -179,12 +251,18 @@ def test_alexnet_computes_what_torchvisions_does(size, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "width", "tensors"), [("resnet18", 4, 20 * 5), ("resnet34", 4, 36 * 5), ("alexnet", 64, 5 * 2)]
+    ("name", "width", "tensors"),
+    # ResNet-101: 3 convolutions of the stem, 3 of each of 33 blocks, and 4 shortcuts.
+    [("resnet18", 4, 20 * 5), ("resnet34", 4, 36 * 5), ("resnet101s", 2, 106 * 5), ("alexnet", 64, 5 * 2)],
 )
 def test_every_weight_is_set_from_a_tensor_of_its_own(name, width, tensors, tmp_path):
-    model = backbone(name, (None, None, 3), width=width)
+    if name == "resnet101s":
+        model, shapes = dilated_resnet((None, None, 3), RESNET_101, width), resnet_s_shapes(RESNET_101, width)
+    else:
+        model = backbone(name, (None, None, 3), width=width)
+        shapes = alexnet_shapes() if name == "alexnet" else resnet_shapes(name, width)
     before = model.get_weights()
-    state = random_state(alexnet_shapes() if name == "alexnet" else resnet_shapes(name, width))
+    state = random_state(shapes)
     load_torchvision_weights(model, saved(state, tmp_path))
     after = model.get_weights()
     assert len(after) == tensors == sum(map(is_read, state))
@@ -207,6 +285,9 @@ def test_names_of_modules():
     assert torchvision_module("conv5_block1_shortcut_conv") == "layer4.0.downsample.0"
     assert torchvision_module("conv5_block1_shortcut_bn") == "layer4.0.downsample.1"
     assert torchvision_module("conv4") == "features.8"
+    assert [torchvision_module(f"stem{i}_conv") for i in (1, 2, 3)] == ["conv1.0", "conv1.3", "conv1.6"]
+    assert [torchvision_module(f"stem{i}_bn") for i in (1, 2, 3)] == ["conv1.1", "conv1.4", "bn1"]
+    assert torchvision_module("conv4_block23_3_bn") == "layer3.22.bn3"
 
 
 def test_heads_of_the_republished_alexnet_are_not_read(tmp_path):
@@ -249,6 +330,26 @@ def test_a_file_of_another_kind(tmp_path):
         backbone("resnet18", (None, None, 3), width=4, weights=str(path))
 
 
+def test_a_dilated_resnet_of_other_blocks(tmp_path):
+    path = saved(random_state(resnet_s_shapes(**SMALL)), tmp_path)
+    with pytest.raises(ValueError) as error:
+        dilated_resnet((None, None, 3), (1, 2, 2, 2), SMALL["width"], path)
+    # A block more than the file has, and one less.
+    assert f"{path} does not fit dilated_resnet as it was built: layer2.1.conv1.weight: expected (8, 32" in str(
+        error.value
+    )
+    assert str(error.value).endswith("and 25 more.")
+
+
+def test_dml_csr_starts_from_weights_of_its_backbone(tmp_path):
+    path = saved(random_state(resnet_s_shapes(**SMALL)), tmp_path)
+    backbone_size = {"backbone_blocks": SMALL["blocks"], "backbone_width": SMALL["width"]}
+    model = DMLCSR((64, 48, 3), 5, head_width=16, **backbone_size, weights=path)
+    expected = dilated_resnet((64, 48, 3), **SMALL, weights=path).get_weights()
+    for one, other in zip(model.get_layer("dilated_resnet").get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 # "imagenet"
 
 
@@ -261,14 +362,15 @@ def publish(tmp_path, monkeypatch):
     def _publish(name, content, sha256=None):
         origin = tmp_path / "origin.safetensors"
         origin.write_bytes(content)
-        remote = RemoteFile(origin.as_uri(), sha256 or hashlib.sha256(content).hexdigest())
+        remote = torchvision_weights.IMAGENET[name]
+        remote = remote._replace(url=origin.as_uri(), sha256=sha256 or hashlib.sha256(content).hexdigest())
         monkeypatch.setitem(torchvision_weights.IMAGENET, name, remote)
         return origin
 
     return _publish
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "alexnet"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "alexnet", "resnet101s"])
 def test_imagenet_weights_are_fetched_once(name, publish):
     origin = publish(name, b"weights of " + name.encode())
     path = imagenet_file(name)
@@ -284,6 +386,16 @@ def test_imagenet_weights_are_loaded(publish, tmp_path):
         publish("alexnet", file.read())
     model = backbone("alexnet", (None, None, 3), weights="imagenet")
     np.testing.assert_array_equal(model.get_layer("conv5").bias, state["features.10.bias"])
+
+
+def test_imagenet_weights_of_the_dilated_resnet(publish, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_models.dilated_resnet._IMAGENET_SIZE", tuple(SMALL.values()))
+    state = random_state(resnet_s_shapes(**SMALL))
+    with open(saved(state, tmp_path), "rb") as file:
+        publish("resnet101s", file.read())
+    model = dilated_resnet((None, None, 3), **SMALL, weights="imagenet")
+    np.testing.assert_array_equal(model.get_layer("stem3_bn").moving_mean, state["bn1.running_mean"])
+    np.testing.assert_array_equal(model.get_layer("conv5_block2_3_bn").gamma, state["layer4.1.bn3.weight"])
 
 
 def test_a_file_with_another_checksum_is_refused(publish):
@@ -308,8 +420,17 @@ def test_without_a_network_the_error_says_what_to_do(publish, tmp_path):
     assert imagenet_file("resnet34") == where
 
 
+def test_without_a_network_the_error_names_timm_for_its_weights(publish, tmp_path):
+    publish("resnet101s", b"weights").unlink()
+    with pytest.raises(OSError) as error:
+        DMLCSR((64, 48, 3), 5, weights="imagenet")
+    assert f"{tmp_path}/home/.keras/models/resnet101s_timm_gluon_in1k.safetensors" in str(error.value)
+    assert "import timm; from safetensors.torch import save_file\n" in str(error.value)
+    assert 'save_file(timm.create_model("resnet101s.gluon_in1k", pretrained=True).state_dict(), "' in str(error.value)
+
+
 def test_published_files_have_a_whole_checksum_each():
-    assert list(torchvision_weights.IMAGENET) == ["resnet18", "resnet34", "alexnet"]
+    assert list(torchvision_weights.IMAGENET) == ["resnet18", "resnet34", "alexnet", "resnet101s"]
     for remote in torchvision_weights.IMAGENET.values():
         assert re.fullmatch(r"https://huggingface\.co/.+\.safetensors", remote.url)
         assert re.fullmatch(r"[0-9a-f]{64}", remote.sha256)

@@ -1,4 +1,4 @@
-"""What a person sees while a pipeline runs, from the messages that LocalDagRunner logs."""
+"""What a person sees while a pipeline runs, from the messages that LocalDagRunner logs, and of runs side by side."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import logging
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from rich.console import Console
 from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.portable import launcher
 
-from pipeline import console
+from pipeline import compare, console
 from pipeline.console import ComponentProgress, print_results
 
 RUNNING, CACHED, FINISHED = (
@@ -115,3 +116,38 @@ def test_the_table_at_the_end(said, clock, tmp_path):
     for expected in ("x/y: not pushed", "images tested", "200", "0.8125", "index.html", "  mean balanced accuracy 0.5"):
         assert expected in text
     assert said()[-1] == "3.0 min in 3 components, 1 of them cached; longest: b 2.0, a 1.0, c 0.0"
+
+
+def leave_report(output_dir, execution, experiment, seed, **figures):
+    folder = output_dir / "pipeline" / f"Report-{experiment}" / "report" / str(execution)
+    folder.mkdir(parents=True)
+    results = {"experiment": experiment, "seed": seed, "figures": figures}
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+def compared(output_dir):
+    """The table's rows of words; a cell holds no two blanks."""
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(compare.compared(compare.latest_results(str(output_dir))))
+    lines = [re.split(r"[│┃]", line)[1:-1] for line in stream.getvalue().splitlines()]
+    return [[word.strip() for word in line] for line in lines if line]
+
+
+def test_runs_of_one_task_have_its_columns_alone(tmp_path):
+    leave_report(tmp_path, 9, "dmm", 0, **{"mean accuracy": 0.9, "mean F1": 0.5, "training minutes": 2.0})
+    leave_report(tmp_path, 10, "dmm", 0, **{"mean accuracy": 0.8, "mean F1": 0.4, "training minutes": 4.0})
+    leave_report(tmp_path, 11, "dmm", 1, **{"mean accuracy": 0.9, "mean F1": 0.5, "training minutes": 4.0})
+    assert compared(tmp_path) == [
+        ["experiment", "seeds", "mean accuracy", "mean F1", "training minutes"],
+        ["dmm", "0 1", "0.8500 ± 0.0707", "0.4500 ± 0.0707", "4.0000 ± 0.0000"],
+    ]
+
+
+def test_the_tasks_mean_f1_are_two_columns(tmp_path):
+    leave_report(tmp_path, 1, "dml", 0, **{"parsing mean F1": 0.7, "mean IoU": 0.6, "pixel accuracy": 0.9})
+    leave_report(tmp_path, 2, "dmm", 0, **{"mean F1": 0.5})
+    assert compared(tmp_path) == [
+        ["experiment", "seeds", "mean F1", "parsing mean F1", "mean IoU", "pixel accuracy"],
+        ["dml", "0", "–", "0.7000", "0.6000", "0.9000"],
+        ["dmm", "0", "0.5000", "–", "–", "–"],
+    ]

@@ -4,20 +4,32 @@ import dataclasses
 import io
 import json
 import math
+import pathlib
 
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from sklearn import metrics as sklearn_metrics
 from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
-from components.evaluator.config import attribute_eval_config, attributes_of
+from components.datasets.label_maps import encode_label_map
+from components.evaluator.config import (
+    attribute_metrics,
+    attributes_of,
+    eval_config,
+    landmark_metrics,
+    parsing_metrics,
+    settings_of,
+)
+from components.evaluator.module import slicing_positions
 from components.evaluator.results import EvaluationResult, SliceResult, read_blessing, read_evaluation
 from components.record import FaceRecord
 
+SCHEMA = pathlib.Path(__file__).parents[3] / "schemas"
 ATTRIBUTES = ("Male", "Young", "Smiling")
 # (records, labels, decisions): Male TP 16 FP 4 FN 0 TN 12, Young 22 2 0 8, Smiling 14 4 4 10.
 GROUPS = (
@@ -34,45 +46,81 @@ MEAN_BALANCED_ACCURACY = (0.875 + 0.9 + (14 / 18 + 10 / 14) / 2) / 3
 FACE = np.array([[0.25, 0.5], [0.75, 0.5], [0.5, 0.6], [0.3, 0.8], [0.7, 0.8]], np.float32)
 # Of the first, "Male", records, in pictures of 40 x 20 pixels with the eyes 20 pixels apart: NME 0.05 and 0.2.
 SHIFTS = [(0.025, 0.0)] * 10 + [(0.0, 0.2)] * 5
+CLASSES = ("background", "left_eye", "right_eye", "hat")
+MERGED_PARTS = {"eyes": ("left_eye", "right_eye")}
+
+
+def _label_maps():
+    """Label maps of six records in two sizes, without a hat and with pixels to ignore, each with a prediction."""
+    random = np.random.default_rng(1)
+    maps = [random.choice([0, 1, 2, 255], size).astype(np.uint8) for size in [(20, 40), (30, 24)] * 3]
+    return [(truth, np.where(random.random(truth.shape) < 0.7, truth % 255, 1).astype(np.uint8)) for truth in maps]
+
+
+LABEL_MAPS = _label_maps()
+
+
+def _tasks(min_balanced_accuracy=0.5, min_mean_f1=0.5):
+    parsing = parsing_metrics(CLASSES, MERGED_PARTS, min_mean_f1)
+    return [attribute_metrics(ATTRIBUTES, min_balanced_accuracy), landmark_metrics(), parsing]
 
 
 def _examples():
     """40 serialized records with what the models are to answer: `model/...`, and for perfect ones `perfect/...`."""
-    picture = io.BytesIO()
-    PIL.Image.new("RGB", (40, 20)).save(picture, "PNG")
     rows = [group[1:] for group in GROUPS for _ in range(group[0])]
+    label_maps = dict(enumerate(LABEL_MAPS, start=20))
     examples = []
     for index, (labels, decisions) in enumerate(rows):
         landmarks = FACE if index < 15 else np.full((5, 2), 0.5, np.float32) if index == 15 else None
-        record = FaceRecord(f"{index}.png", "by_hand", picture.getvalue(), labels, landmarks)
-        example = record.to_example()
-        answers = {"model/decisions": decisions, "perfect/decisions": labels or (0, 0, 0)}
-        for name, values in answers.items():
-            example.features.feature[name].int64_list.value.extend(values)
+        truth, predicted = label_maps.get(index, (None, np.zeros((20, 40), np.uint8)))
+        picture = io.BytesIO()
+        PIL.Image.fromarray(predicted).convert("RGB").save(picture, "PNG")
+        parsing = None if truth is None else encode_label_map(truth)
+        example = FaceRecord(
+            f"{index}.png", "by_hand", picture.getvalue(), labels, landmarks, parsing=parsing
+        ).to_example()
+        feature = example.features.feature
+        perfect = predicted if truth is None else np.where(truth == 255, 0, truth)
+        for name, values in {"model/decisions": decisions, "perfect/decisions": labels or (0, 0, 0)}.items():
+            feature[name].int64_list.value.extend(values)
         shift = SHIFTS[index] if index < 15 else (0, 0)
         for name, points in {"model/landmarks": FACE + shift, "perfect/landmarks": FACE}.items():
-            example.features.feature[name].float_list.value.extend(np.ravel(points))
+            feature[name].float_list.value.extend(np.ravel(points))
+        for name, answer in {"model/parsing": predicted, "perfect/parsing": perfect}.items():
+            feature[name].bytes_list.value.append(encode_label_map(answer))
         examples.append(example.SerializeToString())
     return examples
 
 
 class _Parrot(tf.Module):
-    """A model that gives the answers which it finds in the examples under `prefix`."""
+    """A model that gives the answers which it finds in the examples under `prefix`, those of `outputs`."""
 
-    def __init__(self, prefix):
+    def __init__(self, prefix, outputs=("attributes", "decisions", "landmarks", "parsing")):
         super().__init__()
         self._prefix = prefix
+        self._outputs = outputs
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def from_examples(self, examples):
-        decisions, landmarks = f"{self._prefix}/decisions", f"{self._prefix}/landmarks"
+        decisions, landmarks, parsing = (f"{self._prefix}/{name}" for name in ("decisions", "landmarks", "parsing"))
         features = {
             decisions: tf.io.FixedLenFeature([3], tf.int64),
             landmarks: tf.io.FixedLenFeature([5, 2], tf.float32),
+            parsing: tf.io.FixedLenFeature([], tf.string),
         }
         parsed = tf.io.parse_example(examples, features)
-        scores = 2.0 * tf.cast(parsed[decisions], tf.float32) - 1.0
-        return {"attributes": scores, "decisions": parsed[decisions], "landmarks": parsed[landmarks]}
+        label_maps = tf.map_fn(
+            lambda encoded: tf.RaggedTensor.from_tensor(tf.io.decode_png(encoded)[..., 0]),
+            parsed[parsing],
+            fn_output_signature=tf.RaggedTensorSpec([None, None], tf.uint8, ragged_rank=1),
+        )
+        answers = {
+            "attributes": 2.0 * tf.cast(parsed[decisions], tf.float32) - 1.0,
+            "decisions": parsed[decisions],
+            "landmarks": parsed[landmarks],
+            "parsing": label_maps.to_tensor(tf.constant(255, tf.uint8)),
+        }
+        return {name: answers[name] for name in self._outputs}
 
 
 def _artifact(kind, path):
@@ -103,12 +151,12 @@ def examples(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
+    parrots = {"model": _Parrot("model"), "perfect": _Parrot("perfect"), "parser": _Parrot("model", ["parsing"])}
     artifacts = {}
-    for prefix in ("model", "perfect"):
-        artifacts[prefix] = _artifact(standard_artifacts.Model, tmp_path_factory.mktemp(prefix))
-        parrot = _Parrot(prefix)
+    for name, parrot in parrots.items():
+        artifacts[name] = _artifact(standard_artifacts.Model, tmp_path_factory.mktemp(name))
         signatures = {"from_examples": parrot.from_examples}
-        tf.saved_model.save(parrot, f"{artifacts[prefix].uri}/Format-Serving", signatures=signatures)
+        tf.saved_model.save(parrot, f"{artifacts[name].uri}/Format-Serving", signatures=signatures)
     return artifacts
 
 
@@ -116,13 +164,17 @@ def models(tmp_path_factory):
 def evaluate(examples, tmp_path_factory):
     """Runs the Evaluator -> uri of the evaluation, and whether the blessing that Pusher looks at was given."""
 
-    def run(model, eval_config, baseline=None, split="eval"):
+    schema = _artifact(standard_artifacts.Schema, SCHEMA)
+
+    def run(model, config, baseline=None, split="eval"):
         root = tmp_path_factory.mktemp("evaluation")
         evaluation = _artifact(standard_artifacts.ModelEvaluation, root / "evaluation")
         blessing = _artifact(standard_artifacts.ModelBlessing, root / "blessing")
-        inputs = {"examples": [examples], "model": [model]} | ({"baseline_model": [baseline]} if baseline else {})
+        inputs = {"examples": [examples], "model": [model], "schema": [schema]}
+        if baseline:
+            inputs["baseline_model"] = [baseline]
         properties = {
-            "eval_config": proto_utils.proto_to_json(eval_config),
+            "eval_config": proto_utils.proto_to_json(config),
             "example_splits": json.dumps([split]),
             "module_path": "components.evaluator.module",
         }
@@ -134,7 +186,7 @@ def evaluate(examples, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluated(evaluate, models):
-    return evaluate(models["model"], attribute_eval_config(ATTRIBUTES, min_balanced_accuracy=0.8, landmarks=True))
+    return evaluate(models["model"], eval_config(_tasks(min_balanced_accuracy=0.8), slice_by=["Male", "Young"]))
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +197,7 @@ def result(evaluated):
 def test_overall_values(result):
     assert result.attributes == ATTRIBUTES
     overall = result.overall
-    assert (overall.count, overall.annotated) == (40, 32)
+    assert (result.count, overall.count, overall.annotated) == (40, 40, 32)
     np.testing.assert_array_equal(overall.counts, [[16, 22, 14], [4, 2, 4], [0, 0, 4], [12, 8, 10]])
     np.testing.assert_allclose(overall.accuracy, [28 / 32, 30 / 32, 24 / 32])
     np.testing.assert_allclose(overall.balanced_accuracy, [0.875, 0.9, (14 / 18 + 10 / 14) / 2])
@@ -163,6 +215,22 @@ def test_landmarks(result):
     assert (result.overall.landmark_count, result.overall.landmarks_skipped) == (15, 1)
     assert result.slices["Male"]["Male"].nme == pytest.approx(0.1, rel=1e-5)
     assert math.isnan(result.slices["Male"]["not Male"].nme)
+
+
+def test_parsing_of_pictures_of_two_sizes(result):
+    pairs = [(truth[truth != 255], predicted[truth != 255]) for truth, predicted in LABEL_MAPS]
+    truth, predicted = (np.concatenate(pixels) for pixels in zip(*pairs, strict=True))
+    parsing = result.parsing
+    assert (parsing.classes, parsing.merged_parts, parsing.annotated) == (CLASSES, MERGED_PARTS, 6)
+    expected = sklearn_metrics.confusion_matrix(truth, predicted, labels=range(4))
+    np.testing.assert_array_equal(parsing.confusion, expected)
+    assert parsing.confusion.dtype == np.int64
+    f1, iou = (f(truth, predicted, average=None) for f in (sklearn_metrics.f1_score, sklearn_metrics.jaccard_score))
+    np.testing.assert_allclose(parsing.f1, [*f1, np.nan])  # nobody wears a hat
+    np.testing.assert_allclose(parsing.iou, [*iou, np.nan])
+    assert (parsing.mean_f1, parsing.mean_iou) == pytest.approx((f1[1:].mean(), iou.mean()))
+    assert parsing.pixel_accuracy == pytest.approx((truth == predicted).mean())
+    assert parsing.overall_f1 == pytest.approx(sklearn_metrics.f1_score(truth > 0, predicted > 0))
 
 
 def test_slices_hold_the_annotated_records_only(result):
@@ -188,10 +256,12 @@ def test_gap_compares_what_is_defined_on_both_sides():
         return SliceResult(**{**names, "balanced_accuracy": np.array(values)})
 
     sides = {"Young": part(0.9, np.nan, 0.8), "not Young": part(np.nan, 0.5, 0.6)}
-    assert EvaluationResult(ATTRIBUTES, None, {"Young": sides}).gap("Young") == pytest.approx(0.2)
-    assert math.isnan(EvaluationResult(ATTRIBUTES, None, {"Young": sides}).gap("Young", "nme"))  # not evaluated
+    assert EvaluationResult(2, ATTRIBUTES, None, {"Young": sides}, None).gap("Young") == pytest.approx(0.2)
+    assert math.isnan(
+        EvaluationResult(2, ATTRIBUTES, None, {"Young": sides}, None).gap("Young", "nme")
+    )  # not evaluated
     del sides["not Young"]
-    assert math.isnan(EvaluationResult(ATTRIBUTES, None, {"Young": sides}).gap("Young"))
+    assert math.isnan(EvaluationResult(2, ATTRIBUTES, None, {"Young": sides}, None).gap("Young"))
 
 
 def test_a_model_above_the_bar_is_blessed(evaluated):
@@ -200,40 +270,67 @@ def test_a_model_above_the_bar_is_blessed(evaluated):
 
 
 def test_a_model_below_the_bar_is_not_blessed(evaluate, models):
-    uri, blessed = evaluate(models["model"], attribute_eval_config(ATTRIBUTES, (), min_balanced_accuracy=0.85))
+    uri, blessed = evaluate(models["model"], eval_config([attribute_metrics(ATTRIBUTES, 0.85)]))
     assert not blessed
     assert read_blessing(uri) == (False, [f"mean_balanced_accuracy {MEAN_BALANCED_ACCURACY:.6g} is below the bar 0.85"])
-    assert read_evaluation(uri).slices == {} and read_evaluation(uri).overall.nme is None
+    result = read_evaluation(uri)
+    assert result.slices == {} and result.overall.nme is None and result.parsing is None
 
 
-def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate, models):
-    config = attribute_eval_config(ATTRIBUTES, landmarks=True)
-    uri, blessed = evaluate(models["model"], config, baseline=models["perfect"])
-    difference = MEAN_BALANCED_ACCURACY - 1
+def test_one_missed_bar_of_several_is_enough(evaluate, models, result):
+    uri, blessed = evaluate(models["model"], eval_config(_tasks(min_balanced_accuracy=0.8, min_mean_f1=0.9)))
     assert not blessed
-    assert read_blessing(uri) == (
-        False,
-        [f"mean_balanced_accuracy is worse than the last blessed model's (difference {difference:.3g})"],
-    )
-    assert read_evaluation(uri).overall.mean_balanced_accuracy == pytest.approx(MEAN_BALANCED_ACCURACY)
-    baseline = read_evaluation(uri, model="baseline")
+    assert read_blessing(uri) == (False, [f"mean_f1 {result.parsing.mean_f1:.6g} is below the bar 0.9"])
+
+
+@pytest.mark.parametrize("min_mean_f1, passes", [(0.5, True), (0.9, False)])
+def test_parsing_alone(evaluate, models, result, min_mean_f1, passes):
+    uri, blessed = evaluate(models["parser"], eval_config([parsing_metrics(CLASSES, {}, min_mean_f1)]))
+    assert (blessed, read_blessing(uri)[0]) == (passes, passes)
+    alone = read_evaluation(uri)
+    assert (alone.count, alone.attributes, alone.overall, alone.slices) == (40, (), None, {})
+    np.testing.assert_array_equal(alone.parsing.confusion, result.parsing.confusion)
+    assert alone.parsing.overall_f1 is None and alone.parsing.merged_parts == {}
+
+
+def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate, models, result):
+    uri, blessed = evaluate(models["model"], eval_config(_tasks()), baseline=models["perfect"])
+    assert not blessed
+    passed, reasons = read_blessing(uri)
+    differences = {
+        "mean_balanced_accuracy": MEAN_BALANCED_ACCURACY - 1,
+        "mean_f1": result.parsing.mean_f1 - 1,
+    }
+    assert not passed and sorted(reasons) == [
+        f"{name} is worse than the last blessed model's (difference {difference:.3g})"
+        for name, difference in differences.items()
+    ]
+    candidate, baseline = read_evaluation(uri), read_evaluation(uri, model="baseline")
+    assert candidate.overall.mean_balanced_accuracy == pytest.approx(MEAN_BALANCED_ACCURACY)
     assert (baseline.overall.mean_balanced_accuracy, baseline.overall.nme) == pytest.approx((1, 0))
+    np.testing.assert_array_equal(candidate.parsing.confusion, result.parsing.confusion)
+    np.testing.assert_array_equal(baseline.parsing.confusion, np.diag(result.parsing.confusion.sum(axis=1)))
 
 
 @pytest.mark.parametrize("candidate", ["model", "perfect"])
 def test_a_model_as_good_as_the_last_blessed_one_or_better_is_blessed(evaluate, models, candidate):
-    config = attribute_eval_config(ATTRIBUTES)
-    uri, blessed = evaluate(models[candidate], config, baseline=models["model"])
+    uri, blessed = evaluate(models[candidate], eval_config(_tasks()), baseline=models["model"])
     assert blessed and read_blessing(uri) == (True, [])
 
 
-def test_without_annotated_records_nothing_is_blessed(evaluate, models):
-    uri, blessed = evaluate(models["model"], attribute_eval_config(ATTRIBUTES, landmarks=True), split="bare")
+@pytest.mark.parametrize("baseline", [None, "perfect"])
+def test_without_annotated_records_nothing_is_blessed(evaluate, models, baseline):
+    config = eval_config(_tasks(), slice_by=["Male", "Young"])
+    uri, blessed = evaluate(models["model"], config, baseline=models.get(baseline), split="bare")
     assert not blessed
-    reason = "mean_balanced_accuracy is undefined: no attribute has annotated records of both classes"
-    assert read_blessing(uri) == (False, [reason])
+    passed, reasons = read_blessing(uri)
+    assert not passed and sorted(reasons) == [
+        "mean_balanced_accuracy is undefined: no attribute has annotated records of both classes",
+        "mean_f1 is undefined: no pixel that was counted is anything but background, in truth or by prediction",
+    ]
     result = read_evaluation(uri)
     assert (result.overall.count, result.overall.annotated, result.overall.landmark_count) == (4, 0, 0)
+    assert result.parsing.annotated == 0 and not result.parsing.confusion.any()
     assert result.slices == {"Male": {}, "Young": {}} and math.isnan(result.gap("Male"))
 
 
@@ -244,13 +341,53 @@ def test_reading_what_is_not_there_says_so(evaluated, tmp_path):
         read_evaluation(evaluated[0], model="baseline")
 
 
-def test_configuration():
-    config = attribute_eval_config(ATTRIBUTES, slice_by=["Smiling"], min_balanced_accuracy=0.7)
-    assert attributes_of(config) == ATTRIBUTES
-    assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["Smiling"]]
-    assert dict(config.model_specs[0].label_keys) == {"decisions": "attributes"}
+def test_a_configuration_is_composed_of_tasks():
+    config = eval_config(iter(_tasks()), slice_by=["Smiling"])
     tfma.utils.verify_eval_config(config)
-    with pytest.raises(ValueError, match=r"Can't slice by Bald\. The attributes are: Male, Young, Smiling\."):
-        attribute_eval_config(ATTRIBUTES, slice_by=["Male", "Bald"])
-    with pytest.raises(ValueError, match="attribute_eval_config"):
-        attributes_of(tfma.EvalConfig())
+    assert attributes_of(config) == ATTRIBUTES
+    assert (
+        settings_of(config, "ParsingMetrics").items()
+        >= {
+            "classes": list(CLASSES),
+            "merged_parts": {"eyes": ["left_eye", "right_eye"]},
+        }.items()
+    )
+    assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["Smiling"]]
+    assert dict(config.model_specs[0].label_keys) == {
+        "decisions": "attributes",
+        "landmarks": "landmarks",
+        "parsing": "parsing/encoded",
+    }
+
+
+@pytest.mark.parametrize("tasks", [_tasks(), _tasks()[:1], _tasks()[2:]])
+def test_records_are_counted_once_whatever_the_tasks(tasks):
+    config = eval_config(tasks)
+    names = [metric.class_name for spec in config.metrics_specs for metric in spec.metrics]
+    assert names.count("ExampleCount") == 1 and len(names) == len(tasks) + 1
+
+
+def test_a_configuration_without_attributes():
+    config = eval_config([landmark_metrics()])
+    assert attributes_of(config) == () and settings_of(config, "ParsingMetrics") == {}
+    assert dict(config.model_specs[0].label_keys) == {"landmarks": "landmarks"}
+    assert slicing_positions(config) == {}
+
+
+def test_what_can_not_be_configured():
+    with pytest.raises(
+        ValueError, match=r"Can't slice by Bald\. The attributes that are measured: Male, Young, Smiling\."
+    ):
+        eval_config(_tasks(), slice_by=["Male", "Bald"])
+    with pytest.raises(ValueError, match=r"Can't slice by Male, Young\. The attributes that are measured: none\."):
+        eval_config(_tasks()[1:], slice_by=["Male", "Young"])
+    with pytest.raises(ValueError, match="nothing to evaluate: expected at least one task"):
+        eval_config([])
+
+
+@pytest.mark.parametrize("bar", [None, 0, -0.1])
+def test_a_bar_is_above_zero(bar):
+    with pytest.raises(ValueError, match=f"a bar needs one above 0; received {bar}"):
+        attribute_metrics(ATTRIBUTES, bar)
+    with pytest.raises(ValueError, match=f"a bar needs one above 0; received {bar}"):
+        parsing_metrics(CLASSES, {}, bar)

@@ -1,4 +1,4 @@
-"""decode_and_resize: every kind of picture, held against Pillow."""
+"""decode_and_resize and decode_and_resize_labels: every kind of picture, held against Pillow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.preprocessing.images import decode_and_resize, decode_and_resize_batch
+from components.preprocessing.images import decode_and_resize, decode_and_resize_batch, decode_and_resize_labels
 
 WIDTH, HEIGHT = 60, 44
 X, Y = np.meshgrid(np.linspace(0, 1, WIDTH), np.linspace(0, 1, HEIGHT))
@@ -104,3 +104,31 @@ def test_shapes_are_known_in_a_graph():
     signature = tf.TensorSpec([None], tf.string)
     outputs = tf.function(decode_and_resize_batch).get_concrete_function(signature, (24, 32)).structured_outputs
     assert outputs.shape.as_list() == [None, 24, 32, 3]
+
+
+def label_map(labels: np.ndarray) -> tf.Tensor:
+    file = io.BytesIO()
+    Image.fromarray(labels).save(file, "PNG")
+    return tf.constant(file.getvalue())
+
+
+# At other sizes it may be rounding that decides between two pixels that are equally near.
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (22, 30), (16, 16), (88, 120), (32, 64), (128, 32)])
+def test_labels_are_those_of_the_nearest_pixels(size):
+    labels = np.random.default_rng(0).choice(np.array([0, 1, 7, 18, 255], np.uint8), (HEIGHT, WIDTH))
+    resized = decode_and_resize_labels(label_map(labels), size)
+    assert resized.shape == size
+    assert resized.dtype == tf.uint8
+    np.testing.assert_array_equal(resized, Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
+
+
+@pytest.mark.parametrize("size", [(22, 30), (40, 40), (88, 120), (131, 77)])
+def test_labels_lie_where_their_pixels_do(size):
+    disc = (X - 0.4) ** 2 + (Y - 0.6) ** 2 < 0.09
+    white = decoded(encode("L", "PNG", np.uint8(255 * disc)), size)[..., 0]
+    labels = decode_and_resize_labels(label_map(np.uint8(disc)), size).numpy()
+    # Where white and black are mixed the nearest pixel may be either.
+    np.testing.assert_array_equal(labels[white == 255], 1)
+    np.testing.assert_array_equal(labels[white == 0], 0)
+    centres = [np.argwhere(part).mean(axis=0) / size for part in (white > 127, labels)]
+    np.testing.assert_allclose(*centres, atol=0.5 / min(size))

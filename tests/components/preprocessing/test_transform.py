@@ -17,12 +17,15 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.config import Data, to_json
 from components.datasets import builder_class
-from components.preprocessing.images import decode_and_resize
+from components.datasets.label_maps import encode_label_map
+from components.preprocessing.images import decode_and_resize, decode_and_resize_labels
 from components.record import FaceRecord
 from components.trainer.inputs import parse
 
 SCHEMA = Path(__file__).parents[3] / "schemas" / "face_record.pbtxt"
-DATA = Data("synthetic_faces", image_size=(96, 80), num_landmarks=5)
+DATA = Data("synthetic_faces", image_size=(96, 80), num_landmarks=5, parsing=True)
+PARSING = Data("synthetic_faces", image_size=(48, 40), attributes=False, num_landmarks=0, parsing=True)
+BUILDER = builder_class("synthetic_faces")
 N = 40
 
 
@@ -32,8 +35,15 @@ def picture(file_format="PNG", size=(24, 30), mode="RGB") -> bytes:
     return file.getvalue()
 
 
-def record(name: str, attributes=None, landmarks=None, image=None) -> FaceRecord:
-    return FaceRecord(name, "test", image or picture(), attributes=attributes, landmarks=landmarks)
+def label_map(size=(24, 30)) -> bytes:
+    """Every label of the data set, and 255, in turn; `size` as of `picture`."""
+    labels = np.arange(size[0] * size[1]) % (len(BUILDER.LABELS) + 1)
+    labels = np.where(labels == len(BUILDER.LABELS), 255, labels).astype(np.uint8)
+    return encode_label_map(labels.reshape(size[::-1]))
+
+
+def record(name: str, attributes=None, landmarks=None, image=None, parsing=None) -> FaceRecord:
+    return FaceRecord(name, "test", image or picture(), attributes=attributes, landmarks=landmarks, parsing=parsing)
 
 
 def attributes(*positive: int) -> np.ndarray:
@@ -47,7 +57,7 @@ def artifact(kind, folder: Path):
     return result
 
 
-def transformed(folder: Path, splits: dict[str, list[FaceRecord]]) -> dict[str, list[tf.train.Example]]:
+def transformed(folder: Path, splits: dict[str, list[FaceRecord]], data=DATA) -> dict[str, list[tf.train.Example]]:
     """Runs Transform's executor as the pipeline does; the examples that it writes."""
     examples = artifact(standard_artifacts.Examples, folder / "examples")
     examples.split_names = artifact_utils.encode_split_names(list(splits))
@@ -65,7 +75,7 @@ def transformed(folder: Path, splits: dict[str, list[FaceRecord]]) -> dict[str, 
         schema=channel_utils.as_channel([schema]),
         preprocessing_fn="components.preprocessing.transform.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=list(splits)),
-        custom_config={"data": to_json(DATA)},
+        custom_config={"data": to_json(data)},
         disable_statistics=True,
         disable_analyzer_cache=True,
     )
@@ -85,13 +95,13 @@ def values(example: tf.train.Example, name: str) -> np.ndarray:
 
 
 POINTS = np.linspace(-0.1, 1.1, 10, dtype=np.float32).reshape(5, 2)
-FACES = list(builder_class("synthetic_faces")(num_train=2, num_eval=0, num_test=0, image_size=128).references())
+FACES = list(BUILDER(num_train=2, num_eval=0, num_test=0, image_size=128).references())
 TRAIN = [
     record("a", attributes(0, 3), POINTS),
-    record("b", attributes(0), None, picture("JPEG", mode="CMYK")),
+    record("b", attributes(0), None, picture("JPEG", mode="CMYK"), label_map()),
     record("c", None, POINTS / 2, picture("JPEG", mode="L")),
     record("d", None, None),
-    record("e", attributes(0, 3, 39), None, picture(size=(90, 17))),
+    record("e", attributes(0, 3, 39), None, picture(size=(90, 17)), label_map((90, 17))),
     record("f", attributes(3), POINTS),
 ]
 EVAL = [record("g", attributes(*range(N)), POINTS), record("h")]
@@ -99,9 +109,9 @@ EVAL = [record("g", attributes(*range(N)), POINTS), record("h")]
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    drawn = builder_class("synthetic_faces")(image_size=128)
+    drawn = BUILDER(image_size=128)
     faces = [drawn.load(reference) for reference in FACES]
-    faces = [record(face.id, image=face.image) for face in faces]
+    faces = [record(face.id, image=face.image, parsing=face.parsing) for face in faces]
     return transformed(tmp_path_factory.mktemp("transform"), {"train": TRAIN, "eval": EVAL, "test": faces}), faces
 
 
@@ -134,10 +144,45 @@ def test_pictures_have_the_working_size(outputs):
         assert (image.format, image.size, image.mode) == ("JPEG", (80, 96), "RGB")
 
 
+def test_label_maps_have_the_working_size_and_the_nearest_labels(outputs):
+    for records, split in ((TRAIN, "train"), (EVAL, "eval"), (outputs[1], "test")):
+        for face, example in zip(records, outputs[0][split], strict=True):
+            (encoded,) = values(example, "parsing/encoded")
+            if face.parsing is None:
+                assert encoded == b""
+                continue
+            image, original = Image.open(io.BytesIO(encoded)), Image.open(io.BytesIO(face.parsing))
+            assert (image.format, image.size, image.mode) == ("PNG", (80, 96), "L")
+            np.testing.assert_array_equal(image, decode_and_resize_labels(tf.constant(face.parsing), (96, 80)))
+            assert set(np.unique(image)) <= set(np.unique(original))
+
+
+def test_training_ignores_all_of_a_picture_without_a_label_map(outputs):
+    without, with_one = (parse(e.SerializeToString(), DATA, BUILDER)[1]["parsing"] for e in outputs[0]["train"][:2])
+    for read in (without, with_one):
+        assert read.dtype == tf.uint8 and read.shape == (96, 80)
+    assert (without.numpy() == 255).all()
+    assert set(np.unique(with_one)) == {*range(len(BUILDER.LABELS)), 255}
+
+
+def test_label_maps_alone_need_no_statistics(tmp_path):
+    splits = {"train": [record("a", attributes(0), parsing=label_map()), record("b")], "eval": [record("c")]}
+    examples = transformed(tmp_path, splits, PARSING)
+    assert {split: len(found) for split, found in examples.items()} == {"train": 2, "eval": 1}
+    for example in examples["train"] + examples["eval"]:
+        assert set(example.features.feature) == {"image/encoded", "image/id", "parsing/encoded"}
+        image, labels = parse(example.SerializeToString(), PARSING, BUILDER)
+        assert image.shape == (48, 40, 3)
+        assert set(labels) == {"parsing"}
+        assert labels["parsing"].shape == (48, 40)
+        annotated = values(example, "image/id")[0] == b"a"
+        assert annotated != (labels["parsing"].numpy() == 255).all()
+
+
 def test_training_reads_nearly_the_pixels_that_serving_decodes(outputs):
     transformed_examples, faces = outputs
     for face, example in zip(faces, transformed_examples["test"], strict=True):
-        trained, _ = parse(tf.constant(example.SerializeToString()), DATA, N)
+        trained, _ = parse(tf.constant(example.SerializeToString()), DATA, BUILDER)
         served = decode_and_resize(tf.constant(face.image), DATA.image_size)
         difference = np.abs(trained.numpy().astype(float) - served.numpy())
         assert difference.mean() < 3

@@ -1,9 +1,10 @@
-"""Made-up material for a report of the size of a real one: 40 attributes, 15 epochs, 12 pictures, 68 landmarks."""
+"""Made-up material for reports of the size of real ones: 40 attributes or 11 classes, 15 epochs, 12 pictures."""
 
 import datetime
 
 import numpy as np
 
+from components.report import Page, attribute_part, parsing_part, run_page
 from components.report.data import (
     AnnotationCount,
     Attention,
@@ -11,7 +12,11 @@ from components.report.data import (
     AttributeSlice,
     ComponentTime,
     DataSummary,
+    EdgeMaps,
     History,
+    ParsingPicture,
+    ParsingPictures,
+    ParsingResults,
     Picture,
     Pictures,
     Run,
@@ -213,6 +218,11 @@ def verdict() -> Verdict:
     )
 
 
+def attribute_page(run: Run, data=None, history=None, verdict=None, **task) -> Page:
+    """The page of a run with attributes alone; `task` as for `attribute_part`."""
+    return run_page(run, [attribute_part(data=data, **task)], data, history, verdict)
+
+
 def whole_report(images: list[np.ndarray] | None = None) -> dict:
     """Keyword arguments of `attribute_page`."""
     return {
@@ -223,5 +233,126 @@ def whole_report(images: list[np.ndarray] | None = None) -> dict:
         "history": history(),
         "pictures": pictures(images),
         "attention": attention(images=images),
+        "verdict": verdict(),
+    }
+
+
+# Those of Helen and LaPa, and what Helen's overall F1 merges.
+CLASSES = (
+    "background", "skin", "left_eyebrow", "right_eyebrow", "left_eye", "right_eye", "nose", "upper_lip", "inner_mouth",
+    "lower_lip", "hair",
+)  # fmt: skip
+MERGED_PARTS = {
+    "brows": ("left_eyebrow", "right_eyebrow"),
+    "eyes": ("left_eye", "right_eye"),
+    "nose": ("nose",),
+    "mouth": ("upper_lip", "inner_mouth", "lower_lip"),
+}
+_PIXELS = np.array([40_000, 30_000, 400, 420, 200, 210, 2_000, 300, 90, 500, 25_000])
+
+
+def parsing_results(count: int = 100) -> ParsingResults:
+    """A tenth of a class's pixels goes to skin, and of a small class's three tenths."""
+    lost = np.where(_PIXELS < 1000, _PIXELS * 3 // 10, _PIXELS // 10)
+    lost[1] = 0
+    confusion = np.diag(_PIXELS - lost)
+    confusion[:, 1] += lost
+    hits, both = confusion.diagonal(), confusion.sum(axis=0) + confusion.sum(axis=1)
+    f1, iou = 2 * hits / both, hits / (both - hits)
+    return ParsingResults(
+        classes=CLASSES,
+        dataset="helen",
+        count=count,
+        mean_f1=float(f1[1:].mean()),
+        mean_iou=float(iou.mean()),
+        pixel_accuracy=float(hits.sum() / confusion.sum()),
+        f1=f1,
+        iou=iou,
+        confusion=confusion,
+        overall_f1=0.8765,
+        merged_parts=MERGED_PARTS,
+    )
+
+
+def label_map(height: int = 60, width: int = 48, shift: int = 0) -> np.ndarray:
+    """[H, W] uint8: an oval of skin under hair, with eyes, brows, a nose and a mouth."""
+    y, x = np.mgrid[:height, :width] / np.array([height, width]).reshape(2, 1, 1)
+    labels = np.zeros((height, width), np.uint8)
+    labels[(x - 0.5) ** 2 / 0.16 + (y - 0.5) ** 2 / 0.23 < 1] = 10
+    labels[(x - 0.5) ** 2 / 0.1 + (y - 0.58) ** 2 / 0.14 < 1] = 1
+    for label, cx, cy, rx, ry in (
+        (3, 0.37, 0.42, 0.08, 0.02), (2, 0.63, 0.42, 0.08, 0.02), (5, 0.38, 0.48, 0.05, 0.02),
+        (4, 0.62, 0.48, 0.05, 0.02), (6, 0.5, 0.58, 0.05, 0.08), (7, 0.5, 0.72, 0.09, 0.02),
+        (8, 0.5, 0.74, 0.08, 0.015), (9, 0.5, 0.765, 0.09, 0.02),
+    ):  # fmt: skip
+        labels[((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1] = label
+    return np.roll(labels, shift, axis=1)
+
+
+def parsing_pictures(count: int = 12) -> ParsingPictures:
+    """The later, the worse; each second one is of another size, and the first has pixels without a class."""
+    made = []
+    for index in range(count):
+        size = (60, 48) if index % 2 else (48, 64)
+        truth, predicted = label_map(*size), label_map(*size, shift=index // 2)
+        if index == 0:
+            truth[:8, :8] = 255
+        f1 = np.linspace(0.6, 1, len(CLASSES)) - index / 40
+        f1[3] = np.nan
+        image = np.repeat(label_map(*size)[..., None] * 20 + 30, 3, axis=-1).astype(np.uint8)
+        made.append(ParsingPicture(image, f"face-{index}.jpg", predicted, truth, f1, float(np.nanmean(f1[1:])), 0.9))
+    return ParsingPictures(CLASSES, tuple(made))
+
+
+def edge_maps(count: int = 5, size: int = 40) -> EdgeMaps:
+    """Edges where a label map changes; predicted one pixel off."""
+    labels = np.stack([label_map(size, size, shift=index) for index in range(count)])
+    binary = np.zeros(labels.shape, np.uint8)
+    binary[:, :, 1:] = labels[:, :, 1:] != labels[:, :, :-1]
+    category = labels * binary
+    return EdgeMaps(
+        classes=CLASSES,
+        images=np.repeat(labels[..., None] * 20 + 30, 3, axis=-1).astype(np.uint8),
+        true_binary=binary,
+        binary=(np.roll(binary, 1, axis=2) * 0.8).astype(np.float16),
+        true_category=category,
+        category=np.roll(category, 1, axis=2),
+    )
+
+
+def parsing_history(first: int = 9, cycles: int = 2, length: int = 3) -> History:
+    """A first phase and cycles of self-regulation, each of which ends in an ensemble."""
+    epochs = first + cycles * length
+    rng = np.random.default_rng(4)
+    rise = 1 - np.exp(-np.arange(1, epochs + 1) / 5)
+    ensemble = np.full(epochs, np.nan)
+    ensemble[first - 1 + length :: length] = rise[first - 1 + length :: length] * 0.82
+    return History(
+        loss=4 - 3 * rise,
+        val_loss=4.2 - 3 * rise,
+        learning_rate=1e-3 * (1 - np.arange(epochs) / (epochs + 1)) ** 0.9,
+        terms={"parsing_loss": 2 - 1.6 * rise, "edge_loss": 1 - 0.5 * rise, "attention_loss": 0.4 - 0.3 * rise},
+        mean_f1=rise * 0.8,
+        ensemble_mean_f1=ensemble,
+        classes=CLASSES,
+        class_f1=rise[:, None] * rng.uniform(0.4, 0.95, len(CLASSES)),
+        class_pixels=_PIXELS,
+    )
+
+
+def parsing_page(run: Run, data=None, history=None, verdict=None, **task) -> Page:
+    """The page of a run with face parsing alone; `task` as for `parsing_part`."""
+    return run_page(run, [parsing_part(**task)], data, history, verdict)
+
+
+def whole_parsing_report() -> dict:
+    """Keyword arguments of `parsing_page`."""
+    return {
+        "run": run(),
+        "data": data_summary(),
+        "results": parsing_results(),
+        "pictures": parsing_pictures(),
+        "edges": edge_maps(),
+        "history": parsing_history(),
         "verdict": verdict(),
     }

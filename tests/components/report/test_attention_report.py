@@ -10,8 +10,9 @@ import sample_data
 import tensorflow as tf
 from page_checks import check
 from PIL import Image
+from sample_data import attribute_page
 
-from components.report import attention_figures, attribute_page, figures, gather
+from components.report import attention_figures, figures, gather
 from components.report.data import Attention
 
 FACE = np.tile(np.array([200, 100, 50], np.uint8), (40, 32, 1))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import sample_data
 from page_checks import check
+from sample_data import attribute_page
 
-from components.report import attribute_page
 from components.report.common import decimal, percent, points
 from components.report.data import History, Pictures, SplitCount, Verdict
 from components.report.learning import representative

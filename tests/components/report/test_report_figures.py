@@ -81,3 +81,19 @@ def test_picture_puts_a_mark_on_every_landmark():
 def test_large_images_are_made_small():
     noise = np.random.default_rng(0).integers(0, 256, (800, 600, 3), np.uint8)
     assert len(figures.image_uri(noise, longest=100)) < len(figures.image_uri(noise, longest=400)) / 8
+
+
+def test_marked_bars_say_what_bars_and_marks_are():
+    values, marks = np.array([90.0, np.nan]), np.array([80.0, np.nan])
+    marked = figures.bar_chart("F1", ["a", "b"], values, "share (%)", 100, marks, ("bars", "marks"))
+    assert {"bars", "marks", "90.0", "–"} <= set(texts(marked))
+    assert not {"bars", "marks"} & set(texts(figures.bar_chart("F1", ["a", "b"], values, "share (%)", 100)))
+
+
+def test_marks_of_a_chart_are_not_connected():
+    some = np.array([np.nan, 1.0, np.nan, 2.0])
+    lines = [Line("curve", np.arange(4.0)), Line("marks", some, marks=True)]
+    svg = figures.line_chart("Marks", np.arange(50)[:4], lines, "epochs", "F1")
+    last = re.findall(r'<g id="marks-line2d_\d+">.*?</g>\n', svg, re.DOTALL)[-1]
+    assert {"curve", "marks"} <= set(texts(svg))
+    assert last.count("<use") == 2 and 'style="fill: none; stroke: var(--s2)' not in last

@@ -34,6 +34,7 @@ def test_every_block_escapes_what_it_is_given():
         Numbers((Number(NASTY, NASTY, NASTY),)),
         table,
         Gallery((Card("", NASTY, NASTY, (Chip("+", NASTY, "bad", NASTY),)),), (Chip("+", NASTY),), overlay=NASTY),
+        Gallery((), (Chip("", "", colour=NASTY),), wide=True),
         Facts(((NASTY, NASTY),)),
         Code(NASTY, NASTY),
         Details(NASTY, (Text(NASTY),)),

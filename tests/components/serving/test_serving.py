@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,8 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow import keras
 from tensorflow_serving.apis import prediction_log_pb2
-from tfx.types import artifact_utils, standard_artifacts
+from trial import PICTURES, picture, run_check, serialized
 
-from components.record import FaceRecord
 from components.serving import check
 from components.serving.signatures import ServedAttributes, export, restore_trained, served_network
 from keras_models import DMMCNN, MGGNet
@@ -47,27 +45,6 @@ def group_network(seed=0, **options) -> keras.Model:
     """MGG-Net; its blocks 3 and 4 have 8 and 16 channels, and maps of 4 x 4 and 2 x 2."""
     keras.utils.set_random_seed(seed)
     return MGGNet((*SIZE, 3), backbone_width=4, groups=GROUPS, attributes=ATTRIBUTES, **options)
-
-
-def picture(seed: int, size=(40, 48), file_format="JPEG", mode="RGB") -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (6, 5, 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).convert(mode).save(file, file_format)
-    return file.getvalue()
-
-
-# Of different sizes, formats and modes.
-PICTURES = [
-    *(picture(seed, (20 + 9 * seed, 64 - 5 * seed)) for seed in range(5)),
-    picture(5, file_format="PNG"),
-    picture(6, mode="L"),
-    picture(7, mode="CMYK"),
-]
-
-
-def serialized(image: bytes, name="a") -> bytes:
-    face = FaceRecord(name, "test", image, attributes=[0, 1, 1])
-    return face.to_example().SerializeToString()
 
 
 def served(model: keras.Model) -> ServedAttributes:
@@ -192,7 +169,7 @@ def test_weights_and_thresholds_come_back(folder, trained):
     other, thresholds = network(), tf.Variable(tf.zeros(3))
     for weight in other.weights:
         weight.assign(tf.ones_like(weight))
-    restore_trained(other, thresholds, str(folder))
+    restore_trained(other, str(folder), thresholds)
     np.testing.assert_array_equal(thresholds, THRESHOLDS)
     for restored, weight in zip(other.weights, trained.weights, strict=True):
         np.testing.assert_array_equal(restored, weight)
@@ -200,7 +177,7 @@ def test_weights_and_thresholds_come_back(folder, trained):
 
 def test_another_architecture_is_refused(folder):
     with pytest.raises(ValueError, match="another architecture"):
-        restore_trained(network(num_landmarks=POINTS + 1), tf.Variable(tf.zeros(3)), str(folder))
+        restore_trained(network(num_landmarks=POINTS + 1), str(folder), tf.Variable(tf.zeros(3)))
 
 
 def test_a_served_network_has_the_outputs_and_weights_of_a_network_that_is_all_served(trained):
@@ -267,7 +244,7 @@ def test_without_attention_there_is_no_such_signature():
 def test_a_warm_start_leaves_what_was_not_exported(group_folder, group_trained):
     other, thresholds = group_network(seed=1), tf.Variable(tf.zeros(3))
     before = {weight.name: weight.numpy() for weight in other.weights}
-    restore_trained(other, thresholds, str(group_folder))
+    restore_trained(other, str(group_folder), thresholds)
     np.testing.assert_array_equal(thresholds, THRESHOLDS)
     for weight, exported in zip(other.weights, group_trained.weights, strict=True):
         kept = weight.name.startswith("gal_")
@@ -308,28 +285,6 @@ class Mixes(Stub):
         answers = super().from_images(image_bytes)
         scores = answers["attributes"]
         return {**answers, "attributes": scores - tf.reduce_mean(scores, axis=0)}
-
-
-def run_check(model: Path, tmp_path: Path):
-    """ServingCheck's executor on `model`/Format-Serving: (blessed, message, files in the blessing)."""
-    artifacts = standard_artifacts.Model(), standard_artifacts.Examples(), standard_artifacts.InfraBlessing()
-    model_artifact, examples, blessing = artifacts
-    model_artifact.uri, examples.uri, blessing.uri = str(model), str(tmp_path / "examples"), str(tmp_path / "blessing")
-    examples.split_names = artifact_utils.encode_split_names(["test"])
-    split = Path(artifact_utils.get_split_uri([examples], "test"))
-    split.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
-        for image in PICTURES:
-            writer.write(serialized(image))
-    check.Executor().Do(
-        {"model": [model_artifact], "examples": [examples]},
-        {"blessing": [blessing]},
-        {"split": "test", "code_version": ""},
-    )
-    message = blessing.get_string_custom_property("message")
-    (file,) = Path(blessing.uri).iterdir()
-    assert file.read_text() == message
-    return blessing.get_int_custom_property("blessed"), message, file.name
 
 
 def test_a_model_that_serves_is_blessed(folder, tmp_path):

@@ -19,3 +19,14 @@ def tiny_folder(tmp_path_factory):
 def tiny_files(tiny_folder):
     """The names of the files by split."""
     return {split: sorted(map(str, (tiny_folder / split).iterdir())) for split in ("train", "validation")}
+
+
+@pytest.fixture(scope="session")
+def parsing_files(tmp_path_factory):
+    """Splits train, 24 records with label maps, and validation, 8."""
+    folder = tmp_path_factory.mktemp("tiny_parsing")
+    sizes = {"train": range(24), "validation": range(24, 32)}
+    return {
+        split: tiny_faces.write(folder / split, [tiny_faces.serialized_parsing(number) for number in numbers])
+        for split, numbers in sizes.items()
+    }

@@ -7,6 +7,7 @@ import tiny_faces
 from tensorflow import keras
 
 from components.trainer.adaptive import AdaptiveThresholds, AdaptiveWeighting, DynamicWeightAverage, DynamicWeights
+from components.trainer.callbacks import Run
 from components.trainer.face_model import FaceModel
 from components.trainer.objectives import JointObjective
 
@@ -167,7 +168,7 @@ def test_dynamic_weight_average_compares_the_last_two_epochs():
 
 def test_adaptive_weighting_follows_small_validation_batches():
     callback = AdaptiveWeighting(batch_size=10, window=2, every=3)
-    callback.set_validation(_dataset(VALIDATION))
+    callback.set_run(Run(EPOCHS, tf.distribute.get_strategy(), None, None, _dataset(VALIDATION).batch(30)))
     _, probe, weights = _fit(callback)
     # 12 steps in all; the first with a full window of 4 that is a multiple of 3 is the 6th.
     labels = VALIDATION[1]

@@ -1,4 +1,5 @@
-"""The training input: pictures and landmarks move together, and a continued run sees what an unbroken one sees."""
+"""The training input: pictures, landmarks and label maps move together, and a continued run sees what an unbroken one
+sees."""
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import tensorflow as tf
 import tiny_faces
 
 from components.config import Data, Training
+from components.datasets.label_maps import encode_label_map
 from components.landmark_markup import MARKUPS
 from components.trainer import inputs
 
@@ -14,6 +16,15 @@ HEIGHT, WIDTH = 20, 30
 PIXELS = np.array([[6, 9], [7, 19], [10, 14], [14, 11], [13, 20]])
 GREYS = np.array([50, 90, 130, 170, 210])
 NUM_ATTRIBUTES = len(tiny_faces.ATTRIBUTES)
+
+
+class Builder:
+    ATTRIBUTES = tiny_faces.ATTRIBUTES
+    # Of both lists of parts: an upper and a lower lip and an earring have no sides.
+    LABELS = ("background", "l_eye", "r_eye", "u_lip", "l_lip", "ear_r", "left_eyebrow", "right_eyebrow")
+
+
+PARSING = Data("tiny", image_size=(32, 32), attributes=False, num_landmarks=0, parsing=True)
 
 
 def _face():
@@ -27,17 +38,24 @@ def _training(**settings):
     return tiny_faces.experiment(**settings).training
 
 
-def _augmented(training: Training, count=200, image=None, points=None):
-    """The face under the seeds (training.seed, 0), (training.seed, 1), ...: [(image, [T, 2] points), ...]."""
+def _augmented(training: Training, count=200, image=None, points=None, label_map=None):
+    """The face under the seeds (training.seed, 0), (training.seed, 1), ...: [(image, [T, 2] points), ...].
+
+    With a `label_map` [(image, points, label map), ...].
+    """
     face = _face()
     image, points = face[0] if image is None else image, face[1] if points is None else points
+    labels = {"landmarks": tf.constant(points)} | ({} if label_map is None else {"parsing": tf.constant(label_map)})
 
     def one(index):
         seed = tf.stack([tf.constant(training.seed, tf.int64), index])
-        return inputs.augment(tf.constant(image), {"landmarks": tf.constant(points)}, training, seed)
+        return inputs.augment(tf.constant(image), labels, training, seed, Builder.LABELS)
 
     dataset = tf.data.Dataset.range(count).map(one)
-    return [(i, labels["landmarks"].reshape(-1, 2)) for i, labels in dataset.as_numpy_iterator()]
+    return [
+        (image, moved["landmarks"].reshape(-1, 2), *([] if label_map is None else [moved["parsing"]]))
+        for image, moved in dataset.as_numpy_iterator()
+    ]
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -95,7 +113,7 @@ def test_landmarks_that_are_not_annotated_stay_so():
 
 def test_pictures_without_landmarks_are_augmented_too():
     labels = {"attributes": tf.constant([1, 0])}
-    image, left = inputs.augment(tf.constant(_face()[0]), labels, _training(max_shift=0.2), tf.constant([0, 0]))
+    image, left = inputs.augment(tf.constant(_face()[0]), labels, _training(max_shift=0.2), tf.constant([0, 0]), ())
     assert image.shape == (HEIGHT, WIDTH, 3)
     assert left == labels
 
@@ -107,9 +125,196 @@ def test_the_seed_decides_everything():
     assert not all(np.array_equal(a, b) for (a, _), (b, _) in zip(first, other, strict=True))
 
 
-def _batches(files, first_epoch=0, steps=5, **settings):
+def _label_map():
+    """Background, and at the five landmarks one label each: of eyes, lips and earring; 255 on a corner."""
+    label_map = np.zeros((HEIGHT, WIDTH), np.uint8)
+    label_map[tuple(PIXELS.T)] = [2, 1, 5, 3, 4]
+    label_map[0, 0] = 255
+    return label_map
+
+
+def test_mirrored_labels_change_sides():
+    label_map = _label_map()
+    flipped = label_map[:, ::-1].copy()
+    flipped[6, WIDTH - 1 - 9], flipped[7, WIDTH - 1 - 19] = 1, 2
+    np.testing.assert_array_equal(inputs.mirror_label_map(label_map, Builder.LABELS), flipped)
+    seen = _augmented(_training(max_shift=0.0), label_map=label_map)
+    mirrored = [bool(image[6, WIDTH - 1 - 9].any()) for image, _, _ in seen]
+    assert 60 < sum(mirrored) < 140
+    for flip, (_, _, moved) in zip(mirrored, seen, strict=True):
+        np.testing.assert_array_equal(moved, flipped if flip else label_map)
+
+
+def test_mirroring_a_label_map_twice_changes_nothing():
+    labels = np.random.default_rng(0).choice([*range(8), 255], (9, 12)).astype(np.uint8)
+    again = inputs.mirror_label_map(inputs.mirror_label_map(labels, Builder.LABELS), Builder.LABELS)
+    np.testing.assert_array_equal(again, labels)
+
+
+def test_classes_whose_sides_are_unknown_are_an_error():
+    labels = {"parsing": tf.zeros((HEIGHT, WIDTH), tf.uint8)}
+    faces = tf.data.Dataset.from_tensors((tf.constant(_face()[0]), labels))
+
+    def augmented(**settings):
+        classes = ("background", "left_sleeve", "right_sleeve")
+        return faces.map(lambda image, y: inputs.augment(image, y, _training(**settings), [0, 0], classes))
+
+    with pytest.raises(ValueError, match=r"'left_sleeve' becomes in a mirror.*flip=False"):
+        augmented()
+    next(iter(augmented(flip=False, max_rotation=10.0)))
+
+
+def test_a_shifted_label_map_is_255_where_the_picture_has_its_border():
+    label_map = np.random.default_rng(0).integers(0, 8, (HEIGHT, WIDTH)).astype(np.uint8)
+    shifts = set()
+    for _, points, moved in _augmented(_training(flip=False, max_shift=0.2), label_map=label_map):
+        right, down = np.round(points[2] * [WIDTH, HEIGHT] - 0.5).astype(int) - [14, 10]
+        expected = np.full((HEIGHT + 40, WIDTH + 40), 255)
+        expected[20 + down :, 20 + right :][:HEIGHT, :WIDTH] = label_map
+        np.testing.assert_array_equal(moved, expected[20:-20, 20:-20])
+        shifts |= {down, right}
+    assert min(shifts) < 0 < max(shifts)
+
+
+def _warped(matrix, image=None):
+    """The face and its label map after `warp`: image, [T, 2] points, label map."""
+    face = _face()
+    labels = {"landmarks": tf.constant(face[1]), "parsing": tf.constant(_label_map())}
+    image, moved = inputs.warp(tf.constant(face[0] if image is None else image), labels, tf.constant(matrix))
+    return image.numpy(), moved["landmarks"].numpy().reshape(-1, 2), moved["parsing"].numpy()
+
+
+def _movement(angle=0.0, factor=1.0, shift=(0, 0)):
+    return inputs.movement((HEIGHT, WIDTH), angle, factor, tf.constant(shift))
+
+
+def test_a_movement_by_nothing_changes_nothing():
+    image, points, label_map = _warped(_movement())
+    np.testing.assert_array_equal(image, _face()[0])
+    np.testing.assert_allclose(points.ravel(), _face()[1], atol=1e-6)
+    np.testing.assert_array_equal(label_map, _label_map())
+
+
+@pytest.mark.parametrize(
+    ("settings", "moved"),
+    [
+        # Clockwise about the centre (14.5, 9.5): what lies right of it comes to lie below it.
+        ({"angle": 90.0}, lambda x, y: (14.5 - (y - 9.5), 9.5 + (x - 14.5))),
+        ({"angle": -90.0}, lambda x, y: (14.5 + (y - 9.5), 9.5 - (x - 14.5))),
+        ({"angle": 180.0}, lambda x, y: (29 - x, 19 - y)),
+        ({"shift": (3, -2)}, lambda x, y: (x - 2, y + 3)),
+        ({"angle": 180.0, "shift": (-1, 4)}, lambda x, y: (33 - x, 18 - y)),
+    ],
+    ids=["90", "-90", "180", "shift", "180 and shift"],
+)
+def test_dots_their_landmarks_and_their_labels_go_where_they_should(settings, moved):
+    image, points, label_map = _warped(_movement(**settings))
+    rows, columns = np.indices((HEIGHT, WIDTH))
+    x, y = (np.round(place).astype(int) for place in moved(columns, rows))
+    inside = (x >= 0) & (x < WIDTH) & (y >= 0) & (y < HEIGHT)
+    # The border of the picture is black, so what comes from outside is black too.
+    expected_image, expected_map = np.zeros_like(image), np.full_like(label_map, 255)
+    expected_image[y[inside], x[inside]] = _face()[0][inside]
+    expected_map[y[inside], x[inside]] = _label_map()[inside]
+    np.testing.assert_array_equal(image, expected_image)
+    np.testing.assert_array_equal(label_map, expected_map)
+    expected_points = np.stack(moved(*PIXELS[:, ::-1].T), axis=-1)
+    np.testing.assert_allclose(points * [WIDTH, HEIGHT] - 0.5, expected_points, atol=1e-4)
+
+
+def test_enlarging_is_about_the_centre():
+    # The pixel up and left of the centre is a square of 3 x 3, up and left of it too.
+    image, label_map = np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.zeros((HEIGHT, WIDTH), np.uint8)
+    label_map[9, 14] = 7
+    point = tf.constant([14.5 / WIDTH, 9.5 / HEIGHT])
+    _, moved = inputs.warp(image, {"landmarks": point, "parsing": label_map}, _movement(factor=3.0))
+    np.testing.assert_array_equal(
+        np.argwhere(moved["parsing"].numpy() == 7), [[y, x] for y in (7, 8, 9) for x in (12, 13, 14)]
+    )
+    np.testing.assert_allclose(moved["landmarks"] * [WIDTH, HEIGHT] - 0.5, [13, 8], atol=1e-4)
+
+
+def test_a_picture_is_interpolated_and_rounded_and_its_border_goes_on():
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image[:, 0], image[:, 1] = 200, 100
+    right = np.float32([[1, 0, 1.258], [0, 1, 0], [0, 0, 1]])
+    warped, _, _ = _warped(right, image)
+    # Column 2 comes from 0.742, column 3 from 1.742: 125.8 and 25.8.
+    assert warped[5, :5, 1].tolist() == [200, 200, 126, 26, 0]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_rotation": 30.0},
+        {"scale": (0.75, 1.25)},
+        {"max_rotation": 30.0, "scale": (0.75, 1.25), "max_shift": 0.1},
+        {"flip": True, "max_rotation": 180.0, "scale": (0.5, 2.0), "max_shift": 0.1},
+    ],
+    ids=["rotation", "scale", "without mirror", "all"],
+)
+def test_what_lies_together_stays_together(settings):
+    # White squares at the landmarks. Those that change places in a mirror have labels that do.
+    size, parts = 61, [1, 2, 5, 6, 7]
+    middles = np.array([[20, 22], [20, 38], [30, 30], [40, 24], [40, 36]])
+    label_map = np.zeros((size, size), np.uint8)
+    for (row, column), part in zip(middles, parts, strict=True):
+        label_map[row - 2 : row + 3, column - 2 : column + 3] = part
+    image = np.repeat(np.uint8(200 * (label_map > 0))[..., None], 3, axis=-1)
+    points = ((middles[:, ::-1] + 0.5) / size).astype(np.float32).ravel()
+    training = _training(**{"flip": False, "max_shift": 0.0, **settings})
+    factors = []
+    for seen, moved, labels in _augmented(training, 100, image, points, label_map):
+        assert set(np.unique(labels)) <= {0, *parts, 255}
+        labelled = (labels > 0) & (labels < 255)
+        assert labelled[seen[..., 0] == 200].all() and not labelled[seen[..., 0] == 0].any()
+        for x, y, part in zip(*(moved * size - 0.5).T, parts, strict=True):
+            if min(x, y) > 6 and max(x, y) < size - 7:
+                np.testing.assert_allclose(np.argwhere(labels == part).mean(axis=0), [y, x], atol=0.5)
+        factors.append(np.linalg.norm(moved[4] - moved[3]) * size / 12)
+    low, high = training.scale
+    assert low - 1e-3 <= min(factors) <= max(factors) <= high + 1e-3
+    assert max(factors) - min(factors) >= 0.9 * (high - low)
+
+
+def test_angles_and_factors_are_spread_over_their_ranges_each_by_itself():
+    right = np.tile(np.float32([1.0, 0.5]), 5)
+    training = _training(flip=False, max_shift=0.0, max_rotation=30.0, scale=(0.75, 1.25))
+    seen = _augmented(training, 300, points=right)
+    offsets = np.array([(points[0] - 0.5) * [WIDTH, HEIGHT] for _, points in seen])
+    angles, factors = np.degrees(np.arctan2(offsets[:, 1], offsets[:, 0])), np.hypot(*offsets.T) / (WIDTH / 2)
+    assert -30 <= angles.min() < -29 and 29 < angles.max() <= 30
+    assert 0.7499 <= factors.min() < 0.76 and 1.24 < factors.max() <= 1.2501
+    assert abs(angles.mean()) < 3 and abs(factors.mean() - 1) < 0.03
+    assert abs(np.corrcoef(angles, factors)[0, 1]) < 0.2
+
+
+def test_the_centre_goes_where_a_shift_alone_takes_it():
+    centre = np.full(10, 0.5, np.float32)
+    shifted = _augmented(_training(max_shift=0.2), 20, points=centre)
+    turned = _augmented(_training(max_shift=0.2, max_rotation=30.0, scale=(0.75, 1.25)), 20, points=centre)
+    assert len({points.tobytes() for _, points in shifted}) > 10
+    for (_, expected), (_, points) in zip(shifted, turned, strict=True):
+        np.testing.assert_allclose(points, expected, atol=1e-6)
+
+
+def test_turning_and_enlarging_follow_from_the_seed():
+    training = _training(max_rotation=30.0, scale=(0.75, 1.25), max_shift=0.1)
+    first, again = (_augmented(training, 20, label_map=_label_map()) for _ in range(2))
+    assert all(
+        np.array_equal(a, b) for one, other in zip(first, again, strict=True) for a, b in zip(one, other, strict=True)
+    )
+    assert len({points.tobytes() for _, points, _ in first}) == 20
+
+
+def test_landmarks_that_are_not_annotated_stay_so_in_a_warp():
+    missing = np.full(10, np.nan, np.float32)
+    assert all(np.isnan(points).all() for _, points in _augmented(_training(max_rotation=9.0), count=5, points=missing))
+
+
+def _batches(files, first_epoch=0, steps=5, data=tiny_faces.DATA, **settings):
     training = _training(**settings)
-    batches = inputs.training_batches(files, tiny_faces.DATA, training, NUM_ATTRIBUTES, steps, first_epoch)
+    batches = inputs.training_batches(files, data, training, Builder, steps, first_epoch)
     return list(batches.as_numpy_iterator())
 
 
@@ -153,13 +358,13 @@ def test_another_seed_is_another_order(tiny_files):
 
 def test_evaluation_reads_the_files_by_name(tiny_files):
     backwards = tiny_files["train"][::-1]
-    examples = list(inputs.evaluation_examples(backwards, tiny_faces.DATA, NUM_ATTRIBUTES).as_numpy_iterator())
+    examples = list(inputs.evaluation_examples(backwards, tiny_faces.DATA, Builder).as_numpy_iterator())
     numbers = _numbers([(None, {"attributes": np.stack([labels["attributes"] for _, labels in examples])})])
     assert numbers.tolist() == [*range(0, 64, 2), *range(1, 64, 2)]
 
 
 def test_not_annotated_is_told_by_the_labels(tiny_files):
-    examples = list(inputs.evaluation_examples(tiny_files["train"], tiny_faces.DATA, NUM_ATTRIBUTES))
+    examples = list(inputs.evaluation_examples(tiny_files["train"], tiny_faces.DATA, Builder))
     (_, unlabelled), (_, faceless) = examples[31], examples[63]
     assert unlabelled["attributes"].numpy().tolist() == [-1] * 6 and np.isfinite(unlabelled["landmarks"]).all()
     assert np.isnan(faceless["landmarks"]).all() and min(faceless["attributes"].numpy()) >= 0
@@ -173,7 +378,7 @@ def test_counting_and_first_pictures(tiny_files):
 
 
 def test_data_without_landmarks():
-    image, labels = inputs.parse(tiny_faces.serialized(5), Data("tiny", image_size=(32, 32), num_landmarks=0), 6)
+    image, labels = inputs.parse(tiny_faces.serialized(5), Data("tiny", image_size=(32, 32), num_landmarks=0), Builder)
     assert image.shape == (32, 32, 3)
     assert {name: values.numpy().tolist() for name, values in labels.items()} == {
         "attributes": [1, 0, 1, 0, 0, 0],
@@ -181,8 +386,53 @@ def test_data_without_landmarks():
     }
 
 
+def _serialized_parsing(label_map: bytes) -> bytes:
+    example = tf.train.Example.FromString(tiny_faces.serialized(5))
+    for name in ("attributes", "positive_rate", "landmarks"):
+        del example.features.feature[name]
+    example.features.feature["parsing/encoded"].bytes_list.value.append(label_map)
+    return example.SerializeToString()
+
+
+LABELS = np.random.default_rng(0).choice([*range(8), 255], (32, 32)).astype(np.uint8)
+
+
+def test_data_with_label_maps_alone():
+    for encoded, expected in ((encode_label_map(LABELS), LABELS), (b"", np.full((32, 32), 255))):
+        image, labels = inputs.parse(_serialized_parsing(encoded), PARSING, Builder)
+        assert image.shape == (32, 32, 3)
+        assert list(labels) == ["parsing"]
+        assert labels["parsing"].dtype == tf.uint8
+        np.testing.assert_array_equal(labels["parsing"], expected)
+
+
+def test_a_batch_with_label_maps(tmp_path):
+    files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_label_map(LABELS)), _serialized_parsing(b"")])
+    settings = {"batch_size": 2, "epochs": 3, "max_rotation": 30.0, "scale": (0.75, 1.25)}
+    batches = _batches(files, steps=1, data=PARSING, **settings)
+    assert len(batches) == 3
+    for image, labels in batches:
+        assert image.shape == (2, 32, 32, 3) and image.dtype == np.uint8
+        assert list(labels) == ["parsing"]
+        assert labels["parsing"].shape == (2, 32, 32) and labels["parsing"].dtype == np.uint8
+        assert sorted((labels["parsing"] == 255).all(axis=(1, 2))) == [False, True]
+    continued = _batches(files, first_epoch=1, steps=1, data=PARSING, **settings)
+    for (_, labels), (_, expected) in zip(continued, batches[1:], strict=True):
+        np.testing.assert_array_equal(labels["parsing"], expected["parsing"])
+
+
+def test_batches_are_mirrored_with_the_builder_s_classes(tmp_path):
+    files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_label_map(LABELS))] * 2)
+    batches = _batches(files, steps=1, data=PARSING, batch_size=2, epochs=8, max_shift=0.0)
+    flipped = inputs.mirror_label_map(LABELS, Builder.LABELS).numpy()
+    seen = np.concatenate([labels["parsing"] for _, labels in batches])
+    as_it_was, mirrored = ((seen == label_map).all(axis=(1, 2)) for label_map in (LABELS, flipped))
+    assert (as_it_was != mirrored).all()
+    assert as_it_was.any() and mirrored.any()
+
+
 def test_a_grey_picture_has_three_channels():
-    image, _ = inputs.parse(tiny_faces.serialized(5, mode="L"), tiny_faces.DATA, NUM_ATTRIBUTES)
+    image, _ = inputs.parse(tiny_faces.serialized(5, mode="L"), tiny_faces.DATA, Builder)
     assert image.shape == (32, 32, 3)
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
 
@@ -199,4 +449,10 @@ def test_a_grey_picture_has_three_channels():
 def test_records_of_other_data_are_errors(tmp_path, example, words):
     files = tiny_faces.write(tmp_path, [example])
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=f"(?i){words}"):
-        list(inputs.evaluation_examples(files, tiny_faces.DATA, NUM_ATTRIBUTES))
+        list(inputs.evaluation_examples(files, tiny_faces.DATA, Builder))
+
+
+def test_a_label_map_of_another_size_is_an_error(tmp_path):
+    files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_label_map(LABELS[:30]))])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
+        list(inputs.evaluation_examples(files, PARSING, Builder))

@@ -1,9 +1,12 @@
-"""The one-cycle schedule against numbers worked out by hand."""
+"""The schedules against numbers worked out by hand."""
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow import keras
 
-from components.trainer.schedules import in_stages, one_cycle
+from components.config import factory
+from components.trainer.schedules import Joined, cosine_cycles, in_stages, one_cycle, polynomial
 
 
 def _rates(schedule, *steps):
@@ -43,3 +46,42 @@ def test_stages_worked_by_hand():
 def test_three_stages():
     schedule = in_stages(steps=100, rates=[3.0, 2.0, 1.0], lengths=[1, 1, 2])
     assert _rates(schedule, 0, 25, 26, 50, 51, 100) == [3, 3, 2, 2, 1, 1]
+
+
+def test_polynomial_worked_by_hand():
+    # (1 - 50/100) ** 2 = 0.25.
+    assert _rates(polynomial(steps=100, base=0.4, power=2.0), 0, 50, 100) == pytest.approx([0.4, 0.1, 0])
+
+
+def test_cosine_cycles_worked_by_hand():
+    # Cycles of 20 steps from 0.1 to 0.02: half way in between.
+    rates = _rates(cosine_cycles(steps=60, peak=0.1, final=0.02, cycles=3), 0, 10, 19, 20, 30, 40, 50)
+    assert rates == pytest.approx([0.1, 0.06, rates[2], 0.1, 0.06, 0.1, 0.06])
+    assert 0.02 < rates[2] < 0.021
+
+
+def test_joined_schedules_count_their_own_steps():
+    # Three quarters of 80 steps in a line from 1 to 0, then two cycles of 10 steps.
+    parts = [
+        factory("components.trainer.schedules.polynomial", base=1.0, power=1.0),
+        factory("components.trainer.schedules.cosine_cycles", peak=0.5, final=0.1, cycles=2),
+    ]
+    schedule = Joined(steps=80, schedules=parts, lengths=[6, 2])
+    assert _rates(schedule, 0, 30, 60, 65, 70, 75) == pytest.approx([1, 0.5, 0.5, 0.3, 0.5, 0.3])
+
+
+def test_joined_schedules_run_in_a_graph():
+    parts = [factory("components.trainer.schedules.polynomial", base=rate, power=1.0) for rate in (1.0, 4.0)]
+    optimizer = keras.optimizers.SGD(Joined(steps=4, schedules=parts, lengths=[1, 1]))
+    variable = tf.Variable(0.0)
+    for rate in (1.0, 0.5, 4.0, 2.0):
+        before = float(variable)
+        optimizer.minimize(lambda: 1.0 * variable, [variable])
+        assert before - float(variable) == pytest.approx(rate)
+
+
+def test_every_schedule_has_a_length():
+    with pytest.raises(ValueError, match="zip"):
+        Joined(
+            steps=4, schedules=[factory("components.trainer.schedules.polynomial", base=1.0, power=1.0)], lengths=[1, 1]
+        )

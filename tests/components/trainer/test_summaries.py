@@ -15,7 +15,7 @@ from keras_models.mgg_net import attention_maps
 
 GROUPS = {"eyes": ("A", "B"), "mouth": ("C",), "whole face": ("D", "E", "F")}
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, *tiny_faces.SIZE, 3), np.uint8)
-VALIDATION = tf.data.Dataset.from_tensor_slices((IMAGES, {"attributes": tf.zeros([5, 6], tf.int64)}))
+VALIDATION = tf.data.Dataset.from_tensor_slices((IMAGES, {"attributes": tf.zeros([5, 6], tf.int64)})).batch(2)
 
 
 def network(**options):

@@ -17,12 +17,22 @@ from components.config import Data, Evaluation, Experiment, Factory, Training, f
 from components.trainer import supervised
 
 ATTRIBUTES = ("A", "B", "C", "D", "E", "F")
+LABELS = ("background", "left_eye", "right_eye", "mouth")
 POSITIVE_RATE = (0.5, 0.5, 0.5, 0.25, 0.1, 0.75)
 SIZE = (32, 32)
 DATA = Data(dataset="tiny", image_size=SIZE, num_landmarks=5)
+PARSING_DATA = Data(dataset="tiny", image_size=SIZE, attributes=False, num_landmarks=0, parsing=True)
 LINEAR = factory("tiny_faces.linear_network")
 CONVOLUTIONAL = factory("tiny_faces.convolutional_network")
+PARSING = factory("tiny_faces.parsing_network")
 KILL_AT = "TINY_FACES_KILL_AT"
+
+
+class Builder:
+    """What the trainer asks of a data set's builder."""
+
+    ATTRIBUTES = ATTRIBUTES
+    LABELS = LABELS
 
 
 def serialized(number: int, size=SIZE, mode="RGB", attributes=None, landmarks=None) -> bytes:
@@ -41,6 +51,22 @@ def serialized(number: int, size=SIZE, mode="RGB", attributes=None, landmarks=No
     features["attributes"].int64_list.value.extend(digits if attributes is None else attributes)
     features["positive_rate"].float_list.value.extend(POSITIVE_RATE)
     features["landmarks"].float_list.value.extend(random.uniform(0.2, 0.8, 10) if landmarks is None else landmarks)
+    return example.SerializeToString()
+
+
+def serialized_parsing(number: int) -> bytes:
+    """A transformed example with a label map: each part a square somewhere, as bright as its label."""
+    random = np.random.default_rng(number)
+    labels = np.zeros(SIZE, np.uint8)
+    for label in range(1, len(LABELS)):
+        top, left = random.integers(0, 22, 2)
+        labels[top : top + 10, left : left + 10] = label
+    pixels = (60 * labels[..., None] + random.integers(0, 50, (*SIZE, 3))).astype(np.uint8)
+    example = tf.train.Example()
+    for name, array in (("image/encoded", pixels), ("parsing/encoded", labels)):
+        encoded = io.BytesIO()
+        PIL.Image.fromarray(array).save(encoded, "JPEG" if array.ndim == 3 else "PNG")
+        example.features.feature[name].bytes_list.value.append(encoded.getvalue())
     return example.SerializeToString()
 
 
@@ -71,6 +97,34 @@ def convolutional_network(input_shape, filters=4) -> keras.Model:
     return keras.Model(image, {name: keras.layers.Dense(n, dtype="float32")(x) for name, n in outputs.items()})
 
 
+def parsing_network(input_shape, num_classes=4) -> keras.Model:
+    """Two convolutions with a batch norm between them, and edge branches."""
+    image = keras.Input(input_shape)
+    x = keras.layers.Conv2D(4, 3, padding="same", name="features")(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.5)(x))
+    outputs = {"parsing": num_classes, "binary_edge": 2, "category_edge": num_classes}
+    logits = {name: keras.layers.Conv2D(n, 1, dtype="float32")(x) for name, n in outputs.items()}
+    return keras.Model(image, logits)
+
+
+def parsing_experiment(callbacks: tuple[Factory, ...] = (), **settings) -> Experiment:
+    """Four epochs of Adam on batches of 8, turned and enlarged."""
+    settings = {
+        "epochs": 4,
+        "batch_size": 8,
+        "optimizer": factory("tensorflow.keras.optimizers.Adam"),
+        "learning_rate": 0.01,
+        "loss": factory("components.trainer.objectives.DecoupledObjective"),
+        "flip": False,
+        "max_rotation": 20.0,
+        "scale": (0.8, 1.2),
+        "seed": 3,
+        **settings,
+    }
+    training = Training(callbacks=callbacks, **settings)
+    return Experiment("tiny", "none", PARSING_DATA, PARSING, training, Evaluation(min_mean_f1=0.1))
+
+
 def experiment(model: Factory = CONVOLUTIONAL, callbacks: tuple[Factory, ...] = (), **settings) -> Experiment:
     """Four epochs of Adam on batches of 12, mirrored and shifted."""
     settings = {
@@ -90,7 +144,7 @@ def fit(tiny: Experiment, folder: pathlib.Path, files: dict[str, list[str]], **m
     """`supervised.fit` with its checkpoints and logs in `folder`."""
     return supervised.fit(
         tiny,
-        ATTRIBUTES,
+        Builder,
         train_files=files["train"],
         validation_files=files["validation"],
         checkpoint_folder=f"{folder}/checkpoints",

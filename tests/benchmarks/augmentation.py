@@ -1,0 +1,154 @@
+"""Whether training waits for its pictures: images a second of the input pipeline beside those of a training step.
+
+    python -m tests.benchmarks.augmentation [--size 129] [--batch 16] [--width 64] [--head-width 256] [--repetitions 5]
+
+Drawn faces with label maps, transformed in memory and written to a temporary folder, go through `training_batches`: as
+they are, mirrored and shifted, and turned and enlarged as DML-CSR does. The step is DML-CSR's network, forward, loss,
+backward and update, on a batch in memory; the loss leaves out the Lovász-softmax and the attention on edges, with which
+a step takes longer. All take turns, and the figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+from tensorflow import keras
+
+from components.config import Data, Training, factory, to_json
+from components.datasets import builder_class
+from components.preprocessing.transform import preprocessing_fn
+from components.trainer.inputs import training_batches
+from keras_models.dml_csr import DMLCSR
+from keras_models.edges import edge_labels
+from keras_models.losses.parsing import (
+    binary_edge_cross_entropy,
+    category_edge_cross_entropy,
+    labelled_mean,
+    pixel_cross_entropy,
+)
+
+BUILDER = builder_class("synthetic_faces")
+AUGMENTATIONS = {
+    "decoded only": {"flip": False},
+    "mirrored and shifted": {"flip": True, "max_shift": 0.1},
+    "turned and enlarged": {"flip": False, "max_rotation": 30.0, "scale": (0.75, 1.25)},
+    "all of it": {"flip": True, "max_shift": 0.1, "max_rotation": 30.0, "scale": (0.75, 1.25)},
+}
+STEP = "training step"
+
+
+def transformed_faces(folder: str, data: Data, count: int) -> str:
+    """Writes `count` drawn faces as Transform leaves them; the file's name."""
+    builder = BUILDER(num_train=count, num_eval=0, num_test=0, image_size=max(data.image_size))
+    name = f"{folder}/transformed.gz"
+    with tf.io.TFRecordWriter(name, "GZIP") as writer:
+        for reference in builder.references():
+            record = builder.load(reference)
+            features = {
+                "image/encoded": tf.constant([[record.image]]),
+                "image/id": tf.constant([[record.id]]),
+                "parsing/encoded": tf.sparse.from_dense(tf.constant([[record.parsing]])),
+            }
+            outputs = preprocessing_fn(features, {"data": to_json(data)})
+            example = tf.train.Example()
+            for key, values in outputs.items():
+                example.features.feature[key].bytes_list.value.extend(values.numpy())
+            writer.write(example.SerializeToString())
+    return name
+
+
+def input_rates(file: str, data: Data, training: Training, steps: int, batches: int) -> Iterator[float]:
+    """Images a second of the pipeline, each over `batches` batches after as many that aren't counted."""
+    while True:
+        drawn = iter(training_batches([file], data, training, BUILDER, steps))
+        for _ in range(batches):
+            next(drawn)
+        started = time.perf_counter()
+        for _ in range(batches):
+            next(drawn)
+        yield batches * training.batch_size / (time.perf_counter() - started)
+
+
+def step_rates(images: tf.Tensor, label_maps: tf.Tensor, **network) -> Iterator[float]:
+    """Images a second of one training step each."""
+    model = DMLCSR(images.shape[1:], len(BUILDER.LABELS), **network)
+    optimizer = keras.optimizers.SGD(1e-3, momentum=0.9)
+
+    @tf.function
+    def step():
+        binary, category = edge_labels(label_maps, len(BUILDER.LABELS))
+        with tf.GradientTape() as tape:
+            logits = model(tf.cast(images, tf.float32), training=True)
+            loss = (
+                labelled_mean(pixel_cross_entropy(label_maps, logits["parsing"]), label_maps)
+                + binary_edge_cross_entropy(binary, logits["binary_edge"])
+                + category_edge_cross_entropy(category, logits["category_edge"])
+            )
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    float(step())  # traces
+    while True:
+        started = time.perf_counter()
+        float(step())
+        yield len(images) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=129)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--width", type=int, default=64, help="backbone_width of the network")
+    parser.add_argument("--head-width", type=int, default=256)
+    parser.add_argument("--blocks", type=int, nargs=4, default=(3, 4, 23, 3))
+    parser.add_argument("--batches", type=int, default=20, help="batches that a rate of the input is measured over")
+    parser.add_argument("--repetitions", type=int, default=5)
+    arguments = parser.parse_args()
+
+    data = Data(
+        BUILDER.name, image_size=(arguments.size, arguments.size), attributes=False, num_landmarks=0, parsing=True
+    )
+    sgd, loss = factory("tensorflow.keras.optimizers.SGD"), factory("not.used")
+    steps = max(1, 64 // arguments.batch)
+    plain = Training(1 + 2 * arguments.batches // steps, arguments.batch, sgd, loss)
+    with tempfile.TemporaryDirectory() as folder:
+        file = transformed_faces(folder, data, steps * arguments.batch)
+        rates = {
+            name: input_rates(file, data, dataclasses.replace(plain, **settings), steps, arguments.batches)
+            for name, settings in AUGMENTATIONS.items()
+        }
+        images, labels = next(iter(training_batches([file], data, plain, BUILDER, steps)))
+        rates[STEP] = step_rates(
+            images,
+            labels["parsing"],
+            backbone_blocks=arguments.blocks,
+            backbone_width=arguments.width,
+            head_width=arguments.head_width,
+        )
+        measured = {name: [] for name in rates}
+        for _, name in itertools.product(range(arguments.repetitions), rates):
+            measured[name].append(next(rates[name]))
+    medians = {name: statistics.median(values) for name, values in measured.items()}
+    print(f"{'':22}{'images/s':>9}  {'lowest to highest':18}{'x decoded only':>15}{'x training step':>16}")
+    for name, values in measured.items():
+        spread = f"{min(values):.4g} to {max(values):.4g}"
+        ratios = medians[name] / medians["decoded only"], medians[name] / medians[STEP]
+        print(f"{name:22}{medians[name]:9.4g}  {spread:18}{ratios[0]:15.3f}{ratios[1]:16.1f}")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"load {load} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What a picture costs the exported DML-CSR, as a ratio to the training graph with its edge branches.
+
+    python -m tests.benchmarks.parsing_latency [--size 473] [--repetitions 5]
+
+The network of the paper, ResNet-101 with 19 classes, on random weights, one picture at a time on two threads. Three
+take turns: the exported model as it is served (a JPEG's bytes to its label map), the network in the exported model, and
+a forward pass of the training graph with all of its outputs, these two on the picture decoded beforehand. The figures
+are ratios of medians, of the time a pass takes and of the processors' time, which other work beside it changes less;
+the aim is below 1. Most of the minutes it takes are the export's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import statistics
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from components.datasets.label_maps import CELEBAMASK_PARTS
+from components.preprocessing.images import decode
+from components.serving.signatures import ServedParsing, export
+from keras_models import DMLCSR
+
+THREADS = 2
+AIM = 1
+TRAINING = "training graph"
+
+
+def picture(size: int) -> bytes:
+    """A JPEG of size x size pixels of smooth random colours."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC).save(file, "JPEG")
+    return file.getvalue()
+
+
+def passes(size: int) -> dict:
+    """By name, functions of nothing that take a picture through one of the three."""
+    network = DMLCSR((size, size, 3), len(CELEBAMASK_PARTS))
+    jpeg = picture(size)
+    with tempfile.TemporaryDirectory() as folder:
+        export(ServedParsing(network, (size, size), CELEBAMASK_PARTS), folder, [jpeg])
+        exported = tf.saved_model.load(folder)
+    encoded = tf.constant([jpeg])
+    image = tf.cast(decode(encoded[0]), tf.float32)[tf.newaxis]
+    exported_network = tf.function(lambda: exported.network(image, training=False))
+    training_graph = tf.function(lambda: network(image, training=False))
+    serve = exported.signatures["serving_default"]
+    return {
+        "exported, JPEG to label map": lambda: serve(encoded),
+        "exported, network only": exported_network,
+        TRAINING: training_graph,
+    }
+
+
+def medians(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    """Of each of the two."""
+    first, second = map(statistics.median, zip(*pairs, strict=True))
+    return first, second
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=473)
+    parser.add_argument("--repetitions", type=int, default=5)
+    arguments = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    taken = passes(arguments.size)
+    for take in taken.values():
+        take()  # traces
+    times = {name: [] for name in taken}
+    for repetition in range(arguments.repetitions):
+        # Who goes first changes, so that a drift of the machine favours nobody.
+        for name in sorted(taken, reverse=bool(repetition % 2)):
+            started = time.perf_counter(), time.process_time()
+            taken[name]()
+            times[name].append((1000 * (time.perf_counter() - started[0]), 1000 * (time.process_time() - started[1])))
+    baseline = medians(times[TRAINING])
+    for name, pairs in times.items():
+        (wall, cpu), (wall_ratio, cpu_ratio) = medians(pairs), np.divide(medians(pairs), baseline)
+        print(f"{name:28}{wall:7.0f} ms, ratio {wall_ratio:.3f};  processors{cpu:7.0f} ms, ratio {cpu_ratio:.3f}")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"aim below {AIM}; {arguments.size} x {arguments.size} pixels; load {load} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()
