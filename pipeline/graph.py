@@ -217,8 +217,14 @@ def _as_trained(experiment: Experiment) -> Experiment:
 
 
 def _metrics(experiment: Experiment) -> list:
-    """What is measured: of each task that the network answers."""
+    """What is measured, of each task; ValueError for a task that the data set has no labels for."""
     data, evaluation, builder = experiment.data, experiment.evaluation, builder_class(experiment.data.dataset)
+    for wanted, names, what in (
+        (data.attributes, builder.ATTRIBUTES, "attributes"),
+        (data.parsing, builder.LABELS, "parsing"),
+    ):
+        if wanted and not names:
+            raise ValueError(f"Data set {data.dataset!r} has no {what}: set {what}=False in the experiment's data.")
     metrics = []
     if data.attributes:
         metrics.append(attribute_metrics(builder.ATTRIBUTES, evaluation.min_balanced_accuracy))

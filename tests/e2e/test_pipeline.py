@@ -165,3 +165,50 @@ def test_unknown_experiment_and_missing_data_are_told_before_anything_runs(outpu
         local_runner.local_pipeline("dmm_cnn/celeba", "", None, str(output))
     with pytest.raises(FileNotFoundError, match=r"list_attr_celeba\.txt"):
         local_runner.local_pipeline("dmm_cnn/celeb_a", str(output), None, str(output))
+
+
+@pytest.fixture(scope="module")
+def parsed(first_run, output):
+    """Which nodes ran for DML-CSR, with self-regulation, on the faces that are there already."""
+    dml_csr = experiments.get("dml_csr/synthetic")
+    (regulation,) = dml_csr.training.callbacks
+    training = replace(
+        dml_csr.training,
+        epochs=2,
+        batch_size=8,
+        precision="float32",
+        learning_rate=0.001,
+        callbacks=(replace(regulation, kwargs={"first_epochs": 1, "cycle_epochs": 1}),),
+    )
+    parsing = replace(
+        dml_csr,
+        data=replace(dml_csr.data, options=tiny().data.options, image_size=(33, 33)),
+        model=factory(
+            "keras_models.DMLCSR", num_classes=19, backbone_blocks=[1, 1, 1, 1], backbone_width=4, head_width=16
+        ),
+        training=training,
+        evaluation=replace(dml_csr.evaluation, min_mean_f1=0.001),
+    )
+    return run(parsing, output, "e2e/parsing")
+
+
+def test_face_parsing_goes_through_the_same_pipeline(parsed, output):
+    """Other labels are prepared of the same records."""
+    nodes = ("Trainer", "Evaluator", "ServingCheck", "Pusher", "Report")
+    assert parsed == {"Transform"} | {f"{node}-e2e-parsing" for node in nodes}
+    found = results(output, "e2e-parsing")
+    assert found["verdict"] == "blessed and pushed"
+    assert found["figures"]["images tested"] == 16
+    assert 0 < found["figures"]["parsing mean F1"] < 1 and set(found["f1"]) >= {"background", "nose", "cloth"}
+    page = (output / "reports" / "e2e-parsing" / "index.html").read_text()
+    assert "Mean F1 without background" in page and "edges" in page.lower()
+
+
+def test_the_pushed_parsing_model_has_no_edges(parsed, output):
+    folder = results(output, "e2e-parsing")["places"]["model"]
+    assert not [name for name, _ in tf.train.list_variables(f"{folder}/variables/variables") if "edge" in name]
+    model = tf.saved_model.load(folder)
+    assert not [v.name for v in model.network.variables if "edge" in v.name]
+    pictures = tf.stack([tf.io.encode_png(tf.zeros([50, 40, 3], tf.uint8))] * 2)
+    (labels,) = model.signatures["serving_default"](image_bytes=pictures).values()
+    assert labels.shape == (2, 50, 40) and labels.dtype == tf.uint8

@@ -248,8 +248,9 @@ def test_variants_of_dml_csr_differ_in_what_their_names_say(dataset, size):
         )
         assert replace(same, learning_rate=base.training.learning_rate) == base.training
         assert (experiment.data, experiment.evaluation) == (base.data, base.evaluation)
-    (last,) = experiments.get(f"dml_csr/{dataset}-last{size}").training.callbacks
-    assert last.kwargs == {**regulation.kwargs, "ensemble": "last"}
+    if not size:  # a tiny form's cycles have one epoch, which is all and the last
+        (last,) = experiments.get(f"dml_csr/{dataset}-last").training.callbacks
+        assert last.kwargs == {**regulation.kwargs, "ensemble": "last"}
 
 
 @pytest.mark.parametrize("name", [f"dml_csr/{dataset}{size}" for dataset in DML_DATASETS for size in SIZES])

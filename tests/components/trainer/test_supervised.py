@@ -181,7 +181,7 @@ def exported(tmp_path_factory):
 def test_an_exported_model_is_restored(exported):
     folder, network = exported
     restored, thresholds = tiny_faces.convolutional_network((*tiny_faces.SIZE, 3)), tf.Variable(tf.zeros(6))
-    restore_trained(restored, thresholds, folder)
+    restore_trained(restored, folder, thresholds)
     for one, other in zip(restored.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_allclose(thresholds, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
@@ -192,12 +192,12 @@ def test_an_exported_model_is_restored(exported):
 )
 def test_another_architecture_is_an_error(exported, other):
     with pytest.raises(ValueError, match=r"another architecture than the experiment's"):
-        restore_trained(other((*tiny_faces.SIZE, 3)), tf.Variable(tf.zeros(6)), exported[0])
+        restore_trained(other((*tiny_faces.SIZE, 3)), exported[0], tf.Variable(tf.zeros(6)))
 
 
 def test_another_number_of_attributes_is_an_error(exported):
     with pytest.raises(ValueError, match=r"another architecture than the experiment's"):
-        restore_trained(tiny_faces.convolutional_network((*tiny_faces.SIZE, 3)), tf.Variable(tf.zeros(7)), exported[0])
+        restore_trained(tiny_faces.convolutional_network((*tiny_faces.SIZE, 3)), exported[0], tf.Variable(tf.zeros(7)))
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
@@ -219,5 +219,5 @@ def test_a_continued_run_does_not_start_warm_again(exported, tiny_files, tmp_pat
 def test_a_model_that_is_not_there(tmp_path):
     with pytest.raises(Exception, match=str(pathlib.Path(tmp_path).name)):
         restore_trained(
-            tiny_faces.linear_network((*tiny_faces.SIZE, 3)), tf.Variable(tf.zeros(6)), str(tmp_path / "none")
+            tiny_faces.linear_network((*tiny_faces.SIZE, 3)), str(tmp_path / "none"), tf.Variable(tf.zeros(6))
         )
