@@ -1,11 +1,10 @@
 """Whether training waits for its pictures: images a second of the input pipeline beside those of a training step.
 
-    python -m tests.benchmarks.augmentation [--size 129] [--batch 16] [--width 64] [--head-width 256] [--repetitions 5]
+    python -m tests.benchmarks.augmentation [EXPERIMENT] [--batch N] [--repetitions 5]
 
 Drawn faces with label maps, transformed in memory and written to a temporary folder, go through `training_batches`: as
-they are, mirrored and shifted, and turned and enlarged as DML-CSR does. The step is DML-CSR's network, forward, loss,
-backward and update, on a batch in memory; the loss leaves out the Lovász-softmax and the attention on edges, with which
-a step takes longer. All take turns, and the figures are medians.
+they are, mirrored and shifted, and turned and enlarged as DML-CSR does. The step is the experiment's, with its network,
+objective and optimizer, on a batch in memory. All take turns, and the figures are medians.
 """
 
 from __future__ import annotations
@@ -24,24 +23,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Data, Training, factory, to_json
+from components.config import Data, Experiment, Training, to_json
 from components.datasets import builder_class
 from components.preprocessing.transform import preprocessing_fn
 from components.trainer.inputs import training_batches
-from keras_models.dml_csr import DMLCSR
-from keras_models.edges import edge_labels
-from keras_models.losses.parsing import (
-    binary_edge_cross_entropy,
-    category_edge_cross_entropy,
-    labelled_mean,
-    pixel_cross_entropy,
-)
+from components.trainer.parsing_model import ParsingModel
+from components.trainer.supervised import build_network
+from pipeline import experiments
 
 BUILDER = builder_class("synthetic_faces")
 AUGMENTATIONS = {
-    "decoded only": {"flip": False},
-    "mirrored and shifted": {"flip": True, "max_shift": 0.1},
-    "turned and enlarged": {"flip": False, "max_rotation": 30.0, "scale": (0.75, 1.25)},
+    "decoded only": {"flip": False, "max_shift": 0.0, "max_rotation": 0.0, "scale": (1.0, 1.0)},
+    "mirrored and shifted": {"flip": True, "max_shift": 0.1, "max_rotation": 0.0, "scale": (1.0, 1.0)},
+    "turned and enlarged": {"flip": False, "max_shift": 0.0, "max_rotation": 30.0, "scale": (0.75, 1.25)},
     "all of it": {"flip": True, "max_shift": 0.1, "max_rotation": 30.0, "scale": (0.75, 1.25)},
 }
 STEP = "training step"
@@ -79,25 +73,12 @@ def input_rates(file: str, data: Data, training: Training, steps: int, batches: 
         yield batches * training.batch_size / (time.perf_counter() - started)
 
 
-def step_rates(images: tf.Tensor, label_maps: tf.Tensor, **network) -> Iterator[float]:
+def step_rates(experiment: Experiment, images: tf.Tensor, labels: dict[str, tf.Tensor]) -> Iterator[float]:
     """Images a second of one training step each."""
-    model = DMLCSR(images.shape[1:], len(BUILDER.LABELS), **network)
-    optimizer = keras.optimizers.SGD(1e-3, momentum=0.9)
-
-    @tf.function
-    def step():
-        binary, category = edge_labels(label_maps, len(BUILDER.LABELS))
-        with tf.GradientTape() as tape:
-            logits = model(tf.cast(images, tf.float32), training=True)
-            loss = (
-                labelled_mean(pixel_cross_entropy(label_maps, logits["parsing"]), label_maps)
-                + binary_edge_cross_entropy(binary, logits["binary_edge"])
-                + category_edge_cross_entropy(category, logits["category_edge"])
-            )
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return loss
-
+    keras.mixed_precision.set_global_policy(experiment.training.precision)
+    model = ParsingModel(build_network(experiment), experiment.training.loss.build())
+    model.compile(experiment.training.optimizer.build(learning_rate=1e-3), weighted_metrics=[])
+    step = tf.function(lambda: model.train_step((images, labels))["loss"])
     float(step())  # traces
     while True:
         started = time.perf_counter()
@@ -108,35 +89,30 @@ def step_rates(images: tf.Tensor, label_maps: tf.Tensor, **network) -> Iterator[
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=129)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--width", type=int, default=64, help="backbone_width of the network")
-    parser.add_argument("--head-width", type=int, default=256)
-    parser.add_argument("--blocks", type=int, nargs=4, default=(3, 4, 23, 3))
-    parser.add_argument("--batches", type=int, default=20, help="batches that a rate of the input is measured over")
+    parser.add_argument("experiment", nargs="?", default="dml_csr/celebamask_hq-tiny", help="one of 19 classes")
+    parser.add_argument("--batch", type=int, help="instead of the experiment's own")
+    parser.add_argument("--batches", type=int, default=40, help="batches that a rate of the input is measured over")
     parser.add_argument("--repetitions", type=int, default=5)
     arguments = parser.parse_args()
 
-    data = Data(
-        BUILDER.name, image_size=(arguments.size, arguments.size), attributes=False, num_landmarks=0, parsing=True
+    experiment = experiments.get(arguments.experiment)
+    data = dataclasses.replace(experiment.data, dataset=BUILDER.name)
+    batch = arguments.batch or experiment.training.batch_size
+    steps = max(1, 64 // batch)
+    plain = dataclasses.replace(
+        experiment.training,
+        epochs=1 + 2 * arguments.batches // steps,
+        batch_size=batch,
+        **AUGMENTATIONS["decoded only"],
     )
-    sgd, loss = factory("tensorflow.keras.optimizers.SGD"), factory("not.used")
-    steps = max(1, 64 // arguments.batch)
-    plain = Training(1 + 2 * arguments.batches // steps, arguments.batch, sgd, loss)
     with tempfile.TemporaryDirectory() as folder:
-        file = transformed_faces(folder, data, steps * arguments.batch)
+        file = transformed_faces(folder, data, steps * batch)
         rates = {
             name: input_rates(file, data, dataclasses.replace(plain, **settings), steps, arguments.batches)
             for name, settings in AUGMENTATIONS.items()
         }
         images, labels = next(iter(training_batches([file], data, plain, BUILDER, steps)))
-        rates[STEP] = step_rates(
-            images,
-            labels["parsing"],
-            backbone_blocks=arguments.blocks,
-            backbone_width=arguments.width,
-            head_width=arguments.head_width,
-        )
+        rates[STEP] = step_rates(experiment, images, labels)
         measured = {name: [] for name in rates}
         for _, name in itertools.product(range(arguments.repetitions), rates):
             measured[name].append(next(rates[name]))
