@@ -27,7 +27,7 @@ class MeanF1(keras.metrics.MeanIoU):
 
     def f1(self) -> tf.Tensor:
         """[C] float64, NaN for a class that occurs neither in truth nor in the predictions."""
-        matrix = self.total_cm.read_value()
+        matrix = tf.convert_to_tensor(self.total_cm)
         both = tf.reduce_sum(matrix, axis=0) + tf.reduce_sum(matrix, axis=1)
         return tf.where(both > 0, 2 * tf.linalg.diag_part(matrix) / both, np.nan)
 

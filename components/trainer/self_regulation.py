@@ -163,6 +163,7 @@ class SelfRegulation(RunCallback):
             self.teacher = run.new_network()
         # Its statistics are estimated and its mean F1 is measured on one device.
         self.aggregated = run.new_network()
+        self.aggregated_f1 = MeanF1(self.aggregated.output["parsing"].shape[-1])
         self.best = _Weights(self.aggregated)
         self.members_mean = _Weights(self.aggregated)
 
@@ -202,19 +203,13 @@ class SelfRegulation(RunCallback):
         reestimate_batch_norm(self.aggregated, self._run.training(epoch))
         weights = self.aggregated.get_weights()
         self.teacher.set_weights(weights)
-        mean_f1 = _mean_f1(self.aggregated, self._run.validation)
+        self.aggregated_f1.reset_state()
+        for image, labels in self._run.validation:
+            self.aggregated_f1.update_state(labels["parsing"], self._parse(image))
+        mean_f1 = float(self.aggregated_f1.result())
         self._consider(weights, mean_f1)
         return mean_f1
 
-
-def _mean_f1(network, batches):
-    """Of the network's parsing of (image, labels) batches."""
-
     @tf.function
-    def parse(image):
-        return network(image, training=False)["parsing"]
-
-    metric = MeanF1(network.output["parsing"].shape[-1])
-    for image, labels in batches:
-        metric.update_state(labels["parsing"], parse(image))
-    return float(metric.result())
+    def _parse(self, image):
+        return self.aggregated(image, training=False)["parsing"]

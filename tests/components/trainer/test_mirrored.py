@@ -9,6 +9,9 @@ import tempfile
 import pytest
 import tensorflow as tf
 
+from components.config import Factory
+
+MIRRORED = Factory("tensorflow:distribute.MirroredStrategy", {"devices": ["CPU:0", "CPU:1"]})
 BATCH = 20  # of 64 and of 20 records: TensorFlow's convolution on a CPU takes no empty share of a batch
 
 
@@ -33,17 +36,31 @@ def _losses(folder):
         "callbacks": (factory("components.trainer.adaptive.AdaptiveThresholds"),),
     }
     files = {s: sorted(map(str, (folder / s).iterdir())) for s in ("train", "validation")}
-    mirrored = factory("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
-    runs = {"one": {}, "two": {"strategy": mirrored}}
+    runs = {"one": {}, "two": {"strategy": MIRRORED}}
     for name, strategy in runs.items():
         with tempfile.TemporaryDirectory() as outputs:
             trained = tiny_faces.fit(tiny_faces.experiment(model, **settings, **strategy), pathlib.Path(outputs), files)
         yield name, {**trained.epochs[0], "thresholds": trained.thresholds.numpy().tolist()}
 
 
+def _parsing_losses(folder):
+    """An epoch and a cycle of self-regulation."""
+    import tiny_faces
+
+    from components.config import factory
+
+    files = {"train": range(16), "validation": range(16, 24)}
+    files = {s: tiny_faces.write(folder / s, [tiny_faces.serialized_parsing(n) for n in files[s]]) for s in files}
+    regulation = factory("components.trainer.self_regulation.SelfRegulation", first_epochs=1, cycle_epochs=1)
+    sgd = factory("tensorflow.keras.optimizers.SGD")
+    for name, strategy in {"one": {}, "two": {"strategy": MIRRORED}}.items():
+        tiny = tiny_faces.parsing_experiment((regulation,), epochs=2, optimizer=sgd, **strategy)
+        yield name, tiny_faces.fit(tiny, folder / name, files).epochs
+
+
 @pytest.fixture(scope="module")
-def losses(tiny_folder):
-    """By number of devices; a process of its own, since devices are divided before TensorFlow first looks at them."""
+def measured(tiny_folder):
+    """By kind and number of devices; a process of its own, since TensorFlow can't divide devices it has looked at."""
     process = subprocess.run(
         [sys.executable, __file__, str(tiny_folder)], capture_output=True, text=True, cwd=pathlib.Path(__file__).parent
     )
@@ -51,19 +68,32 @@ def losses(tiny_folder):
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def test_the_loss_is_that_of_one_device(losses):
+def test_the_loss_is_that_of_one_device(measured):
+    losses = measured["attributes"]
     assert losses["two"]["loss"] == pytest.approx(losses["one"]["loss"], rel=1e-5)
     assert losses["two"]["attribute_loss"] == pytest.approx(losses["one"]["attribute_loss"], rel=1e-5)
 
 
-def test_validation_is_that_of_one_device(losses):
+def test_validation_is_that_of_one_device(measured):
+    losses = measured["attributes"]
     # Not to the digit: one device's fused kernel keeps the unbiased variance, Keras' synchronized layer the biased.
     one, two = losses["one"], losses["two"]
     assert two["attribute_losses"] == pytest.approx(one["attribute_losses"], rel=0.02)
     assert two["thresholds"] == pytest.approx(one["thresholds"], abs=1e-3)
 
 
+def test_self_regulation_over_two_devices(measured):
+    """Lovász-softmax and the weights of edges are over a device's share of the batch, so the losses agree roughly."""
+    one, two = measured["parsing"]["one"], measured["parsing"]["two"]
+    assert [epoch.keys() for epoch in two] == [epoch.keys() for epoch in one]
+    assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=0.05)
+    assert two[1]["loss"] == pytest.approx(one[1]["loss"], rel=0.05)
+    assert 0 < two[1]["ensemble_mean_f1"] < 1
+
+
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    print(json.dumps(dict(_losses(pathlib.Path(sys.argv[1])))))
+    with tempfile.TemporaryDirectory() as written:
+        parsing = dict(_parsing_losses(pathlib.Path(written)))
+    print(json.dumps({"attributes": dict(_losses(pathlib.Path(sys.argv[1]))), "parsing": parsing}))
