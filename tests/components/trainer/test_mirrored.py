@@ -58,33 +58,36 @@ def _parsing_losses(folder):
         yield name, tiny_faces.fit(tiny, folder / name, files).epochs
 
 
-@pytest.fixture(scope="module")
-def measured(tiny_folder):
-    """By kind and number of devices; a process of its own, since TensorFlow can't divide devices it has looked at."""
+def _in_a_process(kind, folder):
+    """One of its own, since TensorFlow can't divide devices it has looked at, nor mirror over the same ones twice."""
     process = subprocess.run(
-        [sys.executable, __file__, str(tiny_folder)], capture_output=True, text=True, cwd=pathlib.Path(__file__).parent
+        [sys.executable, __file__, kind, str(folder)], capture_output=True, text=True, cwd=pathlib.Path(__file__).parent
     )
     assert process.returncode == 0, process.stderr[-2000:]
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def test_the_loss_is_that_of_one_device(measured):
-    losses = measured["attributes"]
+@pytest.fixture(scope="module")
+def losses(tiny_folder):
+    """Of attributes, by number of devices."""
+    return _in_a_process("attributes", tiny_folder)
+
+
+def test_the_loss_is_that_of_one_device(losses):
     assert losses["two"]["loss"] == pytest.approx(losses["one"]["loss"], rel=1e-5)
     assert losses["two"]["attribute_loss"] == pytest.approx(losses["one"]["attribute_loss"], rel=1e-5)
 
 
-def test_validation_is_that_of_one_device(measured):
-    losses = measured["attributes"]
+def test_validation_is_that_of_one_device(losses):
     # Not to the digit: one device's fused kernel keeps the unbiased variance, Keras' synchronized layer the biased.
     one, two = losses["one"], losses["two"]
     assert two["attribute_losses"] == pytest.approx(one["attribute_losses"], rel=0.02)
     assert two["thresholds"] == pytest.approx(one["thresholds"], abs=1e-3)
 
 
-def test_self_regulation_over_two_devices(measured):
+def test_self_regulation_over_two_devices(tmp_path):
     """Lovász-softmax and the weights of edges are over a device's share of the batch, so the losses agree roughly."""
-    one, two = measured["parsing"]["one"], measured["parsing"]["two"]
+    one, two = _in_a_process("parsing", tmp_path).values()
     assert [epoch.keys() for epoch in two] == [epoch.keys() for epoch in one]
     assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=0.05)
     assert two[1]["loss"] == pytest.approx(one[1]["loss"], rel=0.05)
@@ -94,6 +97,5 @@ def test_self_regulation_over_two_devices(measured):
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    with tempfile.TemporaryDirectory() as written:
-        parsing = dict(_parsing_losses(pathlib.Path(written)))
-    print(json.dumps({"attributes": dict(_losses(pathlib.Path(sys.argv[1]))), "parsing": parsing}))
+    runs_of = {"attributes": _losses, "parsing": _parsing_losses}[sys.argv[1]]
+    print(json.dumps(dict(runs_of(pathlib.Path(sys.argv[2])))))
