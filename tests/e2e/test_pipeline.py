@@ -194,7 +194,7 @@ def parsed(first_run, output):
 
 def test_face_parsing_goes_through_the_same_pipeline(parsed, output):
     """Other labels are prepared of the same records."""
-    nodes = ("Trainer", "Evaluator", "ServingCheck", "Pusher", "Report")
+    nodes = ("Trainer", "LastBlessed", "Evaluator", "ServingCheck", "Pusher", "Report")
     assert parsed == {"Transform"} | {f"{node}-e2e-parsing" for node in nodes}
     found = results(output, "e2e-parsing")
     assert found["verdict"] == "blessed and pushed"
