@@ -88,7 +88,7 @@ def test_its_parts_fit_together(name):
     assert set(evaluation.slice_by) <= set(builder.ATTRIBUTES if data.attributes else ())
     bars = {"min_balanced_accuracy": data.attributes, "min_mean_f1": data.parsing}
     for bar, needed in bars.items():
-        assert (0.4 < getattr(evaluation, bar) < 1) if needed else getattr(evaluation, bar) is None
+        assert (0.25 < getattr(evaluation, bar) < 1) if needed else getattr(evaluation, bar) is None
     assert experiment.model.kwargs.get("num_classes", len(builder.LABELS)) == len(builder.LABELS)
     assert experiment.summary and experiment.target
 
