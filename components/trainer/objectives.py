@@ -97,7 +97,7 @@ class DecoupledObjective:
 
     Args:
         weights: λ0 to λ4: parsing, binary edges, category edges, attention to either. A part whose weight is 0 is not
-            computed; parts about edges whose weights are not 0 need a network with edge branches.
+            computed; λ1 and λ2 need a network with edge branches, the attention needs labels alone.
         both_sides, dilation: see `keras_models.edges.edge_labels`.
     """
 

@@ -41,7 +41,22 @@ def summaries(
     return [ParsingSummaries(log_folder, builder.LABELS, images, truth)]
 
 
-class AttributeSummaries(keras.callbacks.Callback):
+class _Summaries(keras.callbacks.Callback):
+    """Opens and closes an event file of its own, which `_writer` writes to."""
+
+    def __init__(self, log_folder: str, suffix: str):
+        super().__init__()
+        self._log_folder = log_folder
+        self._suffix = suffix
+
+    def on_train_begin(self, logs=None):
+        self._writer = tf.summary.create_file_writer(self._log_folder, filename_suffix=self._suffix)
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
+
+
+class AttributeSummaries(_Summaries):
     """Validation loss, loss weight and threshold of each attribute, after each epoch (DMM-CNN, Figs 5-7).
 
     Args:
@@ -50,12 +65,8 @@ class AttributeSummaries(keras.callbacks.Callback):
     """
 
     def __init__(self, log_folder: str, attributes: Sequence[str]):
-        super().__init__()
-        self._log_folder = log_folder
+        super().__init__(log_folder, ".attributes")
         self._attributes = attributes
-
-    def on_train_begin(self, logs=None):
-        self._writer = tf.summary.create_file_writer(self._log_folder, filename_suffix=".attributes")
 
     def on_epoch_end(self, epoch, logs=None):
         series = {
@@ -67,9 +78,6 @@ class AttributeSummaries(keras.callbacks.Callback):
             for title, values in series.items():
                 for name, value in zip(self._attributes, values, strict=True):
                     tf.summary.scalar(f"{title}/{name}", value)
-
-    def on_train_end(self, logs=None):
-        self._writer.close()
 
 
 def attention_summaries(
@@ -89,7 +97,7 @@ def attention_summaries(
     return [AttentionSummaries(log_folder, maps, images, attention_groups(network))]
 
 
-class AttentionSummaries(keras.callbacks.Callback):
+class AttentionSummaries(_Summaries):
     """After each epoch, by block: masks over faces, who listens to whom, and the number of masks that are 0 everywhere.
 
     Args:
@@ -100,14 +108,10 @@ class AttentionSummaries(keras.callbacks.Callback):
     """
 
     def __init__(self, log_folder: str, maps: keras.Model, images: np.ndarray, groups: Sequence[str]):
-        super().__init__()
-        self._log_folder = log_folder
+        super().__init__(log_folder, ".attention")
         self._maps = maps
         self._images = images
         self._groups = groups
-
-    def on_train_begin(self, logs=None):
-        self._writer = tf.summary.create_file_writer(self._log_folder, filename_suffix=".attention")
 
     def on_epoch_end(self, epoch, logs=None):
         maps = self._maps(tf.cast(self._images, tf.float32), training=False)
@@ -129,11 +133,8 @@ class AttentionSummaries(keras.callbacks.Callback):
         drawing = attention_figures.affinity_drawing(affinities.mean(axis=0), self._groups)
         tf.summary.image(f"affinities/{block}", figures.pixels(drawing)[None])
 
-    def on_train_end(self, logs=None):
-        self._writer.close()
 
-
-class ParsingSummaries(keras.callbacks.Callback):
+class ParsingSummaries(_Summaries):
     """After each epoch: F1 of each class on the validation split, and a few pictures with their parsing.
 
     Args:
@@ -144,14 +145,10 @@ class ParsingSummaries(keras.callbacks.Callback):
     """
 
     def __init__(self, log_folder: str, classes: Sequence[str], images: np.ndarray, truth: np.ndarray):
-        super().__init__()
-        self._log_folder = log_folder
+        super().__init__(log_folder, ".parsing")
         self._classes = classes
         self._images = images
         self._truth = truth
-
-    def on_train_begin(self, logs=None):
-        self._writer = tf.summary.create_file_writer(self._log_folder, filename_suffix=".parsing")
 
     def on_epoch_end(self, epoch, logs=None):
         logits = self.model.network(tf.cast(self._images, tf.float32), training=False)["parsing"]
@@ -162,6 +159,3 @@ class ParsingSummaries(keras.callbacks.Callback):
                 if not math.isnan(f1):
                     tf.summary.scalar(f"validation_f1/{name}", f1)
             tf.summary.image("parsing", figures.pixels(drawing)[None])
-
-    def on_train_end(self, logs=None):
-        self._writer.close()
