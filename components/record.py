@@ -27,6 +27,8 @@ class FaceRecord:
         parsing: PNG label map of the image's size, one channel, 255 = ignore.
         emotion: class index.
         clothing: class index.
+        crop: top, left, height, width of the part of the picture that is used, as shares of the picture's sides; None =
+            the whole picture. `landmarks` and `parsing` stay those of the whole picture.
     """
 
     id: str
@@ -37,6 +39,7 @@ class FaceRecord:
     parsing: bytes | None = None
     emotion: int | None = None
     clothing: int | None = None
+    crop: tuple[float, float, float, float] | None = None
 
     def to_example(self) -> tf.train.Example:
         """The record as a tf.Example; a field that is None is absent from it."""
@@ -48,14 +51,15 @@ class FaceRecord:
         if self.attributes is not None:
             features["attributes"] = _ints(self.attributes)
         if self.landmarks is not None:
-            points = np.asarray(self.landmarks, np.float32).ravel()
-            features["landmarks"] = tf.train.Feature(float_list=tf.train.FloatList(value=points))
+            features["landmarks"] = _floats(np.asarray(self.landmarks, np.float32).ravel())
         if self.parsing is not None:
             features["parsing/encoded"] = _bytes(self.parsing)
         if self.emotion is not None:
             features["emotion"] = _ints([self.emotion])
         if self.clothing is not None:
             features["clothing"] = _ints([self.clothing])
+        if self.crop is not None:
+            features["image/crop"] = _floats(self.crop)
         return tf.train.Example(features=tf.train.Features(feature=features))
 
     @classmethod
@@ -70,6 +74,7 @@ class FaceRecord:
         attributes = value("attributes", "int64_list")
         scalars = {name: value(name, "int64_list") for name in ("emotion", "clothing")}
         parsing = value("parsing/encoded", "bytes_list")
+        crop = value("image/crop", "float_list")
         return cls(
             id=value("image/id", "bytes_list")[0].decode(),
             dataset=value("dataset", "bytes_list")[0].decode(),
@@ -77,12 +82,17 @@ class FaceRecord:
             attributes=None if attributes is None else np.array(attributes),
             landmarks=None if landmarks is None else np.array(landmarks, np.float32).reshape(-1, 2),
             parsing=parsing and parsing[0],
+            crop=crop and tuple(crop),
             **{name: None if v is None else v[0] for name, v in scalars.items()},
         )
 
 
 def _bytes(value: bytes) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _floats(values) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
 
 
 def _ints(values) -> tf.train.Feature:

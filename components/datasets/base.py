@@ -41,8 +41,9 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
 
     FacesExampleGen calls `references` once and `load` on the workers, so nothing is copied before it is an example;
     tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. ATTRIBUTES names the attributes in the
-    order of `FaceRecord.attributes`, LABELS the classes of `FaceRecord.parsing`, background first, SPLITS the splits
-    that references have. MERGED_PARTS has, where published figures rest on them, classes that are counted as one.
+    order of `FaceRecord.attributes`, LABELS the classes of `FaceRecord.parsing`, background first, EMOTIONS those of
+    `FaceRecord.emotion`, SPLITS the splits that references have; what a data set doesn't annotate has no names.
+    MERGED_PARTS has, by the name of a part, the classes that an overall F1 of face parsing counts as one.
 
     Args:
         source: the folder (any path that tf.io.gfile reads) with the data set's official files; None if it needs none.
@@ -52,6 +53,7 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     VERSION = tfds.core.Version("1.0.0")
     ATTRIBUTES: tuple[str, ...] = ()
     LABELS: tuple[str, ...] = ()
+    EMOTIONS: tuple[str, ...] = ()
     MERGED_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     SPLITS: tuple[str, ...] = ("train", "eval", "test")
 
@@ -94,7 +96,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
         """Changes when the source's files change; part of FacesExampleGen's cache key."""
 
     def _info(self) -> tfds.core.DatasetInfo:
-        # An empty sequence is "not annotated"; the class indices are -1 then, which no label list contains.
+        # An empty sequence is "not annotated", a crop the whole picture; the class indices are -1 then, which no label
+        # list contains.
         return tfds.core.DatasetInfo(
             builder=self,
             description=type(self).__doc__,
@@ -107,6 +110,7 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
                     "parsing": tfds.features.Sequence(tfds.features.Image(shape=(None, None, 1))),
                     "emotion": tf.int64,
                     "clothing": tf.int64,
+                    "crop": tfds.features.Sequence(tf.float32),
                 }
             ),
         )
@@ -133,6 +137,7 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
                         "parsing": [] if record.parsing is None else [io.BytesIO(record.parsing)],
                         "emotion": -1 if record.emotion is None else record.emotion,
                         "clothing": -1 if record.clothing is None else record.clothing,
+                        "crop": [] if record.crop is None else record.crop,
                     },
                 )
 

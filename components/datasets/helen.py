@@ -13,6 +13,7 @@ import tensorflow as tf
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.datasets.label_maps import (
     FACE_PARTS,
+    FACE_PARTS_WITHOUT_SIDES,
     PICTURE_SUFFIXES,
     decode_grey,
     encode_label_map,
@@ -25,6 +26,12 @@ from components.record import FaceRecord, RecordError
 _LISTS = {"exemplars.txt": "train", "tuning.txt": "eval", "testing.txt": "test"}
 _PICTURES = "images"
 _MAPS = "labels"
+_WITHOUT_SIDE = {
+    "left_eyebrow": "eyebrows",
+    "right_eyebrow": "eyebrows",
+    "left_eye": "eyes",
+    "right_eye": "eyes",
+}
 _RELEASE = "the release, SmithCVPR2013_dataset_resized.zip at http://pages.cs.wisc.edu/~lizhang/projects/face-parsing"
 
 
@@ -53,6 +60,9 @@ class Helen(FaceDataset):
             "mouth": ("upper_lip", "inner_mouth", "lower_lip"),
         }
     )
+
+    # The label of each class of the release.
+    _LABEL_OF_PART: tuple[int, ...] = tuple(range(len(FACE_PARTS)))
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing list or folder."""
@@ -88,17 +98,18 @@ class Helen(FaceDataset):
             raise RecordError(reference.problem)
         path = self._path(_PICTURES, reference.id)
         image = read_file(path)
-        labels = self._merged(os.path.splitext(reference.id)[0], picture_size(image, path))
+        parts = self._parts(os.path.splitext(reference.id)[0], picture_size(image, path))
+        labels = np.array(self._LABEL_OF_PART, np.uint8)[parts]
         return FaceRecord(id=reference.id, dataset=self.name, image=image, parsing=encode_label_map(labels))
 
     def fingerprint(self) -> str:
         """Hash over the lists, the pictures and the maps."""
         return files_fingerprint(self._paths())
 
-    def _merged(self, name: str, size: tuple[int, int]) -> np.ndarray:
-        """[H, W] uint8, of the picture's size."""
+    def _parts(self, name: str, size: tuple[int, int]) -> np.ndarray:
+        """[H, W] uint8, of the picture's size: the classes of FACE_PARTS, one for each map."""
         folder = self._path(_MAPS, name)
-        official = {f"{name}_lbl{label:02d}.png": label for label in range(len(self.LABELS))}
+        official = {f"{name}_lbl{label:02d}.png": label for label in range(len(FACE_PARTS))}
         found = names_in(folder, (".png",))
         if strays := [file for file in found if file not in official]:
             raise RecordError(f"{folder!r} has {strays[0]}; expected {next(iter(official))} to {[*official][-1]}.")
@@ -123,3 +134,23 @@ class Helen(FaceDataset):
 
     def _paths(self) -> list[str]:
         return [require(self._path(name), f"It is part of {_RELEASE}.") for name in (*_LISTS, _PICTURES, _MAPS)]
+
+
+class HelenMerged(Helen):
+    """Helen with the nine classes of iFAN's Table 2 (Li et al. 2017): eyebrows and eyes without their sides.
+
+    Files and splits are Helen's. A pixel gets the class that it has in Helen, and then loses its side: the two sides'
+    probabilities are not added up, so that both data sets agree on every pixel.
+    """
+
+    name = "helen_merged"
+    LABELS = FACE_PARTS_WITHOUT_SIDES
+    MERGED_PARTS = MappingProxyType(
+        {
+            "brows": ("eyebrows",),
+            "eyes": ("eyes",),
+            "nose": ("nose",),
+            "mouth": ("upper_lip", "inner_mouth", "lower_lip"),
+        }
+    )
+    _LABEL_OF_PART = tuple(FACE_PARTS_WITHOUT_SIDES.index(_WITHOUT_SIDE.get(part, part)) for part in FACE_PARTS)

@@ -25,6 +25,18 @@ FACE_PARTS = (
     "lower_lip",
     "hair",
 )
+# Helen's classes with left and right as one: those of iFAN's Table 2 (Li et al. 2017).
+FACE_PARTS_WITHOUT_SIDES = (
+    "background",
+    "skin",
+    "eyebrows",
+    "eyes",
+    "nose",
+    "upper_lip",
+    "inner_mouth",
+    "lower_lip",
+    "hair",
+)
 # In the order in which CelebAMask-HQ (Lee et al. 2020) merges its masks; l_ is the person's left.
 CELEBAMASK_PARTS = (
     "background",
@@ -124,11 +136,11 @@ def mirrored_labels(classes: Sequence[str]) -> tuple[int, ...]:
     """The label that each of `classes` gets when a picture is flipped left to right: left and right change places.
 
     Raises:
-        ValueError: for a class that is none of FACE_PARTS or CELEBAMASK_PARTS, or has a side that the other lacks.
+        ValueError: for a class that is in none of the lists above, or has a side that the other lacks.
     """
     partners = {**dict(_SIDES), **{right: left for left, right in _SIDES}}
     mirrored = [partners.get(name, name) for name in classes]
-    known = {*FACE_PARTS, *CELEBAMASK_PARTS}
+    known = {*FACE_PARTS, *FACE_PARTS_WITHOUT_SIDES, *CELEBAMASK_PARTS}
     wrong = [name for name, other in zip(classes, mirrored, strict=True) if name not in known or other not in classes]
     if wrong:
         raise ValueError(

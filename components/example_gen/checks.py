@@ -14,11 +14,15 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _PNG_KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
-def check_record(record: FaceRecord, num_attributes: int) -> None:
+_ROUNDING = 1e-6  # of the sum of two shares
+
+
+def check_record(record: FaceRecord, num_attributes: int, num_emotions: int = 0) -> None:
     """Raises RecordError with the reason if a part of the record can't be used.
 
     Args:
         num_attributes: N, the length of the data set's attribute list.
+        num_emotions: how many emotions the data set names.
     """
     _check_image(record.image)
     if record.attributes is not None:
@@ -27,6 +31,10 @@ def check_record(record: FaceRecord, num_attributes: int) -> None:
         raise RecordError("a landmark coordinate is not a finite number")
     if record.parsing is not None:
         _check_parsing(record.parsing, record.image)
+    if record.emotion is not None:
+        _check_emotion(record.emotion, num_emotions)
+    if record.crop is not None:
+        _check_crop(np.asarray(record.crop, np.float64))
 
 
 def _check_image(encoded: bytes) -> None:
@@ -62,6 +70,23 @@ def _check_parsing(encoded, picture):
     depth, kind = encoded[24:26]  # of the header chunk
     if (depth, kind) != (8, 0):
         raise RecordError(f"the label map is {depth}-bit {_PNG_KINDS[kind]}, expected 8-bit grey")
+
+
+def _check_emotion(emotion, num_emotions):
+    if not num_emotions:
+        raise RecordError(f"emotion label {emotion}, but the data set names no emotions")
+    if not 0 <= emotion < num_emotions:
+        raise RecordError(f"emotion label {emotion}, expected 0 to {num_emotions - 1}")
+
+
+def _check_crop(crop):
+    if crop.shape != (4,) or not np.isfinite(crop).all():
+        raise RecordError(f"the crop {crop.tolist()} is not four finite numbers: top, left, height, width")
+    corner, sides = crop[:2], crop[2:]
+    if (sides <= 0).any():
+        raise RecordError(f"the crop {crop.tolist()} has no area: height and width must be positive")
+    if (corner < -_ROUNDING).any() or (corner + sides > 1 + _ROUNDING).any():
+        raise RecordError(f"the crop {crop.tolist()} reaches beyond the picture: its sides are shares from 0 to 1")
 
 
 def _decode(decoder, encoded, what, **options):

@@ -23,6 +23,7 @@ FULL = FaceRecord(
     parsing=b"\x89PNG",
     emotion=0,
     clothing=18,
+    crop=(0.25, 0.125, 0.5, 0.875),
 )
 OPTIONAL = {
     "attributes": "attributes",
@@ -30,6 +31,7 @@ OPTIONAL = {
     "parsing": "parsing/encoded",
     "emotion": "emotion",
     "clothing": "clothing",
+    "crop": "image/crop",
 }
 
 
@@ -49,6 +51,7 @@ def test_a_full_record_comes_back():
     assert_equal(back, FULL)
     assert back.landmarks.dtype == np.float32
     assert back.landmarks.shape == (2, 2)
+    assert back.crop == FULL.crop
 
 
 @pytest.mark.parametrize("field", OPTIONAL)
@@ -60,6 +63,12 @@ def test_what_is_not_annotated_is_not_in_the_example(field):
 
 def test_class_0_is_an_annotation():
     assert round_trip(FULL).emotion == 0
+
+
+def test_a_crop_comes_back_as_a_tuple_of_single_precision():
+    crop = round_trip(dataclasses.replace(FULL, crop=(0.2, 0.2, 0.6, 0.6))).crop
+    assert isinstance(crop, tuple)
+    assert crop == tuple(np.float32([0.2, 0.2, 0.6, 0.6]).tolist())
 
 
 def test_a_picture_alone():
@@ -75,5 +84,6 @@ def test_the_schema_names_the_same_features_with_their_types():
     assert {name: kinds[feature.WhichOneof("kind")] for name, feature in example.items()} == {
         feature.name: schema_pb2.FeatureType.Name(feature.type) for feature in schema.feature
     }
+    assert all(f.value_count.min == f.value_count.max == 4 for f in schema.feature if f.name == "image/crop")
     required = {feature.name for feature in schema.feature if feature.presence.min_fraction == 1}
     assert required == example.keys() - OPTIONAL.values()

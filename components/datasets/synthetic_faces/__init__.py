@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from components.datasets.base import FaceDataset, Reference
-from components.datasets.synthetic_faces.attributes import ATTRIBUTES
+from components.datasets.synthetic_faces.attributes import ATTRIBUTES, EMOTIONS
 from components.datasets.synthetic_faces.face import draw_face
 from components.datasets.synthetic_faces.labels import LABELS
 from components.datasets.synthetic_faces.renderer import render
@@ -35,6 +35,7 @@ class SyntheticFaces(FaceDataset):
     name = "synthetic_faces"
     ATTRIBUTES = ATTRIBUTES
     LABELS = LABELS
+    EMOTIONS = EMOTIONS
 
     def __init__(
         self,

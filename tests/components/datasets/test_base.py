@@ -28,7 +28,9 @@ class Numbered(FaceDataset, skip_registration=True):
 
     def load(self, reference):
         with open(self.source, "rb") as file:
-            return FaceRecord(reference.id, self.name, image=file.read(), attributes=np.array([reference.payload]))
+            image = file.read()
+        crop = (0.25, 0.25, 0.5, 0.5) if reference.payload == 1 else None
+        return FaceRecord(reference.id, self.name, image, attributes=np.array([reference.payload]), crop=crop)
 
     def fingerprint(self):
         return str(self.size)
@@ -59,6 +61,11 @@ def test_tensorflow_datasets_prepares_and_reads_it(tmp_path, picture, jpeg):
     assert sorted(example["id"].numpy() for example in examples) == [b"0", b"1", b"2"]
     assert all(example["image"].numpy() == jpeg() for example in examples)
     assert all(example["emotion"].numpy() == -1 and len(example["landmarks"]) == 0 for example in examples)
+    assert {example["id"].numpy(): example["crop"].numpy().tolist() for example in examples} == {
+        b"0": [],
+        b"1": [0.25, 0.25, 0.5, 0.5],
+        b"2": [],
+    }
     assert list(builder.info.splits) == ["train"]
 
 

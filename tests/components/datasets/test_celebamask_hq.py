@@ -11,6 +11,7 @@ from PIL import Image
 
 from components.datasets import builder_class
 from components.datasets.celebamask_hq import CelebAMaskHQ
+from components.datasets.helen import Helen
 from components.example_gen.checks import check_record
 from components.record import FaceRecord, RecordError
 
@@ -110,6 +111,15 @@ def test_the_classes_are_the_release_s():
     assert CelebAMaskHQ.LABELS == OFFICIAL
     assert CelebAMaskHQ.ATTRIBUTES == ()
     assert CelebAMaskHQ.SPLITS == ("train", "eval", "test")
+
+
+def test_the_parts_of_an_overall_f1_are_helen_s():
+    assert CelebAMaskHQ.MERGED_PARTS.keys() == Helen.MERGED_PARTS.keys()
+    assert {name for names in CelebAMaskHQ.MERGED_PARTS.values() for name in names} < {*CelebAMaskHQ.LABELS}
+    assert CelebAMaskHQ.MERGED_PARTS["brows"] == ("l_brow", "r_brow")
+    assert CelebAMaskHQ.MERGED_PARTS["eyes"] == ("l_eye", "r_eye")
+    assert CelebAMaskHQ.MERGED_PARTS["nose"] == ("nose",)
+    assert CelebAMaskHQ.MERGED_PARTS["mouth"] == ("mouth", "u_lip", "l_lip")
 
 
 def test_references_and_records(release, jpeg):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.datasets import builder_class
-from components.datasets.helen import Helen
+from components.datasets.helen import Helen, HelenMerged
 from components.datasets.lapa import LaPa
 from components.example_gen.checks import check_record
 from components.record import RecordError
@@ -239,5 +239,53 @@ def test_the_fingerprint_covers_lists_pictures_and_maps(release, jpeg):
     assert len(set(prints)) == 6
 
 
-def test_it_is_registered():
+def test_they_are_registered():
     assert builder_class("helen") is Helen
+    assert builder_class("helen_merged") is HelenMerged
+
+
+class TestHelenMerged:
+    def test_the_classes(self):
+        # iFAN, Table 2, with the background first
+        mouth = ("upper_lip", "inner_mouth", "lower_lip")
+        assert ("background", "skin", "eyebrows", "eyes", "nose", *mouth, "hair") == HelenMerged.LABELS
+        assert HelenMerged.SPLITS == Helen.SPLITS
+        assert {
+            "brows": ("eyebrows",),
+            "eyes": ("eyes",),
+            "nose": ("nose",),
+            "mouth": mouth,
+        } == HelenMerged.MERGED_PARTS
+
+    def test_references_and_records(self, release):
+        sides, merged = Helen(str(release)), HelenMerged(str(release))
+        merged.check()
+        assert list(merged.references()) == list(sides.references())
+        assert merged.fingerprint() == sides.fingerprint()
+        names = {"left_eyebrow": "eyebrows", "right_eyebrow": "eyebrows", "left_eye": "eyes", "right_eye": "eyes"}
+        copy = pickle.loads(pickle.dumps(merged))
+        for reference in copy.references():
+            with_sides, record = sides.load(reference), copy.load(reference)
+            check_record(record, num_attributes=0)
+            assert (record.id, record.dataset, record.image) == (reference.id, "helen_merged", with_sides.image)
+            for label, name in enumerate(Helen.LABELS):
+                found = label_map(record)[label_map(with_sides) == label]
+                assert found.size and (found == HelenMerged.LABELS.index(names.get(name, name))).all()
+
+    def test_sides_are_merged_after_the_largest_value_has_won(self, release):
+        maps = np.zeros((11, 12, 16), np.uint8)
+        maps[[1, 2, 3], 0, 0] = 100, 80, 75  # skin, though both eyebrows together have more
+        maps[[4, 5], 0, 1] = 127, 128
+        maps[[3, 4], 0, 2] = 128, 127
+        maps[10, 0, 3] = 255
+        write_maps(release, NAMES[0], maps)
+        builder = HelenMerged(str(release))
+        labels = label_map(builder.load(next(builder.references())))
+        assert [HelenMerged.LABELS[label] for label in labels[0, :4]] == ["skin", "eyes", "eyebrows", "hair"]
+        assert not labels[1:].any()
+
+    def test_what_helen_refuses_is_refused(self, release):
+        map_path(release, NAMES[0], 0).unlink()
+        builder = HelenMerged(str(release))
+        with pytest.raises(RecordError, match=r"has no 100032540_1_lbl00.png, the map of the background"):
+            builder.load(next(builder.references()))

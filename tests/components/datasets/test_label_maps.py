@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.datasets.label_maps import CELEBAMASK_PARTS, FACE_PARTS, mirrored_labels
+from components.datasets.label_maps import CELEBAMASK_PARTS, FACE_PARTS, FACE_PARTS_WITHOUT_SIDES, mirrored_labels
 
 
 def pairs(classes):
@@ -20,6 +20,10 @@ def test_celebamask_hq():
 
 def test_helen_and_lapa():
     assert pairs(FACE_PARTS) == {"left_eyebrow": "right_eyebrow", "left_eye": "right_eye"}
+
+
+def test_classes_without_sides_stay_what_they_are():
+    assert mirrored_labels(FACE_PARTS_WITHOUT_SIDES) == tuple(range(9))
 
 
 def test_other_choices_of_the_same_parts():

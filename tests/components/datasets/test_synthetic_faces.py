@@ -304,6 +304,7 @@ class TestBuilder:
     def test_is_registered(self):
         assert builder_class("synthetic_faces") is SyntheticFaces
         assert SyntheticFaces.name == "synthetic_faces"
+        assert SyntheticFaces.EMOTIONS == EMOTIONS
 
     def test_splits_share_no_record(self, builder):
         references = list(builder.references())
@@ -320,7 +321,7 @@ class TestBuilder:
         assert record.attributes.shape == (40,)
         assert set(record.attributes) <= {0, 1}
         assert record.landmarks.shape == (68, 2)
-        assert record.emotion in range(7)
+        assert record.emotion in range(len(SyntheticFaces.EMOTIONS))
         assert record.clothing in CLOTHES.values()
         assert record.dataset == "synthetic_faces"
 

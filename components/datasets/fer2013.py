@@ -1,0 +1,204 @@
+"""FER2013 (Goodfellow et al. 2013): 35,887 grey faces of 48 x 48 pixels, each with one of seven emotions."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import io
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.datasets.class_folders import pictures_below
+from components.datasets.holdout import check_every, is_held_out
+from components.record import FaceRecord, RecordError
+
+_EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+_TABLE = "fer2013.csv"
+_COLUMNS = ("emotion", "pixels", "Usage")
+_USAGES = {"Training": "train", "PublicTest": "eval", "PrivateTest": "test"}
+_FOLDERS = ("train", "test")
+_NUMBERS = tuple(map(str, range(len(_EMOTIONS))))
+_SIDE = 48
+_RELEASE = "https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge"
+
+
+class FER2013(FaceDataset):
+    """FER2013, from the original table or from folders of pictures; if both are there, from the table.
+
+    `source` holds either
+    - fer2013.csv: the columns emotion (0 to 6, in the order of EMOTIONS), pixels (48 x 48 grey values, row by row,
+      between blanks) and Usage: 28,709 rows Training (train), 3,589 PublicTest (eval) and 3,589 PrivateTest (test). It
+      has no picture files, so a record's picture is a PNG of its pixels.
+    or a folder for each emotion
+    - train/<emotion>/*.png (or .jpg) and test/<emotion>/*.png, as the table is often passed on. Its test folder holds
+      both of the table's tests, so that figures on it and on the table's test split are not the same figure. Eval is
+      every `eval_every`th picture of an emotion's training folder, in the order of their names.
+
+    Emotions have the table's numbers in either case. The release repeats some pictures, also from split to split and
+    with different emotions; all of them are read.
+
+    Args:
+        eval_every: for folders, which of an emotion's training pictures are eval: those whose number, from 1 on, it
+            divides; 0 for no eval split. The table has an eval split of its own.
+    """
+
+    name = "fer2013"
+    EMOTIONS = _EMOTIONS
+
+    def __init__(self, source: str | None = None, eval_every: int = 10, **options):
+        check_every(eval_every)
+        self._eval_every = eval_every
+        if source and not eval_every and not tf.io.gfile.exists(os.path.join(source, _TABLE)):
+            self.SPLITS = ("train", "test")
+        super().__init__(source, **options)
+
+    def check(self) -> None:
+        """Raises FileNotFoundError if neither layout is there, ValueError for a table with other columns."""
+        self._files.check()
+
+    def references(self) -> Iterator[Reference]:
+        """One reference a row of the table in its order, or a picture below train/ and test/ in the order of paths."""
+        self.check()
+        return self._files.references()
+
+    def load(self, reference: Reference) -> FaceRecord:
+        """Reads one record; RecordError if it has no emotion or its pixels or picture can't be read."""
+        if reference.problem:
+            raise RecordError(reference.problem)
+        image, emotion = self._files.read(reference)
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, emotion=emotion)
+
+    def fingerprint(self) -> str:
+        """Hash over the table, or over the pictures."""
+        return files_fingerprint(self._files.paths())
+
+    @functools.cached_property
+    def _files(self) -> _Table | _Folders:
+        table = os.path.join(self.folder, _TABLE)
+        if tf.io.gfile.exists(table):
+            return _Table(table)
+        if any(tf.io.gfile.isdir(os.path.join(self.folder, name)) for name in _FOLDERS):
+            return _Folders(self.folder, self._eval_every)
+        raise FileNotFoundError(
+            f"Folder {self.folder!r} has neither {_TABLE} nor {' and '.join(f'{name}/' for name in _FOLDERS)} with a "
+            f"folder of pictures for each emotion. Take {_TABLE} from {_RELEASE}."
+        )
+
+
+class _Row(NamedTuple):
+    """Where a row lies in the table, in bytes, so that its 9 kB stay in the file until it is read; and its emotion."""
+
+    offset: int
+    length: int
+    emotion: int
+
+
+class _Table:
+    """fer2013.csv"""
+
+    def __init__(self, path: str):
+        self._path = path
+
+    def check(self) -> None:
+        with tf.io.gfile.GFile(self._path, "rb") as file:
+            header = file.readline().decode("utf-8-sig", "replace").strip()
+        if header != ",".join(_COLUMNS):
+            raise ValueError(
+                f"Line 1 of {self._path!r} should name the columns {','.join(_COLUMNS)}, but is {header[:80]!r}. "
+                f"Take the file from {_RELEASE}."
+            )
+
+    def paths(self) -> list[str]:
+        return [self._path]
+
+    def references(self) -> Iterator[Reference]:
+        with tf.io.gfile.GFile(self._path, "rb") as file:
+            offset = len(file.readline())
+            for number, line in enumerate(file, start=2):
+                if line.strip():
+                    yield _row_reference(number, line, offset)
+                offset += len(line)
+
+    def read(self, reference: Reference) -> tuple[bytes, int]:
+        row = reference.payload
+        with tf.io.gfile.GFile(self._path, "rb") as file:
+            file.seek(row.offset)
+            line = file.read(row.length)
+        return _encoded(_pixels(reference.id, _fields(reference.id, line)[1])), row.emotion
+
+
+def _row_reference(number: int, line: bytes, offset: int) -> Reference:
+    name = f"{_TABLE}:{number}"
+    try:
+        emotion, _, usage = _fields(name, line)
+        if emotion not in _NUMBERS:
+            raise RecordError(f"{name} has the emotion {emotion!r}; expected 0 to {len(_EMOTIONS) - 1}.")
+        if usage not in _USAGES:
+            raise RecordError(f"{name} has the Usage {usage!r}; expected {', '.join(_USAGES)}.")
+        return Reference(name, _USAGES[usage], _Row(offset, len(line), int(emotion)))
+    except RecordError as error:
+        return Reference(name, None, problem=str(error))
+
+
+def _fields(name: str, line: bytes) -> list[str]:
+    """A row's emotion, pixels and Usage; RecordError if it has more or fewer fields."""
+    fields = [field.strip(' "') for field in line.decode("utf-8", "replace").strip().split(",")]
+    if len(fields) != len(_COLUMNS):
+        raise RecordError(f"{name} has {len(fields)} fields; expected {','.join(_COLUMNS)}.")
+    return fields
+
+
+def _pixels(name: str, text: str) -> np.ndarray:
+    """[48, 48] uint8; RecordError unless the text has as many whole numbers from 0 to 255."""
+    values = text.split()
+    if len(values) != _SIDE * _SIDE:
+        raise RecordError(f"{name} has {len(values)} pixels; expected {_SIDE * _SIDE} ({_SIDE}x{_SIDE}).")
+    if wrong := [value for value in values if not (value.isdecimal() and int(value) <= 255)]:
+        raise RecordError(f"{name} has the pixel {wrong[0]!r}; expected a whole number from 0 to 255.")
+    return np.array([int(value) for value in values], np.uint8).reshape(_SIDE, _SIDE)
+
+
+def _encoded(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+class _Folders:
+    """train/ and test/ with a folder for each emotion."""
+
+    def __init__(self, folder: str, eval_every: int):
+        self._folder = folder
+        self._eval_every = eval_every
+
+    def check(self) -> None:
+        what = f"It holds the pictures of a split, a folder for each of {', '.join(_EMOTIONS)}."
+        for path in self.paths():
+            require(path, what)
+            for emotion in _EMOTIONS:
+                require(os.path.join(path, emotion), f"It holds the pictures of this emotion. Or take {_TABLE}.")
+
+    def paths(self) -> list[str]:
+        return [os.path.join(self._folder, name) for name in _FOLDERS]
+
+    def references(self) -> Iterator[Reference]:
+        for folder in _FOLDERS:
+            numbers = collections.Counter()
+            for path in pictures_below(os.path.join(self._folder, folder)):
+                match path.split("/"):
+                    case [emotion, _] if emotion in _EMOTIONS:
+                        numbers[emotion] += 1
+                        held_out = folder == "train" and is_held_out(numbers[emotion], self._eval_every)
+                        yield Reference(f"{folder}/{path}", "eval" if held_out else folder, _EMOTIONS.index(emotion))
+                    case _:
+                        problem = f"{folder}/{path} is in no emotion's folder; expected {folder}/<emotion>/<name>."
+                        yield Reference(f"{folder}/{path}", None, problem=problem)
+
+    def read(self, reference: Reference) -> tuple[bytes, int]:
+        return read_file(os.path.join(self._folder, reference.id)), reference.payload
