@@ -2,10 +2,16 @@
 
 It is composed of tasks, one for an output of the model:
 
-    eval_config([attribute_metrics(attributes, 0.75), landmark_metrics()], slice_by=["Male"])
+    eval_config([attribute_metrics(attributes, 0.75), landmark_metrics(68)], slice_by=["Male"])
 
 A task with a bar must reach it on all records, and must not be worse than the last blessed model there (without such a
-model the second condition does not apply). A model is blessed if it passes every task's bar.
+model the second condition does not apply). A model is blessed if it passes every task's bar, and there is one at all. A
+task is measured on the records that have its label: they may come from several data sets, each with its own labels.
+
+What a model answers at each iteration of task interaction (iFAN) is measured on outputs that bear its number:
+
+    tasks = [landmark_metrics(5, 0.2), emotion_metrics(emotions, 0.4)]
+    eval_config([*tasks, *(per_iteration(task, range(3)) for task in tasks)], signature=ITERATIONS_SIGNATURE)
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow_model_analysis as tfma
@@ -21,8 +28,12 @@ from components import landmark_markup
 from components.datasets import label_maps
 
 SIGNATURE = "from_examples"
-DECISIONS, LANDMARKS, PARSING = "decisions", "landmarks", "parsing"
-LABELS = {DECISIONS: "attributes", LANDMARKS: "landmarks", PARSING: "parsing/encoded"}  # by output: a record's feature
+ITERATIONS_SIGNATURE = "iterations_from_examples"  # gives what SIGNATURE gives, and the same at each iteration
+DECISIONS, LANDMARKS, PARSING, EMOTION = "decisions", "landmarks", "parsing", "emotion"
+# By output: a record's feature.
+LABELS = {DECISIONS: "attributes", LANDMARKS: "landmarks", PARSING: "parsing/encoded", EMOTION: "emotion"}
+
+_TOLERANCE = 1e-10  # keeps a model that is as good as the last blessed one from failing by a rounding error
 
 
 def attribute_metrics(attributes: Sequence[str], min_balanced_accuracy: float) -> tfma.MetricsSpec:
@@ -35,15 +46,21 @@ def attribute_metrics(attributes: Sequence[str], min_balanced_accuracy: float) -
     return _task(
         DECISIONS,
         "attribute_metrics.AttributeMetrics",
-        _bar(min_balanced_accuracy),
+        _at_least(min_balanced_accuracy),
         name="mean_balanced_accuracy",
         attributes=list(attributes),
     )
 
 
-def landmark_metrics() -> tfma.MetricsSpec:
-    """The task of predicting landmarks, which has no bar."""
-    return _task(LANDMARKS, "landmark_metrics.LandmarkMetrics", name="nme")
+def landmark_metrics(num_landmarks: int, max_nme: float | None = None) -> tfma.MetricsSpec:
+    """The task of predicting landmarks.
+
+    Args:
+        num_landmarks: points of the mark-up.
+        max_nme: the bar, above 0, for the normalised mean error, which must not be higher; None for no bar.
+    """
+    bars = () if max_nme is None else (_at_most(max_nme),)
+    return _task(LANDMARKS, "landmark_metrics.LandmarkMetrics", *bars, name="nme", num_landmarks=num_landmarks)
 
 
 def parsing_metrics(
@@ -59,19 +76,56 @@ def parsing_metrics(
     return _task(
         PARSING,
         "parsing_metrics.ParsingMetrics",
-        _bar(min_mean_f1),
+        _at_least(min_mean_f1),
         name="mean_f1",
         classes=list(classes),
         merged_parts={part: list(names) for part, names in merged_parts.items()},
     )
 
 
-def eval_config(tasks: Iterable[tfma.MetricsSpec], slice_by: Sequence[str] = ()) -> tfma.EvalConfig:
+def emotion_metrics(classes: Sequence[str], min_accuracy: float) -> tfma.MetricsSpec:
+    """The task of recognising emotions.
+
+    Args:
+        classes: names in the order of the scores, which the records' `emotion` is an index in.
+        min_accuracy: the bar, above 0, for the share that is recognised. The share of the commonest class is what a
+            constant answer scores.
+    """
+    return _task(EMOTION, "class_metrics.ClassMetrics", _at_least(min_accuracy), name="accuracy", classes=list(classes))
+
+
+def per_iteration(task: tfma.MetricsSpec, iterations: Iterable[int]) -> tfma.MetricsSpec:
+    """The same task on what the model answers at each of `iterations`, at least one; no bar applies to that."""
+    numbered = [iteration_output(output, number) for number in iterations for output in task.output_names]
+    if not numbered:
+        raise ValueError("There is no iteration to measure: expected the number of at least one.")
+    metrics = [
+        tfma.MetricConfig(class_name=metric.class_name, module=metric.module, config=metric.config)
+        for metric in task.metrics
+    ]
+    return tfma.MetricsSpec(output_names=numbered, metrics=metrics)
+
+
+def iteration_output(output: str, iteration: int) -> str:
+    """Name of the output that holds what `output` was at an iteration."""
+    return f"{output}_iter{iteration}"
+
+
+def output_and_iteration(name: str) -> tuple[str, int | None]:
+    """Inverse of `iteration_output`; the name itself and None for an output that bears no iteration's number."""
+    numbered = re.fullmatch(r"(.+)_iter(\d+)", name)
+    return (numbered[1], int(numbered[2])) if numbered else (name, None)
+
+
+def eval_config(
+    tasks: Iterable[tfma.MetricsSpec], slice_by: Sequence[str] = (), signature: str = SIGNATURE
+) -> tfma.EvalConfig:
     """Configuration for a model that does `tasks`.
 
     Args:
         tasks: what the functions above give, each at most once.
         slice_by: attributes of `attribute_metrics` for whose two sides everything is measured separately.
+        signature: of the model, which gives every output that is measured.
 
     Raises:
         ValueError: if there is no task, or `slice_by` names something that is not among the attributes.
@@ -83,9 +137,11 @@ def eval_config(tasks: Iterable[tfma.MetricsSpec], slice_by: Sequence[str] = ())
         # tf_generic: the signature alone is used. Otherwise TFMA tries to load each model with Keras first.
         model_specs=[
             tfma.ModelSpec(
-                signature_name=SIGNATURE,
+                signature_name=signature,
                 model_type=tfma.TF_GENERIC,
-                label_keys={output: LABELS[output] for task in tasks for output in task.output_names},
+                label_keys={
+                    name: LABELS[output_and_iteration(name)[0]] for task in tasks for name in task.output_names
+                },
             )
         ],
         slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in slice_by)],
@@ -129,16 +185,22 @@ def _task(output: str, path: str, *bars: tfma.PerSliceMetricThreshold, **argumen
     return tfma.MetricsSpec(output_names=[output], metrics=[metric])
 
 
-def _bar(lower_bound: float) -> tfma.PerSliceMetricThreshold:
-    # Where the last blessed model scored 0, TFMA divides by it and finds every other model worse.
-    if lower_bound is None or lower_bound <= 0:
-        raise ValueError(f"A task that has a bar needs one above 0; received {lower_bound!r}.")
-    # The tolerance keeps a model that is as good as the last one from failing by a rounding error.
+def _at_least(bound: float) -> tfma.PerSliceMetricThreshold:
+    return _bar(bound, "lower_bound", tfma.MetricDirection.HIGHER_IS_BETTER, -_TOLERANCE)
+
+
+def _at_most(bound: float) -> tfma.PerSliceMetricThreshold:
+    return _bar(bound, "upper_bound", tfma.MetricDirection.LOWER_IS_BETTER, _TOLERANCE)
+
+
+def _bar(bound, side, direction, tolerance):
+    # Where the last blessed model scored 0, TFMA divides by it and finds every other model worse. (An error of 0 is no
+    # trained model's.)
+    if bound is None or bound <= 0:
+        raise ValueError(f"A task that has a bar needs one above 0; received {bound!r}.")
     threshold = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": lower_bound}),
-        change_threshold=tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -1e-10}
-        ),
+        value_threshold=tfma.GenericValueThreshold(**{side: {"value": bound}}),
+        change_threshold=tfma.GenericChangeThreshold(direction=direction, absolute={"value": tolerance}),
     )
     return tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
 

@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 
 from components.datasets.label_maps import check_labels, decode_grey, size_text
+from components.evaluator.class_metrics import accuracy as pixel_accuracy
+from components.evaluator.class_metrics import f1
 from components.evaluator.ratios import mean_of_defined, ratio
 from components.evaluator.summed_metric import summed_metric
 from components.record import IGNORE_LABEL
@@ -39,11 +41,6 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.
     return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def f1(counts: np.ndarray) -> np.ndarray:
-    """[C] 2 TP / (2 TP + FP + FN); NaN for a class that is neither in the truth nor predicted."""
-    return ratio(2 * counts.diagonal(), counts.sum(axis=0) + counts.sum(axis=1))
-
-
 def iou(counts: np.ndarray) -> np.ndarray:
     """[C] TP / (TP + FP + FN); NaN for a class that is neither in the truth nor predicted."""
     hits = counts.diagonal()
@@ -58,11 +55,6 @@ def mean_f1(counts: np.ndarray) -> float:
 def mean_iou(counts: np.ndarray) -> float:
     """Mean IoU of the classes that occur, background included, as DML-CSR's released evaluation takes it."""
     return mean_of_defined(iou(counts))
-
-
-def pixel_accuracy(counts: np.ndarray) -> float:
-    """Share of the pixels that got their class; NaN without any."""
-    return float(ratio(counts.trace(), counts.sum()))
 
 
 def overall_f1(counts: np.ndarray, merged: Iterable[Sequence[int]]) -> float:
@@ -82,14 +74,19 @@ def overall_f1(counts: np.ndarray, merged: Iterable[Sequence[int]]) -> float:
     return float(ratio(2 * hits, total))
 
 
+def part_f1(counts: np.ndarray, merged: Iterable[Sequence[int]]) -> np.ndarray:
+    """[P] F1 of each part of `overall_f1`; NaN where none of its classes occurs."""
+    return np.array([overall_f1(counts, [part]) for part in merged])
+
+
 def summarize(sums: np.ndarray, num_classes: int, merged: Sequence[Sequence[int]]) -> dict[str, float | np.ndarray]:
-    """[C * C + 1] confusion matrix row by row, then annotated records -> values; `overall_f1` if parts are merged."""
+    """[C * C + 1] confusion matrix row by row, then annotated records -> values; those of parts if any are merged."""
     counts = sums[:-1].reshape(num_classes, num_classes)
     return {
         "mean_f1": mean_f1(counts),
         "mean_iou": mean_iou(counts),
         "pixel_accuracy": pixel_accuracy(counts),
-        **({"overall_f1": overall_f1(counts, merged)} if merged else {}),
+        **({"overall_f1": overall_f1(counts, merged), "part_f1": part_f1(counts, merged)} if merged else {}),
         "annotated": float(sums[-1]),
         "f1": f1(counts),
         "iou": iou(counts),

@@ -10,13 +10,25 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.writers.eval_config_writer import load_eval_run
 
 from components.evaluator.attribute_metrics import COUNTS, MEANS
-from components.evaluator.config import DECISIONS, LANDMARKS, PARSING, attributes_of, settings_of, side
+from components.evaluator.config import (
+    DECISIONS,
+    EMOTION,
+    LANDMARKS,
+    PARSING,
+    attributes_of,
+    iteration_output,
+    output_and_iteration,
+    settings_of,
+    side,
+)
 from components.evaluator.ratios import mean_of_defined
 
 _VECTORS = {"mean_accuracy": "accuracy", "mean_balanced_accuracy": "balanced_accuracy", "mean_f1": "f1"}
 _UNDEFINED = {
     DECISIONS: "no attribute has annotated records of both classes",
+    LANDMARKS: "no record has landmarks that can be measured, or a predicted point is not a number",
     PARSING: "no pixel that was counted is anything but background, in truth or by prediction",
+    EMOTION: "no record has an emotion",
 }
 
 _Values = dict[tuple[str, str], "float | np.ndarray"]  # by output and metric name
@@ -76,6 +88,7 @@ class ParsingResult:
         f1: [C] float64.
         iou: [C] float64.
         confusion: [C, C] int64 pixels; the row is the true class, the column the predicted one.
+        part_f1: F1 of each of `merged_parts`.
     """
 
     classes: tuple[str, ...]
@@ -88,6 +101,67 @@ class ParsingResult:
     f1: np.ndarray
     iou: np.ndarray
     confusion: np.ndarray
+    part_f1: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LandmarkResult:
+    """Results of the landmarks on all records. NaN stands for 0/0; arrays are [L], in the order of the mark-up.
+
+    Attributes:
+        nme: normalised mean error, a fraction of the inter-ocular distance.
+        failure_rate: share of records with an NME above landmark_metrics.FAILURE_THRESHOLD.
+        count: records that everything but `skipped` rests on.
+        skipped: records whose annotated eyes coincide.
+        point_nme: [L] mean error of a point, likewise a fraction; their mean is `nme`.
+        point_failure_rate: [L] share of records in which the point's error is above that threshold.
+    """
+
+    nme: float
+    failure_rate: float
+    count: int
+    skipped: int
+    point_nme: np.ndarray
+    point_failure_rate: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassResult:
+    """Results of a choice among classes on all records. NaN stands for 0/0; arrays are in the classes' order.
+
+    Attributes:
+        classes: C names.
+        annotated: records with a class, on which everything rests.
+        accuracy: share of them that got their class.
+        mean_recall: balanced accuracy, the mean over the classes that occur in truth.
+        recall: [C] float64.
+        f1: [C] float64.
+        confusion: [C, C] int64 records; the row is the true class, the column the predicted one.
+    """
+
+    classes: tuple[str, ...]
+    annotated: int
+    accuracy: float
+    mean_recall: float
+    recall: np.ndarray
+    f1: np.ndarray
+    confusion: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class IterationResult:
+    """Results, on all records, of what the model answered at one iteration of task interaction.
+
+    Attributes:
+        iteration: its number; 0 is before any interaction.
+        attributes, landmarks, parsing, emotion: None for what was not evaluated.
+    """
+
+    iteration: int
+    attributes: SliceResult | None
+    landmarks: LandmarkResult | None
+    parsing: ParsingResult | None
+    emotion: ClassResult | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,7 +173,8 @@ class EvaluationResult:
         attributes: names, in the order of every array of a SliceResult; empty if attributes were not evaluated.
         overall: the attributes on all records; None likewise.
         slices: by slicing attribute, then by side: slices["Male"]["not Male"]. A side without records is absent.
-        parsing: None if it was not evaluated.
+        parsing, landmarks, emotion: on all records; None for what was not evaluated.
+        iterations: in their order; empty if they were not evaluated one by one.
     """
 
     count: int
@@ -107,6 +182,9 @@ class EvaluationResult:
     overall: SliceResult | None
     slices: dict[str, dict[str, SliceResult]]
     parsing: ParsingResult | None
+    landmarks: LandmarkResult | None = None
+    emotion: ClassResult | None = None
+    iterations: tuple[IterationResult, ...] = ()
 
     def gap(self, attribute: str, metric: str = "mean_balanced_accuracy") -> float:
         """How much higher `metric` is for the records with `attribute` than for those without.
@@ -156,15 +234,21 @@ def read_evaluation(uri: str, model: str = tfma.CANDIDATE_KEY) -> EvaluationResu
             overall = values
     if overall is None:
         raise ValueError(f"The evaluation under {uri!r} saw no record: are its example splits empty?")
-    attributes = attributes_of(eval_config)
-    parsing = settings_of(eval_config, "ParsingMetrics")
+    tasks = _task_results(overall, eval_config)
+    iterations = {output_and_iteration(output)[1] for output, _ in overall} - {None}
     ordered = [spec.feature_keys[0] for spec in eval_config.slicing_specs if spec.feature_keys]
     return EvaluationResult(
         count=_count(overall),
-        attributes=attributes,
-        overall=_slice_result(overall) if attributes else None,
+        attributes=attributes_of(eval_config),
+        overall=tasks["attributes"],
         slices={name: slices.get(name, {}) for name in ordered},
-        parsing=_parsing_result(overall, parsing["classes"], parsing["merged_parts"]) if parsing else None,
+        parsing=tasks["parsing"],
+        landmarks=tasks["landmarks"],
+        emotion=tasks["emotion"],
+        iterations=tuple(
+            IterationResult(number, **_task_results(_at_iteration(overall, number), eval_config))
+            for number in sorted(iterations)
+        ),
     )
 
 
@@ -172,8 +256,8 @@ def read_blessing(uri: str) -> tuple[bool, list[str]]:
     """Whether the evaluated model passed, and if not, why, in sentences; `uri` as in `read_evaluation`."""
     validation = tfma.load_validation_result(uri)
     reasons = [_reason(failure) for part in validation.metric_validations_per_slice for failure in part.failures]
-    if validation.missing_slices and not reasons:
-        reasons.append("no record was evaluated")
+    if not validation.validation_ok and not reasons:
+        reasons.append("no record was evaluated" if validation.missing_slices else "no task has a bar to pass")
     return validation.validation_ok, list(dict.fromkeys(reasons))  # an undefined metric misses both its conditions
 
 
@@ -194,8 +278,28 @@ def _value(value) -> float | np.ndarray:
     return np.array(getattr(array, f"{kind}_values"), kind).reshape(array.shape)
 
 
+def _at_iteration(values: _Values, iteration: int) -> _Values:
+    """Values of what the model answered at an iteration, under the plain names of the outputs."""
+    suffix = iteration_output("", iteration)
+    numbered = {key: value for key, value in values.items() if key[0].endswith(suffix)}
+    plain = {(output.removesuffix(suffix), name): value for (output, name), value in numbered.items()}
+    return {("", "example_count"): values["", "example_count"], **plain}
+
+
 def _count(values: _Values) -> int:
     return int(values["", "example_count"])
+
+
+def _task_results(values: _Values, eval_config: tfma.EvalConfig) -> dict:
+    """By the names of IterationResult: the result of each task, None for those that `values` say nothing of."""
+    readers = {
+        "attributes": (DECISIONS, _slice_result, ()),
+        "landmarks": (LANDMARKS, _landmark_result, ()),
+        "parsing": (PARSING, _parsing_result, (settings_of(eval_config, "ParsingMetrics"),)),
+        "emotion": (EMOTION, _class_result, (settings_of(eval_config, "ClassMetrics"),)),
+    }
+    measured = {output for output, _ in values}
+    return {task: read(values, *more) if output in measured else None for task, (output, read, more) in readers.items()}
 
 
 def _slice_result(values: _Values) -> SliceResult:
@@ -214,24 +318,46 @@ def _slice_result(values: _Values) -> SliceResult:
     )
 
 
-def _parsing_result(values: _Values, classes, merged_parts) -> ParsingResult:
+def _landmark_result(values: _Values) -> LandmarkResult:
+    as_emitted = ("nme", "failure_rate", "point_nme", "point_failure_rate")
+    return LandmarkResult(
+        count=int(values[LANDMARKS, "landmark_count"]),
+        skipped=int(values[LANDMARKS, "landmarks_skipped"]),
+        **{name: values[LANDMARKS, name] for name in as_emitted},
+    )
+
+
+def _parsing_result(values: _Values, settings) -> ParsingResult:
     as_emitted = ("mean_f1", "mean_iou", "pixel_accuracy", "f1", "iou", "confusion")
+    merged_parts = {part: tuple(names) for part, names in settings["merged_parts"].items()}
+    of_parts = map(float, values.get((PARSING, "part_f1"), ()))
     return ParsingResult(
-        classes=tuple(classes),
+        classes=tuple(settings["classes"]),
         annotated=int(values[PARSING, "annotated"]),
         overall_f1=values.get((PARSING, "overall_f1")),
-        merged_parts={part: tuple(names) for part, names in merged_parts.items()},
+        merged_parts=merged_parts,
+        part_f1=dict(zip(merged_parts, of_parts, strict=True)),
         **{name: values[PARSING, name] for name in as_emitted},
+    )
+
+
+def _class_result(values: _Values, settings) -> ClassResult:
+    as_emitted = ("accuracy", "mean_recall", "recall", "f1", "confusion")
+    return ClassResult(
+        classes=tuple(settings["classes"]),
+        annotated=int(values[EMOTION, "annotated"]),
+        **{name: values[EMOTION, name] for name in as_emitted},
     )
 
 
 def _reason(failure) -> str:
     """A sentence on one missed threshold."""
-    name, value = failure.metric_key.name, failure.metric_value.double_value.value
+    key, value = failure.metric_key, failure.metric_value.double_value.value
+    name = f"{key.output_name} accuracy" if key.name == "accuracy" else key.name  # alone it wouldn't say of what
     if failure.message:
         return f"{name} can't be compared: {' '.join(failure.message.split())}"
     if math.isnan(value):
-        return f"{name} is undefined: {_UNDEFINED[failure.metric_key.output_name]}"
+        return f"{name} is undefined: {_UNDEFINED[key.output_name]}"
     threshold = failure.metric_threshold
     if threshold.HasField("change_threshold"):
         return f"{name} is worse than the last blessed model's (difference {value:.3g})"

@@ -2,19 +2,15 @@
 
 import dataclasses
 import io
-import json
 import math
-import pathlib
 
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from evaluator_runs import run_evaluator, write_examples, write_model
 from sklearn import metrics as sklearn_metrics
-from tfx.components.evaluator.executor import Executor
-from tfx.types import standard_artifacts
-from tfx.utils import proto_utils
 
 from components.datasets.label_maps import encode_label_map
 from components.evaluator.config import (
@@ -29,7 +25,6 @@ from components.evaluator.module import slicing_positions
 from components.evaluator.results import EvaluationResult, SliceResult, read_blessing, read_evaluation
 from components.record import FaceRecord
 
-SCHEMA = pathlib.Path(__file__).parents[3] / "schemas"
 ATTRIBUTES = ("Male", "Young", "Smiling")
 # (records, labels, decisions): Male TP 16 FP 4 FN 0 TN 12, Young 22 2 0 8, Smiling 14 4 4 10.
 GROUPS = (
@@ -62,7 +57,7 @@ LABEL_MAPS = _label_maps()
 
 def _tasks(min_balanced_accuracy=0.5, min_mean_f1=0.5):
     parsing = parsing_metrics(CLASSES, MERGED_PARTS, min_mean_f1)
-    return [attribute_metrics(ATTRIBUTES, min_balanced_accuracy), landmark_metrics(), parsing]
+    return [attribute_metrics(ATTRIBUTES, min_balanced_accuracy), landmark_metrics(5), parsing]
 
 
 def _examples():
@@ -123,63 +118,30 @@ class _Parrot(tf.Module):
         return {name: answers[name] for name in self._outputs}
 
 
-def _artifact(kind, path):
-    path.mkdir(parents=True, exist_ok=True)
-    artifact = kind()
-    artifact.uri = str(path)
-    return artifact
-
-
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
     """Split eval: 36 records mixed over three shards and a shard of 4 without annotation; split bare: the latter."""
-    root = tmp_path_factory.mktemp("examples")
     serialized = _examples()
     order = np.random.default_rng(0).permutation(36)
     shards = [[serialized[i] for i in part] for part in np.array_split(order, 3)] + [serialized[36:]]
-    for split, of_split in {"eval": shards, "bare": shards[3:]}.items():
-        folder = root / f"Split-{split}"
-        folder.mkdir()
-        for number, shard in enumerate(of_split):
-            with tf.io.TFRecordWriter(f"{folder}/data-{number:05}-of-{len(of_split):05}.gz", "GZIP") as writer:
-                for example in shard:
-                    writer.write(example)
-    artifact = _artifact(standard_artifacts.Examples, root)
-    artifact.split_names = json.dumps(["eval", "bare"])
-    return artifact
+    return write_examples(tmp_path_factory.mktemp("examples"), {"eval": shards, "bare": shards[3:]})
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     parrots = {"model": _Parrot("model"), "perfect": _Parrot("perfect"), "parser": _Parrot("model", ["parsing"])}
-    artifacts = {}
-    for name, parrot in parrots.items():
-        artifacts[name] = _artifact(standard_artifacts.Model, tmp_path_factory.mktemp(name))
-        signatures = {"from_examples": parrot.from_examples}
-        tf.saved_model.save(parrot, f"{artifacts[name].uri}/Format-Serving", signatures=signatures)
-    return artifacts
+    return {
+        name: write_model(tmp_path_factory.mktemp(name), parrot, {"from_examples": parrot.from_examples})
+        for name, parrot in parrots.items()
+    }
 
 
 @pytest.fixture(scope="module")
 def evaluate(examples, tmp_path_factory):
     """Runs the Evaluator -> uri of the evaluation, and whether the blessing that Pusher looks at was given."""
 
-    schema = _artifact(standard_artifacts.Schema, SCHEMA)
-
     def run(model, config, baseline=None, split="eval"):
-        root = tmp_path_factory.mktemp("evaluation")
-        evaluation = _artifact(standard_artifacts.ModelEvaluation, root / "evaluation")
-        blessing = _artifact(standard_artifacts.ModelBlessing, root / "blessing")
-        inputs = {"examples": [examples], "model": [model], "schema": [schema]}
-        if baseline:
-            inputs["baseline_model"] = [baseline]
-        properties = {
-            "eval_config": proto_utils.proto_to_json(config),
-            "example_splits": json.dumps([split]),
-            "module_path": "components.evaluator.module",
-        }
-        Executor().Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
-        return evaluation.uri, (root / "blessing" / "BLESSED").exists()
+        return run_evaluator(tmp_path_factory.mktemp("evaluation"), examples, [split], model, config, baseline)
 
     return run
 
@@ -213,6 +175,11 @@ def test_landmarks(result):
     assert result.overall.nme == pytest.approx((10 * 0.05 + 5 * 0.2) / 15, rel=1e-5)
     assert result.overall.failure_rate == pytest.approx(5 / 15)
     assert (result.overall.landmark_count, result.overall.landmarks_skipped) == (15, 1)
+    landmarks = result.landmarks
+    assert (landmarks.nme, landmarks.failure_rate) == (result.overall.nme, result.overall.failure_rate)
+    assert (landmarks.count, landmarks.skipped) == (15, 1)
+    np.testing.assert_allclose(landmarks.point_nme, [landmarks.nme] * 5, rtol=1e-5)  # all points are shifted alike
+    np.testing.assert_allclose(landmarks.point_failure_rate, [5 / 15] * 5)
     assert result.slices["Male"]["Male"].nme == pytest.approx(0.1, rel=1e-5)
     assert math.isnan(result.slices["Male"]["not Male"].nme)
 
@@ -231,6 +198,7 @@ def test_parsing_of_pictures_of_two_sizes(result):
     assert (parsing.mean_f1, parsing.mean_iou) == pytest.approx((f1[1:].mean(), iou.mean()))
     assert parsing.pixel_accuracy == pytest.approx((truth == predicted).mean())
     assert parsing.overall_f1 == pytest.approx(sklearn_metrics.f1_score(truth > 0, predicted > 0))
+    assert parsing.part_f1 == {"eyes": parsing.overall_f1}
 
 
 def test_slices_hold_the_annotated_records_only(result):
@@ -275,6 +243,7 @@ def test_a_model_below_the_bar_is_not_blessed(evaluate, models):
     assert read_blessing(uri) == (False, [f"mean_balanced_accuracy {MEAN_BALANCED_ACCURACY:.6g} is below the bar 0.85"])
     result = read_evaluation(uri)
     assert result.slices == {} and result.overall.nme is None and result.parsing is None
+    assert result.landmarks is None and result.emotion is None and result.iterations == ()
 
 
 def test_one_missed_bar_of_several_is_enough(evaluate, models, result):
@@ -290,7 +259,7 @@ def test_parsing_alone(evaluate, models, result, min_mean_f1, passes):
     alone = read_evaluation(uri)
     assert (alone.count, alone.attributes, alone.overall, alone.slices) == (40, (), None, {})
     np.testing.assert_array_equal(alone.parsing.confusion, result.parsing.confusion)
-    assert alone.parsing.overall_f1 is None and alone.parsing.merged_parts == {}
+    assert alone.parsing.overall_f1 is None and alone.parsing.merged_parts == {} and alone.parsing.part_f1 == {}
 
 
 def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate, models, result):
@@ -368,7 +337,7 @@ def test_records_are_counted_once_whatever_the_tasks(tasks):
 
 
 def test_a_configuration_without_attributes():
-    config = eval_config([landmark_metrics()])
+    config = eval_config([landmark_metrics(5)])
     assert attributes_of(config) == () and settings_of(config, "ParsingMetrics") == {}
     assert dict(config.model_specs[0].label_keys) == {"landmarks": "landmarks"}
     assert slicing_positions(config) == {}
