@@ -76,6 +76,11 @@ def decimal(value: float | None, digits: int = 3) -> str:
     return _DASH if value is None or math.isnan(value) else f"{_rounded(value, digits):.{digits}f}".replace("-", "−")
 
 
+def known(value: float | None) -> float | None:
+    """A figure for programs: None if it is unknown or undefined."""
+    return None if value is None or math.isnan(value) else float(value)
+
+
 def whole(count: int | None) -> str:
     """`19,962`."""
     return _DASH if count is None else f"{count:,}"

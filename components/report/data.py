@@ -1,8 +1,8 @@
 """What a report shows. Whoever gathers it fills these; `None` means unknown, and what is unknown leaves no trace.
 
 Shares and rates are in [0, 1], never in percent; the page multiplies. A rate that has no meaning (the F1 of an
-attribute that nobody has) is NaN and is shown as a dash. N is the number of attributes, C of the classes of face
-parsing, E of epochs, T of landmarks.
+attribute that nobody has) is NaN and is shown as a dash. N is the number of attributes, C of classes (of face parsing,
+of emotions), E of epochs, T and L of landmarks.
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ class History:
         mean_f1: [E] of the parsed classes but background, on the validation split at the working size.
         ensemble_mean_f1: [E] the same of the ensembled model, NaN in an epoch that none was made after.
         classes: [C]. class_f1: [E, C], as `mean_f1`. class_pixels: [C] of the test split: the rare classes are shown.
+        stages: (name, number of epochs) of each stage that the training went through, in order; empty for one alone.
     """
 
     loss: np.ndarray
@@ -189,9 +190,13 @@ class History:
     classes: tuple[str, ...] = ()
     class_f1: np.ndarray | None = None
     class_pixels: np.ndarray | None = None
+    stages: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self):
         epochs = len(self.loss)
+        taken = sum(count for _, count in self.stages)
+        if self.stages and taken != epochs:
+            raise ValueError(f"History.stages should have {epochs} epochs together, got {taken}.")
         _expect_shape(self, (epochs,), "val_loss", "learning_rate", "iterations", "mean_f1", "ensemble_mean_f1")
         _expect_shape(self, (epochs, len(self.names)), "attribute_losses", "weights", "thresholds")
         _expect_shape(self, (epochs, len(self.classes)), "class_f1")
@@ -273,6 +278,7 @@ class ParsingResults:
         confusion: [C, C] pixels by their class (row) and by what they are taken for (column).
         overall_f1: one F1 over the pixels of all merged parts together (Helen's protocol).
         merged_parts: name -> the classes that `overall_f1` counts as one.
+        part_f1: the F1 of each of these parts, by its name.
     """
 
     classes: tuple[str, ...]
@@ -286,11 +292,14 @@ class ParsingResults:
     confusion: np.ndarray
     overall_f1: float | None = None
     merged_parts: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    part_f1: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         count = len(self.classes)
         _expect_shape(self, (count,), "f1", "iou")
         _expect_shape(self, (count, count), "confusion")
+        if unknown := [part for part in self.part_f1 if part not in self.merged_parts]:
+            raise ValueError(f"ParsingResults.part_f1 has {unknown}, which are not among the merged parts.")
 
     @property
     def shares(self) -> np.ndarray:
@@ -354,6 +363,159 @@ class EdgeMaps:
 
     def __post_init__(self):
         _expect_shape(self, np.shape(self.images)[:3], "true_binary", "binary", "true_category", "category")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LandmarkResults:
+    """How far the landmarks are from their places. All errors are shares of the distance between the eyes.
+
+    Attributes:
+        dataset: the name of the data set whose landmarks they are.
+        count: number of test pictures that have landmarks.
+        nme: mean distance of a landmark from its place.
+        failure_rate: share of the pictures whose own mean distance exceeds `failure_threshold`.
+        point_names: [L] what each landmark is, or its number.
+        point_nme: [L] mean distance of each from its place.
+        point_failure_rate: [L] share of the pictures in which it is farther from its place than `failure_threshold`.
+    """
+
+    dataset: str
+    count: int
+    nme: float
+    failure_rate: float
+    failure_threshold: float
+    point_names: tuple[str, ...]
+    point_nme: np.ndarray
+    point_failure_rate: np.ndarray
+
+    def __post_init__(self):
+        _expect_shape(self, (len(self.point_names),), "point_nme", "point_failure_rate")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassResults:
+    """How right the one class is that each picture is given, such as its emotion.
+
+    Attributes:
+        title: what is told of a picture, in one word: "emotion".
+        classes: [C]. dataset: the name of the data set whose classes they are.
+        count: number of test pictures that have a class by their label.
+        accuracy: share of them that are given it.
+        recall, f1: [C], NaN for a class that does not occur.
+        confusion: [C, C] pictures by their class (row) and by what they are taken for (column).
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    dataset: str
+    count: int
+    accuracy: float
+    recall: np.ndarray
+    f1: np.ndarray
+    confusion: np.ndarray
+
+    def __post_init__(self):
+        count = len(self.classes)
+        _expect_shape(self, (count,), "recall", "f1")
+        _expect_shape(self, (count, count), "confusion")
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """[C] number of the pictures of each class."""
+        return self.confusion.sum(axis=1)
+
+    @property
+    def commonest(self) -> int:
+        """Index of the class that most of the test pictures have."""
+        return int(np.argmax(self.pictures))
+
+    @property
+    def commonest_accuracy(self) -> float:
+        """Accuracy of always answering the commonest class; NaN without pictures."""
+        total = self.confusion.sum()
+        return float(self.pictures.max() / total) if total else float("nan")
+
+    @property
+    def mean_recall(self) -> float:
+        """Mean over the classes that occur; NaN without any."""
+        known = self.recall[np.isfinite(self.recall)]
+        return float(known.mean()) if known.size else float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class IterationRow:
+    """The figures of every task after an iteration of task interaction, by the names that `make compare` has for them.
+
+    `iteration` counts from 0, where no task has heard of another yet.
+    """
+
+    iteration: int
+    figures: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TaskPicture:
+    """One image and what each task says of it. What is None is not said, or not annotated.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB. id: the data set's. dataset: its name.
+        landmarks, true_landmarks: [L, 2] x, y in [0, 1] of the image.
+        parsing, true_parsing: [H, W] uint8 classes; IGNORED in the truth where a pixel has none.
+        class_name: such as the emotion. class_probability: how sure of it the model is. true_class_name: by the label.
+    """
+
+    image: np.ndarray
+    id: str
+    dataset: str
+    landmarks: np.ndarray | None = None
+    true_landmarks: np.ndarray | None = None
+    parsing: np.ndarray | None = None
+    true_parsing: np.ndarray | None = None
+    class_name: str | None = None
+    class_probability: float | None = None
+    true_class_name: str | None = None
+
+    def __post_init__(self):
+        _expect_shape(self, np.shape(self.image)[:2], "parsing", "true_parsing")
+        given = [points for points in (self.landmarks, self.true_landmarks) if points is not None]
+        if given:
+            _expect_shape(self, (len(given[0]), 2), "landmarks", "true_landmarks")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TaskPictures:
+    """The images to show.
+
+    Attributes:
+        classes: [C] of face parsing, background first; empty if nothing is parsed.
+        title: what `class_name` tells of a picture, in one word: "emotion".
+    """
+
+    classes: tuple[str, ...]
+    pictures: tuple[TaskPicture, ...]
+    title: str = "emotion"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StageHistory:
+    """How the tasks fared on validation, a row an epoch, through the stages of a training on several data sets.
+
+    Attributes:
+        figures: by the names that `make compare` has for them, [E], NaN where an epoch lacks one.
+        stages: (name, number of epochs), in order; together they have E epochs.
+    """
+
+    figures: Mapping[str, np.ndarray]
+    stages: tuple[tuple[str, int], ...]
+
+    def __post_init__(self):
+        epochs = sum(count for _, count in self.stages)
+        for name, values in self.figures.items():
+            if np.shape(values) != (epochs,):
+                raise ValueError(
+                    f"StageHistory.figures[{name!r}] should have shape [{epochs}], the epochs of all stages, got "
+                    f"{list(np.shape(values))}."
+                )
 
 
 @dataclasses.dataclass(frozen=True)

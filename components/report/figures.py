@@ -143,12 +143,21 @@ def strip(panes: Sequence[tuple[str, str]], description: str) -> Markup:
     return Markup('<div class="strip" style="--panes: {}">{}</div>').format(len(panes), drawn)
 
 
+def stack(panes: Sequence[tuple[str, Markup]]) -> Markup:
+    """Pictures below each other, each (name, markup) with its name below it."""
+    drawn = Markup("").join(
+        Markup('<div class="pane">{}<p>{}</p></div>').format(markup, name) for name, markup in panes
+    )
+    return Markup('<div class="stack">{}</div>').format(drawn)
+
+
 def picture(
     image: np.ndarray,
     description: str,
     points: np.ndarray | None = None,
     true_points: np.ndarray | None = None,
     longest: int = 512,
+    mark_size: float = 1.0,
 ) -> Markup:
     """An image with landmarks on top: dots where they are predicted, crosses where they are given.
 
@@ -158,9 +167,10 @@ def picture(
         points: [T, 2] predicted x, y in [0, 1] of the image.
         true_points: [T, 2] given ones.
         longest: pixels of the longer side that are kept; the marks stay sharp at any size.
+        mark_size: what the marks are enlarged by, where they are few or the picture is shown small.
     """
     height, width = image.shape[:2]
-    unit = np.hypot(height, width) / 280  # marks keep their size on the page for images of any size
+    unit = mark_size * np.hypot(height, width) / 280  # marks keep their size on the page for images of any size
     marks = []
     if true_points is not None:
         arms = "".join(
@@ -193,8 +203,9 @@ def line_chart(
     y_label: str,
     size: tuple[float, float] = (NARROW, 2.8),
     levels: bool = False,
+    bounds: Sequence[float] = (),
 ) -> Markup:
-    """Curves over `x` [E], each named at its right end. NaN leaves a gap.
+    """Curves over `x` [E], each named at its right end. NaN leaves a gap. Upright lines at `bounds`.
 
     With `levels` a value holds from the last x up to its own, and the axis is logarithmic with the values as its ticks.
     """
@@ -209,6 +220,7 @@ def line_chart(
                 marker="D" if line.marks else marker, markersize=5 if line.marks else 3.2,
                 drawstyle="steps-pre" if levels else "default",
             )  # fmt: skip
+        draw_bounds(axes, bounds)
         axes.set_xlabel(x_label)
         axes.set_ylabel(textwrap.fill(y_label, 32))
         axes.margins(x=0.015, y=0.06)
@@ -225,6 +237,12 @@ def line_chart(
         if len(lines) > 1:
             _name_ends(axes, lines)
     return svg(canvas, description)
+
+
+def draw_bounds(axes: Axes, bounds: Sequence[float]) -> None:
+    """Dashed upright lines over the whole height, below the curves."""
+    for bound in bounds:
+        axes.axvline(bound, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
 
 
 def _name_ends(axes: Axes, lines: Sequence[Line]) -> None:

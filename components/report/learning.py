@@ -9,6 +9,7 @@ from components.report.common import readable
 from components.report.data import History
 from components.report.figures import Line
 from components.report.page import Figure, Figures, Section
+from components.report.task_figures import stage_bounds
 
 _REPRESENTATIVE = ("Mouth_Slightly_Open", "Young")  # the paper's choice: one objective, one subjective attribute
 _THRESHOLDS_SHOWN = 10  # as many as in Fig. 7
@@ -52,7 +53,10 @@ def _axis(history: History) -> tuple[np.ndarray, str]:
 
 def _chart(history: History, title: str, lines: list[Line], y_label: str, caption: str, **options) -> Figure:
     x, x_label = _axis(history)
-    return Figure(figures.line_chart(title, x, lines, x_label, y_label, **options), title, caption)
+    bounds = stage_bounds(history.stages)
+    if history.iterations is not None:
+        bounds = [history.iterations[int(bound) - 1] for bound in bounds]
+    return Figure(figures.line_chart(title, x, lines, x_label, y_label, bounds=bounds, **options), title, caption)
 
 
 def representative(history: History) -> list[int]:
@@ -64,6 +68,11 @@ def representative(history: History) -> list[int]:
 def _loss_figure(history: History) -> Figure:
     lines = [Line("training", history.loss)]
     caption = "What training lowers: all tasks' losses, weighted and added."
+    if len(history.stages) > 1:
+        caption = (
+            "What training lowers. The dashed lines are where a stage ends. Each stage lowers the losses of its own "
+            "tasks, so that from one to another they can't be compared."
+        )
     if history.val_loss is not None:
         lines.append(Line("validation", history.val_loss))
         caption += " A validation loss that rises while the training loss falls is overfitting."
@@ -74,7 +83,8 @@ def _loss_figure(history: History) -> Figure:
             " In the cycles of self-regulation the training loss is another one, since a teacher's answers take the "
             "place of labels."
         )
-    return _chart(history, "Total loss", lines, "weighted sum of the losses", caption)
+    y_label = "loss" if len(history.stages) > 1 else "weighted sum of the losses"
+    return _chart(history, "Total loss", lines, y_label, caption)
 
 
 def _attribute_loss_figure(history: History) -> Figure:

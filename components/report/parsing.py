@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.report import figures, parsing_figures
-from components.report.common import bare_percent, percent, readable, whole
+from components.report.common import bare_percent, known, percent, readable, whole
 from components.report.data import EdgeMaps, ParsingPicture, ParsingPictures, ParsingResults
 from components.report.page import (
     Block,
@@ -55,12 +55,9 @@ def parsing_part(
             "mean IoU": results.mean_iou,
             "pixel accuracy": results.pixel_accuracy,
             "overall F1": results.overall_f1,
+            **({"mouth-all F1": known(results.part_f1["mouth"])} if "mouth" in results.part_f1 else {}),
         },
-        details={
-            "f1": {
-                name: None if np.isnan(f1) else float(f1) for name, f1 in zip(results.classes, results.f1, strict=True)
-            }
-        },
+        details={"f1": {name: known(f1) for name, f1 in zip(results.classes, results.f1, strict=True)}},
     )
 
 
@@ -116,7 +113,7 @@ def pictures_section(pictures: ParsingPictures) -> Section:
     """Pictures with their label maps and errors, the worst first."""
     shown = telling(pictures.pictures)
     annotated = any(picture.truth is not None for picture in shown)
-    legend = [_class_chip(pictures.classes, index) for index in range(len(pictures.classes))]
+    legend = [class_chip(pictures.classes, index) for index in range(len(pictures.classes))]
     if annotated:
         legend += [
             Chip("", "wrong", colour=parsing_figures.css(parsing_figures.WRONG)),
@@ -155,7 +152,8 @@ def _worst_of(count: int) -> int:
     return count // 2
 
 
-def _class_chip(classes: Sequence[str], index: int, figure: str = "") -> Chip:
+def class_chip(classes: Sequence[str], index: int, figure: str = "") -> Chip:
+    """A class's name, with its colour and maybe a figure."""
     text = f"{readable(classes[index])} {figure}".strip()
     return Chip("", text, colour=parsing_figures.css(parsing_figures.PALETTE[index]))
 
@@ -175,7 +173,7 @@ def _card(classes: Sequence[str], picture: ParsingPicture) -> Card:
     ]
     text = f"mean F1 {percent(picture.mean_f1, 1)}, {percent(picture.pixel_accuracy, 1)} of the pixels right"
     occurring = [index for index in np.argsort(picture.f1, kind="stable") if index and np.isfinite(picture.f1[index])]
-    chips = tuple(_class_chip(classes, index, percent(picture.f1[index], 0)) for index in occurring)
+    chips = tuple(class_chip(classes, index, percent(picture.f1[index], 0)) for index in occurring)
     return Card(figures.strip(panes, description), picture.id, text, chips)
 
 
@@ -185,7 +183,11 @@ def _labels_uri(labels: np.ndarray) -> str:
 
 def classes_section(results: ParsingResults) -> Section:
     """Every class's figures, and what the classes are taken for."""
-    blocks: list[Block] = [Figures((_class_figure(results),)), _class_table(results), *_confusion_blocks(results)]
+    blocks: list[Block] = [Figures((_class_figure(results),)), _class_table(results)]
+    if results.part_f1:
+        heading = Heading("Parts", "As published for Helen: within a part, one class taken for another is no error.")
+        blocks += [heading, _part_table(results)]
+    blocks += _confusion_blocks(results)
     lead = f"Counted over all pixels of {_test_pictures(results)} at their own size."
     return Section("Classes", "classes", tuple(blocks), lead)
 
@@ -248,6 +250,20 @@ def _class_table(results: ParsingResults) -> Table:
     return Table(columns, rows, footer=(means,), sortable=True)
 
 
+def _part_table(results: ParsingResults) -> Table:
+    columns = (
+        Column("Part", number=False),
+        Column("Its classes", number=False),
+        Column("F1, %", "of its classes' pixels taken together. The overall F1 at the foot is over all parts' pixels."),
+    )
+    rows = tuple(
+        (Cell(readable(part)), Cell(", ".join(map(readable, results.merged_parts[part]))), _share_cell(f1))
+        for part, f1 in results.part_f1.items()
+    )
+    overall = (Cell("Overall"), Cell(""), Cell(bare_percent(results.overall_f1)))
+    return Table(columns, rows, footer=() if results.overall_f1 is None else (overall,))
+
+
 def _share_cell(share: float) -> Cell:
     return Cell(bare_percent(share), float(share), None if np.isnan(share) else Meter(float(share)))
 
@@ -293,7 +309,7 @@ def costliest(confusion: np.ndarray, limit: int = _CONFUSIONS_SHOWN) -> list[tup
 
 def edges_section(edges: EdgeMaps) -> Section:
     """Edges as labelled and as predicted, over a few validation pictures."""
-    legend = tuple(_class_chip(edges.classes, index) for index in range(1, len(edges.classes)))
+    legend = tuple(class_chip(edges.classes, index) for index in range(1, len(edges.classes)))
     cards = tuple(_edge_card(edges, index) for index in range(min(len(edges.images), _EDGE_PICTURES_SHOWN)))
     height, width = edges.images.shape[1:3]
     lead = (

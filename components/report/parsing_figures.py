@@ -71,6 +71,20 @@ def label_colours(labels: np.ndarray) -> np.ndarray:
     return coloured
 
 
+def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The picture in grey under its classes' colours: what is where, and the face it is of.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        labels: [H, W] uint8; IGNORED is striped.
+
+    Returns:
+        [h, w, 3] uint8 of the size of a drawn picture.
+    """
+    grey = shown_image(np.asarray(Image.fromarray(image).convert("L").convert("RGB"))).astype(np.float32)
+    return np.round(0.4 * grey + 0.6 * label_colours(shown_labels(labels))).astype(np.uint8)
+
+
 def error_map(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """The picture in dim grey with its wrong pixels in one strong colour; those without a class are striped.
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tfx.types import standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
-from components.config import Data, Evaluation, Experiment, Factory, Training
+from components.config import Data, Evaluation, Experiment, Factory, Source, Training
 from components.evaluator.results import EvaluationResult, ParsingResult, SliceResult
 from components.record import FaceRecord
 from components.report import gather, run_page
@@ -126,10 +126,9 @@ def run(tmp_path, monkeypatch):
         monkeypatch.setattr(gather, "read_evaluation", lambda uri: evaluation)
         monkeypatch.setattr(gather.tf.saved_model, "load", lambda folder: model)
         nothing = Factory("builtins.dict")
-        experiment = Experiment(
-            "A summary.", "A target.", Data("helen", image_size=(64, 64), parsing=parsing is not None), nothing,
-            Training(3, 2, nothing, nothing), Evaluation(),
-        )  # fmt: skip
+        data = Data((Source("helen"),), image_size=(64, 64), parsing=parsing is not None)
+        training = Training(epochs=3, batch_size=2, optimizer=nothing, loss=nothing)
+        experiment = Experiment("A summary.", "A target.", data, nothing, training, Evaluation())
         return gather.gather("dml/helen", experiment, folders)
 
     return SimpleNamespace(gathered=gathered, model_run=tmp_path / "model_run")

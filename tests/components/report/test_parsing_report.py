@@ -228,6 +228,29 @@ def test_figures_for_programs():
     assert details["skin"] == pytest.approx(f1[1])
 
 
+def test_merged_parts_have_a_table_of_their_own():
+    results = dataclasses.replace(sample_data.parsing_results(), part_f1=sample_data.part_f1())
+    reader = check(render(results=results))
+    assert "Parts As published for Helen" in reader.text
+    assert "brows left eyebrow, right eyebrow 81.60 eyes left eye, right eye 86.80 nose nose 94.20" in reader.text
+    assert "mouth upper lip, inner mouth, lower lip 94.19 Overall 87.65" in reader.text
+    assert parsing_part(results).figures["mouth-all F1"] == 0.9419
+    assert "Parts" not in check(render(results=sample_data.parsing_results())).text
+
+
+def test_the_mouth_has_a_figure_only_where_it_is_a_part():
+    parts = {"eyes": ("left_eye", "right_eye")}
+    changed = {"merged_parts": parts, "part_f1": {"eyes": np.nan}, "overall_f1": None}
+    results = dataclasses.replace(sample_data.parsing_results(), **changed)
+    assert "mouth-all F1" not in parsing_part(results).figures
+    reader = check(render(results=results))
+    assert "eyes left eye, right eye –" in reader.text and "Overall –" not in reader.text
+    mouth = dataclasses.replace(results, merged_parts={"mouth": ("upper_lip",)}, part_f1={"mouth": np.nan})
+    assert parsing_part(mouth).figures["mouth-all F1"] is None
+    with pytest.raises(ValueError, match=r"part_f1 has \['mouth'\], which are not among the merged parts"):
+        dataclasses.replace(results, part_f1={"mouth": 0.5})
+
+
 def test_wrong_shapes_are_refused_with_both_shapes():
     results, edges = sample_data.parsing_results(), sample_data.edge_maps()
     with pytest.raises(ValueError, match=r"ParsingResults.confusion should have shape \[11, 11\], got \[11, 3\]"):

@@ -78,6 +78,23 @@ def test_picture_puts_a_mark_on_every_landmark():
     assert "overlay" not in figures.picture(image, "a face")
 
 
+def test_marks_can_be_enlarged():
+    image, points = np.zeros((100, 200, 3), np.uint8), np.array([[0.25, 0.5]])
+    radii = [
+        float(re.search(r'r="([\d.]+)"', figures.picture(image, "a face", points, mark_size=size))[1])
+        for size in (1, 2)
+    ]
+    assert radii[1] == pytest.approx(2 * radii[0], abs=0.02)
+
+
+def test_bounds_are_dashed_lines_that_name_nothing():
+    lines = [Line("up", np.arange(4.0)), Line("down", -np.arange(4.0))]
+    plain = figures.line_chart("Plain", np.arange(4), lines, "epochs", "loss")
+    bounded = figures.line_chart("Bounded", np.arange(4), lines, "epochs", "loss", bounds=[0.5, 2.5])
+    assert bounded.count("stroke-dasharray: 3.6") == plain.count("stroke-dasharray: 3.6") + 2
+    assert texts(bounded) == texts(plain)
+
+
 def test_large_images_are_made_small():
     noise = np.random.default_rng(0).integers(0, 256, (800, 600, 3), np.uint8)
     assert len(figures.image_uri(noise, longest=100)) < len(figures.image_uri(noise, longest=400)) / 8
