@@ -33,43 +33,119 @@ def factory(path: str, **kwargs) -> Factory:
     return Factory(path, kwargs)
 
 
+LABELS = ("attributes", "landmarks", "parsing", "emotion")  # what a record may be annotated with and a network learns
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set of a run.
+
+    Attributes:
+        name: what its records and its splits are called.
+        options: the builder's arguments.
+        builder: the builder's name (components.datasets); None if it is the data set's own.
+        labels: which of LABELS its records keep; None for all that they have. Of several data sets, each has to say.
+    """
+
+    name: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    builder: str | None = None
+    labels: tuple[str, ...] | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Data:
     """The records and how they reach the network.
 
     Attributes:
-        dataset: a builder's name (components.datasets).
-        options: the builder's arguments.
+        sources: the data sets. The records of one have the splits train, eval and test, those of several
+            <source>_train and so on.
         image_size: (height, width) that Transform and serving resize to.
         attributes: whether the records' attributes are used.
         num_landmarks: points of a record's mark-up; 0 if none are used.
         annotate_landmarks: have dlib annotate the records that lack landmarks.
         parsing: whether the records' label maps are used.
+        emotion: whether the records' emotions are used.
     """
 
-    dataset: str
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sources: tuple[Source, ...]
     image_size: tuple[int, int] = (224, 224)
     attributes: bool = True
     num_landmarks: int = 68
     annotate_landmarks: bool = False
     parsing: bool = False
+    emotion: bool = False
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those of LABELS that are used."""
+        used = {
+            "attributes": self.attributes,
+            "landmarks": self.num_landmarks > 0,
+            "parsing": self.parsing,
+            "emotion": self.emotion,
+        }
+        return tuple(label for label in LABELS if used[label])
+
+    def only(self, label: str) -> Data:
+        """The same with one of the labels alone."""
+        return dataclasses.replace(
+            self,
+            attributes=self.attributes and label == "attributes",
+            num_landmarks=self.num_landmarks if label == "landmarks" else 0,
+            parsing=self.parsing and label == "parsing",
+            emotion=self.emotion and label == "emotion",
+        )
+
+    def source_of(self, label: str) -> Source:
+        """The data set that has a label; ValueError if several data sets don't say, or not one alone does."""
+        if len(self.sources) == 1:
+            return self.sources[0]
+        having = [source for source in self.sources if label in (source.labels or ())]
+        if len(having) != 1:
+            names, all_names = (", ".join(source.name for source in sources) for sources in (having, self.sources))
+            raise ValueError(
+                f"Of the data sets {all_names}, {names or 'none'} give {label!r}; expected one that has it among its "
+                "`labels`."
+            )
+        return having[0]
+
+    def splits(self, split: str) -> dict[str, str]:
+        """The name of a split ("train", "eval", "test") of each data set, by the data set's name."""
+        if len(self.sources) == 1:
+            return {self.sources[0].name: split}
+        return {source.name: f"{source.name}_{split}" for source in self.sources}
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How the network is trained.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batches:
+    """What a training batch is made of.
 
     Attributes:
-        epochs, batch_size: as in the paper's table of settings.
-        optimizer: a Keras optimizer.
-        learning_rate: a float, or a Factory of a Keras schedule, which gets `steps`, the number of steps of the run.
-        loss: a loss of components.trainer.objectives.
-        callbacks: Keras callbacks, in order.
+        batch_size: images.
         flip: mirror half of the training images, with their landmarks and label maps.
         max_shift: largest translation of a training image, as a share of its sides.
         max_rotation: largest rotation of a training image, in degrees, to either side.
         scale: smallest and largest factor that a training image is enlarged by.
+    """
+
+    batch_size: int
+    flip: bool = True
+    max_shift: float = 0.0
+    max_rotation: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training(Batches):
+    """How a network is trained: the plain recipe, components.trainer.supervised.
+
+    Attributes:
+        epochs: passes over the training split.
+        optimizer: a Keras optimizer.
+        learning_rate: a float, or a Factory of a Keras schedule, which gets `steps`, the number of steps of the run.
+        loss: a loss of components.trainer.objectives.
+        callbacks: Keras callbacks, in order.
         precision: Keras mixed-precision policy.
         strategy: what gives the tf.distribute strategy to train under: one device, or tf.distribute.MirroredStrategy
             for the devices of a machine. The batch is shared out among them.
@@ -79,15 +155,53 @@ class Training:
     """
 
     epochs: int
-    batch_size: int
     optimizer: Factory
     loss: Factory
     learning_rate: float | Factory = 0.001
     callbacks: tuple[Factory, ...] = ()
-    flip: bool = True
-    max_shift: float = 0.0
-    max_rotation: float = 0.0
-    scale: tuple[float, float] = (1.0, 1.0)
+    precision: str = "float32"
+    strategy: Factory = Factory("tensorflow:distribute.get_strategy")
+    validation_split: str = "eval"
+    warm_start: str | None = None
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskTraining(Batches):
+    """How one task of several is trained, on its own data set.
+
+    Attributes:
+        label: what is learnt, one of LABELS.
+        pretraining_epochs: EP of iFAN's Algorithm 1, passes over the task's training split before the tasks take turns.
+    """
+
+    label: str
+    pretraining_epochs: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HybridTraining:
+    """Cross-dataset hybrid training (iFAN, Algorithm 1): the recipe components.trainer.hybrid.
+
+    Attributes:
+        tasks: in their order. First each is trained alone, then they take turns, a batch each.
+        epochs: of the turns.
+        steps: batches that each task gets in such an epoch, however large its data set.
+        optimizer: a Keras optimizer.
+        pretraining_rate, learning_rate: of a task alone and in its turns: Keras schedules, which get `steps`, the
+            number of the task's updates there.
+        initial_feedback: what stands for the predictions that iteration 0 has not got: "mean", the training splits'
+            mean label, or "zeros".
+        precision, strategy, validation_split, warm_start, seed: as of Training.
+    """
+
+    tasks: tuple[TaskTraining, ...]
+    epochs: int
+    steps: int
+    optimizer: Factory
+    pretraining_rate: Factory
+    learning_rate: Factory
+    initial_feedback: str = "mean"
     precision: str = "float32"
     strategy: Factory = Factory("tensorflow:distribute.get_strategy")
     validation_split: str = "eval"
@@ -102,12 +216,16 @@ class Evaluation:
     Attributes:
         min_balanced_accuracy: the bar for the attributes' mean balanced accuracy; None without attributes.
         min_mean_f1: the bar for the mean F1 of the parsed classes, background left out; None without parsing.
+        max_nme: the bar for the landmarks' normalised mean error, a fraction; None for no bar.
+        min_emotion_accuracy: the bar for the share of emotions that are recognised; None without emotions.
         split: what TFMA evaluates and the blessing rests on.
         slice_by: attributes whose two sides are compared.
     """
 
     min_balanced_accuracy: float | None = None
     min_mean_f1: float | None = None
+    max_nme: float | None = None
+    min_emotion_accuracy: float | None = None
     split: str = "test"
     slice_by: tuple[str, ...] = ("Male", "Young")
 
@@ -127,11 +245,13 @@ class Experiment:
     target: str
     data: Data
     model: Factory
-    training: Training
+    training: Training | HybridTraining
     evaluation: Evaluation | None
 
 
-_TYPES = {cls.__name__: cls for cls in (Factory, Data, Training, Evaluation, Experiment)}
+_TYPES = {
+    cls.__name__: cls for cls in (Factory, Source, Data, TaskTraining, Training, HybridTraining, Evaluation, Experiment)
+}
 
 
 def to_json(value) -> str:

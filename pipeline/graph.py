@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from dataclasses import replace
 
+import tensorflow_model_analysis as tfma
 from tfx.components import (
     Evaluator,
     ExampleValidator,
@@ -26,9 +27,19 @@ from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components.code_version import code_version
-from components.config import Experiment, to_json
-from components.datasets import builder_class
-from components.evaluator.config import attribute_metrics, eval_config, landmark_metrics, parsing_metrics
+from components.config import Data, Experiment, to_json
+from components.datasets import build_source, source_class
+from components.datasets.annotation import annotated_names
+from components.evaluator.config import (
+    ITERATIONS_SIGNATURE,
+    SIGNATURE,
+    attribute_metrics,
+    emotion_metrics,
+    eval_config,
+    landmark_metrics,
+    parsing_metrics,
+    per_iteration,
+)
 from components.example_gen import FacesExampleGen
 from components.landmark_annotator.component import LandmarkAnnotator
 from components.report.component import RunReport
@@ -46,7 +57,8 @@ class Places:
     """Where a run reads and writes; folders or URIs that tf.io.gfile reads and writes.
 
     Attributes:
-        source: the data set's official files; "" if it needs none.
+        source: the data set's official files, or the folder of several data sets' folders as
+            components.datasets.build_sources reads it; "" if none are needed.
         fingerprint: of those files; "" where they can't be looked at when the pipeline is built.
         root: TFX's artifacts.
         serving: blessed models, one folder an experiment, numbered versions in it.
@@ -78,6 +90,8 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, place
         name: the experiment's.
         **options: of tfx.orchestration.pipeline.Pipeline: metadata, Beam arguments.
     """
+    data = experiment.data
+    tested = _splits(data, experiment.evaluation.split)
     prepared, examples, annotation, transform = _data_nodes(experiment, places)
     own = name.replace("/", "-")
     schema = _outputs(prepared, ImportSchemaGen)["schema"]
@@ -91,8 +105,8 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, place
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
         base_model=warm_start.outputs["model"] if warm_start else None,
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=[experiment.training.validation_split]),
+        train_args=trainer_pb2.TrainArgs(splits=_splits(data, "train")),
+        eval_args=trainer_pb2.EvalArgs(splits=_splits(data, experiment.training.validation_split)),
         custom_config={
             "experiment": to_json(_as_trained(experiment)),
             "checkpoints": os.path.join(places.root, "checkpoints"),
@@ -107,14 +121,14 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, place
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"] if baseline else None,
         schema=schema,
-        eval_config=eval_config(_metrics(experiment), slice_by=experiment.evaluation.slice_by),
-        example_splits=[experiment.evaluation.split],
+        eval_config=_eval_config(experiment),
+        example_splits=tested,
         module_path="components.evaluator.module",
     ).with_id(f"Evaluator-{own}")
     check = ServingCheck(
         model=trainer.outputs["model"],
         examples=examples,
-        split=experiment.evaluation.split,
+        splits=tested,
         code_version=code_version("components/serving"),
     ).with_id(f"ServingCheck-{own}")
     pusher = Pusher(
@@ -155,11 +169,10 @@ def _data_nodes(experiment, places):
     """Nodes up to Transform, with the channels of the examples and of the annotation's counts (None if none)."""
     data = experiment.data
     generated = FacesExampleGen(
-        dataset=data.dataset,
-        source=places.source,
-        options=data.options,
+        sources=data.sources,
+        data_dir=places.source,
         fingerprint=places.fingerprint,
-        code_version=code_version(*_RECORD_CODE, "components/example_gen"),
+        code_version=code_version(*_RECORD_CODE, "components/example_gen", "components/config.py"),
     )
     nodes, examples, annotation = [generated], generated.outputs["examples"], None
     if data.annotate_landmarks:
@@ -168,6 +181,8 @@ def _data_nodes(experiment, places):
         )
         nodes.append(annotator)
         examples, annotation = annotator.outputs["annotated_examples"], annotator.outputs["counts"]
+    train = _splits(data, "train")
+    validation = _splits(data, experiment.training.validation_split)
     statistics = StatisticsGen(examples=examples)
     schema = ImportSchemaGen(schema_file=places.schema)
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
@@ -176,14 +191,24 @@ def _data_nodes(experiment, places):
         schema=schema.outputs["schema"],
         preprocessing_fn="components.preprocessing.transform.preprocessing_fn",
         # What is evaluated is decoded by the served model itself, so the test split needs no transforming.
-        splits_config=transform_pb2.SplitsConfig(
-            analyze=["train"], transform=sorted({"train", experiment.training.validation_split})
-        ),
+        splits_config=transform_pb2.SplitsConfig(analyze=train, transform=sorted({*train, *validation})),
         custom_config={"data": to_json(data), "code_version": code_version(*_PREPROCESSING_CODE)},
         disable_statistics=True,
         disable_analyzer_cache=True,
     )
     return [*nodes, statistics, schema, validator, transform], examples, annotation, transform
+
+
+def _splits(data: Data, split: str) -> list[str]:
+    """The names of a split of all data sets; ValueError if one of them has no such split."""
+    for source in data.sources:
+        there = build_source(source, None).SPLITS  # some builders' options decide
+        if split not in there:
+            raise ValueError(
+                f"Data set {source.name!r} has no split {split!r}, but {', '.join(there)}. Name one of them in the "
+                "experiment's training.validation_split or evaluation.split, or set the data set's options."
+            )
+    return list(data.splits(split).values())
 
 
 def _blessed(name: str, node_id: str, places: Places, strategy=LatestBlessedModelStrategy, **channels):
@@ -216,25 +241,34 @@ def _as_trained(experiment: Experiment) -> Experiment:
     return replace(experiment, summary="", target="", evaluation=None)
 
 
-def _metrics(experiment: Experiment) -> list:
-    """What is measured, of each task; ValueError for a task that the data set has no labels for."""
-    data, evaluation, builder = experiment.data, experiment.evaluation, builder_class(experiment.data.dataset)
-    for wanted, names, what in (
-        (data.attributes, builder.ATTRIBUTES, "attributes"),
-        (data.parsing, builder.LABELS, "parsing"),
-    ):
-        if wanted and not names:
-            raise ValueError(f"Data set {data.dataset!r} has no {what}: set {what}=False in the experiment's data.")
-    metrics = []
+def _eval_config(experiment: Experiment) -> tfma.EvalConfig:
+    """What is measured of each task, and of a network with iterations at each of them.
+
+    Raises:
+        ValueError: for a task that its data set has no labels for.
+    """
+    data, evaluation = experiment.data, experiment.evaluation
+    names = {label: annotated_names(data, label) for label in data.labels}
+    tasks = []
     if data.attributes:
-        metrics.append(attribute_metrics(builder.ATTRIBUTES, evaluation.min_balanced_accuracy))
+        tasks.append(attribute_metrics(names["attributes"], evaluation.min_balanced_accuracy))
     if _has_landmarks(experiment):
-        metrics.append(landmark_metrics())
+        tasks.append(landmark_metrics(data.num_landmarks, evaluation.max_nme))
     if data.parsing:
-        metrics.append(parsing_metrics(builder.LABELS, builder.MERGED_PARTS, evaluation.min_mean_f1))
-    return metrics
+        merged_parts = source_class(data.source_of("parsing")).MERGED_PARTS
+        tasks.append(parsing_metrics(names["parsing"], merged_parts, evaluation.min_mean_f1))
+    if data.emotion:
+        tasks.append(emotion_metrics(names["emotion"], evaluation.min_emotion_accuracy))
+    signature, iterations = SIGNATURE, experiment.model.kwargs.get("iterations", 0)
+    if iterations:
+        signature = ITERATIONS_SIGNATURE
+        tasks += [per_iteration(task, range(iterations + 1)) for task in tasks]
+    return eval_config(tasks, evaluation.slice_by, signature)
 
 
 def _has_landmarks(experiment: Experiment) -> bool:
-    """Whether the network predicts landmarks; the models say so by `num_landmarks`."""
-    return experiment.data.num_landmarks > 0 and experiment.model.kwargs.get("num_landmarks", 0) > 0
+    """Whether the network predicts landmarks: one of several tasks, or where a model says so by `num_landmarks`."""
+    arguments = experiment.model.kwargs
+    return experiment.data.num_landmarks > 0 and (
+        "landmarks" in arguments.get("tasks", ()) or arguments.get("num_landmarks", 0) > 0
+    )

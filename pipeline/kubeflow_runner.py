@@ -9,7 +9,8 @@ Environment:
     EXPERIMENT      its name.
     PIPELINE_ROOT   where everything is written: artifacts in pipeline/, models in serving/, reports in reports/.
     IMAGE           the container image built with this project's Dockerfile.
-    DATA_DIR        the data set's official files: a URI, or a folder mounted into the containers.
+    DATA_DIR        the data set's official files, or a folder with one for each data set: a URI, or a folder mounted
+                    into the containers.
     DATA_VERSION    any word; change it when the files in DATA_DIR have changed, so that they are read again.
     SEED            instead of the experiment's seed.
     ACCELERATOR     for the Trainer, as the cluster calls it: NVIDIA_TESLA_T4 (Vertex AI), nvidia.com/gpu (Kubernetes).
@@ -45,7 +46,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (  # noqa: E402
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
 from components.config import Experiment  # noqa: E402
-from components.datasets import builder_class  # noqa: E402
+from components.datasets import build_source  # noqa: E402
 from pipeline import experiments  # noqa: E402
 from pipeline.graph import Places, create_pipeline  # noqa: E402
 
@@ -123,7 +124,8 @@ def _source(environment, experiment):
     if environment.get("DATA_DIR"):
         return _location(environment["DATA_DIR"], "DATA_DIR")
     try:
-        builder_class(experiment.data.dataset)(**experiment.data.options).check()
+        for source in experiment.data.sources:
+            build_source(source, None).check()
     except ValueError as error:
         raise ValueError(f"DATA_DIR is not set. {error}") from error
     return ""

@@ -2,7 +2,7 @@
 
 Environment:
     EXPERIMENT  its name; default dmm_cnn/synthetic.
-    DATA_DIR    folder with the data set's official files.
+    DATA_DIR    folder with the data set's official files; of several data sets, with a folder for each.
     SEED        instead of the experiment's seed.
     OUTPUT_DIR  where everything is written; default out.
 """
@@ -23,7 +23,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner  # noqa: E40
 from tfx.orchestration.metadata import sqlite_metadata_connection_config  # noqa: E402
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
-from components.datasets import builder_class  # noqa: E402
+from components.datasets import build_sources  # noqa: E402
 from pipeline import console, experiments  # noqa: E402
 from pipeline.graph import SCHEMA, Places, create_pipeline  # noqa: E402
 
@@ -38,24 +38,26 @@ def local_pipeline(name: str, data_dir: str, seed: int | None, output_dir: str) 
 
     Args:
         name: the experiment's.
-        data_dir: folder with the data set's official files; "" if it needs none.
+        data_dir: folder with the data set's official files, or with a folder for each data set
+            (components.datasets.build_sources); "" if none are needed.
         seed: instead of the experiment's, or None.
 
     Raises:
-        ValueError: unknown experiment. FileNotFoundError: an official file is missing.
+        ValueError: unknown experiment. FileNotFoundError: an official file, or a data set's folder, is missing.
         ModuleNotFoundError: an optional package that the experiment needs is not installed.
     """
     experiment = experiments.get(name)
     if seed is not None:
         experiment = replace(experiment, training=replace(experiment.training, seed=seed))
-    dataset = builder_class(experiment.data.dataset)(source=data_dir or None, **experiment.data.options)
-    dataset.check()
+    datasets = build_sources(experiment.data.sources, data_dir).values()
+    for dataset in datasets:
+        dataset.check()
     root = os.path.join(output_dir, "pipeline")
     metadata = os.path.join(output_dir, "metadata.db")
     os.makedirs(output_dir, exist_ok=True)
     places = Places(
         source=data_dir,
-        fingerprint=dataset.fingerprint(),
+        fingerprint=" ".join(dataset.fingerprint() for dataset in datasets),
         root=root,
         serving=os.path.join(output_dir, "serving"),
         reports=os.path.join(output_dir, "reports"),

@@ -1,7 +1,12 @@
-"""The data sets by name."""
+"""The data sets by name, and where the files of a run's data sets lie."""
 
 import importlib
+import os
+from collections.abc import Sequence
 
+import tensorflow as tf
+
+from components.config import Source
 from components.datasets.base import FaceDataset, Reference
 
 _BUILDERS = {
@@ -11,7 +16,12 @@ _BUILDERS = {
     "celebamask_hq": "components.datasets.celebamask_hq.CelebAMaskHQ",
     "lapa": "components.datasets.lapa.LaPa",
     "helen": "components.datasets.helen.Helen",
+    "helen_merged": "components.datasets.helen.HelenMerged",
+    "mtfl": "components.datasets.mtfl.MTFL",
+    "fer2013": "components.datasets.fer2013.FER2013",
+    "bnu_lsved": "components.datasets.bnu_lsved.BNULSVED",
 }
+_NUM_NAMED = 20  # of what lies in a folder, in an error
 
 
 def builder_class(name: str) -> type[FaceDataset]:
@@ -22,4 +32,62 @@ def builder_class(name: str) -> type[FaceDataset]:
     return getattr(importlib.import_module(module), cls)
 
 
-__all__ = ["FaceDataset", "Reference", "builder_class"]
+def source_class(source: Source) -> type[FaceDataset]:
+    """The builder of one of a run's data sets."""
+    return builder_class(source.builder or source.name)
+
+
+def build_source(source: Source, folder: str | None) -> FaceDataset:
+    """One of a run's data sets with its options; `folder` holds its official files, None or "" if it needs none."""
+    return source_class(source)(source=folder or None, **source.options)
+
+
+def build_sources(sources: Sequence[Source], data_dir: str) -> dict[str, FaceDataset]:
+    """A run's data sets by their names.
+
+    Args:
+        data_dir: the folder (any path that tf.io.gfile reads) with the official files of the one data set. With several
+            it holds a folder for each, called what the data set is called but for case, hyphens and underscores. "" if
+            none of them needs files.
+
+    Raises:
+        FileNotFoundError: of several, one has no such folder or more than one.
+    """
+    if len(sources) == 1:
+        folders = [data_dir]
+    else:
+        folders = [_folder(source, data_dir) if data_dir and _reads_files(source) else None for source in sources]
+    return {source.name: build_source(source, folder) for source, folder in zip(sources, folders, strict=True)}
+
+
+def _reads_files(source: Source) -> bool:
+    try:
+        build_source(source, None).check()
+    except ValueError:  # of FaceDataset.folder
+        return True
+    return False
+
+
+def _folder(source: Source, data_dir: str) -> str:
+    rule = f"{data_dir!r} should hold one folder for {source.name!r}, called so but for case, hyphens and underscores."
+    if not tf.io.gfile.isdir(data_dir):
+        raise FileNotFoundError(f"{rule} It is no folder.")
+    there = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(data_dir))
+    named = [name for name in there if _plain(name) == _plain(source.name)]
+    folders = [name for name in named if tf.io.gfile.isdir(os.path.join(data_dir, name))]
+    if not folders:
+        more = f" and {len(there) - _NUM_NAMED:,} more" if len(there) > _NUM_NAMED else ""
+        raise FileNotFoundError(
+            f"{rule} It holds: {', '.join(there[:_NUM_NAMED]) or 'nothing'}{more}. Put the official files into such a "
+            "folder, or a link to theirs in its place."
+        )
+    if len(folders) > 1:
+        raise FileNotFoundError(f"{rule} It holds {' and '.join(folders)}. Leave one of them.")
+    return os.path.join(data_dir, folders[0])
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+__all__ = ["FaceDataset", "Reference", "build_source", "build_sources", "builder_class", "source_class"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -14,17 +16,14 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
 from components.beam_workers import has_one_worker
-from components.datasets import FaceDataset, Reference, builder_class
+from components.config import LABELS, Data, Source, from_json
+from components.datasets import Reference, build_sources
 from components.example_gen.checks import check_record
 from components.progress import ShowProgress
-from components.record import RecordError
+from components.record import FaceRecord, RecordError
 
-_QUARANTINE = "quarantine"
-
-
-def build_dataset(dataset: str, source: str, options: str) -> FaceDataset:
-    """The builder from the component's execution properties."""
-    return builder_class(dataset)(source=source or None, **json.loads(options))
+_KEPT, _QUARANTINE = "kept", "quarantine"
+_NO_SPLIT = "no split"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -32,82 +31,124 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
     def Do(self, input_dict, output_dict, exec_properties: dict[str, Any]) -> None:
         """See FacesExampleGen."""
-        settings = {name: exec_properties[name] for name in ("dataset", "source", "options")}
-        dataset = build_dataset(**settings)
-        dataset.check()
-        splits = dataset.SPLITS
+        sources, data_dir = from_json(exec_properties["sources"]), exec_properties["data_dir"]
+        datasets = build_sources(sources, data_dir)
+        for dataset in datasets.values():
+            dataset.check()
+        splits = [_name(sources, name, split) for name, dataset in datasets.items() for split in dataset.SPLITS]
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        examples.split_names = artifact_utils.encode_split_names(list(splits))
+        examples.split_names = artifact_utils.encode_split_names(splits)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         ingestion = artifact_utils.get_single_uri(output_dict["ingestion"])
 
-        total = sum(1 for _ in dataset.references())
-        progress = ShowProgress(f"Reading {dataset.name}", total)
+        total = sum(1 for dataset in datasets.values() for _ in dataset.references())
+        progress = ShowProgress(f"Reading {', '.join(datasets)}", total)
         with progress, self._make_beam_pipeline() as pipeline:
-            references = (
-                pipeline | beam.Create([settings]) | "List" >> beam.FlatMap(lambda s: build_dataset(**s).references())
-            )
+            # A shuffle by Create would change the order of the data sets from run to run.
+            names = pipeline | beam.Create(list(datasets), reshuffle=False)
+            references = names | "List" >> beam.FlatMap(_references, sources, data_dir)
             if not has_one_worker(pipeline.options):
                 references |= "Spread" >> beam.Reshuffle()
-            read = references | "Read" >> beam.ParDo(ReadRecord(settings)).with_outputs(*splits, _QUARANTINE)
+            read = references | "Read" >> beam.ParDo(ReadRecord(sources, data_dir)).with_outputs(*splits, _QUARANTINE)
             read = {output: read[output] | progress.count(f"Count[{output}]") for output in (*splits, _QUARANTINE)}
-            outcomes = [read[_QUARANTINE] | "Quarantined" >> beam.Map(lambda row: (row["split"], _QUARANTINE))]
+            outcomes = [read[_QUARANTINE] | "Quarantined" >> CountOutcomes(lambda row: (row["split"], _QUARANTINE))]
             for split in splits:
                 # As TFX's WriteSplit, without its shuffle: one worker keeps the order of the lists, run for run, and
                 # never holds more than a record in memory.
                 path = os.path.join(artifact_utils.get_split_uri([examples], split), "data_tfrecord")
                 _ = read[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(path, file_name_suffix=".gz")
-                outcomes.append(read[split] | f"Kept[{split}]" >> beam.Map(lambda _, split=split: (split, "kept")))
+                outcomes.append(read[split] | f"Kept[{split}]" >> CountOutcomes(lambda _, split=split: (split, _KEPT)))
             _ = (
                 read[_QUARANTINE]
                 | "AsJson" >> beam.Map(lambda row: json.dumps(row, ensure_ascii=False))
                 | "WriteQuarantine" >> beam.io.WriteToText(os.path.join(ingestion, _QUARANTINE), ".jsonl")
             )
+            unsplit = [_name(sources, name, _NO_SPLIT) for name in datasets]
             _ = (
                 outcomes
                 | beam.Flatten()
-                | beam.combiners.Count.PerElement()
-                | beam.combiners.ToList()
-                | "AsCounts" >> beam.Map(lambda counted: json.dumps(_counts(dict(counted), splits), indent=1))
+                | beam.combiners.ToDict()
+                | "AsCounts" >> beam.Map(lambda counted: json.dumps(_counts(counted, splits, unsplit), indent=1))
                 | "WriteCounts"
                 >> beam.io.WriteToText(os.path.join(ingestion, "counts"), ".json", shard_name_template="")
             )
 
 
-class ReadRecord(beam.DoFn):
-    """A reference to its record, serialized, on the output of its split; or to a quarantine row with the reason.
+def _name(sources: Sequence[Source], name: str, split: str) -> str:
+    """What a split of a data set is called here."""
+    return Data(tuple(sources)).splits(split)[name]
+
+
+def _references(name: str, sources: Sequence[Source], data_dir: str) -> Iterator[tuple[str, Reference]]:
+    """The references of a data set, each with the data set's name."""
+    for reference in build_sources(sources, data_dir)[name].references():
+        yield name, reference
+
+
+class CountOutcomes(beam.PTransform):
+    """How often elements have each outcome: ((split, outcome), count). Counted at once, so that nothing is held.
 
     Args:
-        settings: arguments of `build_dataset`.
+        outcome: element -> (split, outcome).
     """
 
-    def __init__(self, settings: dict[str, str]):
-        self._settings = settings
+    def __init__(self, outcome: Callable[[Any], tuple[str, str]]):
+        super().__init__()
+        self._outcome = outcome
+
+    def expand(self, elements):
+        """See CountOutcomes."""
+        return elements | beam.Map(self._outcome) | beam.combiners.Count.PerElement()
+
+
+class ReadRecord(beam.DoFn):
+    """A data set's name and a reference to the record, serialized, on the output of its split.
+
+    Or to a quarantine row with the reason.
+
+    Args:
+        sources: the run's data sets.
+        data_dir: of their official files.
+    """
+
+    def __init__(self, sources: Sequence[Source], data_dir: str):
+        self._sources = sources
+        self._data_dir = data_dir
 
     def setup(self):
-        """Opens the data set once a worker."""
-        self._dataset = build_dataset(**self._settings)
+        """Opens the data sets once a worker."""
+        self._datasets = build_sources(self._sources, self._data_dir)
+        self._given = {source.name: source for source in self._sources}
 
-    def process(self, reference: Reference):
+    def process(self, element: tuple[str, Reference]):
         """One output a reference."""
+        name, reference = element
+        dataset = self._datasets[name]
+        split = _name(self._sources, name, reference.split or _NO_SPLIT)
         try:
             if reference.split is None:
                 raise RecordError(reference.problem)
-            record = self._dataset.load(reference)
-            check_record(record, len(self._dataset.ATTRIBUTES))
+            record = as_given(dataset.load(reference), self._given[name])
+            check_record(record, len(dataset.ATTRIBUTES), len(dataset.EMOTIONS))
         except (RecordError, OSError, tf.errors.OpError) as error:
-            row = {"id": reference.id, "split": reference.split, "reason": str(error)}
-            yield beam.pvalue.TaggedOutput(_QUARANTINE, row)
+            yield beam.pvalue.TaggedOutput(_QUARANTINE, {"id": reference.id, "split": split, "reason": str(error)})
         else:
-            serialized = record.to_example().SerializeToString(deterministic=True)
-            yield beam.pvalue.TaggedOutput(reference.split, serialized)
+            yield beam.pvalue.TaggedOutput(split, record.to_example().SerializeToString(deterministic=True))
 
 
-def _counts(outcomes: dict[tuple[str | None, str], int], splits: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    """{split: {"read", "kept", "quarantined"}}; rows of no split stand under "no split"."""
+def as_given(record: FaceRecord, source: Source) -> FaceRecord:
+    """The record under the source's name, without the labels that the source doesn't give."""
+    dropped = () if source.labels is None else {*LABELS, "clothing"} - {*source.labels}
+    return dataclasses.replace(record, dataset=source.name, **dict.fromkeys(dropped))
+
+
+def _counts(
+    outcomes: dict[tuple[str, str], int], splits: Sequence[str], unsplit: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """{split: {"read", "kept", "quarantined"}}; of `unsplit`, those that have rows."""
     counts = {}
-    for split in (*splits, None):
-        kept, quarantined = outcomes.get((split, "kept"), 0), outcomes.get((split, _QUARANTINE), 0)
-        if split or quarantined:
-            counts[split or "no split"] = {"read": kept + quarantined, "kept": kept, "quarantined": quarantined}
+    for split in (*splits, *unsplit):
+        kept, quarantined = outcomes.get((split, _KEPT), 0), outcomes.get((split, _QUARANTINE), 0)
+        if split in splits or quarantined:
+            counts[split] = {"read": kept + quarantined, "kept": kept, "quarantined": quarantined}
     return counts

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from components.preprocessing.crop import crop_pixels
+
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """JPEG or PNG bytes to RGB pixels.
@@ -32,27 +34,37 @@ def resize(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     return tf.saturate_cast(tf.round(resized), tf.uint8)
 
 
-def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """`decode`, then `resize`: scalar string -> [height, width, 3] uint8."""
-    return resize(decode(encoded), size)
+def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int], crop: tf.Tensor | None = None) -> tf.Tensor:
+    """`decode`, then `resize`: scalar string -> [height, width, 3] uint8.
+
+    Args:
+        crop: [4] float32, the part of the picture that is used (components.preprocessing.crop); None for the whole.
+    """
+    image = decode(encoded)
+    return resize(image if crop is None else crop_pixels(image, crop), size)
 
 
-def decode_and_resize_batch(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """`decode_and_resize` over [batch] strings: [batch, height, width, 3] uint8."""
+def decode_and_resize_batch(encoded: tf.Tensor, size: tuple[int, int], crops: tf.Tensor | None = None) -> tf.Tensor:
+    """`decode_and_resize` over [batch] strings, and [batch, 4] crops: [batch, height, width, 3] uint8."""
+    pictures = (encoded,) if crops is None else (encoded, crops)
     return tf.map_fn(
-        lambda e: decode_and_resize(e, size), encoded, fn_output_signature=tf.TensorSpec([*size, 3], tf.uint8)
+        lambda picture: decode_and_resize(picture[0], size, *picture[1:]),
+        pictures,
+        fn_output_signature=tf.TensorSpec([*size, 3], tf.uint8),
     )
 
 
-def decode_and_resize_labels(encoded: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+def decode_and_resize_labels(encoded: tf.Tensor, size: tuple[int, int], crop: tf.Tensor | None = None) -> tf.Tensor:
     """A label map's PNG to labels: each pixel gets the label at its centre, as `decode_and_resize` places it.
 
     Args:
         encoded: scalar string, 8-bit grey.
         size: (height, width) of the result.
+        crop: as of `decode_and_resize`.
 
     Returns:
         [height, width] uint8, of the map's own labels.
     """
     labels = tf.io.decode_png(encoded, channels=1)
-    return tf.image.resize(labels, size, tf.image.ResizeMethod.NEAREST_NEIGHBOR)[..., 0]
+    cropped = labels if crop is None else crop_pixels(labels, crop)
+    return tf.image.resize(cropped, size, tf.image.ResizeMethod.NEAREST_NEIGHBOR)[..., 0]

@@ -6,7 +6,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.config import from_json
-from components.datasets import builder_class
+from components.datasets import source_class
+from components.preprocessing.crop import WHOLE, to_crop
 from components.preprocessing.images import decode_and_resize, decode_and_resize_labels
 
 NOT_ANNOTATED = -1
@@ -16,6 +17,8 @@ _JPEG_QUALITY = 95
 
 def preprocessing_fn(inputs: dict, custom_config: dict) -> dict:
     """Pictures at the experiment's working size, dense labels, and the statistics that models need.
+
+    Of a record with a crop, picture, landmarks and label map become those of the crop.
 
     Args:
         inputs: the features of schemas/face_record.pbtxt; labels are sparse, as a record may lack them.
@@ -31,23 +34,36 @@ def preprocessing_fn(inputs: dict, custom_config: dict) -> dict:
         landmarks: [batch, 2·T] float32, NaN where not annotated.
         With its label maps:
         parsing/encoded: [batch] PNG of the working size, an empty string where not annotated.
+        With its emotions:
+        emotion: [batch] int64, -1 where not annotated.
     """
     data = from_json(custom_config["data"])
+    crops = _crops(inputs["image/crop"])
     outputs = {
-        "image/encoded": _resized(inputs["image/encoded"], data.image_size),
+        "image/encoded": _resized(inputs["image/encoded"], crops, data.image_size),
         "image/id": tf.reshape(inputs["image/id"], [-1]),
     }
     if data.attributes:
-        num_attributes = len(builder_class(data.dataset).ATTRIBUTES)
+        num_attributes = len(source_class(data.source_of("attributes")).ATTRIBUTES)
         attributes = _dense(inputs["attributes"], num_attributes, NOT_ANNOTATED, "attributes")
         outputs["attributes"] = attributes
         outputs["positive_rate"] = tf.zeros_like(attributes, tf.float32) + _positive_rate(attributes)
     if data.num_landmarks:
-        outputs["landmarks"] = _dense(inputs["landmarks"], 2 * data.num_landmarks, float("nan"), "landmarks")
+        values = _dense(inputs["landmarks"], 2 * data.num_landmarks, float("nan"), "landmarks")
+        points = to_crop(tf.reshape(values, [-1, data.num_landmarks, 2]), crops)
+        outputs["landmarks"] = tf.reshape(points, [-1, 2 * data.num_landmarks])
     if data.parsing:
         maps = _dense(inputs["parsing/encoded"], 1, NO_LABEL_MAP, "parsing/encoded")
-        outputs["parsing/encoded"] = _resized_labels(maps, data.image_size)
+        outputs["parsing/encoded"] = _resized_labels(maps, crops, data.image_size)
+    if data.emotion:
+        outputs["emotion"] = tf.reshape(_dense(inputs["emotion"], 1, NOT_ANNOTATED, "emotion"), [-1])
     return outputs
+
+
+def _crops(crop):
+    """A sparse [batch, 4] feature as dense; a record without it is used as a whole."""
+    crops = _dense(crop, 4, float("nan"), "image/crop")
+    return tf.where(tf.math.is_nan(crops), tf.constant(WHOLE), crops)
 
 
 def _positive_rate(attributes):
@@ -58,26 +74,29 @@ def _positive_rate(attributes):
     return tf.math.divide_no_nan(positive, annotated)
 
 
-def _resized(encoded, size):
+def _resized(encoded, crops, size):
     """[batch, 1] encoded pictures -> [batch] JPEGs of `size`: small artifacts, and the fastest training steps."""
 
-    def resize(picture):
-        return tf.io.encode_jpeg(decode_and_resize(picture, size), quality=_JPEG_QUALITY, chroma_downsampling=False)
+    def resize(picture_and_crop):
+        picture, crop = picture_and_crop
+        pixels = decode_and_resize(picture, size, crop)
+        return tf.io.encode_jpeg(pixels, quality=_JPEG_QUALITY, chroma_downsampling=False)
 
-    return tf.map_fn(resize, tf.reshape(encoded, [-1]), fn_output_signature=tf.TensorSpec([], tf.string))
+    return tf.map_fn(resize, (tf.reshape(encoded, [-1]), crops), fn_output_signature=tf.TensorSpec([], tf.string))
 
 
-def _resized_labels(encoded, size):
+def _resized_labels(encoded, crops, size):
     """[batch, 1] label maps -> [batch] PNGs of `size`; a record without one keeps its empty string."""
 
-    def resize(label_map):
+    def resize(label_map_and_crop):
+        label_map, crop = label_map_and_crop
         return tf.cond(
             label_map == NO_LABEL_MAP,
             lambda: label_map,
-            lambda: tf.io.encode_png(decode_and_resize_labels(label_map, size)[..., None]),
+            lambda: tf.io.encode_png(decode_and_resize_labels(label_map, size, crop)[..., None]),
         )
 
-    return tf.map_fn(resize, tf.reshape(encoded, [-1]), fn_output_signature=tf.TensorSpec([], tf.string))
+    return tf.map_fn(resize, (tf.reshape(encoded, [-1]), crops), fn_output_signature=tf.TensorSpec([], tf.string))
 
 
 def _dense(label, width, missing, name):

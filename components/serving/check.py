@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from typing import ClassVar
 
 from absl import logging
@@ -25,11 +28,12 @@ class Executor(base_executor.BaseExecutor):
         """See ServingCheck."""
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         examples = artifact_utils.get_single_instance(input_dict["examples"])
-        split = exec_properties["split"]
-        files = fileio.glob(io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split)))
+        uris = [artifact_utils.get_split_uri([examples], split) for split in json.loads(exec_properties["splits"])]
+        files = [sorted(fileio.glob(io_utils.all_files_pattern(uri))) for uri in uris]
+        in_turn = [file for turn in itertools.zip_longest(*files) for file in turn if file]
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
 
-        command = [sys.executable, "-S", replay.__file__, sysconfig.get_path("purelib"), saved_model, *files]
+        command = [sys.executable, "-S", replay.__file__, sysconfig.get_path("purelib"), saved_model, *in_turn]
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         process = subprocess.run(command, capture_output=True, text=True, cwd=os.sep, env=environment)
         served = process.returncode == 0
@@ -47,7 +51,7 @@ class ServingCheckSpec(component_spec.ComponentSpec):
     """Parameters, inputs and outputs of ServingCheck."""
 
     PARAMETERS: ClassVar = {
-        "split": component_spec.ExecutionParameter(type=str),
+        "splits": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: ClassVar = {
@@ -67,19 +71,19 @@ class ServingCheck(base_component.BaseComponent):
     Args:
         model: to be tried.
         examples: face records.
-        split: of them, to take a few from.
+        splits: of them, to take a few from each.
         code_version: of this check.
     """
 
     SPEC_CLASS = ServingCheckSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, model: types.BaseChannel, examples: types.BaseChannel, split: str, code_version: str):
+    def __init__(self, model: types.BaseChannel, examples: types.BaseChannel, splits: Sequence[str], code_version: str):
         super().__init__(
             ServingCheckSpec(
                 model=model,
                 examples=examples,
-                split=split,
+                splits=json.dumps(list(splits)),
                 code_version=code_version,
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from components.config import Data, Training
+from components.config import Batches, Data
 from components.datasets import FaceDataset
 from components.datasets.label_maps import mirrored_labels
 from components.landmark_markup import MARKUPS
@@ -19,42 +19,45 @@ _SHUFFLE_BUFFER = 16_384
 def training_batches(
     files: list[str],
     data: Data,
-    training: Training,
+    batches: Batches,
     builder: type[FaceDataset],
     steps: int,
-    first_epoch: int = 0,
+    epochs: int | None,
+    seed: int,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of all epochs from `first_epoch` on.
+    """The batches of a run from the `first_step`-th on.
 
-    Order and augmentation follow from the seed, so a run that is stopped and continues with an epoch sees what an
-    unbroken run sees.
+    Order and augmentation follow from the seed and the position in the run: one that is stopped and continues with any
+    batch sees what an unbroken run sees.
 
     Args:
         files: gzipped TFRecords of transformed examples.
+        batches: their size, and how their pictures are augmented.
         builder: the data set's, for its ATTRIBUTES and LABELS.
         steps: batches an epoch; what is left over is drawn into other epochs.
+        epochs: of the whole run; None for a run without end.
+        first_step: counted from the start of the run.
 
     Returns:
         (image [batch, H, W, 3] uint8, {"attributes": [batch, N] int64, "positive_rate": [batch, N] float32, every row
-        the training split's, "landmarks": [batch, 2·T] float32, "parsing": [batch, H, W] uint8, 255 = ignore}); of
-        the labels those that `data` uses.
+        the training split's, "landmarks": [batch, 2·T] float32, "parsing": [batch, H, W] uint8, 255 = ignore,
+        "emotion": [batch] int64, -1 = not annotated}); of the labels those that `data` uses.
     """
-    epoch_size = steps * training.batch_size
 
     def prepare(index, example):
         image, labels = parse(example, data, builder)
-        seed = tf.stack([tf.constant(training.seed, tf.int64), index])
-        return augment(image, labels, training, seed, builder.LABELS)
+        return augment(image, labels, batches, tf.stack([tf.constant(seed, tf.int64), index]), builder.LABELS)
 
     return (
         _examples(files)
-        .shuffle(_SHUFFLE_BUFFER, seed=training.seed, reshuffle_each_iteration=True)
-        .take(epoch_size)
-        .repeat(training.epochs)
+        .shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=True)
+        .take(steps * batches.batch_size)
+        .repeat(epochs)
         .enumerate()
-        .skip(first_epoch * epoch_size)
+        .skip(first_step * batches.batch_size)
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(training.batch_size)
+        .batch(batches.batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -93,6 +96,8 @@ def parse(example: tf.Tensor, data: Data, builder: type[FaceDataset]) -> tuple[t
         features["landmarks"] = tf.io.FixedLenFeature([2 * data.num_landmarks], tf.float32)
     if data.parsing:
         features["parsing/encoded"] = tf.io.FixedLenFeature([], tf.string)
+    if data.emotion:
+        features["emotion"] = tf.io.FixedLenFeature([], tf.int64)
     labels = tf.io.parse_single_example(example, features)
     # The accurate transform: what training sees is then as near to what serving decodes as Transform's JPEG allows.
     image = tf.io.decode_jpeg(labels.pop("image/encoded"), channels=3, dct_method="INTEGER_ACCURATE")
@@ -114,7 +119,7 @@ def _label_map(encoded, size):
 def augment(
     image: tf.Tensor,
     labels: dict[str, tf.Tensor],
-    training: Training,
+    batches: Batches,
     seed: tf.Tensor,
     classes: Sequence[str],
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
@@ -130,15 +135,15 @@ def augment(
     """
     size = tuple(image.shape[:2])
     seeds = tf.random.experimental.stateless_split(seed, 4)
-    if training.flip:
+    if batches.flip:
         mirrored = tf.random.stateless_uniform([], seeds[0]) < 0.5
         image, labels = tf.cond(mirrored, lambda: _mirror(image, labels, classes), lambda: (image, labels))
-    shift = _drawn_shift(size, training.max_shift, seeds[1])
-    if training.max_rotation or training.scale != (1.0, 1.0):
-        angle = tf.random.stateless_uniform([], seeds[2], -training.max_rotation, training.max_rotation)
-        factor = tf.random.stateless_uniform([], seeds[3], *training.scale)
+    shift = _drawn_shift(size, batches.max_shift, seeds[1])
+    if batches.max_rotation or batches.scale != (1.0, 1.0):
+        angle = tf.random.stateless_uniform([], seeds[2], -batches.max_rotation, batches.max_rotation)
+        factor = tf.random.stateless_uniform([], seeds[3], *batches.scale)
         return warp(image, labels, movement(size, angle, factor, shift))
-    return _shift(image, labels, shift) if training.max_shift else (image, labels)
+    return _shift(image, labels, shift) if batches.max_shift else (image, labels)
 
 
 def _mirror(image, labels, classes):

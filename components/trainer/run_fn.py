@@ -6,18 +6,22 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.config import from_json
-from components.datasets import builder_class
+from components.config import HybridTraining, from_json
+from components.datasets import source_class
+from components.datasets.annotation import annotated_names
 from components.serving.signatures import ServedAttributes, ServedParsing, export
-from components.trainer import supervised
+from components.serving.tasks import ServedTasks
+from components.trainer import hybrid, supervised
 from components.trainer.edge_maps import EDGES_FILE, write_edge_maps
 from components.trainer.inputs import evaluation_examples, example_images
 
 TRAINING_FILE = "training.json"
+_SPLIT = "Split-"  # before the name of a split, in the name of its folder
 _WARMUP_IMAGES = 4
 
 
@@ -39,26 +43,11 @@ def run_fn(fn_args: FnArgs) -> None:
             f"This experiment starts from the model of {warm_start!r}, of which there is no blessed one yet. "
             f"First: make run EXPERIMENT={warm_start}"
         )
-    builder = builder_class(experiment.data.dataset)
-    train_files, validation_files = _files(fn_args.train_files), _files(fn_args.eval_files)
     checkpoints = os.path.join(config["checkpoints"], _run_key(config, fn_args.transform_output))
     started = time.monotonic()
-    trained = supervised.fit(
-        experiment,
-        builder,
-        train_files=train_files,
-        validation_files=validation_files,
-        checkpoint_folder=checkpoints,
-        log_folder=fn_args.model_run_dir,
-        warm_start=fn_args.base_model,
-    )
-    if experiment.data.parsing:
-        served = ServedParsing(trained.network, experiment.data.image_size, builder.LABELS)
-        examples = evaluation_examples(validation_files, experiment.data, builder)
-        write_edge_maps(trained.network, examples, os.path.join(fn_args.model_run_dir, EDGES_FILE))
-    else:
-        served = ServedAttributes(trained.network, trained.thresholds, experiment.data.image_size, builder.ATTRIBUTES)
-    export(served, fn_args.serving_model_dir, example_images(train_files, _WARMUP_IMAGES))
+    recipe = _fit_several_tasks if isinstance(experiment.training, HybridTraining) else _fit_one_data_set
+    trained, served = recipe(experiment, fn_args, checkpoints)
+    export(served, fn_args.serving_model_dir, example_images(_files(fn_args.train_files), _WARMUP_IMAGES))
     training = {
         "epochs": trained.epochs,
         "parameters": served.network.count_params(),
@@ -67,6 +56,52 @@ def run_fn(fn_args: FnArgs) -> None:
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as f:
         json.dump(training, f)
     tf.io.gfile.rmtree(checkpoints)
+
+
+def _fit_one_data_set(experiment, fn_args, checkpoints):
+    """(Trained, what is served) of the plain recipe; of a network with edge branches, leaves edges.npz."""
+    builder = source_class(experiment.data.sources[0])
+    validation_files = _files(fn_args.eval_files)
+    trained = supervised.fit(
+        experiment,
+        builder,
+        train_files=_files(fn_args.train_files),
+        validation_files=validation_files,
+        checkpoint_folder=checkpoints,
+        log_folder=fn_args.model_run_dir,
+        warm_start=fn_args.base_model,
+    )
+    image_size = experiment.data.image_size
+    if not experiment.data.parsing:
+        return trained, ServedAttributes(trained.network, trained.thresholds, image_size, builder.ATTRIBUTES)
+    examples = evaluation_examples(validation_files, experiment.data, builder)
+    write_edge_maps(trained.network, examples, os.path.join(fn_args.model_run_dir, EDGES_FILE))
+    return trained, ServedParsing(trained.network, image_size, builder.LABELS)
+
+
+def _fit_several_tasks(experiment, fn_args, checkpoints):
+    """(Trained, what is served) of hybrid training."""
+    trained = hybrid.fit(
+        experiment,
+        train_files=files_by_split(fn_args.train_files),
+        validation_files=files_by_split(fn_args.eval_files),
+        checkpoint_folder=checkpoints,
+        log_folder=fn_args.model_run_dir,
+        warm_start=fn_args.base_model,
+    )
+    names = {label: annotated_names(experiment.data, label) for label in experiment.data.labels}
+    return trained, ServedTasks(trained.network, experiment.data.image_size, names)
+
+
+def files_by_split(patterns: Sequence[str]) -> dict[str, list[str]]:
+    """The files of patterns such as FnArgs has, ".../Split-<name>/*", by the split's name; ValueError for others."""
+    files = {}
+    for pattern in patterns:
+        folder = os.path.basename(os.path.dirname(pattern))
+        if not folder.startswith(_SPLIT):
+            raise ValueError(f"{pattern!r} should be the files of a split, .../{_SPLIT}<name>/*.")
+        files[folder.removeprefix(_SPLIT)] = _files([pattern])
+    return files
 
 
 def _files(patterns):

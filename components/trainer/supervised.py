@@ -80,14 +80,16 @@ def fit(
             model.compile(training.optimizer.build(learning_rate=_learning_rate(training, steps)), weighted_metrics=[])
             model.build((None, *data.image_size, 3))
 
-        batches = functools.partial(inputs.training_batches, train_files, data, training, builder, steps)
+        batches = functools.partial(
+            inputs.training_batches, train_files, data, training, builder, steps, training.epochs, training.seed
+        )
         validation = inputs.evaluation_examples(validation_files, data, builder)
         validation = validation.batch(training.batch_size).prefetch(tf.data.AUTOTUNE)
         run = Run(
             training.epochs,
             strategy,
             functools.partial(build_network, experiment),
-            lambda epoch: batches(epoch).take(steps),
+            lambda epoch: batches(first_step=epoch * steps).take(steps),
             validation,
         )
         history = History()
@@ -99,7 +101,7 @@ def fit(
         with strategy.scope():
             first_epoch = checkpoint.restore(model)
         model.fit(
-            batches(first_epoch),
+            batches(first_step=first_epoch * steps),
             validation_data=validation,
             initial_epoch=first_epoch,
             epochs=training.epochs,
@@ -129,8 +131,9 @@ def _task_model(experiment: Experiment, builder: type[FaceDataset]) -> TaskModel
         return FaceModel(network, objective, len(builder.ATTRIBUTES))
     classes = network.output["parsing"].shape[-1]
     if classes != len(builder.LABELS):
+        dataset = experiment.data.sources[0].name
         raise ValueError(
-            f"The network parses {classes} classes, but {experiment.data.dataset} has {len(builder.LABELS)}: give the "
+            f"The network parses {classes} classes, but {dataset} has {len(builder.LABELS)}: give the "
             "experiment's model num_classes of the data set."
         )
     return ParsingModel(network, objective)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.config import Data, Evaluation, Experiment, Training, factory
+from components.config import Data, Evaluation, Experiment, Source, Training, factory
 from pipeline.experiments.registry import register
 
 
@@ -66,7 +66,9 @@ CELEBAMASK_HQ = Experiment(
     summary="DML-CSR on CelebAMask-HQ, as published",
     target="DML-CSR, Table 3: 86.07 % mean F1 of the 18 classes but background on CelebAMask-HQ's test split (ImageNet "
     "weights, 473 px).",
-    data=Data(dataset="celebamask_hq", image_size=(473, 473), attributes=False, num_landmarks=0, parsing=True),
+    data=Data(
+        sources=(Source("celebamask_hq"),), image_size=(473, 473), attributes=False, num_landmarks=0, parsing=True
+    ),
     model=factory("keras_models.DMLCSR", num_classes=19, weights="imagenet"),
     training=_regulated(SUPERVISED, first_epochs=150, cycles=5, cycle_epochs=10, peak=0.001),
     evaluation=Evaluation(min_mean_f1=0.75, slice_by=()),
@@ -76,7 +78,7 @@ LAPA = replace(
     summary="DML-CSR on LaPa, as published",
     target="DML-CSR, Table 2: 92.38 % mean F1 of the 10 classes but background on LaPa's test split (ImageNet weights, "
     "473 px).",
-    data=replace(CELEBAMASK_HQ.data, dataset="lapa"),
+    data=replace(CELEBAMASK_HQ.data, sources=(Source("lapa"),)),
     model=factory("keras_models.DMLCSR", num_classes=11, weights="imagenet"),
 )
 HELEN = replace(
@@ -84,7 +86,7 @@ HELEN = replace(
     summary="DML-CSR on Helen, as published",
     target="DML-CSR, Table 1: 93.78 % overall F1 of brows, eyes, nose and mouth on Helen's test split (ImageNet "
     "weights, 473 px).",
-    data=replace(CELEBAMASK_HQ.data, dataset="helen"),
+    data=replace(CELEBAMASK_HQ.data, sources=(Source("helen"),)),
 )
 
 
@@ -122,7 +124,7 @@ SYNTHETIC = replace(
     TINY,
     summary="DML-CSR on procedurally drawn faces: to try everything, not for claims",
     target="None: the faces are drawn, so no figure here says anything about photographs.",
-    data=replace(TINY.data, dataset="synthetic_faces", image_size=(65, 65)),
+    data=replace(TINY.data, sources=(Source("synthetic_faces"),), image_size=(65, 65)),
     model=replace(TINY.model, kwargs={**TINY.model.kwargs, "backbone_width": 8}),
     training=_regulated(
         replace(TINY.training, learning_rate=TINY.training.learning_rate.kwargs["schedules"][0], batch_size=32),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.config import Data, Evaluation, Experiment, Training, factory
+from components.config import Data, Evaluation, Experiment, Source, Training, factory
 from pipeline.experiments.registry import register
 
 ADAPTIVE_THRESHOLDS = factory("components.trainer.adaptive.AdaptiveThresholds", gamma=0.01)
@@ -39,7 +39,7 @@ PAPER = Training(
 CELEB_A = Experiment(
     summary="DMM-CNN on CelebA, as published",
     target="Mao et al. 2020, Tables 1-3: 91.70 % mean accuracy on CelebA's test split (ImageNet weights, 224 px).",
-    data=Data(dataset="celeb_a", annotate_landmarks=True, options={"landmarks": False}),
+    data=Data(sources=(Source("celeb_a", {"landmarks": False}),), annotate_landmarks=True),
     model=factory("keras_models.DMMCNN", num_landmarks=68, backbone="resnet50", weights="imagenet"),
     training=PAPER,
     evaluation=Evaluation(min_balanced_accuracy=0.75),
@@ -72,7 +72,7 @@ SYNTHETIC = replace(
     TINY,
     summary="DMM-CNN on procedurally drawn faces: to try everything, not for claims",
     target="None: the faces are drawn, so no figure here says anything about photographs.",
-    data=Data(dataset="synthetic_faces", image_size=(64, 64)),
+    data=Data(sources=(Source("synthetic_faces"),), image_size=(64, 64)),
     model=replace(TINY.model, kwargs={**TINY.model.kwargs, "backbone_width": 32}),
     training=replace(TINY.training, epochs=16, batch_size=32, max_shift=0.05),
     evaluation=Evaluation(min_balanced_accuracy=0.55),
@@ -81,7 +81,7 @@ LFWA = replace(
     CELEB_A,
     summary="DMM-CNN fine-tuned on LFWA from the CelebA model",
     target="Mao et al. 2020, Tables 2 and 3: 86.56 % mean accuracy on LFWA's test split.",
-    data=replace(CELEB_A.data, dataset="lfwa", options={}),
+    data=replace(CELEB_A.data, sources=(Source("lfwa"),)),
     # LFWA has no validation split: weights and thresholds follow the training split (Section 4.1).
     training=replace(PAPER, validation_split="train", warm_start="dmm_cnn/celeb_a"),
 )

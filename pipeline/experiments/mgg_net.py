@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.config import Data, Evaluation, Experiment, Training, factory
+from components.config import Data, Evaluation, Experiment, Source, Training, factory
 from pipeline.experiments.dmm_cnn import ADAPTIVE_THRESHOLDS, NORMALIZED_WEIGHTS
 from pipeline.experiments.registry import register
 
@@ -36,7 +36,7 @@ def _training(epochs: tuple[int, int], loss=ACCURACY) -> Training:
 CELEB_A = Experiment(
     summary="MGG-Net on CelebA, as published",
     target="MGG-Net, Table 1: 92.00 % mean accuracy on CelebA's test split (ImageNet weights, 224 px).",
-    data=Data(dataset="celeb_a", options={"landmarks": False}, num_landmarks=0),
+    data=Data(sources=(Source("celeb_a", {"landmarks": False}),), num_landmarks=0),
     model=factory("keras_models.MGGNet", backbone="resnet18", weights="imagenet"),
     training=_training((9, 5)),
     evaluation=Evaluation(min_balanced_accuracy=0.75),
@@ -52,7 +52,7 @@ LFWA = replace(
     CELEB_A,
     summary="MGG-Net on LFWA, as published",
     target="MGG-Net, Table 1: 87.20 % mean accuracy on LFWA's test split (ImageNet weights, 224 px).",
-    data=replace(CELEB_A.data, dataset="lfwa", options={}),
+    data=replace(CELEB_A.data, sources=(Source("lfwa"),)),
     # LFWA has no validation split.
     training=replace(_training((10, 5)), validation_split="train"),
 )
@@ -85,7 +85,7 @@ SYNTHETIC = replace(
     TINY,
     summary="MGG-Net on procedurally drawn faces: to try everything, not for claims",
     target="None: the faces are drawn, so no figure here says anything about photographs.",
-    data=Data(dataset="synthetic_faces", image_size=(64, 64), num_landmarks=0),
+    data=Data(sources=(Source("synthetic_faces"),), image_size=(64, 64), num_landmarks=0),
     model=replace(TINY.model, kwargs={**TINY.model.kwargs, "backbone_width": 32}),
     training=replace(TINY.training, batch_size=32, max_shift=0.05),
     evaluation=Evaluation(min_balanced_accuracy=0.55),

@@ -23,15 +23,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Data, Experiment, Training, to_json
-from components.datasets import builder_class
+from components.config import Data, Experiment, Source, Training, to_json
+from components.datasets import source_class
 from components.preprocessing.transform import preprocessing_fn
 from components.trainer.inputs import training_batches
 from components.trainer.parsing_model import ParsingModel
 from components.trainer.supervised import build_network
 from pipeline import experiments
 
-BUILDER = builder_class("synthetic_faces")
+FACES = Source("synthetic_faces")
+BUILDER = source_class(FACES)
 AUGMENTATIONS = {
     "decoded only": {"flip": False, "max_shift": 0.0, "max_rotation": 0.0, "scale": (1.0, 1.0)},
     "mirrored and shifted": {"flip": True, "max_shift": 0.1, "max_rotation": 0.0, "scale": (1.0, 1.0)},
@@ -51,6 +52,7 @@ def transformed_faces(folder: str, data: Data, count: int) -> str:
             features = {
                 "image/encoded": tf.constant([[record.image]]),
                 "image/id": tf.constant([[record.id]]),
+                "image/crop": tf.sparse.SparseTensor(tf.zeros([0, 2], tf.int64), [], [1, 0]),
                 "parsing/encoded": tf.sparse.from_dense(tf.constant([[record.parsing]])),
             }
             outputs = preprocessing_fn(features, {"data": to_json(data)})
@@ -61,10 +63,15 @@ def transformed_faces(folder: str, data: Data, count: int) -> str:
     return name
 
 
+def drawn_batches(file: str, data: Data, training: Training, steps: int) -> tf.data.Dataset:
+    """The input pipeline of a run of `training`."""
+    return training_batches([file], data, training, BUILDER, steps, training.epochs, training.seed)
+
+
 def input_rates(file: str, data: Data, training: Training, steps: int, batches: int) -> Iterator[float]:
     """Images a second of the pipeline, each over `batches` batches after as many that aren't counted."""
     while True:
-        drawn = iter(training_batches([file], data, training, BUILDER, steps))
+        drawn = iter(drawn_batches(file, data, training, steps))
         for _ in range(batches):
             next(drawn)
         started = time.perf_counter()
@@ -96,7 +103,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     experiment = experiments.get(arguments.experiment)
-    data = dataclasses.replace(experiment.data, dataset=BUILDER.name)
+    data = dataclasses.replace(experiment.data, sources=(FACES,))
     batch = arguments.batch or experiment.training.batch_size
     steps = max(1, 64 // batch)
     plain = dataclasses.replace(
@@ -111,7 +118,7 @@ def main() -> None:
             name: input_rates(file, data, dataclasses.replace(plain, **settings), steps, arguments.batches)
             for name, settings in AUGMENTATIONS.items()
         }
-        images, labels = next(iter(training_batches([file], data, plain, BUILDER, steps)))
+        images, labels = next(iter(drawn_batches(file, data, plain, steps)))
         rates[STEP] = step_rates(experiment, images, labels)
         measured = {name: [] for name in rates}
         for _, name in itertools.product(range(arguments.repetitions), rates):

@@ -35,8 +35,8 @@ from tfx.proto import transform_pb2  # noqa: E402
 from tfx.types import artifact_utils, channel_utils, standard_artifacts  # noqa: E402
 from tfx.types.experimental import simple_artifacts  # noqa: E402
 
-from components.config import Data, to_json  # noqa: E402
-from components.datasets import builder_class  # noqa: E402
+from components.config import Data, Source, to_json  # noqa: E402
+from components.datasets import source_class  # noqa: E402
 from components.example_gen import FacesExampleGen  # noqa: E402
 from components.example_gen.executor import Executor as ExampleGenExecutor  # noqa: E402
 from components.record import FaceRecord  # noqa: E402
@@ -76,7 +76,7 @@ def pipeline_steps(source: Path, scratch: Path, data: Data, beam_args: list[str]
     """[seconds, CPU seconds] of each component's executor."""
     examples = _artifact(standard_artifacts.Examples, scratch / "examples")
     ingestion = _artifact(simple_artifacts.Metrics, scratch / "ingestion")
-    example_gen = FacesExampleGen("celeb_a", str(source), data.options, fingerprint="", code_version="")
+    example_gen = FacesExampleGen(data.sources, str(source), fingerprint="", code_version="")
     times = {}
     with _timed(times, "FacesExampleGen"):
         ExampleGenExecutor(ExampleGenExecutor.Context(beam_pipeline_args=beam_args)).Do(
@@ -139,8 +139,8 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, help="write the executors' cProfile statistics there")
     options, beam_args = parser.parse_known_args()
     sys.argv = sys.argv[:1]  # TFX's executors read the command line, too
-    data = Data("celeb_a", {"landmarks": False}, (options.size, options.size), num_landmarks=0)
-    builder_class(data.dataset)  # imported before anything is timed
+    data = Data((Source("celeb_a", {"landmarks": False}),), (options.size, options.size), num_landmarks=0)
+    source_class(data.sources[0])  # imported before anything is timed
 
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:

@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from components.config import Factory
-from components.datasets import builder_class
+from components.datasets import source_class
 from components.evaluator import attribute_metrics, parsing_metrics
 from components.record import FaceRecord
 from components.serving.signatures import ServedAttributes, ServedParsing
@@ -88,7 +88,7 @@ def parsing_results(trained, image_size, builder, records):
 def train(output, experiment):
     """Figures on the test split, and the minutes of training."""
     data, training = experiment.data, experiment.training
-    builder = builder_class(data.dataset)
+    builder = source_class(data.sources[0])
     transformed = "Transform/transformed_examples"
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()

@@ -9,12 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.config import Data, Evaluation, Experiment, Factory, Training, factory, from_json, to_json
+from components.config import (
+    Data,
+    Evaluation,
+    Experiment,
+    Factory,
+    HybridTraining,
+    Source,
+    TaskTraining,
+    Training,
+    factory,
+    from_json,
+    to_json,
+)
 
 EXPERIMENT = Experiment(
     summary="One line",
     target="97.5 %",
-    data=Data("celeb_a", options={"landmarks": False, "parts": ["a", "b"]}, image_size=(64, 48)),
+    data=Data((Source("celeb_a", {"landmarks": False, "parts": ["a", "b"]}),), image_size=(64, 48)),
     model=factory("keras_models.DMMCNN", num_landmarks=5, objective_units=[8, 4]),
     training=Training(
         epochs=2,
@@ -25,6 +37,19 @@ EXPERIMENT = Experiment(
         callbacks=(factory("a.B"), factory("a.C", inner=factory("a.D", of=[factory("a.E")]))),
     ),
     evaluation=Evaluation(min_balanced_accuracy=0.75, slice_by=()),
+)
+
+
+THREE = Data(
+    (
+        Source("masks", {"size": 3}, builder="synthetic_faces", labels=("parsing",)),
+        Source("mtfl", labels=("landmarks", "attributes")),
+        Source("fer2013", labels=("emotion",)),
+    ),
+    attributes=False,
+    num_landmarks=5,
+    parsing=True,
+    emotion=True,
 )
 
 
@@ -52,6 +77,58 @@ def test_round_trip_with_every_type():
     assert again == EXPERIMENT
     assert isinstance(again.data.image_size, tuple) and isinstance(again.training.callbacks, tuple)
     assert again.training.callbacks[1].kwargs["inner"].kwargs["of"] == [factory("a.E")]
+
+
+def test_round_trip_of_several_data_sets_and_tasks():
+    tasks = (TaskTraining(label="parsing", batch_size=2, scale=(0.9, 1.1)), TaskTraining(label="emotion", batch_size=3))
+    rates = {"pretraining_rate": 0.1, "learning_rate": factory("a.Schedule", base=0.1)}
+    training = HybridTraining(tasks=tasks, epochs=2, steps=5, optimizer=factory("a.B"), **rates)
+    hybrid = dataclasses.replace(EXPERIMENT, data=THREE, training=training)
+    again = from_json(to_json(hybrid))
+    assert again == hybrid
+    assert isinstance(again.data.sources, tuple) and isinstance(again.data.sources[1].labels, tuple)
+    assert isinstance(again.training.tasks[0].scale, tuple)
+    assert from_json(to_json(THREE.sources)) == list(THREE.sources)
+
+
+def test_the_labels_that_are_used():
+    assert THREE.labels == ("landmarks", "parsing", "emotion")
+    assert EXPERIMENT.data.labels == ("attributes", "landmarks")
+    assert dataclasses.replace(EXPERIMENT.data, num_landmarks=0).labels == ("attributes",)
+
+
+@pytest.mark.parametrize("label", THREE.labels)
+def test_one_of_the_labels_alone(label):
+    assert THREE.only(label).labels == (label,)
+    assert THREE.only(label).sources == THREE.sources
+
+
+def test_a_label_that_is_not_used_is_not_used_alone():
+    assert THREE.only("attributes").labels == ()
+
+
+def test_which_data_set_has_a_label():
+    names = {label: THREE.source_of(label).name for label in ("attributes", "landmarks", "parsing", "emotion")}
+    assert names == {"attributes": "mtfl", "landmarks": "mtfl", "parsing": "masks", "emotion": "fer2013"}
+    assert EXPERIMENT.data.source_of("emotion") == EXPERIMENT.data.sources[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ((Source("helen", labels=("parsing",)),), "masks, mtfl, fer2013, helen, masks, helen give 'parsing'"),
+        ((Source("helen"),), "none give 'clothing'"),
+    ],
+)
+def test_a_label_that_not_one_data_set_has(more, message):
+    data = dataclasses.replace(THREE, sources=THREE.sources + more)
+    with pytest.raises(ValueError, match=message):
+        data.source_of(message.split("'")[1])
+
+
+def test_names_of_splits():
+    assert EXPERIMENT.data.splits("eval") == {"celeb_a": "eval"}
+    assert THREE.splits("eval") == {"masks": "masks_eval", "mtfl": "mtfl_eval", "fer2013": "fer2013_eval"}
 
 
 @pytest.mark.parametrize("field", ["data", "model", "training", "evaluation"])

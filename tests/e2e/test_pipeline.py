@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-from components.config import Data, factory
+from components.config import Data, Source, factory
 from pipeline import compare, experiments, local_runner
 from pipeline.console import ComponentProgress, print_results
 from pipeline.experiments.registry import REGISTERED
@@ -28,7 +28,8 @@ def tiny():
     return replace(
         base,
         data=Data(
-            "synthetic_faces", {"num_train": 32, "num_eval": 8, "num_test": 16, "image_size": 64}, image_size=(32, 32)
+            (Source("synthetic_faces", {"num_train": 32, "num_eval": 8, "num_test": 16, "image_size": 64}),),
+            image_size=(32, 32),
         ),
         model=factory(
             "keras_models.DMMCNN",
@@ -182,7 +183,7 @@ def parsed(first_run, output):
     )
     parsing = replace(
         dml_csr,
-        data=replace(dml_csr.data, options=tiny().data.options, image_size=(33, 33)),
+        data=replace(dml_csr.data, sources=tiny().data.sources, image_size=(33, 33)),
         model=factory(
             "keras_models.DMLCSR", num_classes=19, backbone_blocks=[1, 1, 1, 1], backbone_width=4, head_width=16
         ),

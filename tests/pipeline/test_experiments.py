@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from components.config import Factory, from_json, to_json
-from components.datasets import builder_class
+from components.datasets import source_class
 from pipeline import experiments
 from pipeline.experiments import registry
 
@@ -84,7 +84,8 @@ def test_its_parts_fit_together(name):
     experiment = experiments.get(name)
     points = experiment.model.kwargs.get("num_landmarks", 0)
     assert points in (0, experiment.data.num_landmarks)
-    builder, data, evaluation = builder_class(experiment.data.dataset), experiment.data, experiment.evaluation
+    data, evaluation = experiment.data, experiment.evaluation
+    builder = source_class(data.sources[0])
     assert set(evaluation.slice_by) <= set(builder.ATTRIBUTES if data.attributes else ())
     bars = {"min_balanced_accuracy": data.attributes, "min_mean_f1": data.parsing}
     for bar, needed in bars.items():
@@ -124,7 +125,7 @@ def test_tiny_networks_build(name):
     points = experiment.model.kwargs.get("num_landmarks", 0)
     assert model.input_shape == (None, *experiment.data.image_size, 3)
     assert shapes.pop("landmarks", None) == ((None, 2 * points) if points else None)
-    builder = builder_class(experiment.data.dataset)
+    builder = source_class(experiment.data.sources[0])
     if experiment.data.parsing:
         assert shapes.pop("binary_edge", (None, *experiment.data.image_size, 2)) == (
             None,

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -12,8 +13,9 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
-from components.config import from_json
+from components.config import Source, from_json
 from pipeline import experiments, kubeflow_runner
+from pipeline.experiments.registry import REGISTERED
 from pipeline.graph import Places, create_pipeline
 
 PROJECT = pathlib.Path(__file__).parents[2]
@@ -243,7 +245,39 @@ def test_a_bad_setting_is_named(tmp_path, settings, words):
 
 def test_drawn_faces_need_no_data_dir(tmp_path):
     spec = compiled(tmp_path, EXPERIMENT="dmm_cnn/synthetic", DATA_DIR="")
-    assert spec.parameter("FacesExampleGen", "source") == ""
+    assert "data_dir" in spec.tasks["FacesExampleGen"].inputs.parameters
+    assert spec.parameter("FacesExampleGen", "data_dir") == ""
+
+
+@pytest.fixture
+def of_several(monkeypatch):
+    """The name of an experiment on drawn faces and on MTFL."""
+    base, name = experiments.get("dml_csr/synthetic"), "dml_csr/of_several"
+    sources = (
+        Source("drawn", builder="synthetic_faces", labels=("parsing",)),
+        Source("mtfl", labels=("landmarks",)),
+    )
+    monkeypatch.setitem(REGISTERED, name, replace(base, data=replace(base.data, sources=sources, num_landmarks=5)))
+    return name
+
+
+def test_several_data_sets(tmp_path, of_several):
+    spec = compiled(tmp_path, EXPERIMENT=of_several, DATA_DIR="gs://bucket/faces/")
+    assert spec.parameter("FacesExampleGen", "data_dir") == "gs://bucket/faces"
+    sources = from_json(spec.parameter("FacesExampleGen", "sources"))
+    assert [(source.name, source.builder, source.labels) for source in sources] == [
+        ("drawn", "synthetic_faces", ("parsing",)),
+        ("mtfl", None, ("landmarks",)),
+    ]
+    own = "dml_csr-of_several"
+    assert json.loads(spec.parameter(f"Evaluator-{own}", "example_splits")) == ["drawn_test", "mtfl_test"]
+    assert json.loads(spec.parameter(f"ServingCheck-{own}", "splits")) == ["drawn_test", "mtfl_test"]
+    assert json.loads(spec.parameter(f"Trainer-{own}", "train_args"))["splits"] == ["drawn_train", "mtfl_train"]
+
+
+def test_of_several_one_needs_files(tmp_path, of_several):
+    with pytest.raises(SystemExit, match=r"DATA_DIR is not set.*'mtfl' reads files"):
+        compiled(tmp_path, EXPERIMENT=of_several, DATA_DIR="")
 
 
 def test_every_experiment_has_a_valid_pipeline_name_of_its_own():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -16,16 +17,19 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
+from components.config import Source
 from components.datasets.celeb_a import CelebA
 from components.example_gen import FacesExampleGen
 from components.example_gen.checks import check_record
-from components.example_gen.executor import Executor
+from components.example_gen.executor import Executor, as_given
 from components.preprocessing.images import decode_and_resize
 from components.record import FaceRecord, RecordError
 
 SPREAD = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
 SPLITS = {"0": "train", "1": "eval", "2": "test"}
 COLOUR = (200, 100, 50)
+CELEB_A = Source("celeb_a")
+NO_SPLIT = "no split"
 
 
 def encoded(mode="RGB", file_format="JPEG", colour=COLOUR, size=(40, 48)) -> bytes:
@@ -76,7 +80,7 @@ EXPECTED_COUNTS = {
     "train": {"read": 7, "kept": 5, "quarantined": 2},
     "eval": {"read": 4, "kept": 2, "quarantined": 2},
     "test": {"read": 3, "kept": 1, "quarantined": 2},
-    "no split": {"read": 2, "kept": 0, "quarantined": 2},
+    NO_SPLIT: {"read": 2, "kept": 0, "quarantined": 2},
 }
 
 
@@ -115,10 +119,10 @@ def write_folder(folder: Path) -> Path:
 class Ingested:
     """What a run of the executor left."""
 
-    def __init__(self, source: Path, out: Path, beam_args=()):
+    def __init__(self, data_dir: Path, out: Path, beam_args=(), sources=(CELEB_A,)):
         self.examples, self.ingestion = standard_artifacts.Examples(), simple_artifacts.Metrics()
         self.examples.uri, self.ingestion.uri = str(out / "examples"), str(out / "ingestion")
-        component = FacesExampleGen("celeb_a", str(source), {}, fingerprint="", code_version="")
+        component = FacesExampleGen(sources, str(data_dir), fingerprint="", code_version="")
         Executor(Executor.Context(beam_pipeline_args=list(beam_args))).Do(
             {}, {"examples": [self.examples], "ingestion": [self.ingestion]}, component.exec_properties
         )
@@ -157,10 +161,9 @@ def ingested(folder, tmp_path_factory):
 def test_what_is_read_is_kept_or_quarantined(ingested):
     assert ingested.counts() == EXPECTED_COUNTS
     quarantine = ingested.quarantine()
-    for split in (*SPLITS.values(), None):
-        counts = ingested.counts()[split or "no split"]
+    for split, counts in ingested.counts().items():
         assert counts["read"] == counts["kept"] + counts["quarantined"]
-        assert counts["kept"] == (len(ingested.serialized(split)) if split else 0)
+        assert counts["kept"] == (0 if split == NO_SPLIT else len(ingested.serialized(split)))
         assert counts["quarantined"] == sum(row["split"] == split for row in quarantine.values())
     total = sum(counts["read"] for counts in ingested.counts().values())
     assert total == len(GOOD) + len(UNREADABLE) + len(MISLABELLED)
@@ -169,7 +172,7 @@ def test_what_is_read_is_kept_or_quarantined(ingested):
 @pytest.mark.parametrize("name", [*UNREADABLE, *MISLABELLED])
 def test_the_reason_names_the_problem(ingested, name):
     row = ingested.quarantine()[name]
-    assert row["split"] == (SPLITS[UNREADABLE[name][0]] if name in UNREADABLE else None)
+    assert row["split"] == (SPLITS[UNREADABLE[name][0]] if name in UNREADABLE else NO_SPLIT)
     assert (UNREADABLE[name][2] if name in UNREADABLE else MISLABELLED[name][1]) in row["reason"]
     assert "\n" not in row["reason"]
 
@@ -248,14 +251,144 @@ def test_a_missing_official_file_is_told_before_anything_is_written(tmp_path, na
     assert not (tmp_path / "out").exists()
 
 
+def drawn(name: str, *labels: str, **options) -> Source:
+    sizes = {"num_train": 3, "num_eval": 1, "num_test": 2, "image_size": 32}
+    return Source(name, {**sizes, **options}, builder="synthetic_faces", labels=labels)
+
+
+# The first and the last have the same ids.
+SEVERAL = (
+    drawn("masks", "parsing"),
+    Source("celeb_a", labels=("attributes",)),
+    drawn("moods", "emotion", "landmarks", seed=1, num_eval=0),
+)
+SEVERAL_SPLITS = [f"{name}_{split}" for name in ("masks", "celeb_a", "moods") for split in SPLITS.values()]
+
+
+@pytest.fixture(scope="module")
+def data_dir(folder, tmp_path_factory):
+    """A folder for the one data set that needs files, under a link of another spelling."""
+    together = tmp_path_factory.mktemp("together")
+    (together / "CelebA").symlink_to(folder)
+    return together
+
+
+@pytest.fixture(scope="module")
+def several(data_dir, tmp_path_factory):
+    return Ingested(data_dir, tmp_path_factory.mktemp("several"), sources=SEVERAL)
+
+
+def test_of_several_data_sets_each_has_splits_of_its_own(several, ingested):
+    assert artifact_utils.decode_split_names(several.examples.split_names) == SEVERAL_SPLITS
+    for split in SPLITS.values():
+        celeb_a = several.records(f"celeb_a_{split}")
+        assert list(celeb_a) == list(ingested.records(split))
+        assert {record.dataset for record in celeb_a.values()} == {"celeb_a"}
+    assert list(several.records("masks_train")) == [f"synthetic-{i:08d}" for i in range(3)]
+    assert {record.dataset for record in several.records("masks_test").values()} == {"masks"}
+
+
+def test_what_is_read_of_several_is_kept_or_quarantined(several):
+    counts, quarantine = several.counts(), several.quarantine()
+    assert list(counts) == [*SEVERAL_SPLITS, "celeb_a_no split"]
+    assert {split.removeprefix("celeb_a_"): counts[split] for split in counts if split.startswith("celeb_a")} == (
+        EXPECTED_COUNTS
+    )
+    assert counts["masks_train"] == {"read": 3, "kept": 3, "quarantined": 0}
+    assert counts["moods_eval"] == {"read": 0, "kept": 0, "quarantined": 0}
+    for split, counted in counts.items():
+        assert counted["read"] == counted["kept"] + counted["quarantined"]
+        assert counted["kept"] == (len(several.serialized(split)) if split in SEVERAL_SPLITS else 0)
+        assert counted["quarantined"] == sum(row["split"] == split for row in quarantine.values())
+    total = sum(counted["read"] for counted in counts.values())
+    assert total == 6 + len(GOOD) + len(UNREADABLE) + len(MISLABELLED) + 5
+    assert quarantine["torn.png"]["split"] == "celeb_a_eval"
+    assert quarantine["two.jpg"]["split"] == "celeb_a_no split"
+
+
+@pytest.mark.parametrize(
+    ("split", "kept"),
+    [
+        ("masks_train", {"parsing/encoded"}),
+        ("moods_test", {"emotion", "landmarks"}),
+        ("celeb_a_train", {"attributes"}),
+    ],
+)
+def test_labels_that_a_source_does_not_give_are_dropped(several, split, kept):
+    for example in map(tf.train.Example.FromString, several.serialized(split)):
+        assert example.features.feature.keys() == {"image/encoded", "image/id", "dataset", *kept}
+
+
+def test_a_label_that_is_dropped_need_not_be_right():
+    """Else a data set for one task would lose pictures for the faults of another's labels."""
+    record = FaceRecord("a", "test", encoded(), attributes=[7], parsing=parsing((1, 1)), emotion=9, clothing=3)
+    kept = as_given(record, Source("other", labels=("landmarks",)))
+    assert kept == FaceRecord("a", "other", record.image)
+    check_record(kept, num_attributes=3)
+    assert as_given(record, Source("other")) == dataclasses.replace(record, dataset="other")
+
+
+def test_several_data_sets_by_several_workers(data_dir, several, tmp_path):
+    spread = Ingested(data_dir, tmp_path, SPREAD, SEVERAL)
+    assert spread.counts() == several.counts()
+    assert spread.quarantine() == several.quarantine()
+    for split in SEVERAL_SPLITS:
+        assert sorted(spread.serialized(split)) == sorted(several.serialized(split))
+
+
+def test_progress_names_the_data_sets(data_dir, tmp_path, capsys):
+    Ingested(data_dir, tmp_path, sources=SEVERAL)
+    assert "Reading masks, celeb_a, moods: 27 records ..." in capsys.readouterr().err
+
+
+def test_a_split_that_a_data_set_lacks_is_not_made(tmp_path):
+    (tmp_path / "lists").mkdir()
+    lists = {
+        "training.txt": "a.jpg 1 2 3 4 5 1 2 3 4 5 1 1 1 3",
+        "testing.txt": "b.jpg 1 2 3 4 5 1 2 3 4 5 1 1 1 3",
+    }
+    for name, line in lists.items():
+        (tmp_path / "lists" / name).write_text(line)
+        (tmp_path / "lists" / f"{line[0]}.jpg").write_bytes(noise())
+    source = Source("mtfl", {"eval_every": 0})
+    ingested = Ingested(tmp_path / "lists", tmp_path / "out", sources=(source,))
+    assert artifact_utils.decode_split_names(ingested.examples.split_names) == ["train", "test"]
+    assert list(ingested.counts()) == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ([drawn("a", "parsing"), drawn("a", "emotion")], "2 data sets are called 'a'"),
+        ([drawn("a", "parsing"), CELEB_A], "'celeb_a' is one of several and doesn't say which labels it gives"),
+        ([drawn("a", "clothing", "mood")], "'a' should give clothing, mood. There are: attributes, landmarks"),
+    ],
+)
+def test_sources_that_are_refused(sources, message):
+    with pytest.raises(ValueError, match=message):
+        FacesExampleGen(sources, "", fingerprint="", code_version="")
+
+
+def test_another_option_of_one_data_set_is_another_cache_key():
+    def properties(*sources):
+        return FacesExampleGen(sources, "", fingerprint="", code_version="").exec_properties
+
+    whole = properties(*SEVERAL)
+    assert whole == properties(*SEVERAL)
+    for changed in ({"options": {"seed": 2}}, {"labels": ("emotion",)}, {"name": "others"}):
+        other = properties(*SEVERAL[:2], dataclasses.replace(SEVERAL[2], **changed))
+        assert {name for name in whole if whole[name] != other[name]} == {"sources"}
+
+
 def parsing(size=(40, 48), mode="L", file_format="PNG") -> bytes:
     file = io.BytesIO()
     Image.new(mode, size).save(file, file_format)
     return file.getvalue()
 
 
-def check(**fields):
-    check_record(FaceRecord(id="a", dataset="test", **{"image": encoded(), **fields}), num_attributes=3)
+def check(num_emotions=7, **fields):
+    record = FaceRecord(id="a", dataset="test", **{"image": encoded(), **fields})
+    check_record(record, num_attributes=3, num_emotions=num_emotions)
 
 
 @pytest.mark.parametrize(
@@ -290,11 +423,54 @@ def test_label_maps_that_are_kept(size, file_format):
         ({"attributes": [0, 1]}, "2 attribute values, expected 3"),
         ({"attributes": [0, 1, -1]}, "attribute label -1, expected 0 or 1"),
         ({"landmarks": [[0.5, np.nan]]}, "not a finite number"),
+        ({"emotion": 7}, "emotion label 7, expected 0 to 6"),
+        ({"emotion": -1}, "emotion label -1, expected 0 to 6"),
+        ({"emotion": 0, "num_emotions": 0}, "emotion label 0, but the data set names no emotions"),
     ],
 )
 def test_labels_that_are_refused(fields, reason):
     with pytest.raises(RecordError, match=reason):
         check(**fields)
+
+
+@pytest.mark.parametrize("emotion", [None, 0, 6])
+def test_emotions_that_are_kept(emotion):
+    check(emotion=emotion)
+
+
+def test_without_an_emotion_none_need_be_named():
+    check_record(FaceRecord("a", "test", encoded()), num_attributes=3)
+
+
+@pytest.mark.parametrize(
+    ("crop", "reason"),
+    [
+        ((0.2, 0.2, 0.6), r"the crop \[0.2, 0.2, 0.6\] is not four finite numbers: top, left, height, width"),
+        ((), "not four finite numbers"),
+        ((0.1,) * 5, "not four finite numbers"),
+        ((0.2, np.nan, 0.6, 0.6), "not four finite numbers"),
+        ((0.2, 0.2, np.inf, 0.6), "not four finite numbers"),
+        ((0.2, 0.2, 0, 0.6), "has no area: height and width must be positive"),
+        ((0.2, 0.2, 0.6, -0.1), "has no area"),
+        ((-0.1, 0.2, 0.6, 0.6), "reaches beyond the picture: its sides are shares from 0 to 1"),
+        ((0.2, -0.1, 0.6, 0.6), "reaches beyond the picture"),
+        ((0.5, 0.2, 0.6, 0.6), "reaches beyond the picture"),
+        ((0.2, 0.2, 0.6, 0.81), "reaches beyond the picture"),
+        ((48, 40, 150, 150), "reaches beyond the picture"),
+    ],
+)
+def test_crops_that_are_refused(crop, reason):
+    with pytest.raises(RecordError, match=reason):
+        check(crop=crop)
+
+
+@pytest.mark.parametrize(
+    "crop", [(0, 0, 1, 1), (0.2, 0.2, 0.6, 0.6), (0.7, 0.1, 0.3, 0.9), (0.9, 0, 0.1 + 5e-7, 1), (-5e-7, 0, 1, 1)]
+)
+def test_crops_that_are_kept(crop):
+    check(crop=crop)
+    as_written = FaceRecord("a", "test", encoded(), crop=crop).to_example()
+    check_record(FaceRecord.from_example(as_written), num_attributes=3)
 
 
 def test_a_jpeg_cut_off_anywhere_is_found():

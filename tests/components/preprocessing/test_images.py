@@ -96,6 +96,31 @@ def test_a_batch_equals_single_pictures():
     np.testing.assert_array_equal(batch, [decoded(picture, (24, 32)) for picture in pictures])
 
 
+@pytest.mark.parametrize("size", [(12, 15), (24, 32), (90, 100)])
+def test_a_crop_is_cut_out_before_it_is_resized(size):
+    encoded, crop = encode(file_format="PNG"), [0.25, 0.1, 0.5, 0.35]  # rows 11 to 33, columns 6 to 27
+    alone = encode(file_format="PNG", pixels=PIXELS[11:33, 6:27])
+    cropped = decode_and_resize(tf.constant(encoded), size, tf.constant(crop))
+    assert cropped.shape == (*size, 3) and cropped.dtype == tf.uint8
+    np.testing.assert_array_equal(cropped, decoded(alone, size))
+
+
+@pytest.mark.parametrize("size", [(22, 30), (16, 16), (88, 120), (HEIGHT, WIDTH)])
+def test_cropped_to_the_whole_it_is_the_same(size):
+    for encoded in (encode(), encode("L", "PNG"), encode(pixels=PIXELS[:20, :50]), encode("CMYK")):
+        whole = decode_and_resize(tf.constant(encoded), size, tf.constant([0.0, 0.0, 1.0, 1.0]))
+        np.testing.assert_array_equal(whole, decoded(encoded, size))
+
+
+def test_each_picture_of_a_batch_has_its_crop():
+    pictures, crops = [encode(), encode("L", "PNG")], [[0.0, 0.0, 1.0, 1.0], [0.5, 0.0, 0.5, 1.0]]
+    batch = decode_and_resize_batch(tf.constant(pictures), (24, 32), tf.constant(crops))
+    assert batch.shape == (2, 24, 32, 3)
+    np.testing.assert_array_equal(batch[0], decoded(pictures[0], (24, 32)))
+    half = encode("L", "PNG", PIXELS[HEIGHT // 2 :])
+    np.testing.assert_array_equal(batch[1], decoded(half, (24, 32)))
+
+
 def test_an_empty_batch_is_empty():
     assert decode_and_resize_batch(tf.constant([], tf.string), (24, 32)).shape == (0, 24, 32, 3)
 
@@ -120,6 +145,15 @@ def test_labels_are_those_of_the_nearest_pixels(size):
     assert resized.shape == size
     assert resized.dtype == tf.uint8
     np.testing.assert_array_equal(resized, Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def test_a_crop_of_labels_is_the_crop_of_their_picture():
+    labels = np.random.default_rng(0).choice(np.array([0, 1, 7, 18, 255], np.uint8), (HEIGHT, WIDTH))
+    crop = tf.constant([0.25, 0.1, 0.5, 0.35])
+    cropped = decode_and_resize_labels(label_map(labels), (44, 42), crop)
+    np.testing.assert_array_equal(cropped, labels[11:33, 6:27].repeat(2, axis=0).repeat(2, axis=1))
+    whole = decode_and_resize_labels(label_map(labels), (16, 16), tf.constant([0.0, 0.0, 1.0, 1.0]))
+    np.testing.assert_array_equal(whole, decode_and_resize_labels(label_map(labels), (16, 16)))
 
 
 @pytest.mark.parametrize("size", [(22, 30), (40, 40), (88, 120), (131, 77)])

@@ -15,17 +15,18 @@ from tfx.components.util import examples_utils
 from tfx.proto import example_gen_pb2, transform_pb2
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
-from components.config import Data, to_json
-from components.datasets import builder_class
+from components.config import Data, Source, to_json
+from components.datasets import source_class
 from components.datasets.label_maps import encode_label_map
 from components.preprocessing.images import decode_and_resize, decode_and_resize_labels
 from components.record import FaceRecord
 from components.trainer.inputs import parse
 
 SCHEMA = Path(__file__).parents[3] / "schemas" / "face_record.pbtxt"
-DATA = Data("synthetic_faces", image_size=(96, 80), num_landmarks=5, parsing=True)
-PARSING = Data("synthetic_faces", image_size=(48, 40), attributes=False, num_landmarks=0, parsing=True)
-BUILDER = builder_class("synthetic_faces")
+SOURCE = Source("synthetic_faces")
+DATA = Data((SOURCE,), image_size=(96, 80), num_landmarks=5, parsing=True)
+PARSING = Data((SOURCE,), image_size=(48, 40), attributes=False, num_landmarks=0, parsing=True)
+BUILDER = source_class(SOURCE)
 N = 40
 
 
@@ -42,8 +43,9 @@ def label_map(size=(24, 30)) -> bytes:
     return encode_label_map(labels.reshape(size[::-1]))
 
 
-def record(name: str, attributes=None, landmarks=None, image=None, parsing=None) -> FaceRecord:
-    return FaceRecord(name, "test", image or picture(), attributes=attributes, landmarks=landmarks, parsing=parsing)
+def record(name: str, attributes=None, landmarks=None, image=None, parsing=None, **more) -> FaceRecord:
+    labels = {"attributes": attributes, "landmarks": landmarks, "parsing": parsing}
+    return FaceRecord(name, "test", image or picture(), **labels, **more)
 
 
 def attributes(*positive: int) -> np.ndarray:
@@ -57,7 +59,9 @@ def artifact(kind, folder: Path):
     return result
 
 
-def transformed(folder: Path, splits: dict[str, list[FaceRecord]], data=DATA) -> dict[str, list[tf.train.Example]]:
+def transformed(
+    folder: Path, splits: dict[str, list[FaceRecord]], data=DATA, analyze=("train",)
+) -> dict[str, list[tf.train.Example]]:
     """Runs Transform's executor as the pipeline does; the examples that it writes."""
     examples = artifact(standard_artifacts.Examples, folder / "examples")
     examples.split_names = artifact_utils.encode_split_names(list(splits))
@@ -74,7 +78,7 @@ def transformed(folder: Path, splits: dict[str, list[FaceRecord]], data=DATA) ->
         examples=channel_utils.as_channel([examples]),
         schema=channel_utils.as_channel([schema]),
         preprocessing_fn="components.preprocessing.transform.preprocessing_fn",
-        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=list(splits)),
+        splits_config=transform_pb2.SplitsConfig(analyze=analyze, transform=list(splits)),
         custom_config={"data": to_json(data)},
         disable_statistics=True,
         disable_analyzer_cache=True,
@@ -186,6 +190,70 @@ def test_training_reads_nearly_the_pixels_that_serving_decodes(outputs):
         served = decode_and_resize(tf.constant(face.image), DATA.image_size)
         difference = np.abs(trained.numpy().astype(float) - served.numpy())
         assert difference.mean() < 3
+
+
+CROP = (0.25, 0.5, 0.5, 0.25)
+CROPPED = Data((SOURCE,), image_size=(12, 12), num_landmarks=2, attributes=False, parsing=True, emotion=True)
+
+
+def test_a_crop_worked_by_hand(tmp_path):
+    """Of 24 x 24 pixels those of rows 6 to 17 and columns 12 to 17 are red, the rest is blue; twice as wide then."""
+    pixels = np.zeros((24, 24, 3), np.uint8)
+    pixels[..., 2], pixels[6:18, 12:18] = 255, (255, 0, 0)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    labels = np.full((24, 24), 255, np.uint8)
+    labels[6:18, 12:18] = np.arange(12 * 6).reshape(12, 6) % 19
+    points = np.array([[0.5, 0.25], [0.625, 1.0]], np.float32)
+    given = {"landmarks": points, "image": file.getvalue(), "parsing": encode_label_map(labels)}
+    bare = record("bare", crop=CROP, image=given["image"])
+    records = [record("part", crop=CROP, **given), record("whole", **given), bare]
+    part, whole, bare = transformed(tmp_path, {"train": records}, CROPPED)["train"]
+
+    np.testing.assert_allclose(values(part, "landmarks"), [0, 0, 0.5, 1.5], atol=1e-6)
+    np.testing.assert_array_equal(values(whole, "landmarks").astype(np.float32), points.ravel())
+    (red, part_labels), (mixed, whole_labels) = (parse(e.SerializeToString(), CROPPED, BUILDER) for e in (part, whole))
+    np.testing.assert_allclose(red, np.broadcast_to([254, 0, 0], (12, 12, 3)), atol=2)
+    np.testing.assert_array_equal(part_labels["parsing"], labels[6:18, 12:18].repeat(2, axis=1))
+    np.testing.assert_array_equal(np.argwhere(mixed.numpy()[..., 0] > 127), np.argwhere(labels[1::2, 1::2] < 255))
+    np.testing.assert_array_equal(whole_labels["parsing"], labels[1::2, 1::2])
+    assert np.isnan(values(bare, "landmarks")).all() and values(bare, "parsing/encoded")[0] == b""
+
+
+def test_several_data_sets_have_sparse_labels_each(tmp_path):
+    sources = (
+        Source("masks", builder="synthetic_faces", labels=("parsing",)),
+        Source("people", builder="mtfl", labels=("attributes", "landmarks")),
+        Source("moods", builder="fer2013", labels=("emotion",)),
+    )
+    data = Data(sources, image_size=(16, 16), num_landmarks=5, parsing=True, emotion=True)
+    splits = {
+        "masks_train": [record("a", parsing=label_map())],
+        "people_train": [record("b", [1] * 8, POINTS), record("c", [0] * 8, POINTS / 2)],
+        "moods_train": [record("d", emotion=6), record("e")],
+        "moods_eval": [record("f", emotion=0)],
+    }
+    trains = [split for split in splits if split.endswith("train")]
+    examples = transformed(tmp_path, splits, data, trains)
+    assert {split: len(found) for split, found in examples.items()} == {s: len(found) for s, found in splits.items()}
+    emotions = {split: [values(e, "emotion").tolist() for e in found] for split, found in examples.items()}
+    assert emotions == {
+        "masks_train": [[-1]],
+        "people_train": [[-1], [-1]],
+        "moods_train": [[6], [-1]],
+        "moods_eval": [[0]],
+    }
+    for split, found in examples.items():
+        for face, example in zip(splits[split], found, strict=True):
+            # Of all training splits together, one of the two records with attributes has them.
+            np.testing.assert_array_equal(values(example, "positive_rate"), [0.5] * 8)
+            assert values(example, "attributes").tolist() == (face.attributes or [-1] * 8)
+            assert np.isnan(values(example, "landmarks")).all() == (face.landmarks is None)
+            assert (values(example, "parsing/encoded")[0] == b"") == (face.parsing is None)
+    _, labels = parse(examples["moods_train"][0].SerializeToString(), data.only("emotion"), source_class(sources[2]))
+    assert labels["emotion"].dtype == tf.int64 and {name: int(label) for name, label in labels.items()} == {
+        "emotion": 6
+    }
 
 
 def test_a_split_without_any_annotation_has_rate_0(tmp_path):

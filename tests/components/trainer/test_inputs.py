@@ -1,12 +1,14 @@
 """The training input: pictures, landmarks and label maps move together, and a continued run sees what an unbroken one
 sees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_faces
 
-from components.config import Data, Training
+from components.config import Data, TaskTraining, Training
 from components.datasets.label_maps import encode_label_map
 from components.landmark_markup import MARKUPS
 from components.trainer import inputs
@@ -24,7 +26,7 @@ class Builder:
     LABELS = ("background", "l_eye", "r_eye", "u_lip", "l_lip", "ear_r", "left_eyebrow", "right_eyebrow")
 
 
-PARSING = Data("tiny", image_size=(32, 32), attributes=False, num_landmarks=0, parsing=True)
+PARSING = Data(tiny_faces.SOURCES, image_size=(32, 32), attributes=False, num_landmarks=0, parsing=True)
 
 
 def _face():
@@ -312,10 +314,21 @@ def test_landmarks_that_are_not_annotated_stay_so_in_a_warp():
     assert all(np.isnan(points).all() for _, points in _augmented(_training(max_rotation=9.0), count=5, points=missing))
 
 
-def _batches(files, first_epoch=0, steps=5, data=tiny_faces.DATA, **settings):
+def _dataset(files, first_step=0, steps=5, data=tiny_faces.DATA, **settings):
     training = _training(**settings)
-    batches = inputs.training_batches(files, data, training, Builder, steps, first_epoch)
-    return list(batches.as_numpy_iterator())
+    return inputs.training_batches(files, data, training, Builder, steps, training.epochs, training.seed, first_step)
+
+
+def _batches(*arguments, **settings):
+    return list(_dataset(*arguments, **settings).as_numpy_iterator())
+
+
+def _assert_equal(batches, expected):
+    for (image, labels), (expected_image, expected_labels) in zip(batches, expected, strict=True):
+        np.testing.assert_array_equal(image, expected_image)
+        assert labels.keys() == expected_labels.keys()
+        for name, values in expected_labels.items():
+            np.testing.assert_array_equal(labels[name], values)
 
 
 def _numbers(batches):
@@ -341,14 +354,26 @@ def test_an_epoch_draws_no_record_twice(tiny_files):
     assert not np.array_equal(epochs[0], epochs[1])
 
 
-@pytest.mark.parametrize("first_epoch", [1, 3, 4])
-def test_a_continued_run_sees_the_rest_of_an_unbroken_one(tiny_files, first_epoch):
-    unbroken, continued = _batches(tiny_files["train"]), _batches(tiny_files["train"], first_epoch)
-    assert len(continued) == (4 - first_epoch) * 5
-    for (image, labels), (expected_image, expected) in zip(continued, unbroken[first_epoch * 5 :], strict=True):
-        np.testing.assert_array_equal(image, expected_image)
-        for name, values in expected.items():
-            np.testing.assert_array_equal(labels[name], values)
+# Of four epochs of five batches: from the start of an epoch, and from within.
+@pytest.mark.parametrize("first_step", [1, 5, 7, 15, 19, 20])
+def test_a_continued_run_sees_the_rest_of_an_unbroken_one(tiny_files, first_step):
+    unbroken, continued = _batches(tiny_files["train"]), _batches(tiny_files["train"], first_step)
+    assert len(continued) == 20 - first_step
+    _assert_equal(continued, unbroken[first_step:])
+
+
+def test_a_run_without_end_begins_like_others_and_goes_on(tiny_files):
+    batches = _dataset(tiny_files["train"], epochs=None)
+    drawn = list(batches.take(27).as_numpy_iterator())
+    _assert_equal(drawn[:20], _batches(tiny_files["train"]))
+    _assert_equal(_dataset(tiny_files["train"], 22, epochs=None).take(5).as_numpy_iterator(), drawn[22:])
+
+
+def test_a_task_s_batches_are_those_of_a_run_with_its_settings(tiny_files):
+    training = _training(epochs=1)
+    task = TaskTraining(label="attributes", batch_size=training.batch_size, max_shift=training.max_shift)
+    batches = inputs.training_batches(tiny_files["train"], tiny_faces.DATA, task, Builder, 5, 1, training.seed)
+    _assert_equal(batches.as_numpy_iterator(), _batches(tiny_files["train"], epochs=1))
 
 
 def test_another_seed_is_another_order(tiny_files):
@@ -378,7 +403,7 @@ def test_counting_and_first_pictures(tiny_files):
 
 
 def test_data_without_landmarks():
-    image, labels = inputs.parse(tiny_faces.serialized(5), Data("tiny", image_size=(32, 32), num_landmarks=0), Builder)
+    image, labels = inputs.parse(tiny_faces.serialized(5), replace(tiny_faces.DATA, num_landmarks=0), Builder)
     assert image.shape == (32, 32, 3)
     assert {name: values.numpy().tolist() for name, values in labels.items()} == {
         "attributes": [1, 0, 1, 0, 0, 0],
@@ -416,9 +441,24 @@ def test_a_batch_with_label_maps(tmp_path):
         assert list(labels) == ["parsing"]
         assert labels["parsing"].shape == (2, 32, 32) and labels["parsing"].dtype == np.uint8
         assert sorted((labels["parsing"] == 255).all(axis=(1, 2))) == [False, True]
-    continued = _batches(files, first_epoch=1, steps=1, data=PARSING, **settings)
-    for (_, labels), (_, expected) in zip(continued, batches[1:], strict=True):
-        np.testing.assert_array_equal(labels["parsing"], expected["parsing"])
+    _assert_equal(_batches(files, first_step=1, steps=1, data=PARSING, **settings), batches[1:])
+
+
+def test_a_batch_with_emotions(tmp_path):
+    data = replace(tiny_faces.DATA, attributes=False, num_landmarks=0, emotion=True)
+    examples = []
+    for number in range(4):
+        example = tf.train.Example.FromString(tiny_faces.serialized(number))
+        example.features.feature["emotion"].int64_list.value.append(number - 1)
+        examples.append(example.SerializeToString())
+    files = tiny_faces.write(tmp_path, examples)
+    ((image, labels),) = _batches(files, steps=1, data=data, batch_size=4, epochs=1)
+    assert image.shape == (4, 32, 32, 3)
+    assert list(labels) == ["emotion"]
+    assert labels["emotion"].shape == (4,) and labels["emotion"].dtype == np.int64
+    assert sorted(labels["emotion"]) == [-1, 0, 1, 2]
+    in_order = inputs.evaluation_examples(files, data, Builder).as_numpy_iterator()
+    assert [labels["emotion"] for _, labels in in_order] == [-1, 0, 1, 2]
 
 
 def test_batches_are_mirrored_with_the_builder_s_classes(tmp_path):

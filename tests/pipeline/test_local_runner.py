@@ -1,0 +1,73 @@
+"""What the local runner looks at before anything runs: the files of every data set."""
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from components.config import Source
+from pipeline import experiments, local_runner
+from pipeline.experiments.registry import REGISTERED
+
+NAME = "dml_csr/of_several"
+LINE = "lfw_5590/a.jpg 1 2 3 4 5 1 2 3 4 5 1 1 1 3"
+
+
+@pytest.fixture(autouse=True)
+def of_several(monkeypatch):
+    """An experiment on drawn faces and on MTFL."""
+    base = experiments.get("dml_csr/synthetic")
+    sources = (
+        Source("drawn", {"num_train": 8}, builder="synthetic_faces", labels=("parsing",)),
+        Source("mtfl", labels=("landmarks",)),
+    )
+    data = replace(base.data, sources=sources, num_landmarks=5)
+    monkeypatch.setitem(REGISTERED, NAME, replace(base, data=data))
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    folder = tmp_path / "data" / "MTFL"
+    (folder / "lfw_5590").mkdir(parents=True)
+    (folder / "training.txt").write_text(LINE)
+    (folder / "testing.txt").write_text(LINE.replace("a.jpg", "b.jpg"))
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (8, 8)).save(folder / "lfw_5590" / name)
+    return tmp_path / "data"
+
+
+def ingestion(name, data_dir, tmp_path):
+    """FacesExampleGen's execution properties."""
+    pipeline = local_runner.local_pipeline(name, str(data_dir), None, str(tmp_path / "out"))
+    return pipeline.components[0].exec_properties
+
+
+def test_the_fingerprint_is_of_all_data_sets(data_dir, tmp_path):
+    found = ingestion(NAME, data_dir, tmp_path)
+    assert found["data_dir"] == str(data_dir)
+    assert ingestion(NAME, data_dir, tmp_path) == found
+    (data_dir / "MTFL" / "testing.txt").write_text(f"{LINE}\n")
+    changed = ingestion(NAME, data_dir, tmp_path)["fingerprint"].split()
+    drawn, mtfl = found["fingerprint"].split()
+    assert changed[0] == drawn and changed[1] != mtfl
+
+
+def test_one_data_set_s_fingerprint_is_its_own(tmp_path):
+    assert " " not in ingestion("dml_csr/synthetic", "", tmp_path)["fingerprint"]
+
+
+def test_a_folder_that_is_missing(data_dir, tmp_path):
+    (data_dir / "MTFL").rename(data_dir / "MTFL2")
+    with pytest.raises(FileNotFoundError, match=r"should hold one folder for 'mtfl'.*It holds: MTFL2"):
+        ingestion(NAME, data_dir, tmp_path)
+
+
+def test_a_file_that_is_missing_in_one_of_them(data_dir, tmp_path):
+    (data_dir / "MTFL" / "testing.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"MTFL' has no testing\.txt"):
+        ingestion(NAME, data_dir, tmp_path)
+
+
+def test_no_folder_is_given(tmp_path):
+    with pytest.raises(ValueError, match="'mtfl' reads files"):
+        ingestion(NAME, "", tmp_path)
