@@ -6,12 +6,14 @@ from keras_models.dmm_cnn import DMMCNN, AttributeBaseline
 from keras_models.dynamic_dual_graph_conv import DynamicDualGraphConv
 from keras_models.graph_correlation import GraphCorrelation
 from keras_models.group_attention import GroupAttention
+from keras_models.ifan import IFAN
 from keras_models.mgg_net import MGGNet
 from keras_models.spatial_pyramid_pooling import SpatialPyramidPooling
 
 __all__ = [
     "DMLCSR",
     "DMMCNN",
+    "IFAN",
     "AlignedResize",
     "AttributeBaseline",
     "DynamicDualGraphConv",

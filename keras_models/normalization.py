@@ -7,12 +7,16 @@ from tensorflow import keras
 
 layers = keras.layers
 
+# PyTorch's constants: its momentum of 0.1 is what Keras counts as 0.9.
+MOMENTUM = 0.9
+EPSILON = 1e-5
+
 
 def batch_norm(name: str) -> keras.layers.BatchNormalization:
-    """Batch norm with PyTorch's constants: epsilon 1e-5 and a momentum of 0.1, which Keras counts as 0.9.
+    """Batch norm with PyTorch's constants.
 
     Under a strategy of several replicas the statistics are those of the whole batch, so that mirrored training computes
     what one device computes. Otherwise it is the plain layer, whose fused kernel is faster.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=replicas > 1, name=name)
+    return layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, synchronized=replicas > 1, name=name)

@@ -12,22 +12,26 @@ from components.progress import LINE_SECONDS, REFRESH_SECONDS
 
 
 class TrainingProgress(keras.callbacks.Callback):
-    """One line on stderr while an epoch runs (steps, time left of the whole run), and its results when it ends.
+    """One line on stderr while an epoch runs (steps, time left of the run or stage), and its results when it ends.
 
     Args:
-        first_epoch: epochs done before this run.
+        first_epoch: epochs done before.
+        stage: what is trained now, where a run has several stages; its own first epoch is `stage_start`.
+        stage_start: epochs of the stages before.
     """
 
-    def __init__(self, first_epoch: int = 0):
+    def __init__(self, first_epoch: int = 0, stage: str = "", stage_start: int = 0):
         super().__init__()
         self._first_epoch = first_epoch
+        self._stage = f"{stage}, " if stage else ""
+        self._resumed = first_epoch > stage_start
         self._terminal = sys.stderr.isatty()
         self._interval = REFRESH_SECONDS if self._terminal else LINE_SECONDS
 
     def on_train_begin(self, logs=None):
         self._started = self._shown = time.monotonic()
         self._steady = None
-        if self._first_epoch:
+        if self._resumed:
             print(f"Continuing after epoch {self._first_epoch}.", file=sys.stderr)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -45,9 +49,9 @@ class TrainingProgress(keras.callbacks.Callback):
         steps = self.params["steps"]
         done = (self._epoch - self._first_epoch) * steps + batch + 1
         left = (now - self._steady) / (done - 1) * ((self.params["epochs"] - self._first_epoch) * steps - done)
-        line = f"  epoch {self._epoch + 1}/{self.params['epochs']}, step {batch + 1}/{steps}, loss {logs['loss']:.4g}, "
+        line = f"  {self._heading(self._epoch)}, step {batch + 1}/{steps}, loss {logs['loss']:.4g}"
         print(
-            f"{line}{tqdm.format_interval(left)} left",
+            f"{line}, {tqdm.format_interval(left)} left",
             end="\r" if self._terminal else "\n",
             file=sys.stderr,
             flush=True,
@@ -56,4 +60,7 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         results = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
         elapsed = tqdm.format_interval(time.monotonic() - self._started)
-        print(f"  epoch {epoch + 1}/{self.params['epochs']} after {elapsed}: {results}", file=sys.stderr, flush=True)
+        print(f"  {self._heading(epoch)} after {elapsed}: {results}", file=sys.stderr, flush=True)
+
+    def _heading(self, epoch):
+        return f"{self._stage}epoch {epoch + 1}/{self.params['epochs']}"

@@ -25,6 +25,24 @@ def one_cycle(
     )
 
 
+def constant(steps: int, rate: float) -> keras.optimizers.schedules.PolynomialDecay:
+    """One rate throughout.
+
+    Args:
+        steps: optimizer steps of the whole run.
+    """
+    return keras.optimizers.schedules.PolynomialDecay(rate, max(steps, 1), end_learning_rate=rate)
+
+
+def exponential(steps: int, first: float, last: float) -> keras.optimizers.schedules.ExponentialDecay:
+    """Falls from `first` to `last` by the same factor at each step.
+
+    Args:
+        steps: optimizer steps of the whole run.
+    """
+    return keras.optimizers.schedules.ExponentialDecay(first, steps, last / first)
+
+
 def in_stages(
     steps: int, rates: Sequence[float], lengths: Sequence[int]
 ) -> keras.optimizers.schedules.PiecewiseConstantDecay:

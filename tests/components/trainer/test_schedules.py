@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.config import factory
-from components.trainer.schedules import Joined, cosine_cycles, in_stages, one_cycle, polynomial
+from components.trainer.schedules import Joined, constant, cosine_cycles, exponential, in_stages, one_cycle, polynomial
 
 
 def _rates(schedule, *steps):
@@ -51,6 +51,22 @@ def test_three_stages():
 def test_polynomial_worked_by_hand():
     # (1 - 50/100) ** 2 = 0.25.
     assert _rates(polynomial(steps=100, base=0.4, power=2.0), 0, 50, 100) == pytest.approx([0.4, 0.1, 0])
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7])
+def test_constant(steps):
+    assert _rates(constant(steps, rate=0.3), 0, 1, 7, 100) == pytest.approx([0.3] * 4)
+
+
+def test_exponential_worked_by_hand():
+    # Three powers of ten in 60 steps: one every 20, half of one every 10.
+    rates = _rates(exponential(steps=60, first=1e-3, last=1e-6), 0, 10, 20, 30, 60)
+    assert rates == pytest.approx([1e-3, 10**-3.5, 1e-4, 10**-4.5, 1e-6], rel=1e-5)
+
+
+def test_exponential_falls_by_the_same_factor():
+    rates = np.array(_rates(exponential(steps=9, first=0.5, last=0.1), *range(10)))
+    np.testing.assert_allclose(rates[1:] / rates[:-1], 0.2 ** (1 / 9), rtol=1e-5)
 
 
 def test_cosine_cycles_worked_by_hand():

@@ -1,0 +1,598 @@
+"""iFAN: the counts of papers/ifan.md, its iterations, and what a task's network, weights and gradients are."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_models.ifan import (
+    IFAN,
+    PAPER_TASKS,
+    network_iterations,
+    network_tasks,
+    task_network,
+    task_variables,
+)
+from keras_models.landmark_heat_maps import landmark_heat_maps
+from keras_models.task_batch_norm import TaskBatchNorm
+
+SMALL = {"width": 8, "growth": 4, "block_layers": 1, "up_width": 8, "re_encoder_widths": (4, 5, 6)}
+SIZE = (64, 32)
+TASKS = tuple(PAPER_TASKS)
+LEVELS = ("level1", "level3", "level4", "level5")
+
+
+def _small(tasks=PAPER_TASKS, **options):
+    return IFAN((*SIZE, 3), tasks, **{**SMALL, **options})
+
+
+def _images(count=3):
+    return np.random.default_rng(0).uniform(0, 255, (count, *SIZE, 3)).astype(np.float32)
+
+
+def _parameters(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def _refs(variables):
+    return {variable.ref() for variable in variables}
+
+
+def _norms(network):
+    return [layer for layer in network.submodules if isinstance(layer, TaskBatchNorm)]
+
+
+def _set_random(network):
+    """What starts as zeros or ones made random, so that tasks and pictures differ."""
+    random = np.random.default_rng(1)
+    ranges = {
+        "gamma": (0.5, 1.5),
+        "beta": (-0.5, 0.5),
+        "moving_mean": (-0.5, 0.5),
+        "moving_variance": (0.5, 1.5),
+        "bias": (-0.1, 0.1),
+        "mean": (0.1, 0.9),
+    }
+    for weight in network.weights:
+        name = next((name for name in ranges if name in weight.name), None)
+        if name:
+            weight.assign(random.uniform(*ranges[name], weight.shape))
+    for task in network_tasks(network):
+        kernel = network.get_layer(task).get_layer(f"{task}_logits").kernel
+        kernel.assign(random.normal(0, 0.3 / np.sqrt(np.prod(kernel.shape[:-1])), kernel.shape))
+
+
+def _feedback(network, iteration):
+    outputs = {level: network.get_layer(f"feedback{iteration}_{level}").output for level in LEVELS}
+    return keras.Model(network.input, outputs)
+
+
+@pytest.fixture(scope="module")
+def paper():
+    """The paper's network."""
+    return IFAN((128, 128, 3))
+
+
+@pytest.fixture(scope="module")
+def built():
+    """A small network whose weights are all random."""
+    keras.utils.set_random_seed(0)
+    network = _small()
+    _set_random(network)
+    return network
+
+
+@pytest.fixture
+def network(built):
+    """The same, whose weights a test may change."""
+    weights = built.get_weights()
+    yield built
+    built.set_weights(weights)
+
+
+@pytest.fixture(scope="module")
+def built_with_gradient():
+    """A network with a gradient through the feedback."""
+    return _small(stop_gradient=False)
+
+
+@pytest.fixture
+def with_gradient(network, built_with_gradient):
+    """The same with the weights of `network`."""
+    built_with_gradient.set_weights(network.get_weights())
+    return built_with_gradient
+
+
+def _by_hand(tasks, own_norms=True, re_encoders=True):
+    """Trainable parameters at 128 x 128, from the paper's description."""
+    norms = len(tasks) if own_norms else 1
+    maps = [task for task in tasks if task in ("parsing", "landmarks")]
+    vectors = [task for task in tasks if task not in maps]
+    channels = sum(tasks.values())  # that are fed back
+    fed_back = {1: channels, 2: 0}
+    for level, width in ((3, 24), (4, 48), (5, 64)):
+        fed_back[level] = len(maps) * width + len(vectors) * 48 if re_encoders else channels
+
+    def dense_block(c):  # three layers: γ and β of each task's batch norm, and a 3x3 kernel to 12 channels, no bias
+        return sum(norms * 2 * n + 9 * n * 12 for n in (c, c + 12, c + 24))
+
+    total = 7 * 7 * 3 * 48 + 48
+    c, skips = 48, {}
+    for level in (1, 2, 3, 4, 5):
+        c += fed_back[level]
+        total += dense_block(c)
+        c = skips[level] = c + 36
+        total += norms * 2 * c + c * c + c  # batch norm and 1x1
+    total += dense_block(c)
+    bottleneck = c = c + 36
+
+    if "parsing" in tasks:
+        for level in (5, 4, 3, 2, 1):
+            total += 9 * c * 128 + 128 + 9 * 32 * 128 + 128  # before and after depth to space, which leaves 128 / 4
+            c = 128 + skips[level] + fed_back[level]
+            total += dense_block(c)
+            c += 36 if level == 1 else 36 - c  # on the way up a block gives on what it adds; the last one all
+        total += 2 * c + c * 9 + 9  # batch norm and 1x1
+    if "landmarks" in tasks:
+        total += 2 * skips[5] + 8 * 8 * skips[5] * 2 * 5 + 2 * 5
+    total += sum(2 * bottleneck + 4 * 4 * bottleneck * tasks[task] + tasks[task] for task in vectors)
+
+    if re_encoders:
+        for task in maps:
+            total += 25 * tasks[task] * 24 + 24 + 9 * 24 * 48 + 48 + 9 * 48 * 64 + 64
+        for task in vectors:
+            total += tasks[task] * 48 + 48 + 48 * 48 + 48
+    return total
+
+
+def test_parameters_of_the_paper(paper):
+    assert _parameters(paper) == 4_227_028 == _by_hand(PAPER_TASKS)
+    assert _parameters(paper) == pytest.approx(4_244_675, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "parameters"),
+    [
+        (("parsing", "landmarks"), 3_229_009),
+        (("parsing", "emotion"), 3_029_612),
+        (("landmarks", "emotion"), 1_543_449),
+        (("parsing",), 2_218_007),
+        (("landmarks",), 982_908),
+        (("emotion",), 813_483),
+    ],
+)
+def test_parameters_of_fewer_tasks(tasks, parameters):
+    tasks = {task: PAPER_TASKS[task] for task in tasks}
+    assert _parameters(IFAN((128, 128, 3), tasks, iterations=0)) == parameters == _by_hand(tasks)
+
+
+def test_parameters_of_the_variants(paper):
+    shared = IFAN((128, 128, 3), iterations=0, task_batch_norm=False)
+    assert _parameters(shared) == 4_160_864 == _by_hand(PAPER_TASKS, own_norms=False)
+    # Each of the 38 batch norms has γ and β for two tasks less.
+    assert len(_norms(paper)) == 38 and len(paper.trainable_weights) - len(shared.trainable_weights) == 38 * 2 * 2
+    plain = IFAN((128, 128, 3), iterations=0, re_encoders=False)
+    assert _parameters(plain) == 2_271_656 == _by_hand(PAPER_TASKS, re_encoders=False)
+    attributes = {**PAPER_TASKS, "attributes": 40}
+    assert _parameters(IFAN((128, 128, 3), attributes, iterations=0)) == _by_hand(attributes)
+
+
+def test_sizes_of_the_paper(paper):
+    assert {name: shape[1:3] for name, shape in paper.get_layer("down").output_shape.items()} == {
+        "down1": (128, 128),
+        "down2": (64, 64),
+        "down3": (32, 32),
+        "down4": (16, 16),
+        "down5": (8, 8),
+        "bottleneck": (4, 4),
+    }
+    up = paper.get_layer("up")
+    sizes = [up.get_layer(f"up{level}_added").output_shape for level in (5, 4, 3, 2)]
+    assert sizes == [(None, side, side, 36) for side in (8, 16, 32, 64)]
+    # 128 of the sub-pixel layer, 105 of the skip, 21 of the feedback, 36 of the block.
+    assert up.output_shape == {"up1": (None, 128, 128, 128 + 105 + 21 + 36)}
+    assert paper.get_layer("stem").output_shape == (None, 128, 128, 48)
+
+
+def test_feedback_of_the_paper(paper):
+    # Of parsing, landmarks and emotion: what they are; 24 + 24 + 48; 48 + 48 + 48; 64 + 64 + 48.
+    assert paper.get_layer("integrator").output_shape == {
+        "level1": (None, 128, 128, 9 + 5 + 7),
+        "level3": (None, 32, 32, 96),
+        "level4": (None, 16, 16, 144),
+        "level5": (None, 8, 8, 176),
+    }
+
+
+def test_outputs_of_the_paper(paper):
+    shapes = {"parsing": (None, 128, 128, 9), "landmarks": (None, 10), "emotion": (None, 7)}
+    expected = {f"{task}_iter{i}": shape for task, shape in shapes.items() for i in (0, 1, 2)} | shapes
+    assert {name: tuple(x.shape) for name, x in paper.output.items()} == expected
+    assert {x.dtype for x in paper.output.values()} == {tf.float32}
+    assert network_tasks(paper) == TASKS and network_iterations(paper) == 2
+
+
+def test_before_training_points_are_in_the_middle_and_emotions_as_likely():
+    outputs = _small(iterations=1)(_images())
+    for suffix in ("_iter0", "_iter1"):
+        np.testing.assert_array_equal(outputs[f"landmarks{suffix}"], np.full((3, 10), 0.5))
+        np.testing.assert_array_equal(outputs[f"emotion{suffix}"], np.zeros((3, 7)))
+
+
+def test_the_plain_name_is_the_last_iteration(network):
+    outputs = network(_images())
+    for task in TASKS:
+        np.testing.assert_array_equal(outputs[task], outputs[f"{task}_iter2"])
+        assert np.max(np.abs(outputs[f"{task}_iter1"] - outputs[f"{task}_iter0"])) > 1e-4
+        assert np.max(np.abs(outputs[f"{task}_iter2"] - outputs[f"{task}_iter1"])) > 1e-5
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 3, 4])
+def test_iterations_add_no_weights(network, iterations):
+    other = _small(iterations=iterations)
+    assert [(w.name, w.shape) for w in other.weights] == [(w.name, w.shape) for w in network.weights]
+    assert network_iterations(other) == iterations
+    other.set_weights(network.get_weights())
+    expected, outputs = network(_images()), other(_images())
+    assert len(outputs) == 3 * (iterations + 1) + 3
+    for task in TASKS:
+        for i in range(min(iterations, 2) + 1):
+            np.testing.assert_allclose(outputs[f"{task}_iter{i}"], expected[f"{task}_iter{i}"], atol=1e-5)
+        np.testing.assert_array_equal(outputs[task], outputs[f"{task}_iter{iterations}"])
+
+
+def test_what_is_fed_back_at_the_pictures_size():
+    network = _small({**PAPER_TASKS, "attributes": 3}, iterations=1)
+    _set_random(network)
+    outputs = network(_images())
+    maps = _feedback(network, 1)(_images())["level1"].numpy()
+    assert maps.shape == (3, *SIZE, 9 + 5 + 7 + 3)
+    np.testing.assert_allclose(maps[..., :9], tf.nn.softmax(outputs["parsing_iter0"]), atol=1e-6)
+    points = tf.reshape(outputs["landmarks_iter0"], [3, 5, 2])
+    discs = landmark_heat_maps(points, SIZE, 5 / 128 * SIZE[0])
+    np.testing.assert_array_equal(maps[..., 9:14], discs)
+    assert np.count_nonzero(discs) > 0
+    emotion = tf.nn.softmax(outputs["emotion_iter0"])[:, None, None]
+    np.testing.assert_allclose(maps[..., 14:21], np.broadcast_to(emotion, (3, *SIZE, 7)), atol=1e-6)
+    attributes = tf.sigmoid(outputs["attributes_iter0"])[:, None, None]
+    np.testing.assert_allclose(maps[..., 21:], np.broadcast_to(attributes, (3, *SIZE, 3)), atol=1e-6)
+
+
+def test_the_first_feedback_is_the_mean_that_is_set(network):
+    mean = np.random.default_rng(2).uniform(0, 1, 7).astype(np.float32)
+    before = network(_images())
+    network.get_layer("initial").set_mean("emotion", mean)
+    maps = _feedback(network, 0)(_images())["level1"]
+    np.testing.assert_array_equal(maps[..., 14:21], np.broadcast_to(mean, (3, *SIZE, 7)))
+    after = network(_images())
+    for task in TASKS:
+        assert np.max(np.abs(after[f"{task}_iter0"] - before[f"{task}_iter0"])) > 1e-5
+
+
+def test_without_re_encoders_predictions_are_resized():
+    network = _small(iterations=1, re_encoders=False)
+    _set_random(network)
+    integrator = network.get_layer("integrator")
+    assert not integrator.weights
+    assert integrator.output_shape == {
+        "level1": (None, 64, 32, 21),
+        "level3": (None, 16, 8, 21),
+        "level4": (None, 8, 4, 21),
+        "level5": (None, 4, 2, 21),
+    }
+    maps = _feedback(network, 1)(_images())
+    emotion = tf.nn.softmax(network(_images())["emotion_iter0"])
+    for level in LEVELS:
+        # Probabilities stay so: where a pixel's window is averaged, the classes still sum to one.
+        np.testing.assert_allclose(tf.reduce_sum(maps[level][..., :9], -1), np.ones(maps[level].shape[:3]), atol=1e-5)
+        np.testing.assert_allclose(maps[level][:, 0, 0, 14:], emotion, atol=1e-6)
+    # Each disc is as heavy at every level.
+    np.testing.assert_allclose(
+        np.sum(maps["level3"][..., 9:14], (1, 2)) * 16, np.sum(maps["level1"][..., 9:14], (1, 2)), rtol=0.15, atol=1
+    )
+
+
+def test_a_shared_batch_norm():
+    network = _small(iterations=1, task_batch_norm=False)
+    assert not _norms(network)
+    own = _small(iterations=1)
+    # 6 + 5 on the way down, 5 on the way up; each has γ and β for three, and statistics in two variables.
+    assert len(own.weights) - len(network.weights) == 16 * (2 * 3 + 2 - 4)
+    _set_random(network)
+    outputs = network(_images())
+    assert set(outputs) == set(own.output)
+    for task in TASKS:
+        alone = task_network(network, task, 1)(_images())
+        np.testing.assert_allclose(alone, outputs[f"{task}_iter1"], atol=1e-5)
+        # All but the other tasks' decoders.
+        decoders = _refs(v for other in TASKS if other != task for v in network.get_layer(other).trainable_variables)
+        assert _refs(task_variables(network, task)) == _refs(network.trainable_variables) - decoders
+    # One pass serves all: a batch norm moves every task.
+    norm = network.get_layer("down").get_layer("down1_layer1_bn")
+    norm.gamma.assign(2 * norm.gamma)
+    changed = network(_images())
+    for task in TASKS:
+        assert np.max(np.abs(changed[f"{task}_iter0"] - outputs[f"{task}_iter0"])) > 1e-4
+
+
+@pytest.mark.parametrize("changed", TASKS)
+def test_a_tasks_batch_norm_reaches_the_others_through_feedback_alone(network, changed):
+    before = network(_images())
+    for norm in _norms(network):
+        gamma, _ = norm.task_weights(TASKS.index(changed))
+        gamma.assign(-2 * gamma)
+    after = network(_images())
+    assert np.max(np.abs(after[f"{changed}_iter0"] - before[f"{changed}_iter0"])) > 1e-3
+    for task in set(TASKS) - {changed}:
+        np.testing.assert_array_equal(after[f"{task}_iter0"], before[f"{task}_iter0"])
+        assert np.max(np.abs(after[f"{task}_iter1"] - before[f"{task}_iter1"])) > 1e-5
+
+
+@pytest.mark.parametrize("changed", TASKS)
+def test_a_tasks_decoder_reaches_the_others_through_feedback_alone(network, changed):
+    before = network(_images())
+    kernel = network.get_layer(changed).get_layer(f"{changed}_logits").kernel
+    kernel.assign(-3 * kernel)
+    after = network(_images())
+    assert np.max(np.abs(after[f"{changed}_iter0"] - before[f"{changed}_iter0"])) > 1e-3
+    for task in set(TASKS) - {changed}:
+        np.testing.assert_array_equal(after[f"{task}_iter0"], before[f"{task}_iter0"])
+        assert np.max(np.abs(after[f"{task}_iter1"] - before[f"{task}_iter1"])) > 1e-5
+
+
+def test_a_picture_is_seen_alone(network):
+    together, alone = network(_images()), network(_images()[1:2])
+    for name, output in together.items():
+        np.testing.assert_allclose(output[1:2], alone[name], atol=1e-4)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_tasks_network_infers_what_the_whole_infers(network, task):
+    expected = network(_images())
+    for iteration in (0, 1, 2):
+        output = task_network(network, task, iteration)(_images(), training=False)
+        np.testing.assert_allclose(output, expected[f"{task}_iter{iteration}"], atol=1e-4)
+
+
+def test_a_tasks_network_has_the_weights_of_the_whole(network):
+    for task in TASKS:
+        assert _refs(task_network(network, task, 1).weights) <= _refs(network.weights)
+
+
+def _gradients(network, task, iteration, training=True):
+    """By reference, of all weights of `network`."""
+    model = task_network(network, task, iteration)
+    weights = network.trainable_variables
+    with tf.GradientTape() as tape:
+        output = model(_images(), training=training)
+        loss = tf.reduce_sum(output * np.random.default_rng(3).normal(size=output.shape))
+    gradients = tape.gradient(loss, weights)
+    return {
+        weight.ref(): tf.convert_to_tensor(gradient)
+        for weight, gradient in zip(weights, gradients, strict=True)
+        if gradient is not None
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("iteration", [1, 2])
+def test_feedback_stops_the_gradient(network, task, iteration):
+    gradients = _gradients(network, task, iteration)
+    for other in set(TASKS) - {task}:
+        assert not gradients.keys() & _refs(network.get_layer(other).trainable_variables)
+    assert gradients.keys() >= _refs(network.get_layer(task).trainable_variables)
+    # What feedback is made with learns nonetheless.
+    assert any(np.any(gradients[v.ref()]) for v in network.get_layer("integrator").trainable_variables)
+
+
+def test_feedback_with_a_gradient(with_gradient):
+    for task in TASKS:
+        gradients = _gradients(with_gradient, task, 1)
+        for other in TASKS:
+            reached = [gradients.get(v.ref()) for v in with_gradient.get_layer(other).trainable_variables]
+            if other == "landmarks" != task:
+                assert reached == [None] * 4  # no gradient through a disc
+            else:
+                assert all(np.any(gradient) for gradient in reached)
+        # There is no feedback yet.
+        gradients = _gradients(with_gradient, task, 0)
+        for other in set(TASKS) - {task}:
+            assert not gradients.keys() & _refs(with_gradient.get_layer(other).trainable_variables)
+
+
+def test_the_gradient_through_feedback_changes_no_output(network, with_gradient):
+    expected = network(_images())
+    for name, output in with_gradient(_images()).items():
+        np.testing.assert_allclose(output, expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_learns_is_among_a_tasks_variables(network, task):
+    gradients = _gradients(network, task, 1)
+    assert all(np.isfinite(gradient).all() for gradient in gradients.values())
+    variables = _refs(task_variables(network, task))
+    learns = {ref for ref, gradient in gradients.items() if np.any(gradient)}
+    assert learns <= variables
+    # All but the way up, which parsing alone goes, and what lies behind the landmarks' features.
+    unused = set() if task == "parsing" else _refs(network.get_layer("up").trainable_variables)
+    if task == "landmarks":
+        behind = ("down5_transition", "bottleneck")
+        unused |= _refs(v for v in network.get_layer("down").trainable_variables if v.name.startswith(behind))
+    assert variables - gradients.keys() == variables & unused
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_variables_of_a_task(network, task):
+    shared = {
+        v.ref()
+        for name in ("stem", "down", "up")
+        for v in network.get_layer(name).trainable_variables
+        if "_conv" in v.name or "_before" in v.name or "_after" in v.name or name == "stem"
+    }
+    own = _refs(network.get_layer(task).trainable_variables)
+    norms = {v.ref() for norm in _norms(network) for v in norm.task_weights(TASKS.index(task))}
+    # 16 batch norms; stem, 6 + 10 on the way down, 20 + 5 on the way up; four of the decoder.
+    assert (len(norms), len(shared), len(own)) == (16 * 2, 2 + 16 + 25, 4)
+    re_encoders = _refs(network.get_layer("integrator").trainable_variables)
+    assert len(re_encoders) == 6 + 6 + 4
+    assert _refs(task_variables(network, task)) == shared | own | norms | re_encoders
+    assert _refs(task_variables(network, task, re_encoders=False)) == shared | own | norms
+
+
+def test_every_weight_is_some_tasks(network):
+    assert set().union(*(_refs(task_variables(network, t)) for t in TASKS)) == _refs(network.trainable_variables)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("iteration", [0, 2])
+def test_training_normalises_by_the_batch_and_moves_the_tasks_statistics_once(network, task, iteration):
+    position, others = TASKS.index(task), [i for i, other in enumerate(TASKS) if other != task]
+    before = [(norm, norm.moving_mean.numpy(), norm.moving_variance.numpy()) for norm in _norms(network)]
+    task_network(network, task, iteration)(_images(), training=True)
+    up = {norm.name for norm in _norms(network.get_layer("up"))}
+    for norm, mean, variance in before:
+        np.testing.assert_array_equal(norm.moving_mean.numpy()[others], mean[others])
+        np.testing.assert_array_equal(norm.moving_variance.numpy()[others], variance[others])
+        moves = task == "parsing" or norm.name not in up
+        assert np.any(norm.moving_mean.numpy()[position] != mean[position]) == moves
+
+
+def test_moving_statistics_by_hand(network):
+    norm = next(norm for norm in _norms(network) if norm.name == "down1_layer1_bn")
+    mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+    # It sees the first convolution's features and the feedback, of which the first depends on no statistics.
+    stem = keras.Model(network.input, network.get_layer("stem").output)(_images())
+    seen = np.concatenate([stem, _feedback(network, 0)(_images())["level1"]], -1).reshape(-1, 8 + 21)
+    task_network(network, "landmarks", 0)(_images(), training=True)
+    np.testing.assert_allclose(norm.moving_mean[1], 0.9 * mean[1] + 0.1 * seen.mean(0), atol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance[1], 0.9 * variance[1] + 0.1 * seen.var(0, ddof=1), atol=1e-4)
+
+
+def test_training_has_the_other_pictures_and_dropout(network):
+    parsing, emotion = task_network(network, "parsing", 0), task_network(network, "emotion", 0)
+    together = parsing(_images(), training=True)
+    assert np.max(np.abs(together[:1] - parsing(_images()[:1], training=True))) > 1e-3
+    # Parsing has no dropout; emotion has.
+    np.testing.assert_allclose(parsing(_images(), training=True), together, atol=1e-4)
+    once, again = (emotion(_images(), training=True) for _ in range(2))
+    assert np.max(np.abs(once - again)) > 1e-3
+
+
+def test_the_whole_is_at_inference_always(network):
+    before = network.get_weights()
+    expected, outputs = network(_images(), training=False), network(_images(), training=True)
+    for name in expected:
+        np.testing.assert_array_equal(outputs[name], expected[name])
+    for weight, value in zip(network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_the_order_of_tasks_does_not_matter(network):
+    other = _small(dict(reversed(PAPER_TASKS.items())))
+    assert [(w.name, w.shape) for w in other.weights] == [(w.name, w.shape) for w in network.weights]
+    assert network_tasks(other) == TASKS
+    other.set_weights(network.get_weights())
+    expected = network(_images())
+    for name, output in other(_images()).items():
+        np.testing.assert_allclose(output, expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [("parsing",), ("landmarks",), ("attributes",), ("emotion", "parsing"), ("attributes", "emotion", "landmarks")],
+)
+def test_any_tasks(tasks):
+    numbers = {"parsing": 4, "landmarks": 3, "emotion": 7, "attributes": 40}
+    network = _small({task: numbers[task] for task in tasks}, iterations=1)
+    shapes = {"parsing": (2, *SIZE, 4), "landmarks": (2, 6), "emotion": (2, 7), "attributes": (2, 40)}
+    outputs = network(_images(2))
+    expected = {f"{task}{suffix}": shapes[task] for task in tasks for suffix in ("", "_iter0", "_iter1")}
+    assert {name: tuple(x.shape) for name, x in outputs.items()} == expected
+    assert set(network_tasks(network)) == set(tasks)
+    assert ("up" in {layer.name for layer in network.layers}) == ("parsing" in tasks)
+    assert len(_norms(network)) == (0 if len(tasks) == 1 else 16 if "parsing" in tasks else 11)
+    _set_random(network)
+    outputs = network(_images())
+    for task in tasks:
+        np.testing.assert_allclose(task_network(network, task, 1)(_images()), outputs[f"{task}_iter1"], atol=1e-4)
+        variables = _refs(task_variables(network, task))
+        assert variables >= _refs(network.get_layer(task).trainable_variables)
+        assert len(tasks) > 1 or variables == _refs(network.trainable_variables)
+
+
+def test_attributes_as_a_fourth_task(network):
+    four = _small({**PAPER_TASKS, "attributes": 40}, iterations=1)
+    assert network_tasks(four) == (*TASKS, "attributes")
+    assert {norm.num_tasks for norm in _norms(four)} == {4}
+    # The emotion's and the attributes' re-encoders differ in what they take.
+    encoders = [four.get_layer("integrator").get_layer(f"{task}_re_encoder") for task in ("emotion", "attributes")]
+    assert [encoder.weights[0].shape for encoder in encoders] == [(7, 5), (40, 5)]
+
+
+def test_growth_by_level():
+    network = _small(iterations=0, growth=(1, 2, 3, 4, 5, 6), block_layers=2)
+    down, up = network.get_layer("down"), network.get_layer("up")
+    for level in (1, 2, 3, 4, 5):
+        for path, name in ((down, "down"), (up, "up")):
+            assert [path.get_layer(f"{name}{level}_layer{i}_conv").filters for i in (1, 2)] == [level, level]
+    assert down.get_layer("bottleneck_layer2_conv").filters == 6
+
+
+def test_mixed_precision():
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        network = _small(iterations=1)
+        assert _norms(network)[0].compute_dtype == "bfloat16"
+        # bfloat16 would make 0.5 of it, and move the discs by half a pixel of 256.
+        network.get_layer("landmarks").get_layer("landmarks_logits").bias.assign(np.tile([0.002, -0.002], 5))
+        outputs = network(_images())
+        maps = _feedback(network, 1)(_images())
+        weights = network.get_weights()
+        gradients = [_gradients(network, task, 1).values() for task in TASKS]
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert {x.dtype for x in outputs.values()} == {tf.float32}
+    assert {x.dtype for x in maps.values()} == {tf.bfloat16}
+    assert {weight.dtype for weight in network.weights} == {tf.float32}
+    assert all(np.isfinite(x).all() for x in outputs.values())
+    assert all(np.isfinite(gradient).all() for task in gradients for gradient in task)
+    np.testing.assert_array_equal(outputs["landmarks_iter0"], np.float32(np.tile([0.502, 0.498], (3, 5))))
+    single = _small(iterations=1)
+    single.set_weights(weights)
+    for name, output in single(_images()).items():
+        np.testing.assert_allclose(outputs[name], output, atol=0.1 * float(np.std(output)) + 1e-6)
+
+
+def test_saved_and_loaded(tmp_path):
+    short = _small({"parsing": 9, "emotion": 7}, iterations=1)
+    _set_random(short)
+    expected = short(_images())
+    short.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    short.export(tmp_path / "saved_model")
+    served = tf.saved_model.load(str(tmp_path / "saved_model"))
+    for outputs in (loaded(_images()), served.serve(_images())):
+        assert set(outputs) == set(expected)
+        for name in expected:
+            np.testing.assert_allclose(outputs[name], expected[name], atol=1e-5)
+    # A task can be trained on.
+    alone = task_network(loaded, "parsing", 1)(_images())
+    np.testing.assert_allclose(alone, expected["parsing_iter1"], atol=1e-4)
+    assert len(task_variables(loaded, "parsing")) == len(task_variables(short, "parsing"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_shape": (48, 64, 3)}, r"\(48, 64, 3\)"),
+        ({"input_shape": (None, None, 3)}, r"\(None, None, 3\)"),
+        ({"tasks": {}}, r"received \{\}"),
+        ({"tasks": {"parsing": 9, "age": 1}}, "parsing, landmarks, emotion, attributes; received .*'age': 1"),
+        ({"iterations": -1}, "received -1"),
+        ({"growth": (12, 12)}, r"received \(12, 12\)"),
+        ({"re_encoder_widths": (24, 48)}, r"received \(24, 48\)"),
+    ],
+)
+def test_errors_quote_what_was_received(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        IFAN(**{"input_shape": (64, 64, 3), **SMALL, **arguments})

@@ -1,0 +1,86 @@
+"""What stands for predictions before there are any: nothing, then the mean that is set."""
+
+import numpy as np
+import pytest
+from tensorflow import keras
+
+from keras_models.initial_feedback import InitialFeedback
+from keras_models.landmark_heat_maps import landmark_heat_maps
+
+TASKS = {"parsing": 3, "landmarks": 2, "emotion": 7, "attributes": 4}
+SHAPES = {"parsing": (1, 6, 8, 3), "landmarks": (1, 4), "emotion": (1, 7), "attributes": (1, 4)}
+
+
+def _layer(**options):
+    return InitialFeedback(TASKS, (6, 8), **options)
+
+
+def _pictures(count=2):
+    return np.ones((count, 6, 8, 3), np.float32)
+
+
+def test_one_prediction_of_each_task_for_any_number_of_pictures():
+    layer = _layer()
+    for count in (1, 5):
+        assert {task: mean.shape for task, mean in layer(_pictures(count)).items()} == SHAPES
+
+
+def test_before_a_mean_is_set_there_is_nothing():
+    initial = _layer()(_pictures())
+    assert not any(np.any(initial[task]) for task in ("parsing", "emotion", "attributes"))
+    # Nothing for landmarks is no disc, at the paper's radius and at one as large as the picture.
+    points = np.reshape(initial["landmarks"], (1, 2, 2))
+    assert not np.any(landmark_heat_maps(points, (6, 8), 5 / 128 * 6))
+    assert not np.any(landmark_heat_maps(points, (128, 128), 128.0))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_mean_is_given_back_and_the_other_tasks_keep_theirs(task):
+    layer = _layer()
+    before = layer(_pictures())
+    mean = np.random.default_rng(0).uniform(0, 1, SHAPES[task][1:]).astype(np.float32)
+    layer.set_mean(task, mean)
+    after = layer(_pictures())
+    np.testing.assert_array_equal(after[task], mean[None])
+    for other in set(TASKS) - {task}:
+        np.testing.assert_array_equal(after[other], before[other])
+
+
+def test_a_mean_of_another_shape_is_refused():
+    layer = _layer()
+    layer(_pictures())
+    with pytest.raises(ValueError, match="shape"):
+        layer.set_mean("emotion", np.zeros(6))
+
+
+def test_means_are_weights_that_no_gradient_moves():
+    layer = _layer()
+    layer(_pictures())
+    assert not layer.trainable_weights
+    assert {weight.name: tuple(weight.shape) for weight in layer.weights} == {
+        f"initial_feedback/mean_{task}:0".replace("initial_feedback", layer.name): shape[1:]
+        for task, shape in SHAPES.items()
+    }
+
+
+def test_a_saved_model_keeps_the_means(tmp_path):
+    image = keras.Input((6, 8, 3))
+    model = keras.Model(image, _layer(name="initial")(image))
+    model.get_layer("initial").set_mean("landmarks", [0.25, 0.5, 0.75, 0.5])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(_pictures())["landmarks"], [[0.25, 0.5, 0.75, 0.5]])
+    np.testing.assert_array_equal(loaded(_pictures())["parsing"], np.zeros(SHAPES["parsing"]))
+
+
+def test_a_layer_comes_back_from_its_configuration():
+    layer = _layer(name="initial")
+    assert InitialFeedback.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+def test_means_stay_float32_in_mixed_precision():
+    layer = _layer(dtype="mixed_bfloat16")
+    layer(_pictures())
+    layer.set_mean("landmarks", [0.502, 0.1, 0.2, 0.3])
+    # bfloat16 would make 0.5 of it.
+    np.testing.assert_array_equal(layer(_pictures())["landmarks"][0, 0], np.float32(0.502))
