@@ -23,6 +23,7 @@ COLUMNS = (
     "mean IoU",
     "pixel accuracy",
     "overall F1",
+    "emotion accuracy",
     "training minutes",
 )
 

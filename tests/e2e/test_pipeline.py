@@ -213,3 +213,58 @@ def test_the_pushed_parsing_model_has_no_edges(parsed, output):
     pictures = tf.stack([tf.io.encode_png(tf.zeros([50, 40, 3], tf.uint8))] * 2)
     (labels,) = model.signatures["serving_default"](image_bytes=pictures).values()
     assert labels.shape == (2, 50, 40) and labels.dtype == tf.uint8
+
+
+def three_tasks():
+    ifan = experiments.get("ifan/synthetic")
+    faces = {"num_train": 16, "num_eval": 8, "num_test": 8, "image_size": 48}
+    small = {"width": 8, "growth": 4, "block_layers": 1, "up_width": 8, "re_encoder_widths": [4, 4, 4]}
+    return replace(
+        ifan,
+        data=replace(
+            ifan.data,
+            sources=tuple(replace(source, options={**source.options, **faces}) for source in ifan.data.sources),
+        ),
+        model=replace(ifan.model, kwargs={**ifan.model.kwargs, **small}),
+        training=replace(
+            ifan.training,
+            tasks=tuple(replace(task, batch_size=8, pretraining_epochs=1) for task in ifan.training.tasks),
+            epochs=1,
+            steps=2,
+            precision="float32",
+        ),
+        evaluation=replace(ifan.evaluation, min_mean_f1=1e-6, max_nme=100.0, min_emotion_accuracy=1e-6),
+    )
+
+
+@pytest.fixture(scope="module")
+def three_tasks_run(output):
+    return run(three_tasks(), output, "e2e/tasks")
+
+
+def test_data_sets_that_share_nothing_go_through_the_same_pipeline(three_tasks_run, output):
+    nodes = ("Trainer", "Evaluator", "ServingCheck", "Pusher", "Report")
+    assert three_tasks_run - {"LastBlessed-e2e-tasks"} == DATA_NODES - {"ImportSchemaGen"} | {
+        f"{node}-e2e-tasks" for node in nodes
+    }
+    found = results(output, "e2e-tasks")
+    assert found["figures"]["images tested"] == 24 and found["figures"]["records quarantined"] == 0
+    assert {"parsing mean F1", "landmark NME", "emotion accuracy"} <= set(found["figures"])
+    assert {"iteration 0", "iteration 1", "iteration 2"} <= set(found)
+    page = (output / "reports" / "e2e-tasks" / "index.html").read_text()
+    assert "drawn_parsing_train" in page and "taking turns" in page
+
+
+def test_one_call_of_the_pushed_model_answers_every_task(three_tasks_run, output):
+    model = tf.saved_model.load(results(output, "e2e-tasks")["places"]["model"])
+    picture = tf.io.encode_png(tf.zeros([50, 40, 3], tf.uint8))
+    answers = model.signatures["serving_default"](image_bytes=tf.stack([picture, picture]))
+    assert {name: tuple(values.shape) for name, values in answers.items()} == {
+        "parsing": (2, 50, 40),
+        "landmarks": (2, 68, 2),
+        "emotion": (2, 7),
+    }
+
+
+def test_a_second_run_of_several_tasks_finds_everything_cached(three_tasks_run, output):
+    assert run(three_tasks(), output, "e2e/tasks") - {"LastBlessed-e2e-tasks"} == set()

@@ -9,12 +9,16 @@ from dataclasses import replace
 
 import pytest
 
-from components.config import Factory, from_json, to_json
+from components.config import Factory, HybridTraining, from_json, to_json
 from components.datasets import source_class
+from components.datasets.annotation import annotated_names
+from keras_models import IFAN
 from pipeline import experiments
 from pipeline.experiments import registry
 
 NAMES = experiments.names()
+HYBRID = [name for name in NAMES if isinstance(experiments.get(name).training, HybridTraining)]
+PLAIN = [name for name in NAMES if name not in HYBRID]
 TABLE_1 = ("-baseline", "-fac", "-eq_fix", "-eq_at", "-dw_fix", "-spp", "")
 TABLE_2 = ("-eq_at", "-dwa", "-aw", "")  # UW, DWA, AW, DW
 ADAPTIVE = "components.trainer.adaptive."
@@ -63,7 +67,7 @@ def test_survives_json(name):
     assert to_json(from_json(to_json(experiment))) == to_json(experiment)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PLAIN)
 def test_its_parts_can_be_built(name):
     """Loss, schedule, optimizer, strategy and callbacks are built; the model's arguments fit its signature."""
     experiment = experiments.get(name)
@@ -79,7 +83,7 @@ def test_its_parts_can_be_built(name):
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PLAIN)
 def test_its_parts_fit_together(name):
     experiment = experiments.get(name)
     points = experiment.model.kwargs.get("num_landmarks", 0)
@@ -108,7 +112,7 @@ def test_a_warm_start_is_from_the_same_network(name):
 def _tiny_models():
     """Each distinct network that starts from random weights, under one of the names that have it."""
     distinct = {}
-    for name in NAMES:
+    for name in PLAIN:
         experiment = experiments.get(name)
         # At their own size the networks of DML-CSR are built in its own tests; they take long.
         full_size = "tiny" not in name and experiment.data.parsing
@@ -275,6 +279,102 @@ def test_the_settings_of_dml_csrs_paper(dataset):
     first, cycles = training.learning_rate.kwargs["schedules"]
     assert first.kwargs == {"base": 0.001, "power": 0.9}
     assert cycles.kwargs == {"peak": 0.001, "final": 1e-5, "cycles": 5}
+
+
+IFAN_VARIANTS = (
+    "parsing",
+    "landmarks",
+    "emotion",
+    "2t",
+    "3t",
+    "4t",
+    *(f"3t-iter{iterations}" for iterations in (0, 1, 3, 4)),
+    "3t-no_re_encoder",
+    "3t-shared_bn",
+    "3t-no_pretraining",
+    "3t-zero_feedback",
+)
+
+
+def test_every_variant_of_ifan_is_registered():
+    expected = {f"ifan/{variant}{size}" for variant in IFAN_VARIANTS for size in SIZES}
+    assert {*HYBRID} == {*expected, "ifan/synthetic"}
+
+
+@pytest.mark.parametrize("name", HYBRID)
+def test_the_parts_of_hybrid_training_fit_together(name):
+    """Tasks, labels, outputs, data sets and bars are of the same tasks; schedules and optimizer can be built."""
+    experiment = experiments.get(name)
+    data, training, evaluation = experiment.data, experiment.training, experiment.evaluation
+    tasks = experiment.model.kwargs["tasks"]
+    assert {task.label for task in training.tasks} == {*tasks} == {*data.labels}
+    assert {data.source_of(label).name for label in tasks} == {source.name for source in data.sources}
+    assert tasks == {label: len(annotated_names(data, label)) for label in tasks}
+    assert ("num_landmarks" not in experiment.model.kwargs) and data.image_size[0] % 32 == 0
+    bars = {
+        "parsing": evaluation.min_mean_f1,
+        "landmarks": evaluation.max_nme,
+        "emotion": evaluation.min_emotion_accuracy,
+        "attributes": evaluation.min_balanced_accuracy,
+    }
+    assert {label for label, bar in bars.items() if bar} == {*tasks}
+    for rate in (training.pretraining_rate, training.learning_rate):
+        training.optimizer.build(learning_rate=rate.build(steps=100))
+    inspect.signature(IFAN).bind(input_shape=(64, 64, 3), **experiment.model.kwargs)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_variants_of_ifan_differ_in_what_their_names_say(size):
+    base = experiments.get(f"ifan/3t{size}")
+
+    def of(variant):
+        return replace(experiments.get(f"ifan/{variant}{size}"), summary=base.summary)
+
+    def changes(variant):
+        """How the network differs, where nothing else does."""
+        assert replace(of(variant), model=base.model) == base
+        return _changed(of(variant), base)
+
+    for iterations in (0, 1, 3, 4):
+        assert changes(f"3t-iter{iterations}") == {"iterations": iterations}
+    assert changes("3t-no_re_encoder") == {"re_encoders": False}
+    assert changes("3t-shared_bn") == {"task_batch_norm": False}
+    assert [task.pretraining_epochs for task in of("3t-no_pretraining").training.tasks] == [0, 0, 0]
+    assert of("3t-zero_feedback") == replace(base, training=replace(base.training, initial_feedback="zeros"))
+    two, alone = of("2t"), of("emotion")
+    assert [task.label for task in two.training.tasks] == ["parsing", "landmarks"]
+    assert two.model.kwargs["iterations"] == 2 and alone.model.kwargs["iterations"] == 0
+    assert [source.labels for source in alone.data.sources] == [("emotion",)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_fourth_task_is_a_data_set_a_task_and_a_bar(size):
+    three, four = (experiments.get(f"ifan/{name}{size}") for name in ("3t", "4t"))
+    assert four.data.sources[:-1] == three.data.sources and four.training.tasks[:-1] == three.training.tasks
+    assert (four.data.sources[-1].name, four.training.tasks[-1].label) == ("celeb_a", "attributes")
+    assert four.model.kwargs == {**three.model.kwargs, "tasks": {**three.model.kwargs["tasks"], "attributes": 40}}
+
+
+def test_the_settings_of_ifans_paper():
+    """Section 4.1.2: batches of 24, 64, 96; 30 epochs at 1e-3, 200 down to 1e-6; RMSprop; 128 px; two iterations."""
+    experiment = experiments.get("ifan/3t")
+    training = experiment.training
+    assert [(task.label, task.batch_size) for task in training.tasks] == [
+        ("parsing", 24),
+        ("landmarks", 64),
+        ("emotion", 96),
+    ]
+    assert {task.pretraining_epochs for task in training.tasks} == {30} and training.epochs == 200
+    assert training.pretraining_rate.kwargs == {"rate": 1e-3}
+    assert training.learning_rate.kwargs == {"first": 1e-3, "last": 1e-6}
+    assert training.optimizer.path.endswith("RMSprop") and experiment.data.image_size == (128, 128)
+    assert experiment.model.kwargs == {"tasks": {"parsing": 9, "landmarks": 5, "emotion": 7}, "iterations": 2}
+
+
+def _changed(experiment, base):
+    """The model's arguments that another experiment's has not got, or has otherwise."""
+    kwargs = base.model.kwargs
+    return {name: value for name, value in experiment.model.kwargs.items() if kwargs.get(name) != value}
 
 
 def test_listing_them_imports_no_tensorflow():

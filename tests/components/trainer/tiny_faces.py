@@ -13,15 +13,16 @@ import PIL.Image
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Data, Evaluation, Experiment, Factory, Training, factory, from_json
+from components.config import Data, Evaluation, Experiment, Factory, Source, Training, factory, from_json
 from components.trainer import supervised
 
 ATTRIBUTES = ("A", "B", "C", "D", "E", "F")
 LABELS = ("background", "left_eye", "right_eye", "mouth")
 POSITIVE_RATE = (0.5, 0.5, 0.5, 0.25, 0.1, 0.75)
 SIZE = (32, 32)
-DATA = Data(dataset="tiny", image_size=SIZE, num_landmarks=5)
-PARSING_DATA = Data(dataset="tiny", image_size=SIZE, attributes=False, num_landmarks=0, parsing=True)
+SOURCES = (Source("tiny"),)
+DATA = Data(SOURCES, image_size=SIZE, num_landmarks=5)
+PARSING_DATA = Data(SOURCES, image_size=SIZE, attributes=False, num_landmarks=0, parsing=True)
 LINEAR = factory("tiny_faces.linear_network")
 CONVOLUTIONAL = factory("tiny_faces.convolutional_network")
 PARSING = factory("tiny_faces.parsing_network")

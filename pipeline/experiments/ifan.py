@@ -1,0 +1,215 @@
+"""iFAN (Li et al. 2017): one network for face parsing, landmarks and emotion, from data sets that share nothing.
+
+Paper, ITER 0 -> 3: 90.96 -> 91.15 % overall F1 on Helen, 7.55 -> 5.81 % NME on MTFL, 44.84 -> 45.73 % accuracy on
+BNU-LSVED (single tasks: 88.75, 10.06, 42.26).
+
+    make run EXPERIMENT=ifan/3t DATA_DIR=...         the paper's run at 128 px: a GPU's work
+    make run EXPERIMENT=ifan/3t-tiny DATA_DIR=...    CelebAMask-HQ, MTFL and FER2013 at 64 px, for two CPU cores
+    make run EXPERIMENT=ifan/synthetic               drawn faces, to try it
+
+DATA_DIR holds a folder for each data set, called by its name: helen, MTFL, BNU-LSVED; CelebAMask-HQ, MTFL, fer2013;
+celeba for the fourth task (4t).
+
+Variants, each also with -tiny behind. Tables 1 to 4: parsing, landmarks, emotion (a task alone), 2t (parsing and
+landmarks), 3t; iter0, iter1, iter3, iter4 (3t has two iterations). Section 4.3: no_re_encoder, shared_bn,
+no_pretraining. zero_feedback: iteration 0 is fed zeros and not the mean prediction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from components.config import Data, Evaluation, Experiment, HybridTraining, Source, TaskTraining, factory
+from pipeline.experiments.registry import register
+
+# Section 4.1.2: batches of 24, 64 and 96; 30 epochs alone at 1e-3, then 200 from 1e-3 to 1e-6.
+PAPER = HybridTraining(
+    tasks=(
+        TaskTraining(label="parsing", batch_size=24, pretraining_epochs=30),
+        TaskTraining(label="landmarks", batch_size=64, pretraining_epochs=30),
+        TaskTraining(label="emotion", batch_size=96, pretraining_epochs=30),
+    ),
+    epochs=200,
+    steps=140,  # an epoch of the landmarks, whose data set is the largest: MTFL's 9,000 pictures in batches of 64
+    optimizer=factory("tensorflow.keras.optimizers.RMSprop"),
+    pretraining_rate=factory("components.trainer.schedules.constant", rate=1e-3),
+    learning_rate=factory("components.trainer.schedules.exponential", first=1e-3, last=1e-6),
+    strategy=factory("tensorflow:distribute.MirroredStrategy"),
+)
+THREE_TASKS = Experiment(
+    summary="iFAN of three tasks on Helen, MTFL and BNU-LSVED, as published",
+    target="iFAN, Table 4: 91.15 % overall F1 on Helen, 5.84 % NME on MTFL, 45.40 % accuracy on BNU-LSVED (two "
+    "iterations).",
+    data=Data(
+        sources=(
+            Source("helen", builder="helen_merged", labels=("parsing",)),
+            Source("mtfl", labels=("landmarks",)),
+            Source("bnu_lsved", labels=("emotion",)),
+        ),
+        image_size=(128, 128),
+        attributes=False,
+        num_landmarks=5,
+        parsing=True,
+        emotion=True,
+    ),
+    model=factory("keras_models.IFAN", tasks={"parsing": 9, "landmarks": 5, "emotion": 7}, iterations=2),
+    training=PAPER,
+    evaluation=Evaluation(min_mean_f1=0.6, max_nme=0.15, min_emotion_accuracy=0.3, slice_by=()),
+)
+TINY = replace(
+    THREE_TASKS,
+    summary="iFAN of three tasks on CelebAMask-HQ, MTFL and FER2013: 64 px, a narrow DenseNet, for two CPU cores",
+    target="No published figure. Plain networks of one task each, in another framework: 67.8 % mean F1 (U-Net), 10.6 % "
+    "NME and 49.9 % accuracy (ResNet-18).",
+    data=replace(
+        THREE_TASKS.data,
+        sources=(
+            Source("celebamask_hq", labels=("parsing",)),
+            Source("mtfl", labels=("landmarks",)),
+            Source("fer2013", labels=("emotion",)),
+        ),
+        image_size=(64, 64),
+    ),
+    model=factory(
+        "keras_models.IFAN",
+        tasks={"parsing": 19, "landmarks": 5, "emotion": 7},
+        iterations=2,
+        width=16,
+        growth=[4, 8, 16, 24, 32, 32],
+        block_layers=2,
+        up_width=32,
+        re_encoder_widths=[8, 16, 16],
+    ),
+    training=replace(
+        PAPER,
+        tasks=(
+            TaskTraining(label="parsing", batch_size=8, pretraining_epochs=3, max_shift=0.05),
+            # LFW's faces stand lower in their pictures than AFLW's, on which the landmarks are tested.
+            TaskTraining(
+                label="landmarks",
+                batch_size=24,
+                pretraining_epochs=1,
+                max_rotation=10.0,
+                scale=(0.9, 1.1),
+                max_shift=0.15,
+            ),
+            TaskTraining(label="emotion", batch_size=24, pretraining_epochs=1, max_shift=0.08),
+        ),
+        epochs=7,
+        steps=50,
+        optimizer=factory("tensorflow.keras.optimizers.AdamW", weight_decay=0.02),
+        pretraining_rate=factory("components.trainer.schedules.one_cycle", peak=0.001, warmup=0.3, final=0.3),
+        learning_rate=factory("components.trainer.schedules.one_cycle", peak=0.0015, warmup=0.15),
+        precision="mixed_bfloat16",
+        strategy=HybridTraining.strategy,
+    ),
+    evaluation=Evaluation(min_mean_f1=0.3, max_nme=0.2, min_emotion_accuracy=0.3, slice_by=()),
+)
+
+
+def _drawn(name: str, seed: int, **kept) -> Source:
+    """Drawn faces with one label each, none of which another data set has."""
+    options = {"num_train": 400, "num_eval": 64, "num_test": 64, "image_size": 64, "seed": seed}
+    return Source(f"drawn_{name}", options, builder="synthetic_faces", labels=(name,))
+
+
+SYNTHETIC = replace(
+    TINY,
+    summary="iFAN of three tasks on procedurally drawn faces: to try everything, not for claims",
+    target="None: the faces are drawn, so no figure here says anything about photographs.",
+    data=replace(
+        TINY.data,
+        sources=tuple(_drawn(label, seed) for seed, label in enumerate(("parsing", "landmarks", "emotion"), start=1)),
+        image_size=(32, 32),
+        num_landmarks=68,
+    ),
+    model=replace(TINY.model, kwargs={**TINY.model.kwargs, "tasks": {"parsing": 19, "landmarks": 68, "emotion": 7}}),
+    training=replace(TINY.training, epochs=4, steps=20),
+    evaluation=Evaluation(min_mean_f1=0.15, max_nme=0.5, min_emotion_accuracy=0.2, slice_by=()),
+)
+
+
+def _with_tasks(experiment: Experiment, *labels: str) -> Experiment:
+    """Of the tasks those alone, with their data sets. A task alone hears of no other: its turns are at iteration 0."""
+    sources = tuple(source for source in experiment.data.sources if set(source.labels) & set(labels))
+    data, evaluation = experiment.data, experiment.evaluation
+    tasks = {label: number for label, number in experiment.model.kwargs["tasks"].items() if label in labels}
+    alone = {"iterations": 0} if len(labels) == 1 else {}
+    return replace(
+        experiment,
+        data=replace(
+            data,
+            sources=sources,
+            parsing="parsing" in labels,
+            num_landmarks=data.num_landmarks if "landmarks" in labels else 0,
+            emotion="emotion" in labels,
+        ),
+        model=replace(experiment.model, kwargs={**experiment.model.kwargs, "tasks": tasks, **alone}),
+        training=replace(
+            experiment.training, tasks=tuple(task for task in experiment.training.tasks if task.label in labels)
+        ),
+        evaluation=replace(
+            evaluation,
+            min_mean_f1=evaluation.min_mean_f1 if "parsing" in labels else None,
+            max_nme=evaluation.max_nme if "landmarks" in labels else None,
+            min_emotion_accuracy=evaluation.min_emotion_accuracy if "emotion" in labels else None,
+        ),
+    )
+
+
+def _with_attributes(experiment: Experiment) -> Experiment:
+    """A fourth task with its data set: all that it takes."""
+    tasks = {**experiment.model.kwargs["tasks"], "attributes": 40}
+    learnt_like = experiment.training.tasks[-1]
+    return replace(
+        experiment,
+        data=replace(
+            experiment.data,
+            sources=(*experiment.data.sources, Source("celeb_a", {"landmarks": False}, labels=("attributes",))),
+            attributes=True,
+        ),
+        model=replace(experiment.model, kwargs={**experiment.model.kwargs, "tasks": tasks}),
+        training=replace(
+            experiment.training, tasks=(*experiment.training.tasks, replace(learnt_like, label="attributes"))
+        ),
+        evaluation=replace(experiment.evaluation, min_balanced_accuracy=0.55, slice_by=("Male", "Young")),
+    )
+
+
+def _with_model(experiment: Experiment, **arguments) -> Experiment:
+    return replace(experiment, model=replace(experiment.model, kwargs={**experiment.model.kwargs, **arguments}))
+
+
+def _without_pretraining(experiment: Experiment) -> Experiment:
+    tasks = tuple(replace(task, pretraining_epochs=0) for task in experiment.training.tasks)
+    return replace(experiment, training=replace(experiment.training, tasks=tasks))
+
+
+# Name: (what the summary says, how the variant differs).
+VARIANTS = {
+    "parsing": ("parsing alone", lambda e: _with_tasks(e, "parsing")),
+    "landmarks": ("landmarks alone", lambda e: _with_tasks(e, "landmarks")),
+    "emotion": ("emotion alone", lambda e: _with_tasks(e, "emotion")),
+    "2t": ("parsing and landmarks", lambda e: _with_tasks(e, "parsing", "landmarks")),
+    "4t": ("and forty attributes of CelebA", _with_attributes),
+    **{
+        f"3t-iter{iterations}": (
+            f"ITER {iterations}",
+            lambda e, iterations=iterations: _with_model(e, iterations=iterations),
+        )
+        for iterations in (0, 1, 3, 4)
+    },
+    "3t-no_re_encoder": ("predictions resized, not re-encoded", lambda e: _with_model(e, re_encoders=False)),
+    "3t-shared_bn": ("one batch norm for all tasks", lambda e: _with_model(e, task_batch_norm=False)),
+    "3t-no_pretraining": ("no task-wise pre-training", _without_pretraining),
+    "3t-zero_feedback": (
+        "iteration 0 is fed zeros",
+        lambda e: replace(e, training=replace(e.training, initial_feedback="zeros")),
+    ),
+}
+
+register("ifan/synthetic", SYNTHETIC)
+for _base, _suffix in ((THREE_TASKS, ""), (TINY, "-tiny")):
+    register(f"ifan/3t{_suffix}", _base)
+    for _variant, (_words, _differ) in VARIANTS.items():
+        register(f"ifan/{_variant}{_suffix}", _differ(replace(_base, summary=f"{_base.summary}; {_words}")))
