@@ -65,8 +65,8 @@ class ServingCheck(base_component.BaseComponent):
     """Blesses a model that a clean process, with nothing of this project on its path, can serve.
 
     It loads the SavedModel, replays the warm-up requests, and finds the same answers for a record by both signatures
-    and for a picture alone and in a batch. TFX's InfraValidator does this with Docker or Kubernetes, which a laptop may
-    lack.
+    (shown the whole picture), for a picture alone and in a batch, and for a record with and without its iterations.
+    TFX's InfraValidator does this with Docker or Kubernetes, which a laptop may lack.
 
     Args:
         model: to be tried.

@@ -8,9 +8,12 @@ import importlib.util
 import sys
 
 TOLERANCE = 1e-5
+SUM_TOLERANCE = 1e-4  # of probabilities
 NUM_EXAMPLES = 8
 # By output: the signature that gives the names of its scores or labels.
-NAMES = {"attributes": "attribute_names", "parsing": "class_names"}
+NAMES = {"attributes": "attribute_names", "emotion": "emotion_names", "parsing": "class_names"}
+ITERATIONS = "iterations_from_examples"
+CROP = "image/crop"  # of a record: the part of the picture that from_examples shows the network
 NO_LABEL = 255  # around a label map, in a batch with larger pictures
 
 
@@ -40,11 +43,19 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
         requests += 1
     assert requests, "the model has no warm-up requests"
 
-    examples = [e.numpy() for e in tf.data.TFRecordDataset(list(example_files), "GZIP").take(NUM_EXAMPLES)]
+    files = tf.data.Dataset.from_tensor_slices(tf.constant(example_files, tf.string))
+    in_turn = files.interleave(lambda file: tf.data.TFRecordDataset(file, "GZIP"), cycle_length=NUM_EXAMPLES)
+    examples = [e.numpy() for e in in_turn.take(NUM_EXAMPLES)]
     assert examples, "there is no example to try the model on"
-    images = [tf.train.Example.FromString(e).features.feature["image/encoded"].bytes_list.value[0] for e in examples]
+    records = [tf.train.Example.FromString(e) for e in examples]
+    images = [record.features.feature["image/encoded"].bytes_list.value[0] for record in records]
+    # serving_default shows the network whole pictures, so that records are compared without their crops.
+    crops = [record.features.feature for record in records if CROP in record.features.feature]
+    for features in crops:
+        del features[CROP]
+    of_whole_pictures = from_examples(tf.constant([record.SerializeToString() for record in records]))
     together = answers_to(images)
-    _check_equal(tf, together, from_examples(tf.constant(examples)), "from_examples differs from serving_default")
+    _check_equal(tf, together, of_whole_pictures, "from_examples differs from serving_default")
     for i, image in enumerate(images):
         alone = answers_to([image])
         row = {name: values[i : i + 1] for name, values in together.items()}
@@ -52,9 +63,18 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
             _, height, width = alone["parsing"].shape
             row["parsing"] = row["parsing"][:, :height, :width]
         _check_equal(tf, row, alone, "a picture alone differs from the same in a batch")
+    of_records = from_examples(tf.constant(examples))
+    _check_answers(tf, of_records, images, counts)
     said = f"{requests} warm-up requests replayed, {len(examples)} records alike by both signatures, alone and together"
+    if crops:
+        said += f", {len(crops)} of them also by their crops"
     if "parsing" in counts:
         said += f", label maps of {counts['parsing']} classes"
+    if "emotion" in counts:
+        said += f", probabilities of {counts['emotion']} emotions"
+    if ITERATIONS in model.signatures:
+        by_iteration = model.signatures[ITERATIONS](tf.constant(examples))
+        said += f", {_check_iterations(tf, by_iteration, of_records, images, counts)} iterations"
     if "attention" in model.signatures:
         said += f", attention maps of {_check_attention(tf, model.signatures['attention'], images)} groups"
     return said
@@ -69,8 +89,35 @@ def _check_answers(tf, answers, images, counts):
     if "attributes" in counts:
         scores = answers["attributes"].shape[1]
         assert scores == counts["attributes"], "the names are not as many as the attributes"
+    if "emotion" in counts:
+        _check_probabilities(tf, answers["emotion"], counts["emotion"])
     if "parsing" in counts:
         _check_label_maps(tf, answers["parsing"].numpy(), images, counts["parsing"])
+
+
+def _check_probabilities(tf, probabilities, num_emotions):
+    assert probabilities.shape[1] == num_emotions, "the names are not as many as the emotions"
+    lowest, highest = float(tf.reduce_min(probabilities)), float(tf.reduce_max(probabilities))
+    assert lowest >= 0 and highest <= 1, f"probabilities of emotions are from {lowest:.3g} to {highest:.3g}"
+    off = float(tf.reduce_max(tf.abs(tf.reduce_sum(probabilities, axis=1) - 1)))
+    assert off <= SUM_TOLERANCE, f"probabilities of emotions sum to 1 but for {off:.2g}, allowed {SUM_TOLERANCE:.0e}"
+
+
+def _check_iterations(tf, by_iteration, last, images, counts):
+    """Each output at every iteration from 0 on, the last of which gives `last`; returns how many there are."""
+    names = sorted(last)
+    num_iterations = len(by_iteration) // len(names) - 1
+    numbered = {f"{name}_iter{i}" for name in names for i in range(num_iterations)}
+    assert numbered and by_iteration.keys() == numbered | set(names), (
+        f"{ITERATIONS} gives {sorted(by_iteration)}, expected {names} and each of them at every iteration"
+    )
+    message = f"{ITERATIONS} differs from from_examples"
+    _check_equal(tf, last, {name: by_iteration[name] for name in names}, message)
+    for i in range(num_iterations):
+        answers = {name: by_iteration[f"{name}_iter{i}"] for name in names}
+        _check_answers(tf, answers, images, counts)
+    _check_equal(tf, last, answers, f"{message} at the last iteration")
+    return num_iterations
 
 
 def _check_label_maps(tf, maps, images, num_classes):

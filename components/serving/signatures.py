@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import abc
 import os
+import re
 from collections.abc import Sequence
 
 import tensorflow as tf
 from tensorflow import keras
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
+from components.preprocessing.crop import WHOLE, crop_pixels, to_picture
 from components.preprocessing.images import decode, decode_and_resize_batch, resize
 from components.record import IGNORE_LABEL
 from keras_models.mgg_net import attention_groups, attention_maps
 
-SERVED_OUTPUTS = ("attributes", "landmarks", "parsing")
+SERVED_OUTPUTS = ("attributes", "emotion", "landmarks", "parsing")
+_SERVED = re.compile(rf"({'|'.join(SERVED_OUTPUTS)})(_iter\d+)?")
 _WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_BACKGROUND = 0
+# What is read of a record; one without a crop is used as a whole.
+_FEATURES = {
+    "image/encoded": tf.io.FixedLenFeature([], tf.string),
+    "image/crop": tf.io.FixedLenFeature([4], tf.float32, WHOLE),
+}
+_FLAT_LABELS = tf.RaggedTensorSpec([None], tf.uint8, ragged_rank=0)
 
 
 def served_network(network: keras.Model) -> keras.Model:
@@ -24,14 +35,15 @@ def served_network(network: keras.Model) -> keras.Model:
         network: functional, image -> dict of outputs.
 
     Returns:
-        keras.Model: image -> those of its outputs that are served; it shares the layers of `network`.
+        keras.Model: image -> those of its outputs that are served, "<output>_iter<I>" among them; it shares the layers
+            of `network`.
     """
-    outputs = {name: network.output[name] for name in SERVED_OUTPUTS if name in network.output}
+    outputs = {name: output for name, output in network.output.items() if _SERVED.fullmatch(name)}
     return keras.Model(network.input, outputs, name=network.name)
 
 
-class _Served(tf.Module):
-    """A trained network behind its decoding. What it answers with is for each kind to say, in `from_images`.
+class Served(tf.Module, abc.ABC):
+    """A trained network behind its decoding. What it answers with is for each kind to say, in `answers`.
 
     Args:
         network: image [batch, H, W, 3] in [0, 255] -> dict of outputs; those that are not served are not kept.
@@ -43,18 +55,71 @@ class _Served(tf.Module):
         self.network = served_network(network)
         self._image_size = tuple(image_size)
 
+    @abc.abstractmethod
+    def answers(self, image_bytes: tf.Tensor, crops: tf.Tensor) -> dict[str, tf.Tensor]:
+        """By name, each [batch, ...].
+
+        Args:
+            image_bytes: [batch] strings, JPEG or PNG files.
+            crops: [batch, 4], the parts that the network is shown (components.preprocessing.crop). What is said of
+                places is said of places in the whole pictures.
+        """
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def from_images(self, image_bytes):
+        """JPEG or PNG files -> `answers` for the whole pictures."""
+        return self.answers(image_bytes, tf.repeat([WHOLE], tf.size(image_bytes), axis=0))
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def from_examples(self, examples):
-        """Serialized face records -> as `from_images`."""
-        features = tf.io.parse_example(examples, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})
-        return self.from_images(features["image/encoded"])
+        """Serialized face records -> `answers` for their crops, which is what the network was trained on."""
+        return self.answers(*pictures_and_crops(examples))
 
     def signatures(self):
         """By their served names."""
         return {"serving_default": self.from_images, "from_examples": self.from_examples}
 
+    def by_picture(self, image_bytes: tf.Tensor, crops: tf.Tensor, outputs: Sequence[str]) -> dict[str, tf.Tensor]:
+        """The network's outputs of these names, asked for one picture after the other.
 
-class ServedAttributes(_Served):
+        The logits of a batch, at the pictures' own sizes, would not fit into memory. And what a picture gets should not
+        depend on its batch: where a network is fed its predictions back, a rounding error can move a pixel of a
+        landmark's disc, which is no small difference any more.
+
+        Args:
+            image_bytes, crops: as of `answers`.
+
+        Returns:
+            As of the network, but of logits [batch, H, W, C] the labels, as `stacked` has them.
+        """
+        shapes = {name: self.network.output[name].shape[1:] for name in outputs}
+        maps = [name for name, shape in shapes.items() if len(shape) == 3]
+
+        def ask(picture):
+            encoded, crop = picture
+            pixels = decode(encoded)
+            size = tf.shape(pixels)[:2]
+            image = tf.cast(resize(crop_pixels(pixels, crop), self._image_size), tf.float32)
+            said = self._ask(image[tf.newaxis])
+            flat = {name: _labels_in_place(said[name], size, crop) for name in maps}
+            return {name: said[name][0] for name in outputs} | flat, size
+
+        specs = {name: _FLAT_LABELS if name in maps else tf.TensorSpec(shape) for name, shape in shapes.items()}
+        said, sizes = tf.map_fn(
+            ask,
+            (image_bytes, crops),
+            fn_output_signature=(specs, tf.TensorSpec([2], tf.int32)),
+            parallel_iterations=1,
+        )
+        return said | {name: stacked(said[name], sizes) for name in maps}
+
+    @tf.function
+    def _ask(self, image):
+        """A function of its own, so that all signatures share one graph of the network."""
+        return self.network(image, training=False)
+
+
+class ServedAttributes(Served):
     """Scores, decisions at the thresholds that the network was trained to, and landmarks if it finds them.
 
     Args:
@@ -72,15 +137,14 @@ class ServedAttributes(_Served):
         self.thresholds = thresholds
         self._names = list(attributes)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def from_images(self, image_bytes):
-        """JPEG or PNG files -> attributes [batch, N], decisions [batch, N] 0/1, landmarks [batch, T, 2] in [0, 1]."""
-        image = decode_and_resize_batch(image_bytes, self._image_size)
+    def answers(self, image_bytes, crops):
+        """Attributes [batch, N], decisions [batch, N] 0/1, landmarks [batch, T, 2] in [0, 1] of the pictures."""
+        image = decode_and_resize_batch(image_bytes, self._image_size, crops)
         outputs = self.network(tf.cast(image, tf.float32), training=False)
         scores = outputs["attributes"]
-        answers = {"attributes": scores, "decisions": tf.cast(scores > self.thresholds, tf.int64)}
+        answers = {"attributes": scores, "decisions": decisions(scores, self.thresholds)}
         if "landmarks" in outputs:
-            answers["landmarks"] = tf.reshape(outputs["landmarks"], [-1, outputs["landmarks"].shape[-1] // 2, 2])
+            answers["landmarks"] = points(outputs["landmarks"], crops)
         return answers
 
     @tf.function(input_signature=[])
@@ -106,7 +170,7 @@ class ServedAttributes(_Served):
         return attention
 
 
-class ServedParsing(_Served):
+class ServedParsing(Served):
     """A label for each pixel of a picture, at the picture's own size.
 
     Args:
@@ -127,37 +191,12 @@ class ServedParsing(_Served):
             )
         self._names = list(classes)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def from_images(self, image_bytes):
-        """JPEG or PNG files -> parsing [batch, H', W'] uint8, of the size of the highest and the widest picture.
+    def answers(self, image_bytes, crops):
+        """Parsing [batch, H', W'] uint8, of the size of the highest and the widest picture.
 
-        A smaller picture's labels lie at the top left; the rest is 255.
+        A smaller picture's labels lie at the top left; the rest is 255. Around a crop is background.
         """
-        # One picture after the other: the logits of a batch, at the pictures' sizes, would not fit into memory.
-        labels, sizes = tf.map_fn(
-            self._labels,
-            image_bytes,
-            fn_output_signature=(tf.RaggedTensorSpec([None], tf.uint8, ragged_rank=0), tf.TensorSpec([2], tf.int32)),
-            parallel_iterations=1,
-        )
-        largest = tf.reduce_max(sizes, axis=0)
-
-        def padded(one):
-            flat, size = one
-            margins = tf.stack([tf.zeros_like(size), largest - size], axis=1)
-            return tf.pad(tf.reshape(flat, size), margins, constant_values=IGNORE_LABEL)
-
-        return {
-            "parsing": tf.map_fn(padded, (labels, sizes), fn_output_signature=tf.TensorSpec([None, None], tf.uint8))
-        }
-
-    def _labels(self, encoded):
-        """Scalar string -> (its labels [H' · W'] uint8, its size [2])."""
-        picture = decode(encoded)
-        image = tf.cast(resize(picture, self._image_size), tf.float32)
-        logits = self.network(image[tf.newaxis], training=False)["parsing"]
-        size = tf.shape(picture)[:2]
-        return tf.reshape(label_maps(logits, size), [-1]), size
+        return self.by_picture(image_bytes, crops, ["parsing"])
 
     @tf.function(input_signature=[])
     def class_names(self):
@@ -169,6 +208,22 @@ class ServedParsing(_Served):
         return {**super().signatures(), "class_names": self.class_names}
 
 
+def pictures_and_crops(examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """[batch] serialized face records -> their encoded pictures [batch], their crops [batch, 4]."""
+    features = tf.io.parse_example(examples, _FEATURES)
+    return features["image/encoded"], features["image/crop"]
+
+
+def decisions(scores: tf.Tensor, thresholds: tf.Variable) -> tf.Tensor:
+    """[batch, N] -> [batch, N] int64, 1 where a score is above its threshold and else 0."""
+    return tf.cast(scores > thresholds, tf.int64)
+
+
+def points(output: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
+    """[batch, 2·L] x and y in turn, in [0, 1] of the crops -> [batch, L, 2] in [0, 1] of the pictures."""
+    return to_picture(tf.reshape(output, [-1, output.shape[-1] // 2, 2]), crops)
+
+
 def label_maps(logits: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:
     """Logits [batch, H, W, C] -> labels [batch, H', W'] uint8 at `size` (H', W').
 
@@ -177,7 +232,33 @@ def label_maps(logits: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tenso
     return tf.cast(tf.argmax(tf.image.resize(logits, size), axis=-1, output_type=tf.int32), tf.uint8)
 
 
-def export(model: ServedAttributes | ServedParsing, folder: str, warmup_images: Sequence[bytes]) -> None:
+def stacked(flat: tf.RaggedTensor, sizes: tf.Tensor) -> tf.Tensor:
+    """Label maps of several sizes as [batch, H', W'] uint8, each at the top left and IGNORE_LABEL around it.
+
+    Args:
+        flat: [batch, None] uint8, the maps row by row.
+        sizes: [batch, 2], their heights and widths; the largest of each are H' and W'.
+    """
+    largest = tf.reduce_max(sizes, axis=0)
+
+    def padded(one):
+        labels, size = one
+        margins = tf.stack([tf.zeros_like(size), largest - size], axis=1)
+        return tf.pad(tf.reshape(labels, size), margins, constant_values=IGNORE_LABEL)
+
+    return tf.map_fn(padded, (flat, sizes), fn_output_signature=tf.TensorSpec([None, None], tf.uint8))
+
+
+def _labels_in_place(logits, size, crop):
+    """Logits [1, H, W, C] of a picture's crop -> the labels of the picture of `size`, row by row."""
+    around = tf.fill([size[0] * size[1]], tf.constant(_BACKGROUND, tf.uint8))
+    # The numbers of the pixels that the network was shown.
+    shown = crop_pixels(tf.reshape(tf.range(tf.size(around)), [size[0], size[1], 1]), crop)
+    labels = label_maps(logits, tf.shape(shown)[:2])
+    return tf.tensor_scatter_nd_update(around, tf.reshape(shown, [-1, 1]), tf.reshape(labels, [-1]))
+
+
+def export(model: Served, folder: str, warmup_images: Sequence[bytes]) -> None:
     """Writes the SavedModel with requests that TensorFlow Serving replays when it loads it.
 
     Args:

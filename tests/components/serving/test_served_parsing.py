@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow import keras
 from tensorflow_serving.apis import prediction_log_pb2
-from trial import PICTURES, picture, run_check, serialized
+from trial import PICTURES, picture, png, run_check, serialized
 
 from components.preprocessing.images import decode_and_resize
 from components.serving import replay
@@ -40,12 +40,6 @@ class Colours(ServedParsing):
         image = keras.Input((*SIZE, 3))
         logits = keras.layers.DepthwiseConv2D(1, depthwise_initializer=keras.initializers.Constant(factor))(image)
         super().__init__(keras.Model(image, {"parsing": logits}), SIZE, ("red", "green", "blue"))
-
-
-def png(pixels) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.asarray(pixels, np.uint8)).save(file, "PNG")
-    return file.getvalue()
 
 
 def flag(height: int, width: int) -> bytes:
@@ -171,6 +165,18 @@ def test_one_pixel_is_enough():
     ])  # fmt: skip
 
 
+def test_of_a_record_with_a_crop_the_network_sees_no_more_and_around_it_is_background():
+    """The picture's left half is blue; the crop is rows 2 to 5 and columns 3 to 6 of 8 x 10 pixels."""
+    image = png([[[0, 0, 255]] * 5 + [[255, 0, 0]] * 5] * 8)
+    examples = [serialized(image, crop=(0.25, 0.3, 0.5, 0.4)), serialized(image)]
+    model = Colours()  # a tf.function holds its model by a weak reference
+    cropped, whole = model.from_examples(tf.constant(examples))["parsing"].numpy()
+    np.testing.assert_array_equal(whole, [[BLUE] * 5 + [RED] * 5] * 8)
+    expected = np.zeros((8, 10))
+    expected[2:6, 3:5] = BLUE
+    np.testing.assert_array_equal(cropped, expected)
+
+
 def test_the_orientation_that_a_camera_noted_is_not_applied():
     turned = Image.Exif()
     turned[0x0112] = 6  # Orientation: to be shown turned by 90 degrees
@@ -241,9 +247,8 @@ class Answers(Colours):
         super().__init__()
         self.change = change
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def from_images(self, image_bytes):
-        return {"parsing": self.change(super().from_images(image_bytes)["parsing"])}
+    def answers(self, image_bytes, crops):
+        return {"parsing": self.change(super().answers(image_bytes, crops)["parsing"])}
 
 
 class Differs(Colours):

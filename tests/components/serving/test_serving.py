@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow import keras
 from tensorflow_serving.apis import prediction_log_pb2
-from trial import PICTURES, picture, run_check, serialized
+from trial import PICTURES, picture, png, run_check, serialized
 
 from components.serving import check
 from components.serving.signatures import ServedAttributes, export, restore_trained, served_network
@@ -149,6 +149,16 @@ def test_one_picture_or_eight_and_both_signatures_agree(signatures):
             np.testing.assert_allclose(together[name][i], examples[name][i], atol=1e-5)
 
 
+def test_of_a_record_with_a_crop_the_network_sees_no_more(signatures):
+    """The crop is rows 10 to 29 and columns 5 to 44 of 40 x 50 pixels."""
+    pixels = np.asarray(Image.open(io.BytesIO(picture(3, (50, 40), "PNG"))))
+    record = serialized(png(pixels), crop=(0.25, 0.1, 0.5, 0.8))
+    outputs = signatures["from_examples"](tf.constant([record]))
+    expected = signatures["serving_default"](tf.constant([png(pixels[10:30, 5:45])]))
+    np.testing.assert_allclose(outputs["attributes"], expected["attributes"], atol=1e-5)
+    np.testing.assert_allclose(outputs["landmarks"], expected["landmarks"] * (0.8, 0.5) + (0.1, 0.25), atol=1e-5)
+
+
 def test_what_is_no_picture_is_refused(signatures):
     with pytest.raises(tf.errors.InvalidArgumentError):
         signatures["serving_default"](tf.constant([PICTURES[0], b"no picture"]))
@@ -280,9 +290,8 @@ class Differs(Stub):
 class Mixes(Stub):
     """Answers that depend on the other pictures of the batch."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def from_images(self, image_bytes):
-        answers = super().from_images(image_bytes)
+    def answers(self, image_bytes, crops):
+        answers = super().answers(image_bytes, crops)
         scores = answers["attributes"]
         return {**answers, "attributes": scores - tf.reduce_mean(scores, axis=0)}
 
@@ -293,6 +302,16 @@ def test_a_model_that_serves_is_blessed(folder, tmp_path):
         "2 warm-up requests replayed, 8 records alike by both signatures, alone and together",
         "INFRA_BLESSED",
     )
+
+
+def test_a_few_records_of_each_split_are_tried(folder, tmp_path):
+    """The last of eight in turn from two splits, the second has no more."""
+    splits = [("a_test", PICTURES), ("b_test", [*PICTURES[:3], b"no picture"])]
+    blessed, message, _ = run_check(folder.parent, tmp_path / "torn", splits)
+    assert not blessed and "InvalidArgumentError" in message
+    splits[1] = ("b_test", PICTURES[:3])
+    blessed, message, _ = run_check(folder.parent, tmp_path / "whole", splits)
+    assert blessed and "8 records alike" in message
 
 
 def test_attention_is_tried_too(group_folder, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -30,26 +32,37 @@ PICTURES = [
 ]
 
 
-def serialized(image: bytes, name="a") -> bytes:
-    face = FaceRecord(name, "test", image, attributes=[0, 1, 1])
+def png(pixels) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def serialized(image: bytes, name="a", crop=None) -> bytes:
+    face = FaceRecord(name, "test", image, attributes=[0, 1, 1], crop=crop)
     return face.to_example().SerializeToString()
 
 
-def run_check(model: Path, tmp_path: Path):
-    """ServingCheck's executor on `model`/Format-Serving: (blessed, message, files in the blessing)."""
+def run_check(model: Path, tmp_path: Path, splits=(("test", PICTURES),), crops=(None,)):
+    """ServingCheck's executor on `model`/Format-Serving: (blessed, message, files in the blessing).
+
+    `splits`: name and pictures of each. `crops`: of the pictures in turn.
+    """
     artifacts = standard_artifacts.Model(), standard_artifacts.Examples(), standard_artifacts.InfraBlessing()
     model_artifact, examples, blessing = artifacts
     model_artifact.uri, examples.uri, blessing.uri = str(model), str(tmp_path / "examples"), str(tmp_path / "blessing")
-    examples.split_names = artifact_utils.encode_split_names(["test"])
-    split = Path(artifact_utils.get_split_uri([examples], "test"))
-    split.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
-        for image in PICTURES:
-            writer.write(serialized(image))
+    names = [name for name, _ in splits]
+    examples.split_names = artifact_utils.encode_split_names(names)
+    for name, pictures in splits:
+        split = Path(artifact_utils.get_split_uri([examples], name))
+        split.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+            for image, crop in zip(pictures, itertools.cycle(crops), strict=False):
+                writer.write(serialized(image, crop=crop))
     check.Executor().Do(
         {"model": [model_artifact], "examples": [examples]},
         {"blessing": [blessing]},
-        {"split": "test", "code_version": ""},
+        {"splits": json.dumps(names), "code_version": ""},
     )
     message = blessing.get_string_custom_property("message")
     (file,) = Path(blessing.uri).iterdir()
