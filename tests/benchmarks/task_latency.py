@@ -32,9 +32,9 @@ def answers(size: int, tasks: dict[str, int], **options):
     """A function of nothing that answers for a picture."""
     network = IFAN((size, size, 3), tasks, **options)
     names = {task: [str(i) for i in range(number)] for task, number in tasks.items()}
-    serve = ServedTasks(network, (size, size), names).signatures()["serving_default"]
+    served = ServedTasks(network, (size, size), names)
     encoded = tf.constant([picture(size)])
-    return lambda: serve(encoded)
+    return lambda: served.from_images(encoded)
 
 
 def contenders(size: int, iterations: int) -> dict:

@@ -76,7 +76,7 @@ def train(output, experiment):
         )
         minutes = (time.monotonic() - started) / 60
     names = {label: annotated_names(data, label) for label in data.labels}
-    ask = ServedTasks(trained.network, data.image_size, names).signatures()["iterations_from_examples"]
+    served = ServedTasks(trained.network, data.image_size, names)
     row = {"minutes": minutes}
     for label in data.labels:
         source = data.source_of(label).name
@@ -85,7 +85,9 @@ def train(output, experiment):
         records = [FaceRecord.from_example(tf.train.Example.FromString(example)) for example in serialized]
         answers = {}
         for start in range(0, len(serialized), _REQUEST):
-            for name, values in ask(tf.constant(serialized[start : start + _REQUEST])).items():
+            for name, values in served.iterations_from_examples(
+                tf.constant(serialized[start : start + _REQUEST])
+            ).items():
                 if name.startswith(f"{label}_iter"):
                     answers.setdefault(name, []).extend(values.numpy())
         row.update(
