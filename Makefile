@@ -40,7 +40,7 @@ tensorboard: .venv/installed ## the training curves of the runs so far
 	tensorboard --logdir $(OUTPUT_DIR)/pipeline
 
 test: lint ## lint and all tests
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed ## ruff's checks and format, and which folder may import which
 	ruff check .

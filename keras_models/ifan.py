@@ -331,11 +331,16 @@ def _decoder(task, number, shape):
         return keras.Model(features, layers.Conv2D(number, 1, dtype="float32", name=f"{task}_logits")(x), name=task)
     x = ResumableDropout(_DROPOUT, name=f"{task}_dropout")(layers.Flatten(name=f"{task}_flatten")(x))
     # Before training, all classes are as likely, and every point stands in the middle of the picture.
-    outputs = 2 * number if task == "landmarks" else number
-    x = layers.Dense(outputs, kernel_initializer="zeros", dtype="float32", name=f"{task}_logits")(x)
-    if task == "landmarks":
-        x = layers.Rescaling(1.0, _MIDDLE, dtype="float32", name=f"{task}_coordinates")(x)
-    return keras.Model(features, x, name=task)
+    if task != "landmarks":
+        x = layers.Dense(number, kernel_initializer="zeros", dtype="float32", name=f"{task}_logits")(x)
+        return keras.Model(features, x, name=task)
+    # Coordinates differ by tenths: a step of an optimizer that normalises gradients would, over thousands of weights,
+    # move the points out of the picture.
+    x = layers.Rescaling(x.shape[-1] ** -0.5, dtype="float32", name=f"{task}_scaled")(x)
+    x = layers.Dense(2 * number, kernel_initializer="zeros", dtype="float32", name=f"{task}_logits")(x)
+    return keras.Model(
+        features, layers.Rescaling(1.0, _MIDDLE, dtype="float32", name=f"{task}_coordinates")(x), name=task
+    )
 
 
 def _scaled(size, level):

@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from components.serving.tasks import ServedTasks
 
+from components.serving.tasks import ServedTasks
 from keras_models import IFAN
 from keras_models.ifan import PAPER_TASKS
 from tests.benchmarks.parsing_latency import THREADS, medians, picture

@@ -22,11 +22,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from components.serving.tasks import ServedTasks
 
 from components.datasets.annotation import annotated_names
 from components.evaluator import landmark_metrics, parsing_metrics
 from components.record import FaceRecord
+from components.serving.tasks import ServedTasks
 from components.trainer import hybrid
 from pipeline import experiments
 from tests.benchmarks.variants import done, latest_files

@@ -238,7 +238,7 @@ def three_tasks():
 
 
 @pytest.fixture(scope="module")
-def three_tasks_run(output):
+def three_tasks_run(first_run, output):
     return run(three_tasks(), output, "e2e/tasks")
 
 
