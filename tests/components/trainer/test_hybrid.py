@@ -477,9 +477,9 @@ def test_two_devices_compute_what_one_computes(files, folder, tmp_path):
     assert process.returncode == 0, process.stderr[-3000:]
     one, two = json.loads(process.stdout.splitlines()[-1]).values()
     assert [epoch.keys() for epoch in two] == [epoch.keys() for epoch in one]
-    for name in ("parsing_loss", "landmarks_loss"):
-        # Of parsing roughly: devices count the pixels that have a label for themselves.
-        assert two[0][name] == pytest.approx(one[0][name], rel=1e-4), name
+    # Of parsing roughly: devices count the pixels that have a label for themselves.
+    for name, tolerance in (("parsing_loss", 1e-3), ("landmarks_loss", 1e-4)):
+        assert two[0][name] == pytest.approx(one[0][name], rel=tolerance), name
         assert two[1][name] == pytest.approx(one[1][name], rel=1e-2), name
 
 
