@@ -1,4 +1,4 @@
-"""Accuracy, recall, precision and F1 of a choice among classes: formulas on a confusion matrix, and the TFMA metric.
+"""Accuracy, recall and F1 of a choice among classes: formulas on a confusion matrix, and the TFMA metric.
 
 Counts are a confusion matrix [C, C] of integers: the row is the true class, the column the predicted one. A value that
 would be 0/0 is NaN and is left out of a mean over classes.
@@ -26,11 +26,6 @@ def accuracy(counts: np.ndarray) -> float:
 def recall(counts: np.ndarray) -> np.ndarray:
     """[C] TP / (TP + FN); NaN for a class that is not in the truth."""
     return ratio(counts.diagonal(), counts.sum(axis=1))
-
-
-def precision(counts: np.ndarray) -> np.ndarray:
-    """[C] TP / (TP + FP); NaN for a class that is not predicted."""
-    return ratio(counts.diagonal(), counts.sum(axis=0))
 
 
 def f1(counts: np.ndarray) -> np.ndarray:
