@@ -347,7 +347,10 @@ def test_an_update_recomputed(files):
         np.testing.assert_allclose(now.numpy() - was, change, rtol=1e-3, atol=1e-6, err_msg=variable.name)
     # The bias of the logits: the mean over the labelled pixels of what is too much.
     surplus = (np.exp(log.numpy()) - wanted)[labelled].mean(axis=0)
-    bias, old = part("parsing").get_layer("parsing_logits").bias, reference.get_layer("parsing").get_layer("parsing_logits").bias
+    bias, old = (
+        part("parsing").get_layer("parsing_logits").bias,
+        reference.get_layer("parsing").get_layer("parsing_logits").bias,
+    )
     np.testing.assert_allclose(bias.numpy() - old.numpy(), -RATE * surplus, rtol=1e-3, atol=1e-6)
 
 
