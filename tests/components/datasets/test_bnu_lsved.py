@@ -5,10 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+import quarantine
 
 from components.datasets import builder_class
 from components.datasets.bnu_lsved import BNULSVED, held_out_subjects
-from components.example_gen.checks import check_record
 from components.record import RecordError
 
 EMOTIONS = ("happy", "surprised", "disgusted", "puzzled", "concentrated", "tired", "distracted")
@@ -70,18 +70,7 @@ def splits_by_subject(folder, **options):
 
 
 def problems(folder):
-    """The reasons for quarantine by id; the rest must load, and be a record that ingestion takes."""
-    builder, reasons = BNULSVED(str(folder)), {}
-    builder.check()
-    references = list(builder.references())
-    assert len({reference.id for reference in references}) == len(references)
-    for reference in references:
-        assert (reference.split is None) == (reference.problem is not None)
-        try:
-            check_record(builder.load(reference), num_attributes=0, num_emotions=len(BNULSVED.EMOTIONS))
-        except RecordError as error:
-            reasons[reference.id] = str(error)
-    return reasons
+    return quarantine.reasons(BNULSVED(str(folder)))
 
 
 def test_the_emotions():

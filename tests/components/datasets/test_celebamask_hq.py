@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import quarantine
 import tensorflow as tf
 from PIL import Image
 
@@ -93,18 +94,7 @@ def loaded(folder, picture="0.jpg"):
 
 
 def problems(folder):
-    """The reasons for quarantine by id: what the lists show, and what reading shows."""
-    builder, reasons = CelebAMaskHQ(str(folder)), {}
-    builder.check()
-    references = list(builder.references())
-    assert len({reference.id for reference in references}) == len(references)
-    for reference in references:
-        assert (reference.split is None) == (reference.problem is not None)
-        try:
-            builder.load(reference)
-        except RecordError as error:
-            reasons[reference.id] = str(error)
-    return reasons
+    return quarantine.reasons(CelebAMaskHQ(str(folder)))
 
 
 def test_the_classes_are_the_release_s():

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import quarantine
 import tensorflow as tf
 from PIL import Image
 
@@ -58,18 +59,7 @@ def folders(tmp_path):
 
 
 def problems(folder):
-    """The reasons for quarantine by id; the rest must load, and be a record that ingestion takes."""
-    builder, reasons = FER2013(str(folder)), {}
-    builder.check()
-    references = list(builder.references())
-    assert len({reference.id for reference in references}) == len(references)
-    for reference in references:
-        assert (reference.split is None) == (reference.problem is not None)
-        try:
-            check_record(builder.load(reference), num_attributes=0, num_emotions=len(FER2013.EMOTIONS))
-        except RecordError as error:
-            reasons[reference.id] = str(error)
-    return reasons
+    return quarantine.reasons(FER2013(str(folder)))
 
 
 def test_the_emotions():

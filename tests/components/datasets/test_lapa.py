@@ -2,13 +2,12 @@ import pickle
 
 import numpy as np
 import pytest
+import quarantine
 import tensorflow as tf
 from PIL import Image
 
 from components.datasets import builder_class
 from components.datasets.lapa import LaPa
-from components.example_gen.checks import check_record
-from components.record import RecordError
 
 SIZE = (16, 12)  # width, height
 NAMES = {"train": ("10001868414_0", "HELEN_137346980_1_5"), "val": ("11025473473_2",), "test": ("LFPW_image_0116_0",)}
@@ -34,18 +33,7 @@ def release(tmp_path, jpeg):
 
 
 def problems(folder):
-    """The reasons for quarantine by id; the rest must load, and be a record that ingestion takes."""
-    builder, reasons = LaPa(str(folder)), {}
-    builder.check()
-    references = list(builder.references())
-    assert len({reference.id for reference in references}) == len(references)
-    for reference in references:
-        assert (reference.split is None) == (reference.problem is not None)
-        try:
-            check_record(builder.load(reference), num_attributes=0)
-        except RecordError as error:
-            reasons[reference.id] = str(error)
-    return reasons
+    return quarantine.reasons(LaPa(str(folder)))
 
 
 def test_the_classes():

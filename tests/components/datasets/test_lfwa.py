@@ -3,12 +3,12 @@ import pickle
 import h5py
 import numpy as np
 import pytest
+import quarantine
 import scipy.io
 
 from components.datasets import builder_class
 from components.datasets.celeb_a import CelebA
 from components.datasets.lfwa import LFWA
-from components.record import RecordError
 
 NAMES = ("Ann_Lee/Ann_Lee_0001.jpg", "Ann_Lee/Ann_Lee_0002.jpg", "Zoë/Zoë_0001.jpg", "Bo/Bo_0001.jpg")
 SPELLING = [name.replace("_", " ") for name in CelebA.ATTRIBUTES]  # as in the release
@@ -67,18 +67,7 @@ def release(tmp_path, jpeg, request):
 
 
 def problems(folder):
-    """The reasons for quarantine by id; the rest must load."""
-    builder, reasons = LFWA(str(folder)), {}
-    builder.check()
-    references = list(builder.references())
-    assert len({reference.id for reference in references}) == len(references)
-    for reference in references:
-        assert (reference.split is None) == (reference.problem is not None)
-        try:
-            builder.load(reference)
-        except RecordError as error:
-            reasons[reference.id] = str(error)
-    return reasons
+    return quarantine.reasons(LFWA(str(folder)))
 
 
 def test_is_the_data_set_of_its_name():

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import quarantine
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -12,7 +13,7 @@ from components.datasets import builder_class
 from components.datasets.mtfl import MTFL
 from components.example_gen.checks import check_record
 from components.landmark_markup import MARKUPS
-from components.record import FaceRecord, RecordError
+from components.record import FaceRecord
 
 SAMPLE = pathlib.Path(__file__).parents[4] / "shared" / "data" / "MTFL"
 SIZES = {"lfw_5590": (250, 250), "net_7876": (200, 160), "AFLW": (150, 150)}
@@ -58,18 +59,7 @@ def records(folder, **options):
 
 
 def problems(folder):
-    """The reasons for quarantine by id; the rest must load, and be a record that ingestion takes."""
-    builder, reasons = MTFL(str(folder)), {}
-    builder.check()
-    references = list(builder.references())
-    assert len({reference.id for reference in references}) == len(references)
-    for reference in references:
-        assert (reference.split is None) == (reference.problem is not None)
-        try:
-            check_record(builder.load(reference), len(MTFL.ATTRIBUTES))
-        except RecordError as error:
-            reasons[reference.id] = str(error)
-    return reasons
+    return quarantine.reasons(MTFL(str(folder)))
 
 
 def test_the_names():
