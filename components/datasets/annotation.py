@@ -21,5 +21,5 @@ def annotated_names(data: Data, label: str) -> tuple[str, ...]:
         "emotion": builder.EMOTIONS,
     }[label]
     if not names:
-        raise ValueError(f"Data set {source.name!r} has no {label}: leave {label} out of the experiment's data.")
+        raise ValueError(f"Data set {source.name!r} has no {label}: set {label}=False in the experiment's data.")
     return tuple(names)

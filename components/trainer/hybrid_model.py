@@ -71,7 +71,10 @@ class HybridModel(keras.Model):
         self.stage = stage
         # Networks are built here, since not while a function is traced.
         self._trained = {label: [self._pass(label, iteration) for iteration in stage.updates] for label in stage.tasks}
-        self._validated = {label: tf.function(self._pass(label, stage.updates[-1])) for label in self.tasks}
+        # The last batch of a split is smaller, for which nothing is traced again.
+        self._validated = {
+            label: tf.function(self._pass(label, stage.updates[-1]), reduce_retracing=True) for label in self.tasks
+        }
         self.make_train_function(force=True)
 
     def call(self, image, training=False):

@@ -40,7 +40,7 @@ def network(seed=0, tasks=TASKS, iterations=ITERATIONS) -> keras.Model:
     random = np.random.default_rng(seed)
     for task in tasks:
         kernel = model.get_layer(task).get_layer(f"{task}_logits").kernel
-        kernel.assign(random.normal(0, 0.1 if task == "landmarks" else 1, kernel.shape))
+        kernel.assign(random.normal(0, 1, kernel.shape))
         mean = model.get_layer("initial").means[task]
         mean.assign(random.uniform(0, 1, mean.shape))
     if "parsing" in tasks:  # logits around 0, so that several classes win somewhere
