@@ -61,6 +61,20 @@ def passes(size: int) -> dict:
     }
 
 
+def interleaved(calls: dict, repetitions: int) -> dict[object, list[tuple[float, float]]]:
+    """By name, the milliseconds and the processors' milliseconds of each repetition of functions that take turns."""
+    for call in calls.values():
+        call()  # traces
+    times = {name: [] for name in calls}
+    for repetition in range(repetitions):
+        # Who goes first changes, so that a drift of the machine favours nobody.
+        for name in sorted(calls, reverse=bool(repetition % 2)):
+            started = time.perf_counter(), time.process_time()
+            calls[name]()
+            times[name].append((1000 * (time.perf_counter() - started[0]), 1000 * (time.process_time() - started[1])))
+    return times
+
+
 def medians(pairs: list[tuple[float, float]]) -> tuple[float, float]:
     """Of each of the two."""
     first, second = map(statistics.median, zip(*pairs, strict=True))
@@ -76,15 +90,7 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     taken = passes(arguments.size)
-    for take in taken.values():
-        take()  # traces
-    times = {name: [] for name in taken}
-    for repetition in range(arguments.repetitions):
-        # Who goes first changes, so that a drift of the machine favours nobody.
-        for name in sorted(taken, reverse=bool(repetition % 2)):
-            started = time.perf_counter(), time.process_time()
-            taken[name]()
-            times[name].append((1000 * (time.perf_counter() - started[0]), 1000 * (time.process_time() - started[1])))
+    times = interleaved(taken, arguments.repetitions)
     baseline = medians(times[TRAINING])
     for name, pairs in times.items():
         (wall, cpu), (wall_ratio, cpu_ratio) = medians(pairs), np.divide(medians(pairs), baseline)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,7 +21,7 @@ import tensorflow as tf
 from components.serving.tasks import ServedTasks
 from keras_models import IFAN
 from keras_models.ifan import PAPER_TASKS
-from tests.benchmarks.parsing_latency import THREADS, medians, picture
+from tests.benchmarks.parsing_latency import THREADS, interleaved, medians, picture
 
 AIM = 0.6
 SINGLE = "three networks of one task"
@@ -61,15 +60,7 @@ def main() -> None:
         for iterations in arguments.iterations
         for name, call in contenders(arguments.size, iterations).items()
     }
-    for call in calls.values():
-        call()  # traces
-    times = {key: [] for key in calls}
-    for repetition in range(arguments.repetitions):
-        # Who goes first changes, so that a drift of the machine favours nobody.
-        for key in sorted(calls, reverse=bool(repetition % 2)):
-            started = time.perf_counter(), time.process_time()
-            calls[key]()
-            times[key].append((1000 * (time.perf_counter() - started[0]), 1000 * (time.process_time() - started[1])))
+    times = interleaved(calls, arguments.repetitions)
     for (iterations, name), pairs in times.items():
         wall, cpu = medians(pairs)
         fewest = arguments.iterations[0]
