@@ -1,6 +1,9 @@
 """What is learnt: functional Keras models, their layers and losses. Imports neither TFX nor Beam."""
 
 from keras_models.aligned_resize import AlignedResize
+from keras_models.branch_tree import BranchTree
+from keras_models.branched_resnet18 import BranchedResNet18, ThinResNet18
+from keras_models.branched_vgg16 import VGG16, BranchedVGG16, LowRankVGG16, ThinVGG16
 from keras_models.dml_csr import DMLCSR
 from keras_models.dmm_cnn import DMMCNN, AttributeBaseline
 from keras_models.dynamic_dual_graph_conv import DynamicDualGraphConv
@@ -14,11 +17,18 @@ __all__ = [
     "DMLCSR",
     "DMMCNN",
     "IFAN",
+    "VGG16",
     "AlignedResize",
     "AttributeBaseline",
+    "BranchTree",
+    "BranchedResNet18",
+    "BranchedVGG16",
     "DynamicDualGraphConv",
     "GraphCorrelation",
     "GroupAttention",
+    "LowRankVGG16",
     "MGGNet",
     "SpatialPyramidPooling",
+    "ThinResNet18",
+    "ThinVGG16",
 ]

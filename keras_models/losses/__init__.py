@@ -1,6 +1,12 @@
 """Losses as pure functions, with their equations."""
 
-from keras_models.losses.attributes import attribute_mse, joint_loss, landmark_mse, weighted_binary_crossentropy
+from keras_models.losses.attributes import (
+    attribute_mse,
+    joint_loss,
+    landmark_mse,
+    soft_binary_crossentropy,
+    weighted_binary_crossentropy,
+)
 from keras_models.losses.parsing import (
     binary_edge_attention,
     binary_edge_cross_entropy,
@@ -28,5 +34,6 @@ __all__ = [
     "landmark_mse",
     "lovasz_softmax",
     "pixel_cross_entropy",
+    "soft_binary_crossentropy",
     "weighted_binary_crossentropy",
 ]

@@ -45,6 +45,22 @@ def weighted_binary_crossentropy(y_true: tf.Tensor, y_pred: tf.Tensor, positive_
     )
 
 
+def soft_binary_crossentropy(targets: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy -(t log s + (1 - t) log(1 - s)) of each task (Lu et al. 2017, Section 4.5).
+
+    Args:
+        targets: t, [batch, T] from 0 to 1; negative where not known.
+        probabilities: s, [batch, T].
+
+    Returns:
+        [batch, T] of the probabilities' dtype, 0 where not known.
+    """
+    epsilon = keras.backend.epsilon()
+    s, t = tf.clip_by_value(probabilities, epsilon, 1.0 - epsilon), tf.cast(targets, probabilities.dtype)
+    losses = -(t * tf.math.log(s) + (1.0 - t) * tf.math.log(1.0 - s))
+    return tf.where(t >= 0, losses, 0.0)
+
+
 def landmark_mse(landmarks: tf.Tensor, predictions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Squared L2 norm of the coordinate error (DMM-CNN, Eq. 1), as (sum, count).
 

@@ -1,0 +1,132 @@
+"""Which tasks share a layer: the tree that adaptive widening grows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+
+OUTPUT = "output"  # the layer above all others, where each task is a branch
+
+
+@dataclasses.dataclass(frozen=True)
+class BranchTree:
+    """The branches of every layer (Lu et al. 2017, Section 3.2): a branch is the tasks that it leads to.
+
+    Attributes:
+        num_tasks: T.
+        layers: names of the layers that can branch, from the input up, without the output.
+        branches: for each of `layers` its branches, each a tuple of task numbers in rising order.
+
+    Raises:
+        ValueError: if the branches of a layer are not a partition of the tasks, or one of them hangs on several
+            branches of the layer below.
+    """
+
+    num_tasks: int
+    layers: tuple[str, ...]
+    branches: tuple[tuple[tuple[int, ...], ...], ...]
+
+    def __post_init__(self):
+        if len(self.branches) != len(self.layers):
+            raise ValueError(f"There are {len(self.layers)} layers, but branches of {len(self.branches)}.")
+        for layer, branches in zip(self.layers, self.branches, strict=True):
+            if sorted(task for branch in branches for task in branch) != list(range(self.num_tasks)):
+                raise ValueError(
+                    f"The branches of {layer} should hold each of the tasks 0 to {self.num_tasks - 1} once, received "
+                    f"{branches}."
+                )
+        for layer in (*self.layers[1:], OUTPUT):
+            self.parents(layer)
+
+    @classmethod
+    def unbranched(cls, layers: Iterable[str], num_tasks: int) -> BranchTree:
+        """All tasks share every layer: a thin network before any widening."""
+        layers = tuple(layers)
+        return cls(num_tasks, layers, (((*range(num_tasks),),),) * len(layers))
+
+    def of(self, layer: str) -> tuple[tuple[int, ...], ...]:
+        """The branches of a layer; of OUTPUT, each task alone."""
+        if layer == OUTPUT:
+            return tuple((task,) for task in range(self.num_tasks))
+        if layer not in self.layers:
+            raise ValueError(f"There is no layer {layer!r}. The layers are: {', '.join(self.layers)}.")
+        return self.branches[self.layers.index(layer)]
+
+    def above(self, layer: str) -> str:
+        """The next layer towards the output."""
+        return (*self.layers, OUTPUT)[self.layers.index(layer) + 1]
+
+    def parents(self, layer: str) -> tuple[int, ...]:
+        """For each branch of a layer, the number of the branch below that it hangs on; of the lowest layer all 0."""
+        number = len(self.layers) if layer == OUTPUT else self.layers.index(layer)
+        if number == 0:
+            return (0,) * len(self.of(layer))
+        below = self.layers[number - 1]
+        found = []
+        for branch in self.of(layer):
+            parents = [i for i, lower in enumerate(self.of(below)) if set(branch) <= set(lower)]
+            if not parents:
+                raise ValueError(f"The branch {branch} of {layer} hangs on several branches of {below}.")
+            found += parents
+        return tuple(found)
+
+    def widened(self, layer: str, groups: Sequence[Sequence[int]]) -> BranchTree:
+        """The tree in which `layer` has a branch for each group.
+
+        Args:
+            groups: lists of branch numbers of the layer above; each group hangs on a branch of its own.
+        """
+        above = self.of(self.above(layer))
+        branches = tuple(tuple(sorted(task for number in group for task in above[number])) for group in groups)
+        index = self.layers.index(layer)
+        return dataclasses.replace(self, branches=(*self.branches[:index], branches, *self.branches[index + 1 :]))
+
+    def order(self) -> tuple[int, ...]:
+        """All tasks from left to right as the tree is drawn: those that share more layers stand closer."""
+        places = [
+            tuple(next(i for i, branch in enumerate(branches) if task in branch) for branches in self.branches)
+            for task in range(self.num_tasks)
+        ]
+        return tuple(sorted(range(self.num_tasks), key=lambda task: (places[task], task)))
+
+    def with_halves_swapped(self) -> BranchTree:
+        """The tree with the left half of its tasks in the places of the right half (Section 4.4); an odd one stays."""
+        order = self.order()
+        half = self.num_tasks // 2
+        swapped = dict(zip(order[:half], order[-half:], strict=True)) | dict(
+            zip(order[-half:], order[:half], strict=True)
+        )
+        return dataclasses.replace(
+            self,
+            branches=tuple(
+                tuple(tuple(sorted(swapped.get(task, task) for task in branch)) for branch in branches)
+                for branches in self.branches
+            ),
+        )
+
+    def describe(self, names: Sequence[str] | None = None) -> str:
+        """An outline for people: a line for each layer that branches, from the top down, with its groups of tasks.
+
+        Args:
+            names: of the tasks; their numbers if None.
+        """
+        named = names or [str(task) for task in range(self.num_tasks)]
+        lines = [
+            f"{layer}: {' | '.join(', '.join(named[task] for task in branch) for branch in self.of(layer))}"
+            for layer in reversed(self.layers)
+            if len(self.of(layer)) > 1
+        ]
+        return "\n".join(lines) or f"All {self.num_tasks} tasks share every layer."
+
+    def to_json(self) -> str:
+        """For a file or an experiment; `from_json` reads it."""
+        branches = dict(zip(self.layers, self.branches, strict=True))
+        return json.dumps({"num_tasks": self.num_tasks, "branches": branches})
+
+    @classmethod
+    def from_json(cls, text: str) -> BranchTree:
+        """Inverse of `to_json`."""
+        values = json.loads(text)
+        branches = tuple(tuple(map(tuple, of_layer)) for of_layer in values["branches"].values())
+        return cls(values["num_tasks"], tuple(values["branches"]), branches)

@@ -1,0 +1,58 @@
+"""Fully connected layers that run side by side."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+@keras.saving.register_keras_serializable("facetfx")
+class BranchedDense(keras.layers.Layer):
+    """A Dense layer for each branch, computed as one batched product.
+
+    Args:
+        units: of each branch.
+        branches: c.
+        shared: all branches get the whole input; otherwise each its own c-th part.
+        use_bias: none where batch norm follows.
+
+    Call: [batch, n], or [batch, c·n] unless shared -> [batch, c·units].
+    """
+
+    def __init__(self, units: int, branches: int, shared: bool, use_bias: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.branches = branches
+        self.shared = shared
+        self.use_bias = use_bias
+
+    def build(self, input_shape):
+        inputs = input_shape[-1] if self.shared else input_shape[-1] // self.branches
+        draw = keras.initializers.HeNormal()
+
+        def initial(shape, dtype=None, **kwargs):
+            # Each branch as a layer of its own: an initializer would count the branches among the inputs.
+            return tf.stack([draw(shape[1:], dtype, **kwargs) for _ in range(shape[0])])
+
+        self.kernel = self.add_weight("kernel", [self.branches, inputs, self.units], initializer=initial)
+        if self.use_bias:
+            self.bias = self.add_weight("bias", [self.branches * self.units], initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, x):
+        if self.shared:
+            inputs = x[tf.newaxis]
+        else:
+            inputs = tf.transpose(tf.reshape(x, [-1, self.branches, self.kernel.shape[1]]), [1, 0, 2])
+        outputs = tf.transpose(tf.matmul(inputs, self.kernel), [1, 0, 2])
+        outputs = tf.reshape(outputs, [-1, self.branches * self.units])
+        return outputs + self.bias if self.use_bias else outputs
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "branches": self.branches,
+            "shared": self.shared,
+            "use_bias": self.use_bias,
+        }

@@ -1,0 +1,124 @@
+"""A network that is a tree of branches and can be built anew with another tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_models.backbones import imagenet_rgb
+from keras_models.branch_tree import OUTPUT, BranchTree
+from keras_models.branches import Branches, dense
+
+layers = keras.layers
+
+
+class BranchedNetwork(keras.Model):
+    """Base of the networks whose layers may branch, from a trunk that all tasks share to a sigmoid for each task.
+
+    Functional: the layers of tree layer L are named {L}_..., batch norm {unit}_bn stands behind {unit}_conv or
+    {unit}_dense. A subclass says in LAYERS what can branch, in WIDTHS how wide the published network is there, in
+    POOLING_ABOVE how many times features are pooled above it, and in `features` what it computes.
+
+    Args:
+        input_shape: (H, W, 3), RGB pixels in [0, 255].
+        width: ω, of a branch.
+        tree: which tasks share which layer.
+        outputs: the names of the outputs with how many of the tasks each has, in order; None for all "attributes".
+        folded: batch norm is folded into the layers before it, which have biases then (`fold_batch_norm`).
+
+    Call: [batch, H, W, 3] -> dict of [batch, tasks of the output] probabilities, float32.
+
+    Raises:
+        ValueError: for a picture that is too small, a tree of other layers, and outputs that don't add up to its tasks.
+    """
+
+    LAYERS: ClassVar[tuple[str, ...]]
+    WIDTHS: ClassVar[Mapping[str, int]]
+    POOLING_ABOVE: ClassVar[Mapping[str, int]]
+    SMALLEST: ClassVar[int] = 32
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        width: int,
+        tree: BranchTree,
+        outputs: Mapping[str, int] | None = None,
+        folded: bool = False,
+        name: str | None = None,
+    ):
+        if min(input_shape[:2]) < self.SMALLEST:
+            raise ValueError(
+                f"{type(self).__name__} takes pictures of {self.SMALLEST} pixels a side and more, received "
+                f"input_shape={tuple(input_shape)}."
+            )
+        if tree.layers != self.LAYERS:
+            raise ValueError(f"{type(self).__name__} has the layers {self.LAYERS}, the tree has {tree.layers}.")
+        outputs = dict(outputs or {"attributes": tree.num_tasks})
+        if sum(outputs.values()) != tree.num_tasks:
+            raise ValueError(
+                f"The tree has {tree.num_tasks} tasks, the outputs {outputs} have {sum(outputs.values())}."
+            )
+        image = keras.Input(input_shape, name="image")
+        x = self.features(Branches(imagenet_rgb(image), 1), width, tree, folded)
+        scores = self.scores(x, tree)
+        shares = [scores] if len(outputs) == 1 else tf.split(scores, list(outputs.values()), axis=-1)
+        answers = {
+            output: layers.Activation("sigmoid", dtype="float32", name=output)(share)
+            for output, share in zip(outputs, shares, strict=True)
+        }
+        super().__init__(inputs=image, outputs=answers, name=name or type(self).__name__.lower())
+        self.tree = tree
+        # A plain dict would become part of every checkpoint.
+        self._given = MappingProxyType(
+            {
+                "input_shape": tuple(input_shape),
+                "width": width,
+                "tree": tree,
+                "outputs": MappingProxyType(outputs),
+                "folded": folded,
+                "name": self.name,
+            }
+        )
+
+    @classmethod
+    def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
+        """The tree up to the features [batch, count·C] that the tasks' outputs hang on."""
+        raise NotImplementedError  # Keras makes an instance of every base and can't of an abstract class
+
+    @classmethod
+    def scores(cls, x: Branches, tree: BranchTree):
+        """[batch, T] logits."""
+        # In float32: mixed precision would round the scores, by which answers are compared.
+        return dense(x, tree.parents(OUTPUT), 1, OUTPUT, use_bias=True, dtype="float32").features
+
+    @property
+    def width(self) -> int:
+        """ω, of a branch."""
+        return self._given["width"]
+
+    def max_branches(self, layer: str) -> int:
+        """How many branches a layer may have: together they are no wider than the published network."""
+        return max(1, self.WIDTHS[layer] // self.branch_width(layer, self.width))
+
+    @classmethod
+    def branch_width(cls, layer: str, width: int) -> int:
+        """Channels of one branch of a layer: ω, but never more than the published network has."""
+        return min(width, cls.WIDTHS[layer])
+
+    def rebuilt(self, **changes) -> BranchedNetwork:
+        """Another network like it but for `changes` to its arguments, with weights of its own."""
+        return type(self)(**{**self._given, **changes})
+
+    def get_config(self):
+        """The arguments; the tree as JSON."""
+        return {**self._given, "tree": self.tree.to_json(), "outputs": dict(self._given["outputs"])}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Inverse of `get_config`."""
+        del custom_objects
+        return cls(**{**config, "tree": BranchTree.from_json(config["tree"])})

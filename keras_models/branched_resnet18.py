@@ -1,0 +1,71 @@
+"""ResNet-18 as a tree: widening is not bound to VGG-16."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tensorflow import keras
+
+from keras_models.branch_tree import BranchTree
+from keras_models.branched_network import BranchedNetwork
+from keras_models.branches import Branches, conv, normalised, relu
+
+layers = keras.layers
+
+_STAGES = (2, 3, 4, 5)
+_BLOCKS = (1, 2)
+_CHANNELS = MappingProxyType({stage: 64 * 2 ** (stage - 2) for stage in _STAGES})
+
+
+@keras.saving.register_keras_serializable("facetfx")
+class BranchedResNet18(BranchedNetwork):
+    """ResNet-18 (He et al. 2016) whose first convolution and residual blocks branch; ω channels in each branch.
+
+    Args: of BranchedNetwork.
+    """
+
+    LAYERS = ("conv1", *(f"conv{stage}_block{block}" for stage in _STAGES for block in _BLOCKS))
+    WIDTHS = MappingProxyType(
+        {"conv1": 64, **{f"conv{stage}_block{block}": _CHANNELS[stage] for stage in _STAGES for block in _BLOCKS}}
+    )
+    # Poolings and strides that stand above; the last block is followed by the global pooling, which is not counted.
+    POOLING_ABOVE = MappingProxyType(
+        {"conv1": 4, **{f"conv{stage}_block{block}": 5 - stage for stage in _STAGES for block in _BLOCKS}}
+    )
+
+    @classmethod
+    def features(cls, x, width, tree, folded):
+        x = conv(x, tree.parents("conv1"), cls.branch_width("conv1", width), 7, "conv1", strides=2, use_bias=folded)
+        x = relu(normalised(x, "conv1", folded), "conv1_relu")
+        features = layers.ZeroPadding2D(1, name="pool1_pad")(x.features)
+        x = Branches(layers.MaxPooling2D(3, strides=2, name="pool1")(features), x.count)
+        for stage in _STAGES:
+            for block in _BLOCKS:
+                name = f"conv{stage}_block{block}"
+                strides = 2 if stage > 2 and block == 1 else 1
+                x = _basic_block(x, tree.parents(name), cls.branch_width(name, width), strides, name, folded)
+        return Branches(layers.GlobalAveragePooling2D(name="pool")(x.features), x.count)
+
+
+def _basic_block(x, parents, channels, strides, name, folded):
+    own = range(len(parents))
+    # A convolution, so that a new branch has a shortcut of its own whatever it hangs on.
+    shortcut = conv(x, parents, channels, 1, f"{name}_shortcut", strides=strides, use_bias=folded)
+    shortcut = normalised(shortcut, f"{name}_shortcut", folded)
+    x = conv(x, parents, channels, 3, f"{name}_1", strides=strides, use_bias=folded)
+    x = relu(normalised(x, f"{name}_1", folded), f"{name}_1_relu")
+    x = normalised(conv(x, own, channels, 3, f"{name}_2", use_bias=folded), f"{name}_2", folded)
+    added = layers.Add(name=f"{name}_add")([shortcut.features, x.features])
+    return relu(Branches(added, len(parents)), f"{name}_out")
+
+
+def ThinResNet18(
+    input_shape: tuple[int, int, int],
+    width: int,
+    num_tasks: int,
+    outputs: Mapping[str, int] | None = None,
+) -> BranchedResNet18:
+    """A ResNet-18 of ω channels throughout, for widening; arguments as of keras_models.ThinVGG16."""
+    tree = BranchTree.unbranched(BranchedResNet18.LAYERS, num_tasks)
+    return BranchedResNet18(input_shape, width, tree, outputs)

@@ -1,0 +1,124 @@
+"""VGG-16 as a tree: full, thin, branched and low-rank (Lu et al. 2017, Sections 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tensorflow import keras
+
+from keras_models.branch_tree import OUTPUT, BranchTree
+from keras_models.branched_network import BranchedNetwork
+from keras_models.branches import Branches, conv, dense, normalised, relu
+from keras_models.flatten_branches import FlattenBranches
+
+layers = keras.layers
+
+# (layers, channels) of each block; a pooling ends it.
+_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+_CONVS = tuple(
+    (f"conv{block}_{number}", channels, number == count, len(_BLOCKS) - block + 1)
+    for block, (count, channels) in enumerate(_BLOCKS, start=1)
+    for number in range(1, count + 1)
+)  # name, channels, whether it is pooled, poolings above
+_FULL_WIDTH = 2048  # ω at which no layer is thinner than VGG-16's
+_FC = 4096
+
+
+@keras.saving.register_keras_serializable("facetfx")
+class BranchedVGG16(BranchedNetwork):
+    """VGG-16 whose layers branch; batch norm behind every layer but the output.
+
+    A branch has min(ω, VGG-16's) channels in the convolutions and min(2ω, 4096) in fc6 and fc7.
+
+    Args: of BranchedNetwork.
+    """
+
+    LAYERS = (*(name for name, *_ in _CONVS), "fc6", "fc7")
+    WIDTHS = MappingProxyType({**{name: channels for name, channels, *_ in _CONVS}, "fc6": _FC, "fc7": _FC})
+    POOLING_ABOVE = MappingProxyType({**{name: above for name, _, _, above in _CONVS}, "fc6": 0, "fc7": 0})
+
+    @classmethod
+    def branch_width(cls, layer, width):
+        return min(2 * width if layer.startswith("fc") else width, cls.WIDTHS[layer])
+
+    @classmethod
+    def features(cls, x, width, tree, folded):
+        for name, _, pooled, _ in _CONVS:
+            x = cls.convolution(x, tree.parents(name), cls.branch_width(name, width), name, folded)
+            x = relu(normalised(x, name, folded), f"{name}_relu")
+            if pooled:
+                x = Branches(layers.MaxPooling2D(2, name=f"pool{name[4]}")(x.features), x.count)
+        x = Branches(FlattenBranches(x.count, name="flatten")(x.features), x.count)
+        for name in ("fc6", "fc7"):
+            x = cls.fully_connected(x, tree.parents(name), cls.branch_width(name, width), name, folded)
+            x = relu(normalised(x, name, folded), f"{name}_relu")
+        return x
+
+    @classmethod
+    def convolution(cls, x: Branches, parents, channels: int, name: str, folded: bool) -> Branches:
+        """A 3x3 convolution."""
+        return conv(x, parents, channels, 3, name, use_bias=folded)
+
+    @classmethod
+    def fully_connected(cls, x: Branches, parents, units: int, name: str, folded: bool) -> Branches:
+        """A fully connected layer."""
+        return dense(x, parents, units, name, use_bias=folded)
+
+
+@keras.saving.register_keras_serializable("facetfx")
+class FactorizedVGG16(BranchedVGG16):
+    """BranchedVGG16 whose every layer is a few basis filters, {layer}_basis, and a 1x1 combination of them.
+
+    Args: of BranchedNetwork.
+    """
+
+    # Section 4.5: 8-16-32-64-64-64-64-16.
+    RANKS = MappingProxyType(
+        {**{name: (8, 16, 32, 64, 64)[int(name[4]) - 1] for name, *_ in _CONVS}, "fc6": 64, "fc7": 64, OUTPUT: 16}
+    )
+
+    @classmethod
+    def convolution(cls, x, parents, channels, name, folded):
+        basis = conv(x, parents, cls.RANKS[name], 3, f"{name}_basis")
+        return conv(basis, range(len(parents)), channels, 1, name, use_bias=folded)
+
+    @classmethod
+    def fully_connected(cls, x, parents, units, name, folded):
+        basis = dense(x, parents, cls.RANKS[name], f"{name}_basis")
+        return dense(basis, range(len(parents)), units, name, use_bias=folded)
+
+    @classmethod
+    def scores(cls, x, tree):
+        basis = dense(x, range(x.count), cls.RANKS[OUTPUT], f"{OUTPUT}_basis")
+        return super().scores(basis, tree)
+
+
+def ThinVGG16(
+    input_shape: tuple[int, int, int],
+    width: int,
+    num_tasks: int,
+    outputs: Mapping[str, int] | None = None,
+) -> BranchedVGG16:
+    """Thin-ω, what widening starts from: VGG-16 with at most ω channels, shared by all tasks.
+
+    Args:
+        input_shape: (H, W, 3), RGB pixels in [0, 255], 32 and more a side.
+        width: ω, the thinness factor.
+        num_tasks: T.
+        outputs: see BranchedNetwork.
+    """
+    tree = BranchTree.unbranched(BranchedVGG16.LAYERS, num_tasks)
+    return BranchedVGG16(input_shape, width, tree, outputs)
+
+
+def VGG16(input_shape: tuple[int, int, int], num_tasks: int, outputs: Mapping[str, int] | None = None) -> BranchedVGG16:
+    """The full network with batch norm, a sigmoid for each task; arguments as of ThinVGG16."""
+    return ThinVGG16(input_shape, _FULL_WIDTH, num_tasks, outputs)
+
+
+def LowRankVGG16(
+    input_shape: tuple[int, int, int], num_tasks: int, outputs: Mapping[str, int] | None = None
+) -> FactorizedVGG16:
+    """The full network with every layer factorized; arguments as of ThinVGG16."""
+    return FactorizedVGG16(input_shape, _FULL_WIDTH, BranchTree.unbranched(BranchedVGG16.LAYERS, num_tasks), outputs)

@@ -1,0 +1,88 @@
+"""Layers whose branches lie side by side in one tensor, branch by branch along its last axis.
+
+So a layer is one op however many branches it has, and widening it (components.trainer.branching.widen) repeats its
+weights along one axis and leaves all other layers' weights as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_models.branched_dense import BranchedDense
+from keras_models.grouped_convolution import GroupedConv2D
+from keras_models.normalization import batch_norm
+from keras_models.select_branches import SelectBranches
+
+layers = keras.layers
+
+
+class Branches(NamedTuple):
+    """Features of branches side by side.
+
+    Attributes:
+        features: [batch, H, W, count·C] or [batch, count·C].
+        count: of branches.
+    """
+
+    features: tf.Tensor
+    count: int
+
+
+def conv(
+    x: Branches, parents: Sequence[int], channels: int, kernel: int, name: str, strides: int = 1, use_bias: bool = False
+) -> Branches:
+    """A convolution for each branch, layer {name}_conv, padded alike on both sides.
+
+    Args:
+        x: of the layer below.
+        parents: for each branch, the number of the branch of `x` it hangs on.
+        channels: of each branch.
+    """
+    features, shared = _of_parents(x, parents, name)
+    padding = "same"
+    if strides > 1 and kernel > 1:
+        features = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(features)
+        padding = "valid"
+    features = GroupedConv2D(
+        channels * len(parents),
+        kernel,
+        groups=1 if shared else len(parents),
+        strides=strides,
+        padding=padding,
+        use_bias=use_bias,
+        kernel_initializer=keras.initializers.HeNormal(),
+        name=f"{name}_conv",
+    )(features)
+    return Branches(features, len(parents))
+
+
+def dense(
+    x: Branches, parents: Sequence[int], units: int, name: str, use_bias: bool = False, dtype: str | None = None
+) -> Branches:
+    """A fully connected layer for each branch, layer {name}_dense; arguments as of `conv`."""
+    features, shared = _of_parents(x, parents, name)
+    features = BranchedDense(units, len(parents), shared, use_bias, dtype=dtype, name=f"{name}_dense")(features)
+    return Branches(features, len(parents))
+
+
+def normalised(x: Branches, name: str, folded: bool) -> Branches:
+    """Batch norm, layer {name}_bn; nothing once it is folded into the layer before it."""
+    return x if folded else Branches(batch_norm(f"{name}_bn")(x.features), x.count)
+
+
+def relu(x: Branches, name: str) -> Branches:
+    """Layer {name}."""
+    return Branches(layers.ReLU(name=name)(x.features), x.count)
+
+
+def _of_parents(x, parents, name):
+    """What the branches are fed, and whether that is the same for all of them."""
+    if x.count == 1:
+        return x.features, True
+    if tuple(parents) == tuple(range(x.count)):
+        return x.features, False
+    return SelectBranches(parents, x.count, name=f"{name}_parents")(x.features), False

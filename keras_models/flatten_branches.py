@@ -1,0 +1,29 @@
+"""From the maps of branches side by side to their features side by side."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+@keras.saving.register_keras_serializable("facetfx")
+class FlattenBranches(keras.layers.Layer):
+    """Flattens each branch by itself; of one branch it is keras.layers.Flatten.
+
+    Args:
+        branches: c.
+
+    Call: [batch, H, W, c·C] -> [batch, c·H·W·C].
+    """
+
+    def __init__(self, branches: int, **kwargs):
+        super().__init__(**kwargs)
+        self.branches = branches
+
+    def call(self, x):
+        _, height, width, channels = x.shape
+        apart = tf.reshape(x, [-1, height * width, self.branches, channels // self.branches])
+        return tf.reshape(tf.transpose(apart, [0, 2, 1, 3]), [-1, height * width * channels])
+
+    def get_config(self):
+        return {**super().get_config(), "branches": self.branches}

@@ -1,0 +1,46 @@
+"""A network for serving: batch norm becomes part of the layers before it."""
+
+from __future__ import annotations
+
+import numpy as np
+from tensorflow import keras
+
+from keras_models.branched_network import BranchedNetwork
+
+_LAYERS = ("conv", "dense")
+
+
+def fold_batch_norm(network: BranchedNetwork) -> BranchedNetwork:
+    """The same function without batch norm, for inference: it has no statistics to train on.
+
+    Behind a layer with kernel W, batch norm is a layer with W·s and bias β - μ·s, s = γ / √(σ² + ε).
+
+    Args:
+        network: its statistics are μ and σ² as they are now.
+
+    Returns:
+        A network with weights of its own, which a later training of `network` does not change.
+    """
+    folded = network.rebuilt(folded=True)
+    for layer in folded.layers:
+        if layer.weights:
+            unit, _, kind = layer.name.rpartition("_")
+            norm = _layer(network, f"{unit}_bn") if kind in _LAYERS else None
+            of_layer = network.get_layer(layer.name)
+            layer.set_weights(of_layer.get_weights() if norm is None else _folded(of_layer, norm))
+    return folded
+
+
+def _layer(network, name):
+    """None if there is no such layer."""
+    return next((layer for layer in network.layers if layer.name == name), None)
+
+
+def _folded(layer, norm: keras.layers.BatchNormalization):
+    """Kernel and bias of the layer and its batch norm in one."""
+    gamma, beta, mean, variance = (weight.astype(np.float64) for weight in norm.get_weights())
+    scale = gamma / np.sqrt(variance + norm.epsilon)
+    (kernel,) = layer.get_weights()
+    # Of a convolution the last axis is all channels; of a fully connected layer those of one branch, the first axis.
+    by_kernel = scale if kernel.ndim == 4 else scale.reshape(kernel.shape[0], 1, kernel.shape[2])
+    return [kernel * by_kernel, beta - mean * scale]
