@@ -33,7 +33,8 @@ def factory(path: str, **kwargs) -> Factory:
     return Factory(path, kwargs)
 
 
-LABELS = ("attributes", "landmarks", "parsing", "emotion")  # what a record may be annotated with and a network learns
+# What a record may be annotated with and a network learns.
+LABELS = ("attributes", "landmarks", "parsing", "emotion", "clothing")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,19 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
+class Teacher:
+    """A trained network that answers for the training records which lack a label (soft labels).
+
+    Attributes:
+        label: "attributes" or "clothing".
+        experiment: whose latest blessed model answers.
+    """
+
+    label: str
+    experiment: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Data:
     """The records and how they reach the network.
 
@@ -66,6 +80,8 @@ class Data:
         annotate_landmarks: have dlib annotate the records that lack landmarks.
         parsing: whether the records' label maps are used.
         emotion: whether the records' emotions are used.
+        clothing: whether the records' clothing categories are used.
+        teachers: what fills in the labels that training records lack, at most one a label.
     """
 
     sources: tuple[Source, ...]
@@ -75,6 +91,8 @@ class Data:
     annotate_landmarks: bool = False
     parsing: bool = False
     emotion: bool = False
+    clothing: bool = False
+    teachers: tuple[Teacher, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -84,6 +102,7 @@ class Data:
             "landmarks": self.num_landmarks > 0,
             "parsing": self.parsing,
             "emotion": self.emotion,
+            "clothing": self.clothing,
         }
         return tuple(label for label in LABELS if used[label])
 
@@ -95,6 +114,7 @@ class Data:
             num_landmarks=self.num_landmarks if label == "landmarks" else 0,
             parsing=self.parsing and label == "parsing",
             emotion=self.emotion and label == "emotion",
+            clothing=self.clothing and label == "clothing",
         )
 
     def source_of(self, label: str) -> Source:
@@ -151,6 +171,8 @@ class Training(Batches):
             for the devices of a machine. The batch is shared out among them.
         validation_split: what the callbacks look at; "train" where a data set has no split for it.
         warm_start: the experiment whose latest blessed model training starts from.
+        start: how: a function of the network, that model's folder and the decision thresholds (None without
+            attributes). By default they take the weights and thresholds of a model of the same architecture.
         seed: of weights, order and augmentation.
     """
 
@@ -163,7 +185,28 @@ class Training(Batches):
     strategy: Factory = Factory("tensorflow:distribute.get_strategy")
     validation_split: str = "eval"
     warm_start: str | None = None
+    start: Factory = Factory("components.serving.signatures.restore_trained")
     seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WideningTraining(Training):
+    """Training with adaptive widening (Lu et al. 2017, Algorithm 1): the recipe components.trainer.widening.
+
+    The model is a function of keras_models that makes a thin BranchedNetwork. Here an epoch is a round: so many
+    `steps`, not a pass over the training split.
+
+    Attributes:
+        steps: batches of a round. After each round the next layer is widened, from the top down, until one branch is
+            all that is chosen or the lowest layer is reached; the rounds that are left train the tree.
+        alpha: α of Eq. 9, the branching factor. 0 never branches.
+        shuffle_tasks: train, from the start on, the tree of `warm_start` with its left half of tasks in the places of
+            its right half (Section 4.4), and don't widen it; its weights are not taken.
+    """
+
+    steps: int
+    alpha: float
+    shuffle_tasks: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,6 +261,8 @@ class Evaluation:
         min_mean_f1: the bar for the mean F1 of the parsed classes, background left out; None without parsing.
         max_nme: the bar for the landmarks' normalised mean error, a fraction; None for no bar.
         min_emotion_accuracy: the bar for the share of emotions that are recognised; None without emotions.
+        min_clothing_top3: the bar for the share of clothing whose category is among the three likeliest; None without
+            clothing.
         split: what TFMA evaluates and the blessing rests on.
         slice_by: attributes whose two sides are compared.
     """
@@ -226,6 +271,7 @@ class Evaluation:
     min_mean_f1: float | None = None
     max_nme: float | None = None
     min_emotion_accuracy: float | None = None
+    min_clothing_top3: float | None = None
     split: str = "test"
     slice_by: tuple[str, ...] = ("Male", "Young")
 
@@ -245,12 +291,24 @@ class Experiment:
     target: str
     data: Data
     model: Factory
-    training: Training | HybridTraining
+    training: Training | WideningTraining | HybridTraining
     evaluation: Evaluation | None
 
 
 _TYPES = {
-    cls.__name__: cls for cls in (Factory, Source, Data, TaskTraining, Training, HybridTraining, Evaluation, Experiment)
+    cls.__name__: cls
+    for cls in (
+        Factory,
+        Source,
+        Teacher,
+        Data,
+        TaskTraining,
+        Training,
+        WideningTraining,
+        HybridTraining,
+        Evaluation,
+        Experiment,
+    )
 }
 
 

@@ -112,9 +112,38 @@ def ThinVGG16(
     return BranchedVGG16(input_shape, width, tree, outputs)
 
 
-def VGG16(input_shape: tuple[int, int, int], num_tasks: int, outputs: Mapping[str, int] | None = None) -> BranchedVGG16:
-    """The full network with batch norm, a sigmoid for each task; arguments as of ThinVGG16."""
-    return ThinVGG16(input_shape, _FULL_WIDTH, num_tasks, outputs)
+def VGG16(
+    input_shape: tuple[int, int, int],
+    num_tasks: int,
+    outputs: Mapping[str, int] | None = None,
+    weights: str | None = None,
+) -> BranchedVGG16:
+    """The full network with batch norm, a sigmoid for each task.
+
+    Args:
+        input_shape, num_tasks, outputs: as of ThinVGG16.
+        weights: None (random), "imagenet" (fetched by keras.applications at first use), or a file of Keras weights of
+            keras.applications.VGG16: with its top for pictures of 224 x 224 pixels, without it for all others.
+    """
+    network = ThinVGG16(input_shape, _FULL_WIDTH, num_tasks, outputs)
+    if weights:
+        _load(network, weights)
+    return network
+
+
+def _load(network, weights):
+    """Kernels of all layers that keras.applications' network has: biases mean nothing before a batch norm."""
+    shape = network.input_shape[1:]
+    pretrained = keras.applications.VGG16(include_top=shape == (224, 224, 3), weights=weights, input_shape=shape)
+    theirs = {layer.name: layer for layer in pretrained.layers}
+    for layer in network.layers:
+        name, _, kind = layer.name.rpartition("_")
+        if kind == "conv":
+            kernel = theirs[f"block{name[4]}_conv{name[6]}"].kernel
+            # It was trained on BGR.
+            layer.kernel.assign(kernel[:, :, ::-1] if name == "conv1_1" else kernel)
+        elif name in ("fc6", "fc7") and kind == "dense" and "fc1" in theirs:
+            layer.kernel.assign(theirs["fc1" if name == "fc6" else "fc2"].kernel[None])
 
 
 def LowRankVGG16(

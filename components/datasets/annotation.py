@@ -7,7 +7,9 @@ from components.datasets import source_class
 
 
 def annotated_names(data: Data, label: str) -> tuple[str, ...]:
-    """The names of what a label tells apart: attributes, classes of pixels or emotions; landmarks are numbered from 1.
+    """The names of what a label tells apart: attributes, classes of pixels, emotions or categories of clothing.
+
+    Landmarks are numbered from 1.
 
     Raises:
         ValueError: if no data set of `data` has the label, or several have.
@@ -19,7 +21,15 @@ def annotated_names(data: Data, label: str) -> tuple[str, ...]:
         "landmarks": tuple(str(point) for point in range(1, data.num_landmarks + 1)),
         "parsing": builder.LABELS,
         "emotion": builder.EMOTIONS,
+        "clothing": builder.CLOTHING,
     }[label]
     if not names:
         raise ValueError(f"Data set {source.name!r} has no {label}: set {label}=False in the experiment's data.")
     return tuple(names)
+
+
+def binary_task_names(data: Data) -> tuple[str, ...]:
+    """The names of what is answered by yes or no: the attributes, then the clothing categories."""
+    return tuple(
+        name for label in ("attributes", "clothing") if label in data.labels for name in annotated_names(data, label)
+    )

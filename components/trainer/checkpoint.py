@@ -71,6 +71,26 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     def restore(self, model: keras.Model) -> int:
         """Brings `model` (compiled, built) and the callbacks to the last save; returns the epochs done, 0 if none."""
+        self._keep(model)
+        self._manager.restore_or_initialize()
+        return int(self._epochs_done)
+
+    def restore_first(self, callback: tf.train.experimental.PythonState) -> None:
+        """Brings one of the callbacks alone to the last save, for what the model can't be built without."""
+        if path := tf.train.latest_checkpoint(self._folder):
+            state = {f"callback{self._callbacks.index(callback)}": callback}
+            tf.train.Checkpoint(**state).restore(path).expect_partial()
+
+    def replace(self, model: keras.Model) -> None:
+        """Saves at once `model`, which has another network or optimizer since the last save, and goes on with it."""
+        saves = self._manager.checkpoint.save_counter
+        self._keep(model)
+        # The next number: a save under the last one's would be in its way until it is whole.
+        self._manager.checkpoint.save_counter.assign(saves)
+        self._manager.save()
+
+    def _keep(self, model):
+        """What is saved from now on."""
         states = {}
         for i, callback in enumerate(self._callbacks):
             callback.set_model(model)
@@ -85,8 +105,6 @@ class EpochCheckpoint(keras.callbacks.Callback):
             model=model, optimizer=model.optimizer, epochs_done=self._epochs_done, **states
         )
         self._manager = tf.train.CheckpointManager(checkpoint, self._folder, max_to_keep=1)
-        self._manager.restore_or_initialize()
-        return int(self._epochs_done)
 
     def on_train_begin(self, logs=None):
         # Keras' own callbacks have just forgotten what was restored (ReduceLROnPlateau its patience).

@@ -60,7 +60,8 @@ def _number(flags):
 class FaceModel(TaskModel):
     """A network for attributes: its loss weights and decision thresholds are variables that callbacks move.
 
-    Any network with an `attributes` output [batch, N] will do; what else it learns is the objective's business.
+    Which outputs are attributes, yes-or-no tasks of whatever kind, is for the objective to say, as is what else is
+    learnt.
 
     Args:
         network: image -> dict of outputs.
@@ -108,4 +109,5 @@ class FaceModel(TaskModel):
 
     def _count(self, errors, labels, outputs):
         losses = self.objective.attribute_losses(labels, outputs)
-        errors.update_state(losses, labels["attributes"], outputs["attributes"], self.thresholds)
+        truth, scores = self.objective.truth(labels, outputs), self.objective.scores(outputs)
+        errors.update_state(losses, truth, scores, self.thresholds)

@@ -1,8 +1,8 @@
 """What is minimised: labels and outputs to named scalars.
 
 An objective has TERMS, the names of the scalars it gives, and a call, whose "loss" is minimised. One for attributes
-also has THRESHOLD, the score above which an attribute counts as present before any training, and `attribute_losses`,
-what callbacks look at.
+also has THRESHOLD, the score above which an attribute counts as present before any training, `attribute_losses`, what
+callbacks look at, and what is compared there: `truth` and `scores`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,31 @@ from keras_models.losses import (
     landmark_mse,
     lovasz_softmax,
     pixel_cross_entropy,
+    soft_binary_crossentropy,
     weighted_binary_crossentropy,
 )
 
+BINARY_TASKS = ("attributes", "clothing")  # what consists of yes-or-no tasks, in the order of these
 
-class JointObjective:
+
+class AttributeObjective:
+    """Base of the objectives of networks for attributes: what is compared is `attributes`."""
+
+    def truth(self, labels: dict, outputs: dict) -> tf.Tensor:
+        """[batch, N] integers: 1, 0, or -1 where not annotated."""
+        del outputs
+        return labels["attributes"]
+
+    def targets(self, labels: dict, outputs: dict) -> tf.Tensor:
+        """[batch, N] float32, what is learnt: the truth."""
+        return tf.cast(self.truth(labels, outputs), tf.float32)
+
+    def scores(self, outputs: dict) -> tf.Tensor:
+        """[batch, N]"""
+        return outputs["attributes"]
+
+
+class JointObjective(AttributeObjective):
     """DMM-CNN's joint loss (Eq. 3), or its attribute part where the network has no landmark branch.
 
     Args:
@@ -59,7 +79,7 @@ class JointObjective:
         }
 
 
-class AttributeCrossEntropy:
+class AttributeCrossEntropy(AttributeObjective):
     """The sum of the cross-entropies of every output and attribute (MGG-Net, Eq. 5), for networks of probabilities.
 
     Args:
@@ -87,6 +107,58 @@ class AttributeCrossEntropy:
             "loss": tf.reduce_sum(attribute_weights * attributes),
             "attribute_loss": tf.reduce_mean(attributes),
         }
+
+
+class TaskCrossEntropy(AttributeObjective):
+    """Cross-entropy of yes-or-no tasks that all weigh the same (Lu et al. 2017, Section 4.5).
+
+    The tasks are the attributes and then the clothing categories, each category a task of its own; of those the ones
+    that the network has an output for. What a record isn't annotated with is learnt from a teacher's scores of it where
+    there are any, and not at all otherwise.
+    """
+
+    TERMS = ("loss", "task_loss")
+    THRESHOLD = 0.5
+
+    def truth(self, labels: dict, outputs: dict) -> tf.Tensor:
+        """[batch, T] int64: 1, 0, or -1 where not annotated; labels and outputs as of the call."""
+        tasks = [labels["attributes"]] if "attributes" in outputs else []
+        if "clothing" in outputs:
+            tasks.append(one_hot(labels["clothing"], outputs["clothing"].shape[-1]))
+        return tf.concat(tasks, axis=-1)
+
+    def targets(self, labels: dict, outputs: dict) -> tf.Tensor:
+        """[batch, T] float32: the truth, a teacher's score where there is no truth, or -1 where there is neither."""
+        truth = super().targets(labels, outputs)
+        soft = [labels.get(f"{name}_soft", -tf.ones_like(outputs[name])) for name in BINARY_TASKS if name in outputs]
+        return tf.where(truth >= 0, truth, tf.concat(soft, axis=-1))
+
+    def scores(self, outputs: dict) -> tf.Tensor:
+        """[batch, T]"""
+        return tf.concat([outputs[name] for name in BINARY_TASKS if name in outputs], axis=-1)
+
+    def attribute_losses(self, labels: dict, outputs: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        """Per task, the summed loss [T] and the number of images [T] that it is known of."""
+        targets = self.targets(labels, outputs)
+        losses = soft_binary_crossentropy(targets, self.scores(outputs))
+        return tf.reduce_sum(losses, axis=0), tf.reduce_sum(tf.cast(targets >= 0, losses.dtype), axis=0)
+
+    def __call__(self, labels: dict, outputs: dict, attribute_weights: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The loss.
+
+        Args:
+            labels: `attributes` [batch, N], `clothing` [batch]; `attributes_soft` [batch, N], `clothing_soft`
+                [batch, C] where there are teachers, -1 where they weren't asked.
+            outputs: `attributes` [batch, N] and `clothing` [batch, C] probabilities, or one of them.
+            attribute_weights: [T].
+        """
+        tasks = _mean(*self.attribute_losses(labels, outputs))
+        return {"loss": tf.reduce_sum(attribute_weights * tasks), "task_loss": tf.reduce_mean(tasks)}
+
+
+def one_hot(classes: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """[batch] class numbers, -1 = not annotated -> [batch, C] int64: 1 for the class, 0 for the others; or all -1."""
+    return tf.where(classes[:, tf.newaxis] >= 0, tf.one_hot(classes, num_classes, dtype=tf.int64), -1)
 
 
 class DecoupledObjective:

@@ -18,12 +18,14 @@ class TrainingProgress(keras.callbacks.Callback):
         first_epoch: epochs done before.
         stage: what is trained now, where a run has several stages; its own first epoch is `stage_start`.
         stage_start: epochs of the stages before.
+        epochs: what there is left to do counts up to here; what is trained now if None.
     """
 
-    def __init__(self, first_epoch: int = 0, stage: str = "", stage_start: int = 0):
+    def __init__(self, first_epoch: int = 0, stage: str = "", stage_start: int = 0, epochs: int | None = None):
         super().__init__()
         self._first_epoch = first_epoch
         self._stage = f"{stage}, " if stage else ""
+        self._epochs = epochs
         self._resumed = first_epoch > stage_start
         self._terminal = sys.stderr.isatty()
         self._interval = REFRESH_SECONDS if self._terminal else LINE_SECONDS
@@ -48,7 +50,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._shown = now
         steps = self.params["steps"]
         done = (self._epoch - self._first_epoch) * steps + batch + 1
-        left = (now - self._steady) / (done - 1) * ((self.params["epochs"] - self._first_epoch) * steps - done)
+        left = (now - self._steady) / (done - 1) * ((self._last_epoch() - self._first_epoch) * steps - done)
         line = f"  {self._heading(self._epoch)}, step {batch + 1}/{steps}, loss {logs['loss']:.4g}"
         print(
             f"{line}, {tqdm.format_interval(left)} left",
@@ -63,4 +65,7 @@ class TrainingProgress(keras.callbacks.Callback):
         print(f"  {self._heading(epoch)} after {elapsed}: {results}", file=sys.stderr, flush=True)
 
     def _heading(self, epoch):
-        return f"{self._stage}epoch {epoch + 1}/{self.params['epochs']}"
+        return f"{self._stage}epoch {epoch + 1}/{self._last_epoch()}"
+
+    def _last_epoch(self):
+        return self._epochs or self.params["epochs"]

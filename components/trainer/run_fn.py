@@ -11,14 +11,18 @@ from collections.abc import Sequence
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.config import HybridTraining, from_json
+from components.config import HybridTraining, WideningTraining, from_json
 from components.datasets import source_class
 from components.datasets.annotation import annotated_names
+from components.serving.branch_tree import write_tree
+from components.serving.people import ServedPeople
 from components.serving.signatures import ServedAttributes, ServedParsing, export
 from components.serving.tasks import ServedTasks
-from components.trainer import hybrid, supervised
+from components.trainer import hybrid, supervised, widening
 from components.trainer.edge_maps import EDGES_FILE, write_edge_maps
 from components.trainer.inputs import evaluation_examples, example_images
+from keras_models.branched_network import BranchedNetwork
+from keras_models.folding import fold_batch_norm
 
 TRAINING_FILE = "training.json"
 _SPLIT = "Split-"  # before the name of a split, in the name of its folder
@@ -47,11 +51,18 @@ def run_fn(fn_args: FnArgs) -> None:
     started = time.monotonic()
     recipe = _fit_several_tasks if isinstance(experiment.training, HybridTraining) else _fit_one_data_set
     trained, served = recipe(experiment, fn_args, checkpoints)
-    export(served, fn_args.serving_model_dir, example_images(_files(fn_args.train_files), _WARMUP_IMAGES))
+    warmup_images = example_images(_files(fn_args.train_files), _WARMUP_IMAGES)
+    folder = fn_args.serving_model_dir
+    if isinstance(trained.network, BranchedNetwork):
+        export(served, folder, warmup_images, trained.network, trained.thresholds)
+        write_tree(trained.network.tree, folder)
+    else:
+        export(served, folder, warmup_images)
     training = {
         "epochs": trained.epochs,
         "parameters": served.network.count_params(),
         "minutes": (time.monotonic() - started) / 60,
+        **({} if trained.branching is None else {"branching": trained.branching}),
     }
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as f:
         json.dump(training, f)
@@ -59,10 +70,15 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def _fit_one_data_set(experiment, fn_args, checkpoints):
-    """(Trained, what is served) of the plain recipe; of a network with edge branches, leaves edges.npz."""
-    builder = source_class(experiment.data.sources[0])
+    """(Trained, what is served) of the plain recipe and of widening; of a network with edge branches, leaves edges.npz.
+
+    The pictures of several data sets come in the same batches.
+    """
+    data = experiment.data
+    builder = source_class(data.sources[0])
     validation_files = _files(fn_args.eval_files)
-    trained = supervised.fit(
+    recipe = widening if isinstance(experiment.training, WideningTraining) else supervised
+    trained = recipe.fit(
         experiment,
         builder,
         train_files=_files(fn_args.train_files),
@@ -71,12 +87,23 @@ def _fit_one_data_set(experiment, fn_args, checkpoints):
         log_folder=fn_args.model_run_dir,
         warm_start=fn_args.base_model,
     )
-    image_size = experiment.data.image_size
-    if not experiment.data.parsing:
-        return trained, ServedAttributes(trained.network, trained.thresholds, image_size, builder.ATTRIBUTES)
-    examples = evaluation_examples(validation_files, experiment.data, builder)
+    if isinstance(trained.network, BranchedNetwork):
+        return trained, _served_people(trained, data)
+    if not data.parsing:
+        return trained, ServedAttributes(trained.network, trained.thresholds, data.image_size, builder.ATTRIBUTES)
+    examples = evaluation_examples(validation_files, data, builder)
     write_edge_maps(trained.network, examples, os.path.join(fn_args.model_run_dir, EDGES_FILE))
-    return trained, ServedParsing(trained.network, image_size, builder.LABELS)
+    return trained, ServedParsing(trained.network, data.image_size, builder.LABELS)
+
+
+def _served_people(trained, data):
+    """A network with a sigmoid for each task, its batch norm folded."""
+    names = {label: annotated_names(data, label) for label in data.labels}
+    thresholds = None
+    if data.attributes:
+        of_attributes = trained.thresholds[: len(names["attributes"])]
+        thresholds = tf.Variable(of_attributes, trainable=False, name="thresholds")
+    return ServedPeople(fold_batch_norm(trained.network), data.image_size, names, thresholds)
 
 
 def _fit_several_tasks(experiment, fn_args, checkpoints):

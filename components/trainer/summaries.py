@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from components.datasets import FaceDataset
+from components.config import Data
+from components.datasets.annotation import annotated_names, binary_task_names
 
 # Drawing is no part of the Trainer's cache key: another drawing doesn't make another model.
 from components.report import attention_figures, figures, parsing_figures
@@ -21,24 +22,24 @@ _NUM_IMAGES = 3
 
 
 def summaries(
-    log_folder: str, model: TaskModel, builder: type[FaceDataset], validation: tf.data.Dataset
+    log_folder: str, model: TaskModel, data: Data, validation: tf.data.Dataset
 ) -> list[keras.callbacks.Callback]:
     """What there is to show of a model's task.
 
     Args:
         log_folder: of TensorBoard.
-        builder: the data set's.
+        data: names what is learnt.
         validation: batches of (image [batch, H, W, 3] uint8, labels), of which the first pictures are shown.
     """
     if not isinstance(model, ParsingModel):
         return [
-            AttributeSummaries(log_folder, builder.ATTRIBUTES),
+            AttributeSummaries(log_folder, binary_task_names(data)),
             *attention_summaries(log_folder, model.network, validation),
         ]
     examples = list(validation.unbatch().take(_NUM_IMAGES))
     images = np.stack([image.numpy() for image, _ in examples])
     truth = np.stack([labels["parsing"].numpy() for _, labels in examples])
-    return [ParsingSummaries(log_folder, builder.LABELS, images, truth)]
+    return [ParsingSummaries(log_folder, annotated_names(data, "parsing"), images, truth)]
 
 
 class _Summaries(keras.callbacks.Callback):

@@ -8,9 +8,9 @@ import functools
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Experiment, Factory
+from components.config import Experiment, Factory, Training
 from components.datasets import FaceDataset
-from components.serving.signatures import restore_trained
+from components.datasets.annotation import binary_task_names
 from components.trainer import inputs
 from components.trainer.callbacks import Run, RunCallback
 from components.trainer.checkpoint import EpochCheckpoint, History
@@ -29,11 +29,13 @@ class Trained:
         network: in float32, whatever precision it was trained in.
         epochs: per epoch a dict of numbers and lists of numbers (components.trainer.checkpoint.History).
         thresholds: [N] decision thresholds of attributes; None without attributes.
+        branching: how a network that was widened came by its branches (components.trainer.widening.Rounds.record).
     """
 
     network: keras.Model
     epochs: list[dict]
     thresholds: tf.Variable | None
+    branching: dict | None = None
 
 
 def build_network(experiment: Experiment) -> keras.Model:
@@ -56,7 +58,7 @@ def fit(
         builder: the data set's, whose ATTRIBUTES and LABELS name what the records are annotated with.
         train_files, validation_files: gzipped TFRecords of transformed examples.
         log_folder: for TensorBoard.
-        warm_start: a SavedModel of components.serving to take network weights and thresholds from.
+        warm_start: the SavedModel of components.serving that the training's `start` is given.
 
     Raises:
         ValueError: for fewer training images than a batch, and a network that parses other classes than the data set's.
@@ -66,18 +68,16 @@ def fit(
     keras.mixed_precision.set_global_policy(training.precision)
     try:
         strategy = training.strategy.build()
-        steps = inputs.count_examples(train_files) // training.batch_size
-        if steps == 0:
-            raise ValueError(
-                f"The training split has fewer images than one batch of {training.batch_size}. "
-                "Give it more images or the experiment a smaller batch_size."
-            )
+        steps = epoch_steps(train_files, training.batch_size)
         with strategy.scope():
             model = _task_model(experiment, builder)
             thresholds = getattr(model, "thresholds", None)
             if warm_start:
-                restore_trained(model.network, warm_start, thresholds)
-            model.compile(training.optimizer.build(learning_rate=_learning_rate(training, steps)), weighted_metrics=[])
+                training.start.build(model.network, warm_start, thresholds)
+            model.compile(
+                training.optimizer.build(learning_rate=learning_rate(training, steps * training.epochs)),
+                weighted_metrics=[],
+            )
             model.build((None, *data.image_size, 3))
 
         batches = functools.partial(
@@ -110,7 +110,7 @@ def fit(
                 *callbacks,
                 checkpoint,
                 keras.callbacks.TensorBoard(log_folder, write_graph=False),
-                *summaries(log_folder, model, builder, validation),
+                *summaries(log_folder, model, data, validation),
                 TrainingProgress(first_epoch),
             ],
             verbose=0,
@@ -124,11 +124,29 @@ def fit(
     return Trained(network, history.epochs, thresholds)
 
 
+def epoch_steps(files: list[str], batch_size: int) -> int:
+    """Batches of a training split; ValueError if it has fewer images than one."""
+    steps = inputs.count_examples(files) // batch_size
+    if steps == 0:
+        raise ValueError(
+            f"The training split has fewer images than one batch of {batch_size}. "
+            "Give it more images or the experiment a smaller batch_size."
+        )
+    return steps
+
+
+def learning_rate(training: Training, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """What an optimizer takes, for a run of so many steps."""
+    if isinstance(training.learning_rate, Factory):
+        return training.learning_rate.build(steps=steps)
+    return training.learning_rate
+
+
 def _task_model(experiment: Experiment, builder: type[FaceDataset]) -> TaskModel:
     """The network with its objective, as what it learns is trained."""
     network, objective = build_network(experiment), experiment.training.loss.build()
     if not experiment.data.parsing:
-        return FaceModel(network, objective, len(builder.ATTRIBUTES))
+        return FaceModel(network, objective, len(binary_task_names(experiment.data)))
     classes = network.output["parsing"].shape[-1]
     if classes != len(builder.LABELS):
         dataset = experiment.data.sources[0].name
@@ -137,9 +155,3 @@ def _task_model(experiment: Experiment, builder: type[FaceDataset]) -> TaskModel
             "experiment's model num_classes of the data set."
         )
     return ParsingModel(network, objective)
-
-
-def _learning_rate(training, steps_per_epoch):
-    if isinstance(training.learning_rate, Factory):
-        return training.learning_rate.build(steps=steps_per_epoch * training.epochs)
-    return training.learning_rate

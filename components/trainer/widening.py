@@ -1,0 +1,253 @@
+"""Training with adaptive widening (Lu et al. 2017, Algorithm 1): the network finds out which tasks share its layers.
+
+It starts thin and without branches. After each round of training the branches at the junction, at first the tasks, are
+grouped by their affinity, and the layer below gets a branch for each group; the junction is then there. That goes on
+down the network until one group is all that is chosen. The rounds that are left train the tree as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+from components.config import Experiment
+from components.datasets import FaceDataset
+from components.datasets.annotation import binary_task_names
+from components.serving.branch_tree import read_tree
+from components.trainer import inputs
+from components.trainer.branching import (
+    TaskAffinity,
+    branch_affinity,
+    branching_costs,
+    cheapest,
+    copy_branches,
+    widen,
+)
+from components.trainer.callbacks import Run, RunCallback
+from components.trainer.checkpoint import EpochCheckpoint, History
+from components.trainer.face_model import FaceModel
+from components.trainer.progress import TrainingProgress
+from components.trainer.summaries import summaries
+from components.trainer.supervised import Trained, build_network, epoch_steps, learning_rate
+from keras_models.branch_tree import BranchTree
+from keras_models.branched_network import BranchedNetwork
+
+WIDENING, FINAL_PHASE = "widening", "final phase"
+
+
+class WideningModel(FaceModel):
+    """A FaceModel that observes which tasks find the same examples difficult, and whose network can be widened.
+
+    Args: of FaceModel; `network` is a BranchedNetwork.
+    """
+
+    def __init__(self, network: BranchedNetwork, objective: Callable, num_attributes: int):
+        super().__init__(network, objective, num_attributes)
+        self.affinity = TaskAffinity(num_attributes)
+        self.stage = WIDENING
+
+    def count_training(self, labels, outputs):
+        super().count_training(labels, outputs)
+        if self.stage == WIDENING:
+            self.affinity.update(self.objective.targets(labels, outputs), self.objective.scores(outputs))
+
+    def epoch_record(self):
+        """Also the stage, and how many branches each layer has, from the input up."""
+        tree = self.network.tree
+        branches = [len(tree.of(layer)) for layer in tree.layers]
+        return {**super().epoch_record(), "stage": self.stage, "branches": branches}
+
+    def attribute_losses(self, image, labels):
+        # The function of the base class would keep the network that it was traced with.
+        outputs = self(image, training=False)
+        return tf.math.divide_no_nan(*self.objective.attribute_losses(labels, outputs))
+
+    def widen(self, tree: BranchTree, optimizer: keras.optimizers.Optimizer) -> None:
+        """Gives the network the branches of `tree`; `optimizer` goes on where the present one is."""
+        before, moments = self.network.tree, self.optimizer.variables
+        self.network = widen(self.network, tree)
+        optimizer.build(self.trainable_variables)
+        copy_branches(moments, optimizer.variables, before, tree)
+        self.compile(optimizer, weighted_metrics=[])
+
+
+class Rounds(tf.train.experimental.PythonState, keras.callbacks.Callback):
+    """What the rounds so far decided: kept with the checkpoints, as the network can't be built without.
+
+    Args:
+        tasks: T names.
+
+    Attributes:
+        record: {"tasks": names, "start": the tree before all rounds as JSON, None if without branches, "rounds": a dict
+            each: "layer" that was widened, "epoch" after which, "alpha", "affinity" [T, T] of the tasks, "above" the
+            branches at the junction, "branch_affinity" [c, c] of those, "groups" of their numbers, "costs" L(d) for
+            d = 1, 2, ...}.
+    """
+
+    def __init__(self, tasks: Sequence[str]):
+        super().__init__()
+        self.record = {"tasks": list(tasks), "start": None, "rounds": []}
+
+    @property
+    def decided(self) -> int:
+        """How many rounds there were."""
+        return len(self.record["rounds"])
+
+    def tree(self, unbranched: BranchTree) -> BranchTree:
+        """The tree that the rounds led to."""
+        tree = BranchTree.from_json(self.record["start"]) if self.record["start"] else unbranched
+        for found in self.record["rounds"]:
+            tree = tree.widened(found["layer"], found["groups"])
+        return tree
+
+    def are_over(self, layers: Sequence[str]) -> bool:
+        """Whether the tree stays as it is: given from the start, not to be branched further, or at its lowest layer."""
+        rounds = self.record["rounds"]
+        return (
+            bool(self.record["start"]) or len(rounds) == len(layers) or bool(rounds and len(rounds[-1]["groups"]) == 1)
+        )
+
+    def serialize(self):
+        """For tf.train.Checkpoint."""
+        return json.dumps(self.record)
+
+    def deserialize(self, string_value):
+        """For tf.train.Checkpoint."""
+        self.record = json.loads(string_value)
+
+
+def decide(network: BranchedNetwork, affinity, layer: str, alpha: float) -> dict:
+    """A round's decision (FindNumberBranches of Algorithm 1), as Rounds.record has it but for the epoch.
+
+    Args:
+        affinity: [T, T] of the tasks.
+        layer: to be widened, the one below the junction.
+    """
+    above = network.tree.of(network.tree.above(layer))
+    between = branch_affinity(affinity, above)
+    costs = branching_costs(between, network.POOLING_ABOVE[layer], alpha, network.max_branches(layer))
+    return {
+        "layer": layer,
+        "alpha": alpha,
+        "affinity": affinity.tolist(),
+        "above": above,
+        "branch_affinity": between.tolist(),
+        "groups": cheapest(costs),
+        "costs": [cost for _, cost in costs],
+    }
+
+
+def fit(
+    experiment: Experiment,
+    builder: type[FaceDataset],
+    train_files: list[str],
+    validation_files: list[str],
+    checkpoint_folder: str,
+    log_folder: str,
+    warm_start: str | None = None,
+) -> Trained:
+    """Trains and widens the experiment's network; continues from `checkpoint_folder` where a stopped run left it.
+
+    Arguments, results and errors as of components.trainer.supervised.fit; the experiment's training is a
+    WideningTraining, its model a thin BranchedNetwork.
+    """
+    data, training = experiment.data, experiment.training
+    total_steps = training.steps * training.epochs
+    tasks = binary_task_names(data)
+    keras.utils.set_random_seed(training.seed)
+    keras.mixed_precision.set_global_policy(training.precision)
+    try:
+        strategy = training.strategy.build()
+        pass_steps = epoch_steps(train_files, training.batch_size)
+        validation = inputs.evaluation_examples(validation_files, data, builder)
+        validation = validation.batch(training.batch_size).prefetch(tf.data.AUTOTUNE)
+
+        def batches(epoch):
+            return inputs.training_batches(
+                train_files, data, training, builder, pass_steps, None, training.seed, first_step=epoch * training.steps
+            )
+
+        def optimizer():
+            return training.optimizer.build(learning_rate=learning_rate(training, total_steps))
+
+        history, rounds = History(), Rounds(tasks)
+        callbacks = [*(callback.build() for callback in training.callbacks), history, rounds]
+        checkpoint = EpochCheckpoint(checkpoint_folder, callbacks)
+        checkpoint.restore_first(rounds)
+        with strategy.scope():
+            model = WideningModel(build_network(experiment), training.loss.build(), len(tasks))
+            if training.shuffle_tasks:
+                rounds.record["start"] = read_tree(warm_start).with_halves_swapped().to_json()
+            elif warm_start:
+                training.start.build(model.network, warm_start, model.thresholds)
+            tree = rounds.tree(model.network.tree)
+            if tree != model.network.tree:
+                model.network = model.network.rebuilt(tree=tree)
+            model.compile(optimizer(), weighted_metrics=[])
+            model.build((None, *data.image_size, 3))
+            epochs_done = checkpoint.restore(model)
+        run = Run(
+            training.epochs,
+            strategy,
+            lambda: model.network.rebuilt(),
+            lambda epoch: batches(epoch).take(training.steps),
+            validation,
+        )
+        for callback in callbacks:
+            if isinstance(callback, RunCallback):
+                callback.set_run(run)
+        tensorboard = keras.callbacks.TensorBoard(log_folder, write_graph=False)
+        layers, resumed_after = model.network.LAYERS, epochs_done
+        while epochs_done < training.epochs:
+            if not rounds.are_over(layers) and rounds.decided < epochs_done:
+                found = decide(model.network, model.affinity.affinity(), layers[-1 - rounds.decided], training.alpha)
+                rounds.record["rounds"].append({**found, "epoch": epochs_done})
+                print(_described(rounds), file=sys.stderr, flush=True)
+                with strategy.scope():
+                    model.widen(rounds.tree(model.network.tree), optimizer())
+                    checkpoint.replace(model)
+            over = rounds.are_over(layers)
+            model.stage = FINAL_PHASE if over else WIDENING
+            last = training.epochs if over else epochs_done + 1
+            junction = "output" if not rounds.decided else layers[-rounds.decided]
+            stage = FINAL_PHASE if over else f"round {rounds.decided + 1}, junction at {junction}"
+            resumed = epochs_done == resumed_after
+            progress = TrainingProgress(epochs_done, stage, 0 if resumed else epochs_done, training.epochs)
+            model.fit(
+                batches(epochs_done),
+                validation_data=validation,
+                initial_epoch=epochs_done,
+                epochs=last,
+                steps_per_epoch=training.steps,
+                callbacks=[
+                    *callbacks,
+                    checkpoint,
+                    tensorboard,
+                    *summaries(log_folder, model, data, validation),
+                    progress,
+                ],
+                verbose=0,
+            )
+            epochs_done = last
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    network = build_network(experiment).rebuilt(tree=model.network.tree)
+    network.set_weights(model.network.get_weights())
+    thresholds = tf.Variable(model.thresholds.numpy(), trainable=False, name="thresholds")
+    branching = {**rounds.record, "tree": json.loads(network.tree.to_json())}
+    return Trained(network, history.epochs, thresholds, branching)
+
+
+def _described(rounds: Rounds) -> str:
+    """The last round's decision, for the person who waits."""
+    tasks, found = rounds.record["tasks"], rounds.record["rounds"][-1]
+    groups = found["groups"]
+    line = f"  Round {rounds.decided}: {found['layer']} gets {len(groups)} of at most {len(found['costs'])} branches"
+    if len(groups) == 1:
+        return f"{line}. The tree stays as it is."
+    named = (", ".join(tasks[task] for number in group for task in found["above"][number]) for group in groups)
+    return "\n    ".join([f"{line}:", *named])
