@@ -34,20 +34,24 @@ from components.evaluator.config import (
     ITERATIONS_SIGNATURE,
     SIGNATURE,
     attribute_metrics,
+    clothing_metrics,
     emotion_metrics,
     eval_config,
     landmark_metrics,
     parsing_metrics,
     per_iteration,
+    score_metrics,
 )
 from components.example_gen import FacesExampleGen
 from components.landmark_annotator.component import LandmarkAnnotator
 from components.report.component import RunReport
 from components.serving.check import ServingCheck
+from components.soft_labels import SoftLabeler, no_teacher
 from pipeline.last_blessed import LastBlessedBefore
 
 SCHEMA = pathlib.Path(__file__).parent.parent / "schemas" / "face_record.pbtxt"
 _RECORD_CODE = ("components/datasets", "components/record.py")
+_ANNOTATION_CODE = ("components/example_files.py", "components/record.py")
 _PREPROCESSING_CODE = ("components/preprocessing", "components/config.py")
 _TRAINING_CODE = ("keras_models", "components/trainer", "components/serving", "components/landmark_markup.py")
 
@@ -177,11 +181,23 @@ def _data_nodes(experiment, places):
     nodes, examples, annotation = [generated], generated.outputs["examples"], None
     if data.annotate_landmarks:
         annotator = LandmarkAnnotator(
-            examples=examples, code_version=code_version("components/landmark_annotator", "components/record.py")
+            examples=examples, code_version=code_version("components/landmark_annotator", *_ANNOTATION_CODE)
         )
         nodes.append(annotator)
         examples, annotation = annotator.outputs["annotated_examples"], annotator.outputs["counts"]
     train = _splits(data, "train")
+    if data.teachers:
+        teachers = _teachers(data, places)
+        labeler = SoftLabeler(
+            examples=examples,
+            teachers=data.teachers,
+            models={teacher.label: teachers[teacher.experiment].outputs["model"] for teacher in data.teachers},
+            lengths={teacher.label: len(annotated_names(data, teacher.label)) for teacher in data.teachers},
+            splits=train,
+            code_version=code_version("components/soft_labels", *_ANNOTATION_CODE),
+        )
+        nodes += [*teachers.values(), labeler]
+        examples = labeler.outputs["labelled_examples"]
     validation = _splits(data, experiment.training.validation_split)
     statistics = StatisticsGen(examples=examples)
     schema = ImportSchemaGen(schema_file=places.schema)
@@ -197,6 +213,26 @@ def _data_nodes(experiment, places):
         disable_analyzer_cache=True,
     )
     return [*nodes, statistics, schema, validator, transform], examples, annotation, transform
+
+
+def _teachers(data: Data, places: Places) -> dict[str, BaseNode]:
+    """Nodes that give the latest blessed model of each teacher, by experiment: one may teach two labels.
+
+    Raises:
+        ValueError: for a label that isn't used, and where it is known that there is no blessed model.
+    """
+    nodes = {}
+    for teacher in data.teachers:
+        name = teacher.experiment
+        if teacher.label not in data.labels:
+            raise ValueError(
+                f"{name!r} should teach {teacher.label!r}, which the experiment's data doesn't use, but "
+                f"{', '.join(data.labels)}. Drop it from data.teachers, or use the label."
+            )
+        nodes[name] = nodes.get(name) or _blessed(name, f"Teacher-{name.replace('/', '-')}", places)
+        if nodes[name] is None:
+            raise no_teacher(teacher)
+    return nodes
 
 
 def _splits(data: Data, split: str) -> list[str]:
@@ -259,10 +295,14 @@ def _eval_config(experiment: Experiment) -> tfma.EvalConfig:
         tasks.append(parsing_metrics(names["parsing"], merged_parts, evaluation.min_mean_f1))
     if data.emotion:
         tasks.append(emotion_metrics(names["emotion"], evaluation.min_emotion_accuracy))
+    if data.clothing:
+        tasks.append(clothing_metrics(names["clothing"], evaluation.min_clothing_top3))
     signature, iterations = SIGNATURE, experiment.model.kwargs.get("iterations", 0)
     if iterations:
         signature = ITERATIONS_SIGNATURE
         tasks += [per_iteration(task, range(iterations + 1)) for task in tasks]
+    if data.attributes:
+        tasks.append(score_metrics(names["attributes"]))  # whatever the network, but not at each iteration
     return eval_config(tasks, evaluation.slice_by, signature)
 
 

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping
 import apache_beam as beam
 import tensorflow as tf
 from tfx import types
-from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
-from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
-from components.beam_workers import has_one_worker
+from components.example_files import ReadSplits, WriteSplits, copy_format, count_records, split_files
 from components.landmark_annotator.detector import LandmarkDetector, decode, require_extra
 from components.progress import ShowProgress
 
@@ -50,24 +48,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         copy_format(source, target)
 
         splits = artifact_utils.decode_split_names(source.split_names)
-        patterns = {split: examples_utils.get_split_file_patterns([source], split)[0] for split in splits}
+        files = split_files(source, splits)
         counts_file = os.path.join(counts_uri, COUNTS_FILE)
-        total = sum(count_records(pattern) for pattern in patterns.values())
+        total = sum(map(count_records, files.values()))
         with (
             ShowProgress("Annotating landmarks", total, unit="images") as progress,
             self._make_beam_pipeline() as pipeline,
         ):
-            annotated = _read(pipeline, patterns) | AnnotateSplits(spread=not has_one_worker(pipeline.options))
-            records = annotated.records | progress.count()
-            for split in splits:
-                # ExampleGen's file name; its WriteSplit would shuffle, see has_one_worker.
-                path = os.path.join(artifact_utils.get_split_uri([target], split), "data_tfrecord")
-                _ = (
-                    records
-                    | f"Only[{split}]" >> beam.Filter(_is_in, split)
-                    | f"Record[{split}]" >> beam.Values()
-                    | f"Write[{split}]" >> beam.io.WriteToTFRecord(path, file_name_suffix=".gz")
-                )
+            annotated = (
+                pipeline | ReadSplits(files) | beam.ParDo(AnnotateLandmarks()).with_outputs("outcomes", main="records")
+            )
+            _ = annotated.records | progress.count() | WriteSplits(target, splits)
             _ = (
                 annotated.outcomes
                 | beam.combiners.Count.PerElement()
@@ -78,26 +69,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             print(counts_summary(json.load(file)), file=sys.stderr, flush=True)
 
 
-class AnnotateSplits(beam.PTransform):
-    """(split, serialized tf.Example) -> .records: the pairs, annotated; .outcomes: (split, one of OUTCOMES).
-
-    Args:
-        spread: whether to send the records to all workers: a split may be one file, which one worker reads.
-    """
-
-    def __init__(self, spread: bool):
-        super().__init__()
-        self._spread = spread
-
-    def expand(self, records):
-        """Applies AnnotateLandmarks to every record."""
-        if self._spread:
-            records |= beam.Reshuffle()
-        return records | beam.ParDo(AnnotateLandmarks()).with_outputs("outcomes", main="records")
-
-
 class AnnotateLandmarks(beam.DoFn):
-    """One record of `AnnotateSplits`; counts the outcome as a Beam metric, too."""
+    """(split, serialized tf.Example) -> records: the pairs, annotated; outcomes: (split, one of OUTCOMES).
+
+    Counts the outcome as a Beam metric, too.
+    """
 
     def setup(self):
         """Loads the detector, once for each worker."""
@@ -136,25 +112,6 @@ def annotate(record: bytes, detect) -> tuple[bytes, str]:
     return example.SerializeToString(), ANNOTATED
 
 
-def copy_format(source: types.Artifact, target: types.Artifact) -> None:
-    """Gives `target` the split names and the format of `source`; ValueError if that isn't tf.Example in TFRecords."""
-    payload, file_format = examples_utils.get_payload_format(source), examples_utils.get_file_format(source)
-    if payload != example_gen_pb2.FORMAT_TF_EXAMPLE or file_format != "tfrecords_gzip":
-        raise ValueError(
-            "LandmarkAnnotator reads FORMAT_TF_EXAMPLE in tfrecords_gzip; the examples are "
-            f"{example_gen_pb2.PayloadFormat.Name(payload)} in {file_format}. Set ExampleGen's output format."
-        )
-    target.split_names = source.split_names
-    examples_utils.set_payload_format(target, payload)
-    examples_utils.set_file_format(target, file_format)
-
-
-def count_records(pattern: str) -> int:
-    """Records in gzipped TFRecord files: 10,000 take less than a second, where annotating takes a minute."""
-    files = tf.io.gfile.glob(pattern)
-    return sum(1 for _ in tf.data.TFRecordDataset(files, compression_type="GZIP"))
-
-
 def counts_summary(counts: Mapping[str, Mapping[str, int]]) -> str:
     """One line a split for the person who waits."""
     return "\n".join(
@@ -162,24 +119,6 @@ def counts_summary(counts: Mapping[str, Mapping[str, int]]) -> str:
         f"{count[NOT_FOUND]:,} without a face that is found"
         for split, count in counts.items()
     )
-
-
-def _read(pipeline: beam.Pipeline, patterns: Mapping[str, str]) -> beam.PCollection:
-    """Every record of every split as (split, serialized tf.Example)."""
-    return [
-        pipeline
-        | f"Read[{split}]" >> beam.io.ReadFromTFRecord(pattern)
-        | f"WithSplit[{split}]" >> beam.Map(_with_split, split)
-        for split, pattern in patterns.items()
-    ] | beam.Flatten()
-
-
-def _with_split(record: bytes, split: str) -> tuple[str, bytes]:
-    return split, record
-
-
-def _is_in(element: tuple[str, bytes], split: str) -> bool:
-    return element[0] == split
 
 
 def _write_counts(counts: Mapping[tuple[str, str], int], splits: list[str], path: str) -> None:

@@ -151,3 +151,13 @@ def test_the_tasks_mean_f1_are_two_columns(tmp_path):
         ["dml", "0", "–", "0.7000", "0.6000", "0.9000"],
         ["dmm", "0", "0.5000", "–", "–", "–"],
     ]
+
+
+def test_columns_of_clothing_and_of_scores(tmp_path):
+    leave_report(tmp_path, 1, "vgg", 0, **{"clothing top-5": 0.9, "clothing top-3": 0.8, "clothing accuracy": 0.5})
+    leave_report(tmp_path, 2, "thin", 0, **{"top-10 recall": 0.7, "mean accuracy": 0.9})
+    assert compared(tmp_path) == [
+        ["experiment", "seeds", "mean accuracy", "top-10 recall", "clothing top-3", "clothing top-5"],
+        ["thin", "0", "0.9000", "0.7000", "–", "–"],
+        ["vgg", "0", "–", "–", "0.8000", "0.9000"],
+    ]

@@ -12,8 +12,9 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
-from components.config import Source, from_json
+from components.config import Source, Teacher, from_json
 from pipeline import experiments, kubeflow_runner
 from pipeline.experiments.registry import REGISTERED
 from pipeline.graph import Places, create_pipeline
@@ -211,6 +212,25 @@ def test_fine_tuning_starts_from_the_given_model(tmp_path):
         assert spec.executors[task].importer.artifact_uri.constant.string_value == uri
     assert spec.inputs(f"Trainer-{name}")["base_model"] == (f"WarmStart-{name}", "model")
     assert spec.inputs(f"Evaluator-{name}")["baseline_model"] == (f"LastBlessed-{name}", "model")
+
+
+def test_a_teacher_that_is_given_labels_the_training_records(tmp_path):
+    base, teacher, model = experiments.get("dmm_cnn/synthetic"), "dmm_cnn/celeb_a", "gs://bucket/trainer/model"
+    experiment = replace(base, data=replace(base.data, teachers=(Teacher("attributes", teacher),)))
+    places = Places(
+        "", "", f"{ROOT}/pipeline", f"{ROOT}/serving", f"{ROOT}/reports", models={teacher: model}, own_resolvers=False
+    )
+    pipeline = create_pipeline("facetfx-taught", "dmm_cnn/taught", experiment, places)
+    config = KubeflowV2DagRunnerConfig(default_image=IMAGE, use_pipeline_spec_2_1=True)
+    KubeflowV2DagRunner(config, output_dir=str(tmp_path), output_filename="job.json").run(pipeline)
+    spec = Compiled(tmp_path / "job.json")
+    assert spec.executors["Teacher-dmm_cnn-celeb_a"].importer.artifact_uri.constant.string_value == model
+    assert spec.inputs("SoftLabeler") == {
+        "examples": ("FacesExampleGen", "examples"),
+        "attributes_teacher": ("Teacher-dmm_cnn-celeb_a", "model"),
+    }
+    assert json.loads(spec.parameter("SoftLabeler", "splits")) == ["train"]
+    assert spec.inputs("Transform")["examples"] == ("SoftLabeler", "labelled_examples")
 
 
 def test_data_version_and_seed_reach_their_steps(tmp_path):

@@ -210,13 +210,6 @@ def test_records_are_spread_where_there_are_workers(flags, one):
     assert has_one_worker(PipelineOptions(flags)) is one
 
 
-def test_other_formats_are_refused():
-    examples = standard_artifacts.Examples()
-    examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_PARQUET)
-    with pytest.raises(ValueError, match="FORMAT_PARQUET"):
-        executor.copy_format(examples, standard_artifacts.Examples())
-
-
 def test_the_missing_extra_is_named_when_the_pipeline_is_built(monkeypatch):
     monkeypatch.setattr(detector, "EXTRA", ("dlib_that_nobody_has",))
     examples = channel_utils.as_channel([standard_artifacts.Examples()])
