@@ -18,12 +18,15 @@ COLUMNS = (
     "mean accuracy",
     "mean balanced accuracy",
     "mean F1",
+    "top-10 recall",
     "landmark NME",
     "parsing mean F1",
     "mean IoU",
     "pixel accuracy",
     "overall F1",
     "emotion accuracy",
+    "clothing top-3",
+    "clothing top-5",
     "training minutes",
 )
 

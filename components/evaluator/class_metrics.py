@@ -1,7 +1,8 @@
-"""Accuracy, recall and F1 of a choice among classes: formulas on a confusion matrix, and the TFMA metric.
+"""Accuracy, top-k accuracy, recall and F1 of a choice among classes: formulas on counts, and the TFMA metric.
 
 Counts are a confusion matrix [C, C] of integers: the row is the true class, the column the predicted one. A value that
-would be 0/0 is NaN and is left out of a mean over classes.
+would be 0/0 is NaN and is left out of a mean over classes. Top-k accuracy rests on ranks: that of a record is the place
+of its class when the scores are in order, 0 for the predicted class.
 """
 
 from __future__ import annotations
@@ -38,15 +39,32 @@ def mean_recall(counts: np.ndarray) -> float:
     return mean_of_defined(recall(counts))
 
 
-def summarize(counts: np.ndarray) -> dict[str, float | np.ndarray]:
-    """[C, C] records -> values."""
+def rank(label: int, scores: np.ndarray) -> int:
+    """Place of a class among [C] scores, from 0 on; of classes with equal scores the first come first."""
+    return int(np.argsort(-np.asarray(scores), kind="stable").tolist().index(label))
+
+
+def top_accuracy(ranks: np.ndarray, top: int) -> float:
+    """[C] records by the rank of their class -> share of those whose class is among the first `top`; NaN if none is."""
+    return float(ratio(ranks[:top].sum(), ranks.sum()))
+
+
+def summarize(counts: np.ndarray, top: Sequence[int] = ()) -> dict[str, float | np.ndarray]:
+    """Values of what was counted.
+
+    Args:
+        counts: [C + 1, C], the confusion matrix and below it the records by the rank of their class.
+        top: the k of the top-k accuracies.
+    """
+    confusion, ranks = counts[:-1], counts[-1]
     return {
-        "accuracy": accuracy(counts),
-        "mean_recall": mean_recall(counts),
-        "annotated": float(counts.sum()),
-        "recall": recall(counts),
-        "f1": f1(counts),
-        "confusion": counts,
+        "accuracy": accuracy(confusion),
+        **{_top_name(k): top_accuracy(ranks, k) for k in top},
+        "mean_recall": mean_recall(confusion),
+        "annotated": float(confusion.sum()),
+        "recall": recall(confusion),
+        "f1": f1(confusion),
+        "confusion": confusion,
     }
 
 
@@ -58,24 +76,36 @@ class ClassMetrics(tfma.metrics.Metric):
     Args:
         classes: the C names in the order of the scores. They stay in the evaluation's configuration, where the results
             find them.
+        top: for each k, "top_<k>_accuracy" is the share of records whose class is among the k likeliest.
         name: the mean that thresholds apply to (TFMA matches a threshold with the metric's name).
         code: part of TFX's cache key only (see config.py).
 
     Raises:
-        ValueError: if `name` is none of the means; when it runs, if a record's label is none of the classes, or the
-            prediction is not a number for each class.
+        ValueError: if `name` is none of the means, or a top-k accuracy is 1 whatever the answers; when it runs, if a
+            record's label is none of the classes, or the prediction is not a number for each class.
     """
 
-    def __init__(self, classes: Sequence[str], name: str = "accuracy", code: str = ""):
-        if name not in MEANS:
-            raise ValueError(f"A threshold can apply to {', '.join(MEANS)}; received {name!r}.")
-        super().__init__(_computations, classes=list(classes), name=name, code=code)
+    def __init__(self, classes: Sequence[str], top: Sequence[int] = (), name: str = "accuracy", code: str = ""):
+        means = (*MEANS, *map(_top_name, top))
+        if name not in means:
+            raise ValueError(f"A threshold can apply to {', '.join(means)}; received {name!r}.")
+        if trivial := [k for k in top if k >= len(classes)]:
+            raise ValueError(
+                f"Of {len(classes)} classes the label is always among the {trivial[0]} likeliest: top-{trivial[0]} "
+                f"accuracy needs more than {trivial[0]} classes."
+            )
+        super().__init__(_computations, classes=list(classes), top=list(top), name=name, code=code)
 
 
-def _computations(classes, name, code, model_names=("",), output_names=("",)):
+def _top_name(k):
+    return f"top_{k}_accuracy"
+
+
+def _computations(classes, top, name, code, model_names=("",), output_names=("",)):
     del name, code
     measure = functools.partial(_measure, num_classes=len(classes))
-    return summed_metric(measure, np.zeros([len(classes)] * 2, np.int64), summarize, model_names, output_names)
+    zero = np.zeros((len(classes) + 1, len(classes)), np.int64)
+    return summed_metric(measure, zero, functools.partial(summarize, top=top), model_names, output_names)
 
 
 def _measure(label, scores, features, num_classes):
@@ -92,6 +122,7 @@ def _measure(label, scores, features, num_classes):
         )
     if np.isnan(scores).any():
         raise ValueError(f"Record {record!r}: the model gives the scores {scores}; expected numbers.")
-    counts = np.zeros((num_classes, num_classes), np.int64)
+    counts = np.zeros((num_classes + 1, num_classes), np.int64)
     counts[label.item(), scores.argmax()] = 1
+    counts[-1, rank(label.item(), scores)] = 1
     return counts

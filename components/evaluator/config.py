@@ -29,10 +29,19 @@ from components.datasets import label_maps
 
 SIGNATURE = "from_examples"
 ITERATIONS_SIGNATURE = "iterations_from_examples"  # gives what SIGNATURE gives, and the same at each iteration
-DECISIONS, LANDMARKS, PARSING, EMOTION = "decisions", "landmarks", "parsing", "emotion"
+DECISIONS, SCORES, LANDMARKS, PARSING = "decisions", "attributes", "landmarks", "parsing"
+EMOTION, CLOTHING = "emotion", "clothing"
 # By output: a record's feature.
-LABELS = {DECISIONS: "attributes", LANDMARKS: "landmarks", PARSING: "parsing/encoded", EMOTION: "emotion"}
+LABELS = {
+    DECISIONS: "attributes",
+    SCORES: "attributes",
+    LANDMARKS: "landmarks",
+    PARSING: "parsing/encoded",
+    EMOTION: "emotion",
+    CLOTHING: "clothing",
+}
 
+CLOTHING_TOP = (3, 5)  # the k of its top-k accuracies (Lu et al. 2017, Table 2)
 _TOLERANCE = 1e-10  # keeps a model that is as good as the last blessed one from failing by a rounding error
 
 
@@ -50,6 +59,15 @@ def attribute_metrics(attributes: Sequence[str], min_balanced_accuracy: float) -
         name="mean_balanced_accuracy",
         attributes=list(attributes),
     )
+
+
+def score_metrics(attributes: Sequence[str]) -> tfma.MetricsSpec:
+    """The same task's top-10 recall, which rests on the scores and not on the decisions; no bar applies to it.
+
+    Args:
+        attributes: as of `attribute_metrics`.
+    """
+    return _task(SCORES, "score_metrics.ScoreMetrics", name="top_10_recall", attributes=list(attributes))
 
 
 def landmark_metrics(num_landmarks: int, max_nme: float | None = None) -> tfma.MetricsSpec:
@@ -92,6 +110,33 @@ def emotion_metrics(classes: Sequence[str], min_accuracy: float) -> tfma.Metrics
             constant answer scores.
     """
     return _task(EMOTION, "class_metrics.ClassMetrics", _at_least(min_accuracy), name="accuracy", classes=list(classes))
+
+
+def clothing_metrics(classes: Sequence[str], min_top3: float) -> tfma.MetricsSpec:
+    """The task of telling the category of clothing.
+
+    Args:
+        classes: names in the order of the scores, which the records' `clothing` is an index in. Top-5 accuracy is
+            measured too, where there are more than five.
+        min_top3: the bar, above 0, for top-3 accuracy. The share of the three commonest is what a constant answer
+            scores.
+
+    Raises:
+        ValueError: for three classes or fewer, of which top-3 accuracy is always 1.
+    """
+    if len(classes) <= 3:
+        raise ValueError(
+            f"The bar for clothing applies to top-3 accuracy, which is 1 whatever a model answers where the categories "
+            f"are no more than three; received {len(classes)}: {', '.join(classes)}."
+        )
+    return _task(
+        CLOTHING,
+        "class_metrics.ClassMetrics",
+        _at_least(min_top3),
+        name="top_3_accuracy",
+        classes=list(classes),
+        top=[k for k in CLOTHING_TOP if k < len(classes)],
+    )
 
 
 def per_iteration(task: tfma.MetricsSpec, iterations: Iterable[int]) -> tfma.MetricsSpec:
@@ -156,16 +201,15 @@ def eval_config(
 
 
 def attributes_of(config: tfma.EvalConfig) -> tuple[str, ...]:
-    """Names of the attributes that are measured; none without `attribute_metrics`."""
-    return tuple(settings_of(config, "AttributeMetrics").get("attributes", ()))
+    """Names of the attributes that are decided; none without `attribute_metrics`."""
+    return tuple(settings_of(config, DECISIONS).get("attributes", ()))
 
 
-def settings_of(config: tfma.EvalConfig, class_name: str) -> dict:
-    """The arguments that a metric of this package was configured with; empty if it isn't measured."""
+def settings_of(config: tfma.EvalConfig, output: str) -> dict:
+    """The arguments that the metric of an output was configured with, at any iteration; empty if it isn't measured."""
     for spec in config.metrics_specs:
-        for metric in spec.metrics:
-            if metric.class_name == class_name:
-                return json.loads(metric.config)
+        if output in {output_and_iteration(name)[0] for name in spec.output_names}:
+            return json.loads(spec.metrics[0].config)
     return {}
 
 

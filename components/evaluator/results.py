@@ -11,10 +11,12 @@ from tensorflow_model_analysis.writers.eval_config_writer import load_eval_run
 
 from components.evaluator.attribute_metrics import COUNTS, MEANS
 from components.evaluator.config import (
+    CLOTHING,
     DECISIONS,
     EMOTION,
     LANDMARKS,
     PARSING,
+    SCORES,
     attributes_of,
     iteration_output,
     output_and_iteration,
@@ -29,6 +31,7 @@ _UNDEFINED = {
     LANDMARKS: "no record has landmarks that can be measured, or a predicted point is not a number",
     PARSING: "no pixel that was counted is anything but background, in truth or by prediction",
     EMOTION: "no record has an emotion",
+    CLOTHING: "no record has a category of clothing",
 }
 
 _Values = dict[tuple[str, str], "float | np.ndarray"]  # by output and metric name
@@ -50,6 +53,8 @@ class SliceResult:
         positive_rate_true: [N] share of positive labels.
         positive_rate_predicted: [N] share of positive decisions.
         counts: [4, N] true positives, false positives, false negatives, true negatives.
+        top_10_recall: share of the positive labels that are among their record's ten highest scores; None if the scores
+            were not evaluated.
         nme: normalised mean error of the landmarks; None if they were not evaluated.
         failure_rate: share of records with an NME above landmark_metrics.FAILURE_THRESHOLD; None likewise.
         landmark_count: records that the two rest on.
@@ -67,6 +72,7 @@ class SliceResult:
     positive_rate_true: np.ndarray
     positive_rate_predicted: np.ndarray
     counts: np.ndarray
+    top_10_recall: float | None = None
     nme: float | None = None
     failure_rate: float | None = None
     landmark_count: int = 0
@@ -137,6 +143,7 @@ class ClassResult:
         recall: [C] float64.
         f1: [C] float64.
         confusion: [C, C] int64 records; the row is the true class, the column the predicted one.
+        top_3, top_5: share of the records whose class is among so many likeliest; None for what was not evaluated.
     """
 
     classes: tuple[str, ...]
@@ -146,6 +153,8 @@ class ClassResult:
     recall: np.ndarray
     f1: np.ndarray
     confusion: np.ndarray
+    top_3: float | None = None
+    top_5: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -173,7 +182,7 @@ class EvaluationResult:
         attributes: names, in the order of every array of a SliceResult; empty if attributes were not evaluated.
         overall: the attributes on all records; None likewise.
         slices: by slicing attribute, then by side: slices["Male"]["not Male"]. A side without records is absent.
-        parsing, landmarks, emotion: on all records; None for what was not evaluated.
+        parsing, landmarks, emotion, clothing: on all records; None for what was not evaluated.
         iterations: in their order; empty if they were not evaluated one by one.
     """
 
@@ -184,6 +193,7 @@ class EvaluationResult:
     parsing: ParsingResult | None
     landmarks: LandmarkResult | None = None
     emotion: ClassResult | None = None
+    clothing: ClassResult | None = None
     iterations: tuple[IterationResult, ...] = ()
 
     def gap(self, attribute: str, metric: str = "mean_balanced_accuracy") -> float:
@@ -194,7 +204,7 @@ class EvaluationResult:
 
         Args:
             attribute: one that the evaluation was sliced by.
-            metric: "mean_accuracy", "mean_balanced_accuracy", "mean_f1", "nme" or "failure_rate".
+            metric: "mean_accuracy", "mean_balanced_accuracy", "mean_f1", "top_10_recall", "nme" or "failure_rate".
 
         Returns:
             The difference; NaN if a side has no record or nothing is measured on both.
@@ -245,6 +255,7 @@ def read_evaluation(uri: str, model: str = tfma.CANDIDATE_KEY) -> EvaluationResu
         parsing=tasks["parsing"],
         landmarks=tasks["landmarks"],
         emotion=tasks["emotion"],
+        clothing=_class_result(overall, CLOTHING, eval_config) if (CLOTHING, "accuracy") in overall else None,
         iterations=tuple(
             IterationResult(number, **_task_results(_at_iteration(overall, number), eval_config))
             for number in sorted(iterations)
@@ -295,8 +306,8 @@ def _task_results(values: _Values, eval_config: tfma.EvalConfig) -> dict:
     readers = {
         "attributes": (DECISIONS, _slice_result, ()),
         "landmarks": (LANDMARKS, _landmark_result, ()),
-        "parsing": (PARSING, _parsing_result, (settings_of(eval_config, "ParsingMetrics"),)),
-        "emotion": (EMOTION, _class_result, (settings_of(eval_config, "ClassMetrics"),)),
+        "parsing": (PARSING, _parsing_result, (settings_of(eval_config, PARSING),)),
+        "emotion": (EMOTION, _class_result, (EMOTION, eval_config)),
     }
     measured = {output for output, _ in values}
     return {task: read(values, *more) if output in measured else None for task, (output, read, more) in readers.items()}
@@ -313,6 +324,7 @@ def _slice_result(values: _Values) -> SliceResult:
         count=_count(values),
         annotated=int(values[DECISIONS, "annotated"]),
         counts=np.stack([values[DECISIONS, name] for name in COUNTS]),
+        top_10_recall=values.get((SCORES, "top_10_recall")),
         **{name: values[DECISIONS, name] for name in (*MEANS, *vectors)},
         **landmarks,
     )
@@ -341,19 +353,22 @@ def _parsing_result(values: _Values, settings) -> ParsingResult:
     )
 
 
-def _class_result(values: _Values, settings) -> ClassResult:
+def _class_result(values: _Values, output: str, eval_config: tfma.EvalConfig) -> ClassResult:
     as_emitted = ("accuracy", "mean_recall", "recall", "f1", "confusion")
     return ClassResult(
-        classes=tuple(settings["classes"]),
-        annotated=int(values[EMOTION, "annotated"]),
-        **{name: values[EMOTION, name] for name in as_emitted},
+        classes=tuple(settings_of(eval_config, output)["classes"]),
+        annotated=int(values[output, "annotated"]),
+        top_3=values.get((output, "top_3_accuracy")),
+        top_5=values.get((output, "top_5_accuracy")),
+        **{name: values[output, name] for name in as_emitted},
     )
 
 
 def _reason(failure) -> str:
     """A sentence on one missed threshold."""
     key, value = failure.metric_key, failure.metric_value.double_value.value
-    name = f"{key.output_name} accuracy" if key.name == "accuracy" else key.name  # alone it wouldn't say of what
+    of_classes = key.output_name in (EMOTION, CLOTHING)
+    name = f"{key.output_name} {key.name}" if of_classes else key.name  # an accuracy alone wouldn't say of what
     if failure.message:
         return f"{name} can't be compared: {' '.join(failure.message.split())}"
     if math.isnan(value):

@@ -8,7 +8,7 @@ import numpy as np
 
 from components.report import figures
 from components.report.attention import attention_section
-from components.report.common import bare_percent, decimal, percent, points, readable, whole
+from components.report.common import bare_percent, decimal, known, percent, points, readable, whole
 from components.report.data import Attention, AttributeResults, AttributeSlice, DataSummary, Pictures
 from components.report.page import (
     Block,
@@ -25,6 +25,7 @@ from components.report.page import (
 from components.report.predictions import predictions_section
 from components.report.run_page import Part
 
+_TOP = 10  # an image is assigned the attributes with so many highest scores
 _FEW_IMAGES = 100  # below it one image moves a slice's accuracy by over a point
 
 
@@ -56,6 +57,7 @@ def attribute_part(
             "always the commoner class": _majority(results),
             "mean balanced accuracy": results.mean_balanced_accuracy,
             "mean F1": results.mean_f1,
+            f"top-{_TOP} recall": _top_recall(results),
             "landmark NME": results.landmark_nme,
             **{f"accuracy gap {each.attribute}": each.gap for each in slices},
         },
@@ -66,6 +68,11 @@ def attribute_part(
 def _majority(results: AttributeResults) -> float | None:
     """Mean accuracy of always answering the commoner class."""
     return None if results.majority_accuracy is None else float(np.mean(results.majority_accuracy))
+
+
+def _top_recall(results: AttributeResults) -> float | None:
+    """None also where it is 1 whatever a model answers."""
+    return known(results.top_10_recall) if len(results.names) > _TOP else None
 
 
 def _headline_numbers(data: DataSummary | None, results: AttributeResults) -> tuple[Number, ...]:
@@ -88,6 +95,12 @@ def _headline_numbers(data: DataSummary | None, results: AttributeResults) -> tu
     if results.mean_f1 is not None:
         means = "weighs finding an attribute against claiming it wrongly; 1 is perfect. Rare attributes pull it down."
         numbers.append(Number(decimal(results.mean_f1), "Mean F1", means))
+    if _top_recall(results) is not None:
+        means = (
+            f"of the attributes that the labels name are among the {_TOP} with the highest scores of their image. "
+            f"{_TOP} drawn at random would find {percent(_TOP / len(results.names), 1)}."
+        )
+        numbers.append(Number(percent(results.top_10_recall), f"Top-{_TOP} recall", means))
     if results.landmark_nme is not None:
         numbers.append(Number(percent(results.landmark_nme), "Landmark error (NME)", _landmark_meaning(data, results)))
     return tuple(numbers)

@@ -1,4 +1,4 @@
-"""The part of a task that gives each picture one of several classes, such as its emotion."""
+"""The part of a task that gives each picture one of several classes, such as its emotion or its clothing."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def class_part(results: ClassResults, iterations: Mapping[int, ClassResults] | N
         count=results.count,
         figures={
             f"{name} accuracy": known(results.accuracy),
+            f"{name} top-3": known(results.top_3),
+            f"{name} top-5": known(results.top_5),
             f"{name}: always the commonest": known(results.commonest_accuracy),
             f"{name} mean recall": known(results.mean_recall),
         },
@@ -56,6 +58,7 @@ def _headline_numbers(results: ClassResults) -> tuple[Number, ...]:
             f"{len(results.classes)}.",
             "good" if gain > 0 else "bad",
         ),
+        *_top_numbers(results),
         Number(
             percent(baseline),
             f"Always the commonest {results.title}",
@@ -69,6 +72,22 @@ def _headline_numbers(results: ClassResults) -> tuple[Number, ...]:
             f"ones. Always giving the same answer would score {percent(1 / occurring, 1)}.",
         ),
     )
+
+
+def _top_numbers(results: ClassResults) -> list[Number]:
+    """The top-k accuracies that were measured, each beside the share of the k commonest classes."""
+    numbers = []
+    for count, share in ((3, results.top_3), (5, results.top_5)):
+        if known(share) is None:
+            continue
+        commonest = np.sort(results.pictures)[-count:].sum() / results.pictures.sum()
+        means = (
+            f"have the {results.title} of their label among the {count} likeliest. Always the {count} commonest would "
+            f"score {percent(commonest)}."
+        )
+        side = "good" if share > commonest else "bad"
+        numbers.append(Number(percent(share), f"{results.title.capitalize()} top-{count} accuracy", means, side))
+    return numbers
 
 
 def class_section(results: ClassResults, iterations: Mapping[int, ClassResults]) -> Section:
@@ -92,8 +111,7 @@ def _confusion_figures(results: ClassResults, iterations: Mapping[int, ClassResu
     )
     wide = len(results.classes) > class_figures.NARROW_UP_TO
     if len(iterations) < 2:
-        text = f"{caption} As Fig. 6 of the iFAN paper."
-        return (Figure(_confusion_markup(results, title), title, text, wide=wide), _recall_figure(results))
+        return (Figure(_confusion_markup(results, title), title, caption, wide=wide), _recall_figure(results))
     first, last = min(iterations), max(iterations)
     before, after = (f"{title}, iteration {iteration}" for iteration in (first, last))
     return (

@@ -2,7 +2,7 @@
 
 Shares and rates are in [0, 1], never in percent; the page multiplies. A rate that has no meaning (the F1 of an
 attribute that nobody has) is NaN and is shown as a dash. N is the number of attributes, C of classes (of face parsing,
-of emotions), E of epochs, T and L of landmarks.
+of emotions, of clothing), E of epochs, T and L of landmarks.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ class AttributeResults:
         majority_accuracy: [N] accuracy of always answering the commoner class of these images.
         thresholds: [N] a score above it is a yes.
         mean_accuracy, mean_balanced_accuracy, mean_f1: over attributes, as the evaluator states them.
+        top_10_recall: share of all attributes that the images have that are among their image's ten highest scores.
         landmark_nme: mean landmark error, as a share of the distance between the eyes.
         failure_rate: share of images whose landmark error exceeds `failure_threshold` (same unit as the error).
     """
@@ -136,6 +137,7 @@ class AttributeResults:
     thresholds: np.ndarray | None = None
     mean_balanced_accuracy: float | None = None
     mean_f1: float | None = None
+    top_10_recall: float | None = None
     landmark_nme: float | None = None
     failure_rate: float | None = None
     failure_threshold: float | None = None
@@ -165,7 +167,8 @@ class History:
 
     Attributes:
         loss, val_loss, learning_rate: [E].
-        names: [N]. attribute_losses: [E, N] on the validation split. weights, thresholds: [E, N].
+        names: [N] what is learnt as a yes or no: attributes, and after them categories of clothing.
+        attribute_losses: [E, N] on the validation split. weights, thresholds: [E, N].
         iterations: [E] optimiser steps taken at each epoch's end; without it the figures count epochs.
         loss_name: what the attribute losses are, with their unit; an axis label.
         terms: what the validation loss is made of: name -> [E], NaN in an epoch that has no such term.
@@ -400,7 +403,7 @@ class ClassResults:
         title: what is told of a picture, in one word: "emotion".
         classes: [C]. dataset: the name of the data set whose classes they are.
         count: number of test pictures that have a class by their label.
-        accuracy: share of them that are given it.
+        accuracy: share of them that are given it. top_3, top_5: share of them that have it among so many likeliest.
         recall, f1: [C], NaN for a class that does not occur.
         confusion: [C, C] pictures by their class (row) and by what they are taken for (column).
     """
@@ -413,6 +416,8 @@ class ClassResults:
     recall: np.ndarray
     f1: np.ndarray
     confusion: np.ndarray
+    top_3: float | None = None
+    top_5: float | None = None
 
     def __post_init__(self):
         count = len(self.classes)

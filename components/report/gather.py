@@ -5,31 +5,24 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import io
-import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils, path_utils
 
 from components.config import Experiment
-from components.evaluator import parsing_metrics
-from components.evaluator.config import SIGNATURE
 from components.evaluator.landmark_metrics import FAILURE_THRESHOLD
 from components.evaluator.results import (
     ClassResult,
     EvaluationResult,
-    IterationResult,
     LandmarkResult,
-    ParsingResult,
     SliceResult,
     read_blessing,
     read_evaluation,
@@ -47,49 +40,30 @@ from components.report.data import (
     ClassResults,
     ComponentTime,
     DataSummary,
-    EdgeMaps,
     History,
-    IterationRow,
     LandmarkResults,
-    ParsingPicture,
-    ParsingPictures,
-    ParsingResults,
     Picture,
     Pictures,
     Run,
     SplitCount,
-    StageHistory,
-    TaskPicture,
-    TaskPictures,
     Verdict,
 )
+from components.report.gather_parsing import decoded, gathered_parsing
+from components.report.gather_tasks import gathered_tasks, stages_of
 from components.report.landmarks import landmark_part
-from components.report.parsing import parsing_part
 from components.report.run_page import Part
-from components.report.tasks import tasks_part
-from components.trainer.edge_maps import EDGES_FILE
 from components.trainer.run_fn import TRAINING_FILE
 
 _NUM_TESTED = 64  # pictures over which affinities are averaged, and masks must be zero to count as dead
 _NUM_PICTURES = 12  # of them shown with attributes
 _NUM_ATTENTION_IMAGES = 4  # of them shown with masks
-_NUM_PARSED = 32  # of them parsed, to choose from
-_NUM_TASK_PICTURES = 4  # of each data set shown with all tasks' answers
 _REQUEST = 16  # pictures: forty masks of a batch are large
-_PARSING_REQUEST = 4  # pictures: label maps are as large as they are
 _NUM_QUARANTINE_SAMPLES = 20
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
 echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
   curl {output}--data @- localhost:8501/v1/models/faces:predict"""
 _TERM = re.compile(r"val_(\w+_loss)")
 _POINT_NAMES = {5: ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")}  # as in the picture
-# By what training has of an epoch: the figure as `make compare` has it.
-_STAGE_FIGURES = {
-    "val_parsing_mean_f1": "parsing mean F1",
-    "val_landmarks_nme": "landmark NME",
-    "val_emotion_accuracy": "emotion accuracy",
-    "val_attributes_accuracy": "mean accuracy",
-}
 
 
 def gather(name: str, experiment: Experiment, artifacts: dict[str, Artifact]) -> dict:
@@ -119,15 +93,17 @@ def gather(name: str, experiment: Experiment, artifacts: dict[str, Artifact]) ->
 
     parts = []
     if _shows_tasks_together(evaluation):
-        parts.append(_tasks_part(evaluation, model, tested, training["epochs"]))
+        parts.append(gathered_tasks(evaluation, model, tested, training["epochs"]))
     if evaluation.overall is not None:
         parts.append(_attribute_part(evaluation, model, of("attributes")[1], data))
     if evaluation.parsing is not None:
-        parts.append(_parsing_part(evaluation.parsing, *of("parsing"), model, model_run))
+        parts.append(gathered_parsing(evaluation.parsing, *of("parsing"), model, model_run))
     if evaluation.landmarks is not None and (evaluation.overall is None or evaluation.iterations):
         parts.append(_landmark_part(evaluation, of("landmarks")[0]))
     if evaluation.emotion is not None:
         parts.append(_emotion_part(evaluation, of("emotion")[0]))
+    if evaluation.clothing is not None:
+        parts.append(class_part(_class_results("clothing", evaluation.clothing, of("clothing")[0])))
     return {
         "run": _run(name, experiment, training, verdict.pushed_path or saved_model, model_run),
         "parts": parts,
@@ -228,11 +204,12 @@ def _history(epochs: Sequence[dict], evaluation: EvaluationResult) -> History:
         loss=column("loss"),
         val_loss=column("val_loss"),
         learning_rate=column("learning_rate"),
-        names=evaluation.attributes,
+        # Each category of clothing is learnt as a yes or no, like an attribute.
+        names=evaluation.attributes + (evaluation.clothing.classes if evaluation.clothing is not None else ()),
         attribute_losses=column("attribute_losses"),
         weights=column("attribute_weights"),
         thresholds=column("thresholds"),
-        stages=_stages(epochs),
+        stages=stages_of(epochs),
     )
     if evaluation.parsing is None:
         return history
@@ -248,14 +225,6 @@ def _history(epochs: Sequence[dict], evaluation: EvaluationResult) -> History:
     )
 
 
-def _stages(epochs: Sequence[dict]) -> tuple[tuple[str, int], ...]:
-    """(name, number of epochs) of each stage; none if the training had none."""
-    if not any("stage" in epoch for epoch in epochs):
-        return ()
-    names = (epoch["stage"] for epoch in epochs)
-    return tuple((name, len(list(group))) for name, group in itertools.groupby(names))
-
-
 def _records(examples, split, count):
     """The first `count` records of a split."""
     files = tf.io.gfile.glob(io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split)))
@@ -267,87 +236,8 @@ def _shows_tasks_together(evaluation: EvaluationResult) -> bool:
     """Attributes (with or without landmarks) and face parsing have pictures of their own, unless tasks interact."""
     if evaluation.iterations:
         return True
-    return evaluation.overall is None and (evaluation.landmarks is not None or evaluation.emotion is not None)
-
-
-def _tasks_part(evaluation, model, tested, epochs):
-    shown = [
-        record
-        for dataset in dict.fromkeys(record.dataset for record in tested)
-        for record in [record for record in tested if record.dataset == dataset][:_NUM_TASK_PICTURES]
-    ]
-    emotions = evaluation.emotion.classes if evaluation.emotion is not None else ()
-    return tasks_part(
-        pictures=TaskPictures(
-            evaluation.parsing.classes if evaluation.parsing is not None else (),
-            tuple(task_pictures(model, shown, emotions)),
-        ),
-        iterations=tuple(map(_iteration_row, evaluation.iterations)),
-        stages=_stage_history(epochs),
-        count=evaluation.count,
-    )
-
-
-def task_pictures(model, records: Sequence[FaceRecord], emotions: Sequence[str]) -> Iterator[TaskPicture]:
-    """Records with all that the served model says of them, or of their crops, asked for a few at a time."""
-    for start in range(0, len(records), _PARSING_REQUEST):
-        asked = records[start : start + _PARSING_REQUEST]
-        serialized = tf.constant([record.to_example().SerializeToString() for record in asked])
-        answers = {name: values.numpy() for name, values in model.signatures[SIGNATURE](serialized).items()}
-        for index, record in enumerate(asked):
-            yield _task_picture(record, {name: values[index] for name, values in answers.items()}, emotions)
-
-
-def _task_picture(record, answer, emotions):
-    image = _decoded(record.image)
-    said = {"landmarks": answer.get("landmarks")}
-    if "parsing" in answer:
-        said["parsing"] = answer["parsing"][: image.shape[0], : image.shape[1]]  # the rest is another picture's size
-    if "emotion" in answer:
-        most = int(np.argmax(answer["emotion"]))
-        said |= {"class_name": emotions[most], "class_probability": float(answer["emotion"][most])}
-    return TaskPicture(
-        image=image,
-        id=record.id,
-        dataset=record.dataset,
-        true_landmarks=record.landmarks if "landmarks" in answer else None,
-        true_parsing=_label_map(record) if "parsing" in answer else None,
-        true_class_name=emotions[record.emotion] if "emotion" in answer and record.emotion is not None else None,
-        **said,
-    )
-
-
-def _iteration_row(measured: IterationResult) -> IterationRow:
-    figures = {}
-    if measured.attributes is not None:
-        figures["mean accuracy"] = measured.attributes.mean_accuracy
-        figures["mean balanced accuracy"] = measured.attributes.mean_balanced_accuracy
-    if measured.parsing is not None:
-        figures["parsing mean F1"] = measured.parsing.mean_f1
-        if measured.parsing.overall_f1 is not None:
-            figures["overall F1"] = measured.parsing.overall_f1
-    if measured.landmarks is not None:
-        figures["landmark NME"] = measured.landmarks.nme
-        figures["landmark failure rate"] = measured.landmarks.failure_rate
-    if measured.emotion is not None:
-        figures["emotion accuracy"] = measured.emotion.accuracy
-        figures["emotion mean recall"] = measured.emotion.mean_recall
-    return IterationRow(measured.iteration, figures)
-
-
-def _stage_history(epochs: Sequence[dict]) -> StageHistory | None:
-    """None if the training had no stages."""
-    stages = _stages(epochs)
-    if not stages:
-        return None
-    return StageHistory(
-        {
-            name: np.array([epoch.get(key, np.nan) for epoch in epochs], np.float64)
-            for key, name in _STAGE_FIGURES.items()
-            if any(key in epoch for epoch in epochs)
-        },
-        stages,
-    )
+    others = (evaluation.landmarks, evaluation.emotion, evaluation.clothing)
+    return evaluation.overall is None and any(measured is not None for measured in others)
 
 
 def _landmark_part(evaluation, dataset):
@@ -377,18 +267,18 @@ def _landmark_results(measured: LandmarkResult, dataset):
 
 def _emotion_part(evaluation, dataset):
     return class_part(
-        _emotion_results(evaluation.emotion, dataset),
+        _class_results("emotion", evaluation.emotion, dataset),
         {
-            each.iteration: _emotion_results(each.emotion, dataset)
+            each.iteration: _class_results("emotion", each.emotion, dataset)
             for each in evaluation.iterations
             if each.emotion is not None
         },
     )
 
 
-def _emotion_results(measured: ClassResult, dataset):
+def _class_results(title, measured: ClassResult, dataset):
     return ClassResults(
-        title="emotion",
+        title=title,
         classes=measured.classes,
         dataset=dataset,
         count=measured.annotated,
@@ -396,6 +286,8 @@ def _emotion_results(measured: ClassResult, dataset):
         recall=measured.recall,
         f1=measured.f1,
         confusion=measured.confusion,
+        top_3=measured.top_3,
+        top_5=measured.top_5,
     )
 
 
@@ -436,6 +328,7 @@ def _attribute_results(measured: SliceResult, names, thresholds):
         thresholds=thresholds,
         mean_balanced_accuracy=measured.mean_balanced_accuracy,
         mean_f1=measured.mean_f1,
+        top_10_recall=measured.top_10_recall,
         landmark_nme=measured.nme,
         failure_rate=measured.failure_rate,
         failure_threshold=FAILURE_THRESHOLD,
@@ -447,7 +340,7 @@ def _pictures(model, records):
     answers = model.signatures["serving_default"](tf.constant([record.image for record in records]))
     for i, record in enumerate(records):
         yield Picture(
-            image=_decoded(record.image),
+            image=decoded(record.image),
             id=record.id,
             scores=answers["attributes"][i].numpy(),
             decisions=answers["decisions"][i].numpy(),
@@ -470,82 +363,10 @@ def attention(model, images: list[bytes]) -> Attention | None:
 
     return Attention(
         groups=tuple(name.decode() for name in answers[0]["groups"].numpy()),
-        images=tuple(_decoded(image) for image in images[:_NUM_ATTENTION_IMAGES]),
+        images=tuple(decoded(image) for image in images[:_NUM_ATTENTION_IMAGES]),
         masks=maps("masks_"),
         affinities=maps("affinities_"),
     )
-
-
-def _parsing_part(measured, dataset, tested, model, model_run):
-    return parsing_part(
-        results=_parsing_results(measured, dataset),
-        pictures=ParsingPictures(
-            measured.classes, tuple(parsing_pictures(model, tested[:_NUM_PARSED], measured.classes))
-        ),
-        edges=_edges(model_run, measured.classes),
-    )
-
-
-def _parsing_results(measured: ParsingResult, dataset):
-    return ParsingResults(
-        classes=measured.classes,
-        dataset=dataset,
-        count=measured.annotated,
-        mean_f1=measured.mean_f1,
-        mean_iou=measured.mean_iou,
-        pixel_accuracy=measured.pixel_accuracy,
-        f1=measured.f1,
-        iou=measured.iou,
-        confusion=measured.confusion,
-        overall_f1=measured.overall_f1,
-        merged_parts=measured.merged_parts,
-        part_f1=measured.part_f1,
-    )
-
-
-def parsing_pictures(model, records: Sequence[FaceRecord], classes: Sequence[str]) -> Iterator[ParsingPicture]:
-    """Records with the served model's label maps, asked for a few at a time."""
-    for start in range(0, len(records), _PARSING_REQUEST):
-        asked = records[start : start + _PARSING_REQUEST]
-        answers = model.signatures["serving_default"](tf.constant([record.image for record in asked]))
-        for record, answer in zip(asked, answers["parsing"].numpy(), strict=True):
-            image = _decoded(record.image)
-            predicted = answer[: image.shape[0], : image.shape[1]]  # the rest is another picture's size
-            yield ParsingPicture(image, record.id, predicted, **_parsing_scores(record, predicted, len(classes)))
-
-
-def _parsing_scores(record, predicted, num_classes):
-    """What a record's own label map says of a prediction; nothing if it has none."""
-    if record.parsing is None:
-        return {}
-    truth = _label_map(record)
-    counts = parsing_metrics.confusion(truth, predicted, num_classes)
-    return {
-        "truth": truth,
-        "f1": parsing_metrics.f1(counts),
-        "mean_f1": parsing_metrics.mean_f1(counts),
-        "pixel_accuracy": parsing_metrics.pixel_accuracy(counts),
-    }
-
-
-def _label_map(record):
-    """[H, W] uint8; None if a record has none."""
-    return None if record.parsing is None else np.asarray(Image.open(io.BytesIO(record.parsing)))
-
-
-def _edges(model_run, classes):
-    """None if no edges were learnt."""
-    path = os.path.join(model_run, EDGES_FILE)
-    if not tf.io.gfile.exists(path):
-        return None
-    with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
-        maps = ("true_binary", "binary", "true_category", "category")
-        return EdgeMaps(classes, arrays["image"], **{name: arrays[name] for name in maps})
-
-
-def _decoded(image):
-    """Encoded picture -> [H, W, 3] uint8."""
-    return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
 
 
 def _verdict(artifacts):

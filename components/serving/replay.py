@@ -11,7 +11,12 @@ TOLERANCE = 1e-5
 SUM_TOLERANCE = 1e-4  # of probabilities
 NUM_EXAMPLES = 8
 # By output: the signature that gives the names of its scores or labels.
-NAMES = {"attributes": "attribute_names", "emotion": "emotion_names", "parsing": "class_names"}
+NAMES = {
+    "attributes": "attribute_names",
+    "clothing": "clothing_names",
+    "emotion": "emotion_names",
+    "parsing": "class_names",
+}
 ITERATIONS = "iterations_from_examples"
 CROP = "image/crop"  # of a record: the part of the picture that from_examples shows the network
 NO_LABEL = 255  # around a label map, in a batch with larger pictures
@@ -72,6 +77,8 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
         said += f", label maps of {counts['parsing']} classes"
     if "emotion" in counts:
         said += f", probabilities of {counts['emotion']} emotions"
+    if "clothing" in counts:
+        said += f", probabilities of {counts['clothing']} categories of clothing"
     if ITERATIONS in model.signatures:
         by_iteration = model.signatures[ITERATIONS](tf.constant(examples))
         said += f", {_check_iterations(tf, by_iteration, of_records, images, counts)} iterations"
@@ -90,15 +97,21 @@ def _check_answers(tf, answers, images, counts):
         scores = answers["attributes"].shape[1]
         assert scores == counts["attributes"], "the names are not as many as the attributes"
     if "emotion" in counts:
-        _check_probabilities(tf, answers["emotion"], counts["emotion"])
+        _check_probabilities(tf, answers["emotion"], counts["emotion"], "emotions")
+        _check_sums(tf, answers["emotion"])
+    if "clothing" in counts:  # each category has a probability of its own
+        _check_probabilities(tf, answers["clothing"], counts["clothing"], "clothing")
     if "parsing" in counts:
         _check_label_maps(tf, answers["parsing"].numpy(), images, counts["parsing"])
 
 
-def _check_probabilities(tf, probabilities, num_emotions):
-    assert probabilities.shape[1] == num_emotions, "the names are not as many as the emotions"
+def _check_probabilities(tf, probabilities, count, what):
+    assert probabilities.shape[1] == count, f"the names are not as many as the {what}"
     lowest, highest = float(tf.reduce_min(probabilities)), float(tf.reduce_max(probabilities))
-    assert lowest >= 0 and highest <= 1, f"probabilities of emotions are from {lowest:.3g} to {highest:.3g}"
+    assert lowest >= 0 and highest <= 1, f"probabilities of {what} are from {lowest:.3g} to {highest:.3g}"
+
+
+def _check_sums(tf, probabilities):
     off = float(tf.reduce_max(tf.abs(tf.reduce_sum(probabilities, axis=1) - 1)))
     assert off <= SUM_TOLERANCE, f"probabilities of emotions sum to 1 but for {off:.2g}, allowed {SUM_TOLERANCE:.0e}"
 

@@ -16,9 +16,10 @@ from components.preprocessing.images import decode, decode_and_resize_batch, res
 from components.record import IGNORE_LABEL
 from keras_models.mgg_net import attention_groups, attention_maps
 
-SERVED_OUTPUTS = ("attributes", "emotion", "landmarks", "parsing")
+SERVED_OUTPUTS = ("attributes", "clothing", "emotion", "landmarks", "parsing")
 _SERVED = re.compile(rf"({'|'.join(SERVED_OUTPUTS)})(_iter\d+)?")
 _WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_TRAINED = os.path.join("assets.extra", "trained", "trained")  # prefix of a checkpoint
 _BACKGROUND = 0
 # What is read of a record; one without a crop is used as a whole.
 _FEATURES = {
@@ -258,18 +259,34 @@ def _labels_in_place(logits, size, crop):
     return tf.tensor_scatter_nd_update(around, tf.reshape(shown, [-1, 1]), tf.reshape(labels, [-1]))
 
 
-def export(model: Served, folder: str, warmup_images: Sequence[bytes]) -> None:
+def export(
+    model: Served,
+    folder: str,
+    warmup_images: Sequence[bytes],
+    trained: keras.Model | None = None,
+    thresholds: tf.Variable | None = None,
+) -> None:
     """Writes the SavedModel with requests that TensorFlow Serving replays when it loads it.
 
     Args:
         folder: of the SavedModel.
         warmup_images: encoded pictures; the requests hold one alone and all together.
+        trained, thresholds: the network as it was trained and its thresholds, if those of `model` are others (batch
+            norm may be folded): for `restore_trained`, which is to go on with what was trained.
     """
     tf.saved_model.save(model, folder, signatures=model.signatures())
     tf.io.gfile.makedirs(os.path.join(folder, os.path.dirname(_WARMUP)))
     with tf.io.TFRecordWriter(os.path.join(folder, _WARMUP)) as writer:
         for images in (warmup_images[:1], warmup_images):
             writer.write(_predict_request(images).SerializeToString())
+    if trained is not None:
+        _checkpoint(trained, thresholds).write(os.path.join(folder, _TRAINED))
+
+
+def _checkpoint(network, thresholds):
+    """Of a network's served part. In a SavedModel of Served it lies under the same names."""
+    parts = {"network": served_network(network)} | ({} if thresholds is None else {"thresholds": thresholds})
+    return tf.train.Checkpoint(**parts)
 
 
 def _predict_request(images):
@@ -283,15 +300,16 @@ def _predict_request(images):
 def restore_trained(network: keras.Model, folder: str, thresholds: tf.Variable | None = None) -> None:
     """Loads the weights, and the thresholds if there are any, of an exported model of the same architecture.
 
-    What is not served was not exported: the branches of `network` that only training needs keep their weights.
+    Where `export` was given the network as trained, that is what is loaded. What is not served was not exported: the
+    branches of `network` that only training needs keep their weights.
 
     Raises:
         ValueError: if the exported network has other layers or shapes.
     """
-    parts = {"network": served_network(network)} | ({} if thresholds is None else {"thresholds": thresholds})
-    checkpoint = tf.train.Checkpoint(**parts)
+    as_trained = tf.io.gfile.exists(os.path.join(folder, f"{_TRAINED}.index"))
+    prefix = _TRAINED if as_trained else os.path.join("variables", "variables")
     try:
-        status = checkpoint.read(os.path.join(folder, "variables", "variables"))
+        status = _checkpoint(network, thresholds).read(os.path.join(folder, prefix))
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
         raise ValueError(f"The model in {folder!r} has another architecture than the experiment's: {error}") from error

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from components.serving.names import names_signatures, output_names
 from components.serving.signatures import Served, decisions, pictures_and_crops, points
 from keras_models.ifan import network_iterations, network_tasks
-
-# By task: the signature that gives the names of what it tells apart. Landmarks have numbers.
-NAMES_SIGNATURES = {"parsing": "class_names", "emotion": "emotion_names", "attributes": "attribute_names"}
 
 
 class ServedTasks(Served):
@@ -33,13 +31,7 @@ class ServedTasks(Served):
         super().__init__(network, image_size)
         self._tasks = network_tasks(network)
         self._iterations = range(network_iterations(network) + 1)
-        self._names = {task: list(names.get(task, ())) for task in self._tasks if task in NAMES_SIGNATURES}
-        for task, named in self._names.items():
-            outputs = network.output[task].shape[-1]
-            if outputs != len(named):
-                raise ValueError(
-                    f"The network has {outputs} outputs for {task}, but the names are {len(named)}: {tuple(named)}."
-                )
+        self._names = output_names(network, self._tasks, names)
         if "attributes" in self._tasks:
             self.thresholds = tf.Variable(tf.zeros(len(self._names["attributes"])), trainable=False, name="thresholds")
 
@@ -64,11 +56,10 @@ class ServedTasks(Served):
 
     def signatures(self):
         """By their served names; those of names only for tasks that the network has."""
-        names = {NAMES_SIGNATURES[task]: names for task, names in self._names.items()}
         return {
             **super().signatures(),
             "iterations_from_examples": self.iterations_from_examples,
-            **{signature: _constant(signature, values) for signature, values in names.items()},
+            **names_signatures(self._names),
         }
 
     def _answers(self, image_bytes, crops, suffixes):
@@ -90,13 +81,3 @@ class ServedTasks(Served):
         if task == "attributes":
             return {task: output, "decisions": decisions(output, self.thresholds)}
         return {task: output}
-
-
-def _constant(name, values):
-    """A function of nothing that gives `values` under `name`."""
-
-    @tf.function(input_signature=[])
-    def constant():
-        return {name: tf.constant(values)}
-
-    return constant

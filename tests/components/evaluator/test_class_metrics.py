@@ -43,8 +43,24 @@ def test_a_constant_answer_has_the_mean_recall_of_chance():
     assert (class_metrics.accuracy(counts), class_metrics.mean_recall(counts)) == pytest.approx((0.6, 0.25))
 
 
+# The ranks of 20 records' classes: 14 are first, 3 second, 2 third, 1 last.
+RANKS = np.array([14, 3, 2, 1])
+
+
+def test_rank_of_a_class():
+    scores = np.array([0.1, 0.7, 0.3, 0.3])
+    assert [class_metrics.rank(label, scores) for label in range(4)] == [3, 0, 1, 2]  # of equal ones the first is first
+    assert class_metrics.rank(2, np.array([-np.inf, -2.0, -1.0, -3.0])) == 0
+
+
+def test_top_accuracy_worked_by_hand():
+    assert [class_metrics.top_accuracy(RANKS, k) for k in (1, 2, 3, 4)] == pytest.approx([0.7, 0.85, 0.95, 1])
+    assert math.isnan(class_metrics.top_accuracy(np.zeros(4, int), 3))
+
+
 def test_summary_of_the_counts():
-    values = summarize(COUNTS)
+    values = summarize(np.vstack([COUNTS, RANKS]), top=(2, 3))
+    assert (values["top_2_accuracy"], values["top_3_accuracy"]) == pytest.approx((0.85, 0.95))
     assert (values["accuracy"], values["mean_recall"], values["annotated"]) == pytest.approx((0.7, 1.55 / 3, 20))
     np.testing.assert_allclose(values["recall"], [0.75, 0.8, np.nan, 0])
     np.testing.assert_allclose(values["f1"], [0.8, 8 / 11, 0, 0])
@@ -52,23 +68,25 @@ def test_summary_of_the_counts():
 
 
 def test_no_record_is_undefined_without_a_warning(recwarn):
-    values = summarize(np.zeros((3, 3), np.int64))
-    assert all(math.isnan(values[name]) for name in class_metrics.MEANS)
+    values = summarize(np.zeros((4, 3), np.int64), top=[2])
+    assert all(math.isnan(values[name]) for name in (*class_metrics.MEANS, "top_2_accuracy"))
     assert np.isnan(values["recall"]).all() and np.isnan(values["f1"]).all()
     assert values["annotated"] == 0 and not recwarn.list
 
 
 def test_counts_of_a_record():
-    for scores, predicted in [((0.2, 0.3, 0.5), 2), ((0.6, 0.3, 0.1), 0), ((-1.0, -np.inf, -2.0), 0)]:
+    answers = [((0.2, 0.3, 0.5), 2, 1), ((0.1, 0.3, 0.1), 1, 0), ((-1.0, -np.inf, -2.0), 0, 2)]
+    for scores, predicted, rank in answers:
         counts = _measure(np.array([1]), np.array(scores, np.float32), FEATURES, num_classes=3)
-        assert np.argwhere(counts).tolist() == [[1, predicted]] and counts.sum() == 1 and counts.dtype == np.int64
+        assert np.argwhere(counts).tolist() == [[1, predicted], [3, rank]]
+        assert counts.sum() == 2 and counts.dtype == np.int64
 
 
 def test_sums_of_records_agree_with_scikit_learn():
     random = np.random.default_rng(2)
     labels, scores = random.integers(0, 5, 200), random.random((200, 5)) ** 2
     scores[np.arange(200), labels] += 0.3
-    (computation,) = _computations(list("abcde"), "accuracy", "", output_names=["emotion"])
+    (computation,) = _computations(list("abcde"), [2, 4], "accuracy", "", output_names=["clothing"])
     combine = pickle.loads(pickle.dumps(computation.combiner))
     records = [_measure(np.array([k]), s, FEATURES, num_classes=5) for k, s in zip(labels, scores, strict=True)]
     halves = []
@@ -84,6 +102,9 @@ def test_sums_of_records_agree_with_scikit_learn():
     np.testing.assert_allclose(merged["f1"], sklearn_metrics.f1_score(*pair, average=None))
     assert merged["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(*pair))
     assert merged["mean_recall"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(*pair))
+    for k in (2, 4):
+        assert merged[f"top_{k}_accuracy"] == pytest.approx(sklearn_metrics.top_k_accuracy_score(labels, scores, k=k))
+    assert merged["accuracy"] < merged["top_2_accuracy"] < merged["top_4_accuracy"] < 1
     assert merged["annotated"] == 200
 
 
@@ -110,3 +131,11 @@ def test_a_score_that_is_no_number_is_an_error():
 def test_threshold_can_only_apply_to_a_mean():
     with pytest.raises(ValueError, match="accuracy, mean_recall; received 'f1'"):
         ClassMetrics(["anger", "joy"], name="f1")
+    with pytest.raises(ValueError, match="accuracy, mean_recall, top_2_accuracy; received 'top_3_accuracy'"):
+        ClassMetrics(list("abcd"), top=[2], name="top_3_accuracy")
+
+
+def test_a_top_accuracy_that_is_always_1_is_refused():
+    ClassMetrics(list("abc"), top=[2])
+    with pytest.raises(ValueError, match=r"Of 3 classes .* the 3 likeliest: top-3 accuracy needs more than 3 classes"):
+        ClassMetrics(list("abc"), top=[2, 3])

@@ -315,7 +315,7 @@ def test_a_configuration_is_composed_of_tasks():
     tfma.utils.verify_eval_config(config)
     assert attributes_of(config) == ATTRIBUTES
     assert (
-        settings_of(config, "ParsingMetrics").items()
+        settings_of(config, "parsing").items()
         >= {
             "classes": list(CLASSES),
             "merged_parts": {"eyes": ["left_eye", "right_eye"]},
@@ -338,7 +338,7 @@ def test_records_are_counted_once_whatever_the_tasks(tasks):
 
 def test_a_configuration_without_attributes():
     config = eval_config([landmark_metrics(5)])
-    assert attributes_of(config) == () and settings_of(config, "ParsingMetrics") == {}
+    assert attributes_of(config) == () and settings_of(config, "parsing") == {}
     assert dict(config.model_specs[0].label_keys) == {"landmarks": "landmarks"}
     assert slicing_positions(config) == {}
 

@@ -361,8 +361,8 @@ def test_configuration_of_iterations():
         output + suffix: label for output, label in labels.items() for suffix in ("", "_iter0", "_iter1")
     }
     assert attributes_of(config) == ATTRIBUTES
-    assert settings_of(config, "ClassMetrics")["classes"] == list(EMOTIONS)
-    assert settings_of(config, "LandmarkMetrics")["num_landmarks"] == 5
+    assert settings_of(config, "emotion")["classes"] == list(EMOTIONS)
+    assert settings_of(config, "landmarks")["num_landmarks"] == 5
     with_bars = [list(spec.output_names) for spec in config.metrics_specs if spec.metrics[0].per_slice_thresholds]
     assert with_bars == [["decisions"], ["landmarks"], ["parsing"], ["emotion"]]
 

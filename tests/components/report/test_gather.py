@@ -17,7 +17,7 @@ from tfx.types.experimental import simple_artifacts
 from components.config import Data, Evaluation, Experiment, Factory, Source, Training
 from components.evaluator.results import EvaluationResult, ParsingResult, SliceResult
 from components.record import FaceRecord
-from components.report import gather, run_page
+from components.report import gather, gather_parsing, run_page
 
 CLASSES = ("background", "skin", "hair")
 RECORDS = 5
@@ -63,12 +63,12 @@ def parsing_result(**changed):
     return dataclasses.replace(result, **changed)
 
 
-def attribute_result():
-    half = np.array([0.5, 0.5])
+def attribute_result(count=2, top_10_recall=None):
+    half = np.full(count, 0.5)
     return SliceResult(
         count=RECORDS, annotated=3, mean_accuracy=0.75, mean_balanced_accuracy=0.5, mean_f1=0.5, accuracy=half,
         balanced_accuracy=half, f1=half, positive_rate_true=half, positive_rate_predicted=half,
-        counts=np.ones((4, 2), np.int64),
+        counts=np.ones((4, count), np.int64), top_10_recall=top_10_recall,
     )  # fmt: skip
 
 
@@ -118,11 +118,10 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(gather, "read_blessing", lambda uri: (True, []))
     monkeypatch.setattr(gather.path_utils, "serving_model_path", lambda uri: uri)
 
-    def gathered(model, parsing=None, attributes=None, history=None):
+    def gathered(model, parsing=None, attributes=None, history=None, names=("Hat", "Young")):
         training = {"epochs": history or epochs(), "parameters": 7, "minutes": 2.0}
         (tmp_path / "model_run" / "training.json").write_text(json.dumps(training))
-        names = ("Hat", "Young") if attributes else ()
-        evaluation = EvaluationResult(RECORDS, names, attributes, {}, parsing)
+        evaluation = EvaluationResult(RECORDS, names if attributes else (), attributes, {}, parsing)
         monkeypatch.setattr(gather, "read_evaluation", lambda uri: evaluation)
         monkeypatch.setattr(gather.tf.saved_model, "load", lambda folder: model)
         nothing = Factory("builtins.dict")
@@ -175,7 +174,7 @@ def test_figures_of_a_parsing_run(run):
 
 def test_label_maps_are_cut_to_their_pictures_and_scored():
     records = [record(index) for index in range(RECORDS)]
-    first, second, *_ = gather.parsing_pictures(Parser(), records, CLASSES)
+    first, second, *_ = gather_parsing.parsing_pictures(Parser(), records, CLASSES)
     assert first.truth is None and first.mean_f1 is None
     assert first.predicted.shape == (5, 8)
     assert second.predicted.shape == (6, 4)
@@ -198,14 +197,14 @@ def test_edges_where_they_were_learnt(run):
 
 
 class Decider:
-    """A served model of two attributes."""
+    """A served model of attributes."""
 
-    def __init__(self):
-        self.thresholds = tf.constant([0.0, 0.5])
+    def __init__(self, count=2):
+        self.thresholds = tf.constant([0.0, 0.5] * (count // 2))
         self.signatures = {"serving_default": self.decide}
 
     def decide(self, image_bytes):
-        scores = tf.ones([len(image_bytes), 2])
+        scores = tf.ones([len(image_bytes), len(self.thresholds)])
         return {"attributes": scores, "decisions": tf.cast(scores, tf.int64)}
 
 
@@ -229,3 +228,19 @@ def test_an_attribute_run_keeps_its_figures_and_texts(run):
     ]
     assert results["accuracy"] == {"Hat": 0.5, "Young": 0.5}
     assert "f1" not in results
+
+
+@pytest.mark.parametrize(
+    "count, recall, shown",
+    [(12, 0.625, 0.625), (12, None, None), (12, float("nan"), None), (10, 1.0, None)],
+    ids=["measured", "an evaluation of before", "nobody has an attribute", "all are assigned"],
+)
+def test_top_10_recall_where_it_says_something(run, count, recall, shown):
+    names = tuple(f"attribute_{index}" for index in range(count))
+    history = epochs(parsing=False)
+    gathered = run.gathered(Decider(count), None, attribute_result(count, recall), history, names)
+    assert figures_of(gathered)["figures"].get("top-10 recall") == shown
+    text = check(run_page(**gathered).render()).text
+    assert ("Top-10 recall" in text) == (shown is not None)
+    if shown:
+        assert "62.50 %" in text and "10 drawn at random would find 83.3 %." in text

@@ -22,10 +22,11 @@ from components.evaluator.results import (
     SliceResult,
 )
 from components.record import FaceRecord
-from components.report import gather, run_page
+from components.report import gather, gather_tasks, run_page
 
 CLASSES = ("background", "skin", "hair")
 EMOTIONS = ("happy", "sad")
+CLOTHES = ("Blouse", "Coat", "Dress", "Tee")
 POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
 LABELS = {"helen": "parsing", "mtfl": "landmarks", "fer2013": "emotion"}  # by data set
 
@@ -44,6 +45,7 @@ def record(dataset, index):
         "mtfl": {"landmarks": POINTS, "crop": (0.2, 0.2, 0.6, 0.6)},
         "fer2013": {"emotion": index % 2},
         "celeb_a": {"attributes": np.array([1, 0])},
+        "deepfashion": {"clothing": (0, 2, None)[index % 3]},
     }[dataset]
     return FaceRecord(f"{dataset}-{index}", dataset, png(np.full((*size, 3), index, np.uint8)), **labels)
 
@@ -72,6 +74,7 @@ class Network:
             "landmarks": tf.constant(np.tile(POINTS, (len(sizes), 1, 1))),
             "emotion": tf.constant([[0.25, 0.75]] * len(sizes)),
             "attributes": scores,
+            "clothing": tf.constant([[0.75, 0.5, 0.875, 0.125]] * len(sizes)),
         }
         answers = {name: answer for name, answer in answers.items() if name in self.tasks}
         return answers | ({"decisions": tf.cast(scores, tf.int64)} if "attributes" in self.tasks else {})
@@ -95,6 +98,13 @@ def emotion(step=0):
     confusion = np.array([[1, 2], [1 - step, 4 + step]])
     recall = confusion.diagonal() / confusion.sum(axis=1)
     return ClassResult(EMOTIONS, 8, (5 + step) / 8, float(recall.mean()), recall, recall, confusion)
+
+
+def clothing():
+    confusion = np.diag([3, 0, 4, 0])
+    confusion[0, 2] = 1
+    recall = np.array([0.75, np.nan, 1, np.nan])
+    return ClassResult(CLOTHES, 8, 7 / 8, 0.875, recall, recall, confusion, top_3=0.9375)
 
 
 def attributes():
@@ -237,7 +247,9 @@ def test_a_few_pictures_of_each_data_set_are_asked_about_with_their_crops(gather
 
 
 def test_what_a_picture_is_asked_and_what_its_label_says():
-    pictures = list(gather.task_pictures(Network(), [record(dataset, 1) for dataset in LABELS], EMOTIONS))
+    pictures = list(
+        gather_tasks.task_pictures(Network(), [record(dataset, 1) for dataset in LABELS], "emotion", EMOTIONS)
+    )
     helen, mtfl, fer2013 = pictures
     assert [each.parsing.shape for each in pictures] == [(6, 4)] * 3
     assert [each.true_parsing is None for each in pictures] == [False, True, True]
@@ -249,7 +261,7 @@ def test_what_a_picture_is_asked_and_what_its_label_says():
 def test_what_a_model_does_not_answer_is_not_shown():
     records = [record(dataset, 0) for dataset in LABELS]
     for task in LABELS.values():
-        for picture in gather.task_pictures(Network((task,)), records, EMOTIONS):
+        for picture in gather_tasks.task_pictures(Network((task,)), records, "emotion", EMOTIONS):
             assert (picture.parsing is not None) == (task == "parsing")
             assert (picture.landmarks is not None) == (task == "landmarks")
             assert (picture.class_name is not None) == (task == "emotion")
@@ -328,15 +340,46 @@ def test_attributes_as_a_fourth_task(gathered):
     assert {card.title[:7] for card in predictions.blocks[0].cards} == {"celeb_a"}
 
 
+def test_clothing_alone(gathered):
+    epochs = [{"loss": 2.0, "learning_rate": 0.1, "attribute_losses": [1.0, 2.0, 3.0, 4.0]}] * 3
+    labels = {"deepfashion": "clothing"}
+    model = Network(("clothing",))
+    found = gathered(evaluated(0, clothing=clothing), model, tuple(labels), epochs, labels)
+    page = run_page(**found).render()
+    reader = check(page)
+    assert reader.sections == ["result", "pictures", "clothing", "learning", "data", "run"]
+    assert "of the 8 test pictures of deepfashion are given the clothing of their label, one of 4." in reader.text
+    assert "Its labels: clothing." in reader.text
+    assert "Dress 88\u00a0%, labelled Blouse" in page  # the first picture; the second is a dress, the third unlabelled
+    results = results_of(found)
+    assert results["figures"]["clothing accuracy"] == 0.875 and results["figures"]["clothing top-3"] == 0.9375
+    assert "clothing top-5" not in results["figures"], "there are no more than five"
+    assert results["clothing recall"] == {"Blouse": 0.75, "Coat": None, "Dress": 1, "Tee": None}
+    assert found["history"].names == CLOTHES and found["history"].attribute_losses.shape == (3, 4)
+
+
+def test_attributes_and_clothing_in_one_network(gathered):
+    """What is learnt as a yes or no are the attributes, then the categories."""
+    epochs = [{"loss": 2.0, "learning_rate": 0.1, "thresholds": [0.5] * 6, "attribute_losses": [1.0] * 6}] * 2
+    labels = {"celeb_a": "attributes", "deepfashion": "clothing"}
+    evaluation = evaluated(0, clothing=clothing, attributes=attributes)
+    found = gathered(evaluation, Network(tuple(labels.values())), tuple(labels), epochs, labels)
+    reader = page_of(found)
+    assert reader.sections == ["result", "predictions", "attributes", "clothing", "learning", "data", "run"]
+    assert found["history"].names == ("Hat", "Young", *CLOTHES)
+    figures = results_of(found)["figures"]
+    assert (figures["mean accuracy"], figures["clothing accuracy"]) == (0.75, 0.875)
+
+
 def test_stages_are_runs_of_epochs_with_one_name(gathered):
     found = gathered(evaluated(**EVERYTHING))
     stages = (("parsing alone", 1), ("landmarks alone", 1), ("emotion alone", 1), ("taking turns", 2))
     assert found["history"].stages == stages
-    history = gather._stage_history(hybrid_epochs())
+    history = gather_tasks.stage_history(hybrid_epochs())
     assert history.stages == stages
     assert list(history.figures) == ["parsing mean F1", "landmark NME", "emotion accuracy"]
     np.testing.assert_array_equal(history.figures["emotion accuracy"], [np.nan, *[0.25] * 4])
-    assert gather._stage_history([{"loss": 1.0}]) is None
+    assert gather_tasks.stage_history([{"loss": 1.0}]) is None
 
 
 def test_many_landmarks_are_numbered_from_one(gathered):
