@@ -1,0 +1,260 @@
+"""Fully-adaptive feature sharing (Lu et al. 2017): the network finds out which tasks share its layers.
+
+CelebA, accuracy / top-10 recall (Table 1): VGG-16 91.44 / 73.55 %, low-rank 90.88 / 69.82, thin-32 89.96 / 65.95,
+32-1.0 90.74 / 69.95, 32-2.0 90.90 / 71.08, 64-1.0 91.26 / 72.03; joint with clothing 32-2.0 90.4 / 68.72, 64-2.0
+91.02 / 71.38. DeepFashion, top-3 / top-5 (Table 2): VGG-16 86.72 / 92.51, low-rank 84.14 / 90.96, joint 32-2.0
+79.91 / 88.09, 64-2.0 83.24 / 90.39.
+
+    make run EXPERIMENT=branching/celeb_a-vgg16 DATA_DIR=...    first: others start from its weights or learn from it
+    make run EXPERIMENT=branching/celeb_a-32-1.0 DATA_DIR=...   width 32, factor 1: 60,000 batches at 224 px on a GPU
+    make run EXPERIMENT=branching/joint-64-2.0 DATA_DIR=...     a folder with celeba/ and deepfashion/; both vgg16 first
+    make run EXPERIMENT=branching/celeb_a-tiny DATA_DIR=...     width 32, factor 1 at 64 px, for two CPU cores
+    make run EXPERIMENT=branching/synthetic                     drawn faces, to try it
+
+thin32 and thin64 never branch. Random weights at the start instead of VGG-16's (Table 3, Fig. 5): vgg16-random,
+thin32-random, 32-2.0-random. 32-2.0-shuffled (Fig. 3) has the tree of 32-2.0 with the halves of its tasks swapped.
+
+At 64 px: celeb_a-tiny, -2.0-tiny, -thin-tiny, -shuffled-tiny, from random weights; -vgg16-tiny and, from its weights,
+-thin_somp-tiny and -somp-tiny; -resnet18-tiny widens a ResNet-18. clothing-vgg16-tiny and joint-tiny have the public
+clothing subset of ten categories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from components.config import Data, Evaluation, Experiment, Source, Teacher, Training, WideningTraining, factory
+from pipeline.experiments.registry import register
+
+CELEBA_TASKS, DEEPFASHION_TASKS = 40, 50
+RATES = [0.001, 0.0001, 0.00001]
+CROSS_ENTROPY = factory("components.trainer.objectives.TaskCrossEntropy")
+MIRRORED = factory("tensorflow:distribute.MirroredStrategy")
+# Section 4.5 and papers/branching.md: clipping and weight decay are the released code's.
+SGD = factory("tensorflow.keras.optimizers.SGD", momentum=0.9, weight_decay=5e-4, global_clipnorm=20.0)
+CELEB_A = Data(sources=(Source("celeb_a", {"landmarks": False}),), num_landmarks=0)
+CLOTHING = Data(sources=(Source("deepfashion"),), attributes=False, num_landmarks=0, clothing=True)
+
+
+def _in_stages(lengths: list[int]):
+    return factory("components.trainer.schedules.in_stages", rates=RATES, lengths=lengths)
+
+
+def _passes(epochs: int) -> Training:
+    """60,000 batches of 32, as passes over the data."""
+    return Training(
+        epochs=epochs,
+        batch_size=32,
+        optimizer=SGD,
+        learning_rate=_in_stages([1, 1, 1]),
+        loss=CROSS_ENTROPY,
+        strategy=MIRRORED,
+    )
+
+
+def _rounds(alpha: float, epochs: int = 60, steps: int = 1000, lengths=(1, 1, 1)) -> WideningTraining:
+    """As many batches in rounds of 1,000."""
+    return WideningTraining(
+        epochs=epochs,
+        steps=steps,
+        alpha=alpha,
+        batch_size=32,
+        optimizer=SGD,
+        learning_rate=_in_stages(list(lengths)),
+        loss=CROSS_ENTROPY,
+        strategy=MIRRORED,
+    )
+
+
+def _from_vgg16(training: Training, init: str, warm_start: str, outputs: dict | None = None) -> Training:
+    """The same from the weights of a trained VGG-16, by "somp" or "svd"; `outputs` are that network's."""
+    num_tasks = sum((outputs or {"attributes": CELEBA_TASKS}).values())
+    wider = factory("keras_models.VGG16", num_tasks=num_tasks, outputs=outputs)
+    start = factory(f"components.trainer.branching.start_by_{init}", wider=wider)
+    return replace(training, warm_start=warm_start, start=start)
+
+
+def _thin(width: int):
+    return factory("keras_models.ThinVGG16", width=width, num_tasks=CELEBA_TASKS)
+
+
+VGG16 = Experiment(
+    summary="VGG-16 on CelebA, the baseline of adaptive branching",
+    target="Lu et al. 2017, Table 1: 91.44 % mean accuracy, 73.55 % top-10 recall (from a gender network's weights).",
+    data=CELEB_A,
+    model=factory("keras_models.VGG16", num_tasks=CELEBA_TASKS, weights="imagenet"),
+    training=_passes(12),
+    evaluation=Evaluation(min_balanced_accuracy=0.75),
+)
+LOW_RANK = replace(
+    VGG16,
+    summary="VGG-16 with every layer factorized on CelebA, from the singular values of vgg16's weights",
+    target="Lu et al. 2017, Table 1: 90.88 % mean accuracy, 69.82 % top-10 recall.",
+    model=factory("keras_models.LowRankVGG16", num_tasks=CELEBA_TASKS),
+    training=_from_vgg16(_passes(12), "svd", "branching/celeb_a-vgg16"),
+)
+
+
+def _branched(width: int, alpha: float, paper: str) -> Experiment:
+    return replace(
+        VGG16,
+        summary=f"A VGG-16 of {width} channels on CelebA, widened with a branching factor of {alpha}",
+        target=f"Lu et al. 2017, Table 1: {paper}.",
+        model=_thin(width),
+        training=_from_vgg16(_rounds(alpha), "somp", "branching/celeb_a-vgg16"),
+    )
+
+
+BRANCHED = {
+    "thin32": _branched(32, 0.0, "89.96 % mean accuracy, 65.95 % top-10 recall"),
+    "thin64": _branched(64, 0.0, "no figure for thin-64"),
+    "32-1.0": _branched(32, 1.0, "90.74 % mean accuracy, 69.95 % top-10 recall"),
+    "32-2.0": _branched(32, 2.0, "90.90 % mean accuracy, 71.08 % top-10 recall"),
+    "64-1.0": _branched(64, 1.0, "91.26 % mean accuracy, 72.03 % top-10 recall"),
+}
+
+
+def _random(experiment: Experiment) -> Experiment:
+    """From random weights (Table 3)."""
+    weights = {name: value for name, value in experiment.model.kwargs.items() if name != "weights"}
+    return replace(
+        experiment,
+        summary=f"{experiment.summary}; from random weights",
+        target="Lu et al. 2017, Table 3: 32-2.0 is 0.65 % less accurate than VGG-16 when both start from random "
+        "weights, and 0.54 % when not.",
+        model=replace(experiment.model, kwargs=weights),
+        training=replace(experiment.training, warm_start=None, start=Training.start),
+    )
+
+
+def _shuffled(experiment: Experiment, name: str) -> Experiment:
+    """The tree that `name` found, with unrelated tasks in its branches (Section 4.4)."""
+    return replace(
+        experiment,
+        summary=f"{experiment.summary}; its tree with the halves of the tasks swapped",
+        target="Lu et al. 2017, Fig. 3: most attributes are less accurate than with the tree as it was found.",
+        training=replace(experiment.training, warm_start=name, start=Training.start, shuffle_tasks=True),
+    )
+
+
+DEEPFASHION_OUTPUT = {"clothing": DEEPFASHION_TASKS}
+DEEPFASHION_VGG16 = replace(
+    VGG16,
+    summary="VGG-16 on DeepFashion's categories, the baseline of adaptive branching",
+    target="Lu et al. 2017, Table 2: 86.72 % top-3 and 92.51 % top-5 accuracy.",
+    data=CLOTHING,
+    model=factory("keras_models.VGG16", num_tasks=DEEPFASHION_TASKS, outputs=DEEPFASHION_OUTPUT, weights="imagenet"),
+    training=_passes(9),
+    evaluation=Evaluation(min_clothing_top3=0.6, slice_by=()),
+)
+DEEPFASHION_LOW_RANK = replace(
+    DEEPFASHION_VGG16,
+    summary="VGG-16 with every layer factorized on DeepFashion's categories, from the weights of vgg16",
+    target="Lu et al. 2017, Table 2: 84.14 % top-3 and 90.96 % top-5 accuracy.",
+    model=factory("keras_models.LowRankVGG16", num_tasks=DEEPFASHION_TASKS, outputs=DEEPFASHION_OUTPUT),
+    training=_from_vgg16(_passes(9), "svd", "branching/deepfashion-vgg16", DEEPFASHION_OUTPUT),
+)
+
+
+def _joint(width: int, alpha: float, paper: str) -> Experiment:
+    """Faces and clothing in one network; what a picture's data set lacks, a VGG-16 of the other says (Section 4.3)."""
+    sources = (replace(CELEB_A.sources[0], labels=("attributes",)), Source("deepfashion", labels=("clothing",)))
+    teachers = (
+        Teacher("attributes", "branching/celeb_a-vgg16"),
+        Teacher("clothing", "branching/deepfashion-vgg16"),
+    )
+    outputs = {"attributes": CELEBA_TASKS, **DEEPFASHION_OUTPUT}
+    return replace(
+        VGG16,
+        summary=f"Attributes and clothing: a VGG-16 of {width} channels, widened with a branching factor of {alpha}",
+        target=f"Lu et al. 2017, Tables 1 and 2: {paper}.",
+        data=Data(sources=sources, num_landmarks=0, clothing=True, teachers=teachers),
+        model=factory("keras_models.ThinVGG16", width=width, num_tasks=sum(outputs.values()), outputs=outputs),
+        training=_from_vgg16(
+            _rounds(alpha, epochs=50, steps=2000, lengths=[40, 40, 20]), "somp", "branching/celeb_a-vgg16"
+        ),
+        evaluation=Evaluation(min_balanced_accuracy=0.75, min_clothing_top3=0.6),
+    )
+
+
+JOINT = {
+    "32-2.0": _joint(32, 2.0, "90.4 % mean accuracy, 68.72 % top-10 recall; clothing 79.91 % top-3, 88.09 % top-5"),
+    "64-2.0": _joint(64, 2.0, "91.02 % mean accuracy, 71.38 % top-10 recall; clothing 83.24 % top-3, 90.39 % top-5"),
+}
+
+# At 64 px: 8,000 pictures in batches of 64 are 125 a pass.
+TINY_OPTIMIZER = factory("tensorflow.keras.optimizers.AdamW", weight_decay=0.05)
+
+
+def _tiny(experiment: Experiment, summary: str, **training) -> Experiment:
+    """64 px, mixed bfloat16 and AdamW with one cycle, which get two CPU cores furthest in minutes."""
+    return replace(
+        experiment,
+        summary=f"{summary}: 64 px, for two CPU cores",
+        target="No published figure. The paper's order: VGG-16 above branched networks, those above thin ones.",
+        data=replace(experiment.data, image_size=(64, 64)),
+        training=replace(
+            experiment.training,
+            batch_size=64,
+            optimizer=TINY_OPTIMIZER,
+            learning_rate=factory("components.trainer.schedules.one_cycle", peak=0.002, warmup=0.2),
+            precision="mixed_bfloat16",
+            strategy=Training.strategy,
+            **training,
+        ),
+        evaluation=replace(experiment.evaluation, min_balanced_accuracy=0.65),
+    )
+
+
+TINY_VGG16 = _tiny(_random(VGG16), "VGG-16 on CelebA", epochs=6)
+
+
+def _tiny_branched(alpha: float, words: str) -> Experiment:
+    branched = _random(replace(BRANCHED["32-1.0"], training=_rounds(alpha)))
+    return _tiny(branched, f"A VGG-16 of 32 channels on CelebA, {words}", epochs=16, steps=125)
+
+
+def _tiny_somp(experiment: Experiment) -> Experiment:
+    training = _from_vgg16(experiment.training, "somp", "branching/celeb_a-vgg16-tiny")
+    return replace(experiment, summary=f"{experiment.summary}; from vgg16-tiny's weights", training=training)
+
+
+TINY_THIN = _tiny_branched(0.0, "never widened")
+TINY = _tiny_branched(1.0, "widened with a branching factor of 1")
+TINY_RESNET18 = replace(
+    TINY,
+    summary="A ResNet-18 of 32 channels on CelebA, widened with a branching factor of 1: 64 px, for two CPU cores",
+    target="None: the paper widens VGG-16 alone.",
+    model=factory("keras_models.ThinResNet18", width=32, num_tasks=CELEBA_TASKS),
+)
+SYNTHETIC = replace(
+    TINY,
+    summary="A VGG-16 of 8 channels on procedurally drawn faces, widened: to try everything, not for claims",
+    target="None: the faces are drawn, so no figure here says anything about photographs.",
+    data=Data(sources=(Source("synthetic_faces"),), image_size=(32, 32), num_landmarks=0),
+    model=_thin(8),
+    training=replace(TINY.training, epochs=8, steps=40, batch_size=32, max_shift=0.05),
+    evaluation=Evaluation(min_balanced_accuracy=0.52),
+)
+
+register("branching/synthetic", SYNTHETIC)
+register("branching/celeb_a-vgg16", VGG16)
+register("branching/celeb_a-vgg16-random", _random(VGG16))
+register("branching/celeb_a-low_rank", LOW_RANK)
+for _name, _experiment in BRANCHED.items():
+    register(f"branching/celeb_a-{_name}", _experiment)
+for _name in ("thin32", "32-2.0"):
+    register(f"branching/celeb_a-{_name}-random", _random(BRANCHED[_name]))
+register("branching/celeb_a-32-2.0-shuffled", _shuffled(BRANCHED["32-2.0"], "branching/celeb_a-32-2.0"))
+register("branching/deepfashion-vgg16", DEEPFASHION_VGG16)
+register("branching/deepfashion-low_rank", DEEPFASHION_LOW_RANK)
+for _name, _experiment in JOINT.items():
+    register(f"branching/joint-{_name}", _experiment)
+register("branching/celeb_a-vgg16-tiny", TINY_VGG16)
+register("branching/celeb_a-thin-tiny", TINY_THIN)
+register("branching/celeb_a-tiny", TINY)
+register("branching/celeb_a-2.0-tiny", _tiny_branched(2.0, "widened with a branching factor of 2"))
+register("branching/celeb_a-shuffled-tiny", _shuffled(TINY, "branching/celeb_a-tiny"))
+register("branching/celeb_a-thin_somp-tiny", _tiny_somp(TINY_THIN))
+register("branching/celeb_a-somp-tiny", _tiny_somp(TINY))
+register("branching/celeb_a-resnet18-tiny", TINY_RESNET18)
