@@ -27,6 +27,8 @@ class FaceRecord:
         parsing: PNG label map of the image's size, one channel, 255 = ignore.
         emotion: class index.
         clothing: class index.
+        soft_attributes: [N] float32 in [0, 1], a trained network's scores where attributes are not annotated.
+        soft_clothing: [C] float32 in [0, 1], the same for the categories of clothing.
         crop: top, left, height, width of the part of the picture that is used, as shares of the picture's sides; None =
             the whole picture. `landmarks` and `parsing` stay those of the whole picture.
     """
@@ -39,6 +41,8 @@ class FaceRecord:
     parsing: bytes | None = None
     emotion: int | None = None
     clothing: int | None = None
+    soft_attributes: np.ndarray | None = None
+    soft_clothing: np.ndarray | None = None
     crop: tuple[float, float, float, float] | None = None
 
     def to_example(self) -> tf.train.Example:
@@ -58,6 +62,10 @@ class FaceRecord:
             features["emotion"] = _ints([self.emotion])
         if self.clothing is not None:
             features["clothing"] = _ints([self.clothing])
+        if self.soft_attributes is not None:
+            features["attributes/soft"] = _floats(self.soft_attributes)
+        if self.soft_clothing is not None:
+            features["clothing/soft"] = _floats(self.soft_clothing)
         if self.crop is not None:
             features["image/crop"] = _floats(self.crop)
         return tf.train.Example(features=tf.train.Features(feature=features))
@@ -72,6 +80,7 @@ class FaceRecord:
 
         landmarks = value("landmarks", "float_list")
         attributes = value("attributes", "int64_list")
+        soft = {f"soft_{label}": value(f"{label}/soft", "float_list") for label in ("attributes", "clothing")}
         scalars = {name: value(name, "int64_list") for name in ("emotion", "clothing")}
         parsing = value("parsing/encoded", "bytes_list")
         crop = value("image/crop", "float_list")
@@ -83,6 +92,7 @@ class FaceRecord:
             landmarks=None if landmarks is None else np.array(landmarks, np.float32).reshape(-1, 2),
             parsing=parsing and parsing[0],
             crop=crop and tuple(crop),
+            **{name: None if v is None else np.array(v, np.float32) for name, v in soft.items()},
             **{name: None if v is None else v[0] for name, v in scalars.items()},
         )
 

@@ -20,6 +20,8 @@ _BUILDERS = {
     "mtfl": "components.datasets.mtfl.MTFL",
     "fer2013": "components.datasets.fer2013.FER2013",
     "bnu_lsved": "components.datasets.bnu_lsved.BNULSVED",
+    "deepfashion": "components.datasets.deepfashion.DeepFashion",
+    "clothing_subset": "components.datasets.deepfashion.ClothingSubset",
 }
 _NUM_NAMED = 20  # of what lies in a folder, in an error
 

@@ -42,7 +42,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     FacesExampleGen calls `references` once and `load` on the workers, so nothing is copied before it is an example;
     tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. ATTRIBUTES names the attributes in the
     order of `FaceRecord.attributes`, LABELS the classes of `FaceRecord.parsing`, background first, EMOTIONS those of
-    `FaceRecord.emotion`, SPLITS the splits that references have; what a data set doesn't annotate has no names.
+    `FaceRecord.emotion`, CLOTHING those of `FaceRecord.clothing`, SPLITS the splits that references have; what a data
+    set doesn't annotate has no names.
     MERGED_PARTS has, by the name of a part, the classes that an overall F1 of face parsing counts as one.
 
     Args:
@@ -54,6 +55,7 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     ATTRIBUTES: tuple[str, ...] = ()
     LABELS: tuple[str, ...] = ()
     EMOTIONS: tuple[str, ...] = ()
+    CLOTHING: tuple[str, ...] = ()
     MERGED_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     SPLITS: tuple[str, ...] = ("train", "eval", "test")
 

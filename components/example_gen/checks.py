@@ -17,12 +17,12 @@ _PNG_KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB w
 _ROUNDING = 1e-6  # of the sum of two shares
 
 
-def check_record(record: FaceRecord, num_attributes: int, num_emotions: int = 0) -> None:
+def check_record(record: FaceRecord, num_attributes: int, num_emotions: int = 0, num_categories: int = 0) -> None:
     """Raises RecordError with the reason if a part of the record can't be used.
 
     Args:
         num_attributes: N, the length of the data set's attribute list.
-        num_emotions: how many emotions the data set names.
+        num_emotions, num_categories: how many emotions and categories of clothing the data set names.
     """
     _check_image(record.image)
     if record.attributes is not None:
@@ -32,7 +32,9 @@ def check_record(record: FaceRecord, num_attributes: int, num_emotions: int = 0)
     if record.parsing is not None:
         _check_parsing(record.parsing, record.image)
     if record.emotion is not None:
-        _check_emotion(record.emotion, num_emotions)
+        _check_class(record.emotion, num_emotions, "emotion", "emotions")
+    if record.clothing is not None:
+        _check_class(record.clothing, num_categories, "clothing", "categories of clothing")
     if record.crop is not None:
         _check_crop(np.asarray(record.crop, np.float64))
 
@@ -72,11 +74,11 @@ def _check_parsing(encoded, picture):
         raise RecordError(f"the label map is {depth}-bit {_PNG_KINDS[kind]}, expected 8-bit grey")
 
 
-def _check_emotion(emotion, num_emotions):
-    if not num_emotions:
-        raise RecordError(f"emotion label {emotion}, but the data set names no emotions")
-    if not 0 <= emotion < num_emotions:
-        raise RecordError(f"emotion label {emotion}, expected 0 to {num_emotions - 1}")
+def _check_class(index, count, label, plural):
+    if not count:
+        raise RecordError(f"{label} label {index}, but the data set names no {plural}")
+    if not 0 <= index < count:
+        raise RecordError(f"{label} label {index}, expected 0 to {count - 1}")
 
 
 def _check_crop(crop):

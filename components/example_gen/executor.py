@@ -129,7 +129,7 @@ class ReadRecord(beam.DoFn):
             if reference.split is None:
                 raise RecordError(reference.problem)
             record = as_given(dataset.load(reference), self._given[name])
-            check_record(record, len(dataset.ATTRIBUTES), len(dataset.EMOTIONS))
+            check_record(record, len(dataset.ATTRIBUTES), len(dataset.EMOTIONS), len(dataset.CLOTHING))
         except (RecordError, OSError, tf.errors.OpError) as error:
             yield beam.pvalue.TaggedOutput(_QUARANTINE, {"id": reference.id, "split": split, "reason": str(error)})
         else:
@@ -138,7 +138,7 @@ class ReadRecord(beam.DoFn):
 
 def as_given(record: FaceRecord, source: Source) -> FaceRecord:
     """The record under the source's name, without the labels that the source doesn't give."""
-    dropped = () if source.labels is None else {*LABELS, "clothing"} - {*source.labels}
+    dropped = () if source.labels is None else {*LABELS} - {*source.labels}
     return dataclasses.replace(record, dataset=source.name, **dict.fromkeys(dropped))
 
 

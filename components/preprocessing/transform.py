@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.config import from_json
-from components.datasets import source_class
+from components.datasets.annotation import annotated_names
 from components.preprocessing.crop import WHOLE, to_crop
 from components.preprocessing.images import decode_and_resize, decode_and_resize_labels
 
@@ -36,6 +36,10 @@ def preprocessing_fn(inputs: dict, custom_config: dict) -> dict:
         parsing/encoded: [batch] PNG of the working size, an empty string where not annotated.
         With its emotions:
         emotion: [batch] int64, -1 where not annotated.
+        With its categories of clothing:
+        clothing: [batch] int64, -1 where not annotated.
+        With teachers, for each by its label, attributes or clothing:
+        <label>/soft: [batch, N] float32, its scores; -1 throughout for a record that it didn't answer for.
     """
     data = from_json(custom_config["data"])
     crops = _crops(inputs["image/crop"])
@@ -44,7 +48,7 @@ def preprocessing_fn(inputs: dict, custom_config: dict) -> dict:
         "image/id": tf.reshape(inputs["image/id"], [-1]),
     }
     if data.attributes:
-        num_attributes = len(source_class(data.source_of("attributes")).ATTRIBUTES)
+        num_attributes = len(annotated_names(data, "attributes"))
         attributes = _dense(inputs["attributes"], num_attributes, NOT_ANNOTATED, "attributes")
         outputs["attributes"] = attributes
         outputs["positive_rate"] = tf.zeros_like(attributes, tf.float32) + _positive_rate(attributes)
@@ -57,6 +61,11 @@ def preprocessing_fn(inputs: dict, custom_config: dict) -> dict:
         outputs["parsing/encoded"] = _resized_labels(maps, crops, data.image_size)
     if data.emotion:
         outputs["emotion"] = tf.reshape(_dense(inputs["emotion"], 1, NOT_ANNOTATED, "emotion"), [-1])
+    if data.clothing:
+        outputs["clothing"] = tf.reshape(_dense(inputs["clothing"], 1, NOT_ANNOTATED, "clothing"), [-1])
+    for teacher in data.teachers:
+        soft, width = f"{teacher.label}/soft", len(annotated_names(data, teacher.label))
+        outputs[soft] = _dense(inputs[soft], width, float(NOT_ANNOTATED), soft)
     return outputs
 
 

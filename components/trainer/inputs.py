@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from components.config import Batches, Data
 from components.datasets import FaceDataset
+from components.datasets.annotation import annotated_names
 from components.datasets.label_maps import mirrored_labels
 from components.landmark_markup import MARKUPS
 from components.record import IGNORE_LABEL
@@ -32,9 +36,10 @@ def training_batches(
     batch sees what an unbroken run sees.
 
     Args:
-        files: gzipped TFRecords of transformed examples.
+        files: gzipped TFRecords of transformed examples, those of a split in a folder of its own. Several splits are
+            mixed evenly: any stretch of an epoch has as large a share of each as the whole.
         batches: their size, and how their pictures are augmented.
-        builder: the data set's, for its ATTRIBUTES and LABELS.
+        builder: the data set's, for its LABELS.
         steps: batches an epoch; what is left over is drawn into other epochs.
         epochs: of the whole run; None for a run without end.
         first_step: counted from the start of the run.
@@ -42,16 +47,16 @@ def training_batches(
     Returns:
         (image [batch, H, W, 3] uint8, {"attributes": [batch, N] int64, "positive_rate": [batch, N] float32, every row
         the training split's, "landmarks": [batch, 2·T] float32, "parsing": [batch, H, W] uint8, 255 = ignore,
-        "emotion": [batch] int64, -1 = not annotated}); of the labels those that `data` uses.
+        "emotion" and "clothing": [batch] int64, -1 = not annotated}); of the labels those that `data` uses. With
+        teachers also their scores, "attributes_soft": [batch, N] and "clothing_soft": [batch, C] float32, -1 = none.
     """
 
     def prepare(index, example):
-        image, labels = parse(example, data, builder)
+        image, labels = parse(example, data)
         return augment(image, labels, batches, tf.stack([tf.constant(seed, tf.int64), index]), builder.LABELS)
 
     return (
-        _examples(files)
-        .shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=True)
+        _shuffled(files, seed)
         .take(steps * batches.batch_size)
         .repeat(epochs)
         .enumerate()
@@ -62,9 +67,29 @@ def training_batches(
     )
 
 
+def _shuffled(files, seed):
+    """The examples in an order that follows from the seed, another one each time; splits are mixed by their sizes."""
+    splits = [list(names) for _, names in itertools.groupby(sorted(files), os.path.dirname)]
+    if len(splits) < 2:
+        return _examples(files).shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=True)
+    sizes = [count_examples(names) for names in splits]
+    streams = []
+    for number, (names, size) in enumerate(zip(splits, sizes, strict=True)):
+        # All buffers together are as large as that of a single split.
+        buffer = max(1, _SHUFFLE_BUFFER * size // max(1, sum(sizes)))
+        streams.append(_examples(names).shuffle(buffer, seed=seed + number, reshuffle_each_iteration=True))
+    return tf.data.Dataset.choose_from_datasets(streams, tf.data.Dataset.from_tensor_slices(mixture(sizes)))
+
+
+def mixture(sizes: Sequence[int]) -> np.ndarray:
+    """Which split each of sum(sizes) examples is from, so that splits of these sizes are spread evenly: int64."""
+    places = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])
+    return np.repeat(np.arange(len(sizes)), sizes)[np.argsort(places, kind="stable")]
+
+
 def evaluation_examples(files: list[str], data: Data, builder: type[FaceDataset]) -> tf.data.Dataset:
     """Single examples in stored order, not augmented; elements as of `training_batches` without the batch axis."""
-    return _examples(files).map(lambda example: parse(example, data, builder), num_parallel_calls=tf.data.AUTOTUNE)
+    return _examples(files).map(lambda example: parse(example, data), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def count_examples(files: list[str]) -> int:
@@ -82,14 +107,14 @@ def _examples(files):
     return tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
 
 
-def parse(example: tf.Tensor, data: Data, builder: type[FaceDataset]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+def parse(example: tf.Tensor, data: Data) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """One serialized transformed example to (image [H, W, 3] uint8, labels): elements as of `training_batches`.
 
     A record that has no label map gets one that is 255 throughout.
     """
     features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
     if data.attributes:
-        num_attributes = len(builder.ATTRIBUTES)
+        num_attributes = len(annotated_names(data, "attributes"))
         features["attributes"] = tf.io.FixedLenFeature([num_attributes], tf.int64)
         features["positive_rate"] = tf.io.FixedLenFeature([num_attributes], tf.float32)
     if data.num_landmarks:
@@ -98,11 +123,18 @@ def parse(example: tf.Tensor, data: Data, builder: type[FaceDataset]) -> tuple[t
         features["parsing/encoded"] = tf.io.FixedLenFeature([], tf.string)
     if data.emotion:
         features["emotion"] = tf.io.FixedLenFeature([], tf.int64)
+    if data.clothing:
+        features["clothing"] = tf.io.FixedLenFeature([], tf.int64)
+    for teacher in data.teachers:
+        num_scores = len(annotated_names(data, teacher.label))
+        features[f"{teacher.label}/soft"] = tf.io.FixedLenFeature([num_scores], tf.float32)
     labels = tf.io.parse_single_example(example, features)
     # The accurate transform: what training sees is then as near to what serving decodes as Transform's JPEG allows.
     image = tf.io.decode_jpeg(labels.pop("image/encoded"), channels=3, dct_method="INTEGER_ACCURATE")
     if data.parsing:
         labels["parsing"] = _label_map(labels.pop("parsing/encoded"), data.image_size)
+    for teacher in data.teachers:
+        labels[f"{teacher.label}_soft"] = labels.pop(f"{teacher.label}/soft")
     return tf.ensure_shape(image, [*data.image_size, 3]), labels
 
 

@@ -23,6 +23,8 @@ FULL = FaceRecord(
     parsing=b"\x89PNG",
     emotion=0,
     clothing=18,
+    soft_attributes=np.array([0, 0.25, 0.1, 1], np.float32),
+    soft_clothing=np.array([0.9, 0.2], np.float32),
     crop=(0.25, 0.125, 0.5, 0.875),
 )
 OPTIONAL = {
@@ -31,6 +33,8 @@ OPTIONAL = {
     "parsing": "parsing/encoded",
     "emotion": "emotion",
     "clothing": "clothing",
+    "soft_attributes": "attributes/soft",
+    "soft_clothing": "clothing/soft",
     "crop": "image/crop",
 }
 
@@ -49,7 +53,7 @@ def assert_equal(record: FaceRecord, other: FaceRecord) -> None:
 def test_a_full_record_comes_back():
     back = round_trip(FULL)
     assert_equal(back, FULL)
-    assert back.landmarks.dtype == np.float32
+    assert back.landmarks.dtype == back.soft_attributes.dtype == back.soft_clothing.dtype == np.float32
     assert back.landmarks.shape == (2, 2)
     assert back.crop == FULL.crop
 

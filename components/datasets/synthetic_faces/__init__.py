@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from components.datasets.base import FaceDataset, Reference
-from components.datasets.synthetic_faces.attributes import ATTRIBUTES, EMOTIONS
+from components.datasets.synthetic_faces.attributes import ATTRIBUTES, CLOTHING, EMOTIONS
 from components.datasets.synthetic_faces.face import draw_face
 from components.datasets.synthetic_faces.labels import LABELS
 from components.datasets.synthetic_faces.renderer import render
@@ -36,6 +36,7 @@ class SyntheticFaces(FaceDataset):
     ATTRIBUTES = ATTRIBUTES
     LABELS = LABELS
     EMOTIONS = EMOTIONS
+    CLOTHING = CLOTHING
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from components.datasets.deepfashion import ClothingSubset
 from keras_models.attributes import CELEBA_ATTRIBUTES
 
 ATTRIBUTES = CELEBA_ATTRIBUTES
@@ -16,8 +17,9 @@ ATTRIBUTES = CELEBA_ATTRIBUTES
 # FER2013's classes.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
-# DeepFashion's categories that begin above the waist, by their index in its list_category_cloth.txt.
-CLOTHES = {"dress": 0, "longsleeve": 2, "outwear": 3, "shirt": 5, "t-shirt": 9}
+# The classes of a data set of garments, and the indices of those that begin above the waist: no others are drawn.
+CLOTHING = ClothingSubset.CLOTHING
+CLOTHES = {name: CLOTHING.index(name) for name in ("dress", "longsleeve", "outwear", "shirt", "t-shirt")}
 
 _MALE = 0.42
 _YOUNG = {"female": 0.88, "male": 0.64}

@@ -260,7 +260,7 @@ def drawn(name: str, *labels: str, **options) -> Source:
 SEVERAL = (
     drawn("masks", "parsing"),
     Source("celeb_a", labels=("attributes",)),
-    drawn("moods", "emotion", "landmarks", seed=1, num_eval=0),
+    drawn("moods", "emotion", "landmarks", "clothing", seed=1, num_eval=0),
 )
 SEVERAL_SPLITS = [f"{name}_{split}" for name in ("masks", "celeb_a", "moods") for split in SPLITS.values()]
 
@@ -310,7 +310,7 @@ def test_what_is_read_of_several_is_kept_or_quarantined(several):
     ("split", "kept"),
     [
         ("masks_train", {"parsing/encoded"}),
-        ("moods_test", {"emotion", "landmarks"}),
+        ("moods_test", {"emotion", "landmarks", "clothing"}),
         ("celeb_a_train", {"attributes"}),
     ],
 )
@@ -361,7 +361,7 @@ def test_a_split_that_a_data_set_lacks_is_not_made(tmp_path):
     [
         ([drawn("a", "parsing"), drawn("a", "emotion")], "2 data sets are called 'a'"),
         ([drawn("a", "parsing"), CELEB_A], "'celeb_a' is one of several and doesn't say which labels it gives"),
-        ([drawn("a", "clothing", "mood")], "'a' should give clothing, mood. There are: attributes, landmarks"),
+        ([drawn("a", "clothing", "mood")], "'a' should give mood. There are: attributes, landmarks"),
     ],
 )
 def test_sources_that_are_refused(sources, message):
@@ -386,9 +386,9 @@ def parsing(size=(40, 48), mode="L", file_format="PNG") -> bytes:
     return file.getvalue()
 
 
-def check(num_emotions=7, **fields):
+def check(num_emotions=7, num_categories=10, **fields):
     record = FaceRecord(id="a", dataset="test", **{"image": encoded(), **fields})
-    check_record(record, num_attributes=3, num_emotions=num_emotions)
+    check_record(record, 3, num_emotions, num_categories)
 
 
 @pytest.mark.parametrize(
@@ -426,6 +426,9 @@ def test_label_maps_that_are_kept(size, file_format):
         ({"emotion": 7}, "emotion label 7, expected 0 to 6"),
         ({"emotion": -1}, "emotion label -1, expected 0 to 6"),
         ({"emotion": 0, "num_emotions": 0}, "emotion label 0, but the data set names no emotions"),
+        ({"clothing": 10}, "clothing label 10, expected 0 to 9"),
+        ({"clothing": -1}, "clothing label -1, expected 0 to 9"),
+        ({"clothing": 3, "num_categories": 0}, "clothing label 3, but the data set names no categories of clothing"),
     ],
 )
 def test_labels_that_are_refused(fields, reason):
@@ -436,6 +439,11 @@ def test_labels_that_are_refused(fields, reason):
 @pytest.mark.parametrize("emotion", [None, 0, 6])
 def test_emotions_that_are_kept(emotion):
     check(emotion=emotion)
+
+
+@pytest.mark.parametrize("clothing", [None, 0, 9])
+def test_clothing_that_is_kept(clothing):
+    check(clothing=clothing)
 
 
 def test_without_an_emotion_none_need_be_named():

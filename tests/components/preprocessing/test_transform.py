@@ -15,7 +15,7 @@ from tfx.components.util import examples_utils
 from tfx.proto import example_gen_pb2, transform_pb2
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
-from components.config import Data, Source, to_json
+from components.config import Data, Source, Teacher, to_json
 from components.datasets import source_class
 from components.datasets.label_maps import encode_label_map
 from components.preprocessing.images import decode_and_resize, decode_and_resize_labels
@@ -162,7 +162,7 @@ def test_label_maps_have_the_working_size_and_the_nearest_labels(outputs):
 
 
 def test_training_ignores_all_of_a_picture_without_a_label_map(outputs):
-    without, with_one = (parse(e.SerializeToString(), DATA, BUILDER)[1]["parsing"] for e in outputs[0]["train"][:2])
+    without, with_one = (parse(e.SerializeToString(), DATA)[1]["parsing"] for e in outputs[0]["train"][:2])
     for read in (without, with_one):
         assert read.dtype == tf.uint8 and read.shape == (96, 80)
     assert (without.numpy() == 255).all()
@@ -175,7 +175,7 @@ def test_label_maps_alone_need_no_statistics(tmp_path):
     assert {split: len(found) for split, found in examples.items()} == {"train": 2, "eval": 1}
     for example in examples["train"] + examples["eval"]:
         assert set(example.features.feature) == {"image/encoded", "image/id", "parsing/encoded"}
-        image, labels = parse(example.SerializeToString(), PARSING, BUILDER)
+        image, labels = parse(example.SerializeToString(), PARSING)
         assert image.shape == (48, 40, 3)
         assert set(labels) == {"parsing"}
         assert labels["parsing"].shape == (48, 40)
@@ -186,7 +186,7 @@ def test_label_maps_alone_need_no_statistics(tmp_path):
 def test_training_reads_nearly_the_pixels_that_serving_decodes(outputs):
     transformed_examples, faces = outputs
     for face, example in zip(faces, transformed_examples["test"], strict=True):
-        trained, _ = parse(tf.constant(example.SerializeToString()), DATA, BUILDER)
+        trained, _ = parse(tf.constant(example.SerializeToString()), DATA)
         served = decode_and_resize(tf.constant(face.image), DATA.image_size)
         difference = np.abs(trained.numpy().astype(float) - served.numpy())
         assert difference.mean() < 3
@@ -212,7 +212,7 @@ def test_a_crop_worked_by_hand(tmp_path):
 
     np.testing.assert_allclose(values(part, "landmarks"), [0, 0, 0.5, 1.5], atol=1e-6)
     np.testing.assert_array_equal(values(whole, "landmarks").astype(np.float32), points.ravel())
-    (red, part_labels), (mixed, whole_labels) = (parse(e.SerializeToString(), CROPPED, BUILDER) for e in (part, whole))
+    (red, part_labels), (mixed, whole_labels) = (parse(e.SerializeToString(), CROPPED) for e in (part, whole))
     np.testing.assert_allclose(red, np.broadcast_to([254, 0, 0], (12, 12, 3)), atol=2)
     np.testing.assert_array_equal(part_labels["parsing"], labels[6:18, 12:18].repeat(2, axis=1))
     np.testing.assert_array_equal(np.argwhere(mixed.numpy()[..., 0] > 127), np.argwhere(labels[1::2, 1::2] < 255))
@@ -250,10 +250,53 @@ def test_several_data_sets_have_sparse_labels_each(tmp_path):
             assert values(example, "attributes").tolist() == (face.attributes or [-1] * 8)
             assert np.isnan(values(example, "landmarks")).all() == (face.landmarks is None)
             assert (values(example, "parsing/encoded")[0] == b"") == (face.parsing is None)
-    _, labels = parse(examples["moods_train"][0].SerializeToString(), data.only("emotion"), source_class(sources[2]))
+    _, labels = parse(examples["moods_train"][0].SerializeToString(), data.only("emotion"))
     assert labels["emotion"].dtype == tf.int64 and {name: int(label) for name, label in labels.items()} == {
         "emotion": 6
     }
+
+
+PEOPLE = Source("people", builder="mtfl", labels=("attributes",))
+CLOTHES = Source("clothes", builder="clothing_subset", labels=("clothing",))
+
+
+def test_each_record_has_its_own_labels_or_a_teacher_s(tmp_path):
+    teachers = (Teacher("attributes", "a"), Teacher("clothing", "b"))
+    data = Data((PEOPLE, CLOTHES), image_size=(16, 16), num_landmarks=0, clothing=True, teachers=teachers)
+    soft = {"attributes": np.linspace(0, 1, 8, dtype=np.float32), "clothing": np.linspace(1, 0, 10, dtype=np.float32)}
+    splits = {
+        "people_train": [
+            record("a", [1] * 8, soft_clothing=soft["clothing"]),
+            record("b", [0] * 8, soft_clothing=soft["clothing"] / 2),
+        ],
+        "clothes_train": [record("c", clothing=9, soft_attributes=soft["attributes"])],
+        "clothes_eval": [record("d", clothing=0)],
+    }
+    examples = transformed(tmp_path, splits, data, ["people_train", "clothes_train"])
+    found = [example for split in splits for example in examples[split]]
+    assert [values(e, "clothing").tolist() for e in found] == [[-1], [-1], [9], [0]]
+    assert [values(e, "attributes").tolist() for e in found] == [[1] * 8, [0] * 8, [-1] * 8, [-1] * 8]
+    none = [-1.0] * 8
+    np.testing.assert_array_equal([values(e, "attributes/soft") for e in found], [none, none, soft["attributes"], none])
+    none = [-1.0] * 10
+    by_hand = [soft["clothing"], soft["clothing"] / 2, none, none]
+    np.testing.assert_array_equal([values(e, "clothing/soft") for e in found], by_hand)
+    # What a teacher says and the record without attributes count for nothing: one of two is annotated as positive.
+    np.testing.assert_array_equal(values(found[2], "positive_rate"), [0.5] * 8)
+
+    for example, clothing in zip(found, (-1, -1, 9, 0), strict=True):
+        _, labels = parse(example.SerializeToString(), data)
+        assert set(labels) == {"attributes", "positive_rate", "clothing", "attributes_soft", "clothing_soft"}
+        assert labels["clothing"].dtype == tf.int64 and int(labels["clothing"]) == clothing
+        for label, expected in soft.items():
+            assert labels[f"{label}_soft"].dtype == tf.float32 and labels[f"{label}_soft"].shape == expected.shape
+            np.testing.assert_array_equal(labels[f"{label}_soft"], values(example, f"{label}/soft"))
+
+
+def test_scores_of_another_number_of_categories_stop(tmp_path):
+    data = Data((CLOTHES,), (16, 16), False, 0, clothing=True, teachers=(Teacher("clothing", "a"),))
+    with pytest.raises(Exception, match="clothing/soft: a record should have 10 values or none"):
+        transformed(tmp_path, {"train": [record("a", soft_clothing=np.zeros(50))]}, data)
 
 
 def test_a_split_without_any_annotation_has_rate_0(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tiny_faces
 
-from components.config import Data, TaskTraining, Training
+from components.config import Data, TaskTraining, Teacher, Training
 from components.datasets.label_maps import encode_label_map
 from components.landmark_markup import MARKUPS
 from components.trainer import inputs
@@ -21,7 +21,6 @@ NUM_ATTRIBUTES = len(tiny_faces.ATTRIBUTES)
 
 
 class Builder:
-    ATTRIBUTES = tiny_faces.ATTRIBUTES
     # Of both lists of parts: an upper and a lower lip and an earring have no sides.
     LABELS = ("background", "l_eye", "r_eye", "u_lip", "l_lip", "ear_r", "left_eyebrow", "right_eyebrow")
 
@@ -403,7 +402,7 @@ def test_counting_and_first_pictures(tiny_files):
 
 
 def test_data_without_landmarks():
-    image, labels = inputs.parse(tiny_faces.serialized(5), replace(tiny_faces.DATA, num_landmarks=0), Builder)
+    image, labels = inputs.parse(tiny_faces.serialized(5), replace(tiny_faces.DATA, num_landmarks=0))
     assert image.shape == (32, 32, 3)
     assert {name: values.numpy().tolist() for name, values in labels.items()} == {
         "attributes": [1, 0, 1, 0, 0, 0],
@@ -424,7 +423,7 @@ LABELS = np.random.default_rng(0).choice([*range(8), 255], (32, 32)).astype(np.u
 
 def test_data_with_label_maps_alone():
     for encoded, expected in ((encode_label_map(LABELS), LABELS), (b"", np.full((32, 32), 255))):
-        image, labels = inputs.parse(_serialized_parsing(encoded), PARSING, Builder)
+        image, labels = inputs.parse(_serialized_parsing(encoded), PARSING)
         assert image.shape == (32, 32, 3)
         assert list(labels) == ["parsing"]
         assert labels["parsing"].dtype == tf.uint8
@@ -461,6 +460,90 @@ def test_a_batch_with_emotions(tmp_path):
     assert [labels["emotion"] for _, labels in in_order] == [-1, 0, 1, 2]
 
 
+def test_a_batch_with_clothing_and_soft_labels(tmp_path):
+    teachers = (Teacher("attributes", "a"), Teacher("clothing", "b"))
+    data = replace(tiny_faces.DATA, num_landmarks=0, clothing=True, teachers=teachers)
+    examples = []
+    for number in range(4):
+        example = tf.train.Example.FromString(tiny_faces.serialized(number))
+        features = example.features.feature
+        features["clothing"].int64_list.value.append(number - 1)
+        features["attributes/soft"].float_list.value.extend([number / 4] * 6)
+        features["clothing/soft"].float_list.value.extend([-1.0] * 3 if number else [0.5, 0.25, 0.0])
+        examples.append(example.SerializeToString())
+    files = tiny_faces.write(tmp_path, examples)
+    ((_, labels),) = _batches(files, steps=1, data=data, batch_size=4, epochs=1)
+    assert set(labels) == {"attributes", "positive_rate", "clothing", "attributes_soft", "clothing_soft"}
+    order = labels["clothing"] + 1
+    assert labels["clothing"].dtype == np.int64 and sorted(order) == [0, 1, 2, 3]
+    for name, rows in (
+        ("attributes_soft", [[number / 4] * 6 for number in range(4)]),
+        ("clothing_soft", [[0.5, 0.25, 0.0]] + [[-1.0] * 3] * 3),
+    ):
+        assert labels[name].dtype == np.float32
+        np.testing.assert_array_equal(labels[name], np.array(rows)[order])
+
+
+def test_a_mixture_worked_by_hand():
+    # Middles of the examples' stretches: 1/8, 3/8, 5/8, 7/8 and 1/4, 3/4; of equal ones the first split is first.
+    assert inputs.mixture([4, 2]).tolist() == [0, 1, 0, 0, 1, 0]
+    assert inputs.mixture([2, 2]).tolist() == [0, 1, 0, 1]
+    assert inputs.mixture([3]).tolist() == [0, 0, 0]
+    assert inputs.mixture([2, 0, 1]).tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize("sizes", [(160, 200), (1000, 7), (31, 64, 5)])
+def test_a_mixture_has_the_right_share_of_each_split_everywhere(sizes):
+    drawn = inputs.mixture(sizes)
+    for split, size in enumerate(sizes):
+        so_far = np.cumsum(drawn == split)
+        assert so_far[-1] == size
+        assert abs(so_far - np.arange(1, len(drawn) + 1) * size / len(drawn)).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    """The files of two splits, of 15 (in two shards) and 45 of the 60 records."""
+    folder = tmp_path_factory.mktemp("splits")
+    examples = [tiny_faces.serialized(number) for number in range(60)]
+    return [
+        *tiny_faces.write(folder / "Split-few_train", examples[:15], shards=2),
+        *tiny_faces.write(folder / "Split-many_train", examples[15:]),
+    ]
+
+
+def test_every_batch_has_its_share_of_several_splits(splits):
+    batches = _batches(splits)
+    epochs = np.split(_numbers(batches), 4)
+    assert all(sorted(epoch) == [*range(60)] for epoch in epochs)
+    assert not np.array_equal(epochs[0], epochs[1])
+    assert [int((_numbers([batch]) < 15).sum()) for batch in batches] == [3] * 20
+    # Neither split comes in stored order, and the two don't share an order.
+    few, many = ([n for n in epochs[0] if lowest <= n < lowest + 15] for lowest in (0, 15))
+    assert few != sorted(few) and many != sorted(many)
+    assert np.argsort(few).tolist() != np.argsort(many).tolist()
+
+
+@pytest.mark.parametrize("first_step", [1, 5, 13])
+def test_a_continued_run_on_several_splits_sees_the_rest(splits, first_step):
+    _assert_equal(_batches(splits[::-1], first_step), _batches(splits)[first_step:])
+
+
+def test_another_seed_is_another_order_of_several_splits(splits):
+    one, other = (_numbers(_batches(splits, seed=seed, epochs=1)) for seed in (3, 5))
+    assert not np.array_equal(one, other)
+    np.testing.assert_array_equal(one < 15, other < 15)
+
+
+def test_the_order_of_one_split_is_a_plain_shuffle(tiny_files):
+    """As it was before there were several, so that results on one data set stay what they were."""
+    examples = tf.data.TFRecordDataset(sorted(tiny_files["train"]), "GZIP").shuffle(16_384, seed=3)
+    ids = [tf.train.Example.FromString(e.numpy()).features.feature["image/id"].bytes_list.value[0] for e in examples]
+    numbers = [min(int(name.decode().removesuffix(".jpg")), 63) for name in ids[:60]]
+    drawn = _numbers(_batches(tiny_files["train"], epochs=1))
+    np.testing.assert_array_equal(drawn, numbers)
+
+
 def test_batches_are_mirrored_with_the_builder_s_classes(tmp_path):
     files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_label_map(LABELS))] * 2)
     batches = _batches(files, steps=1, data=PARSING, batch_size=2, epochs=8, max_shift=0.0)
@@ -472,7 +555,7 @@ def test_batches_are_mirrored_with_the_builder_s_classes(tmp_path):
 
 
 def test_a_grey_picture_has_three_channels():
-    image, _ = inputs.parse(tiny_faces.serialized(5, mode="L"), tiny_faces.DATA, Builder)
+    image, _ = inputs.parse(tiny_faces.serialized(5, mode="L"), tiny_faces.DATA)
     assert image.shape == (32, 32, 3)
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.config import Data, Evaluation, Experiment, Factory, Source, Training, factory, from_json
+from components.datasets import _BUILDERS
 from components.trainer import supervised
 
 ATTRIBUTES = ("A", "B", "C", "D", "E", "F")
@@ -34,6 +35,11 @@ class Builder:
 
     ATTRIBUTES = ATTRIBUTES
     LABELS = LABELS
+    EMOTIONS = ("calm", "moved")
+    CLOTHING = ("coat", "dress", "hat")
+
+
+_BUILDERS["tiny"] = "tiny_faces.Builder"  # the name of SOURCES
 
 
 def serialized(number: int, size=SIZE, mode="RGB", attributes=None, landmarks=None) -> bytes:

@@ -1,0 +1,153 @@
+"""DeepFashion (Liu et al. 2016), Category and Attribute Prediction Benchmark: clothes of 50 categories."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import tensorflow as tf
+
+from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.datasets.class_folders import pictures_below
+from components.record import FaceRecord, RecordError
+
+_CATEGORIES = "list_category_cloth.txt"
+_LABELS = "list_category_img.txt"
+_PARTITION = "list_eval_partition.txt"
+_PICTURES = "img"
+_PARTITIONS = {"train": "train", "val": "eval", "test": "test"}
+_RELEASE = "DeepFashion's release, http://mmlab.ie.cuhk.edu.hk/projects/DeepFashion.html"
+
+
+class DeepFashion(FaceDataset):
+    """DeepFashion's benchmark of categories: 209,222 pictures to train on, 40,000 each for eval and test.
+
+    `source` is the release's folder, which holds
+    - Anno/list_category_cloth.txt: the count, a header, then `category_name category_type`
+    - Anno/list_category_img.txt: the count, a header, then `img/<folder>/<name>.jpg` and the number of its category in
+      that list, from 1 on
+    - Eval/list_eval_partition.txt: the count, a header, then a picture and train, val (eval) or test
+    - img/<folder>/<name>.jpg, or Img/img/<folder>/<name>.jpg
+
+    A record is the whole picture: what surrounds a garment tells of it too (Lu et al. 2017). So its box (list_bbox.txt)
+    is not read, and neither are the other attributes and the landmarks, which are those of clothes. Four of the
+    categories (Cape, Nightdress, Shirtdress, Sundress) have no picture.
+    """
+
+    name = "deepfashion"
+    CLOTHING = (
+        *("Anorak", "Blazer", "Blouse", "Bomber", "Button-Down", "Cardigan", "Flannel", "Halter", "Henley", "Hoodie"),
+        *("Jacket", "Jersey", "Parka", "Peacoat", "Poncho", "Sweater", "Tank", "Tee", "Top", "Turtleneck"),
+        *("Capris", "Chinos", "Culottes", "Cutoffs", "Gauchos", "Jeans", "Jeggings", "Jodhpurs", "Joggers"),
+        *("Leggings", "Sarong", "Shorts", "Skirt", "Sweatpants", "Sweatshorts", "Trunks"),
+        *("Caftan", "Cape", "Coat", "Coverup", "Dress", "Jumpsuit", "Kaftan", "Kimono", "Nightdress", "Onesie", "Robe"),
+        *("Romper", "Shirtdress", "Sundress"),
+    )
+
+    def check(self) -> None:
+        """Raises FileNotFoundError for a missing file, ValueError for a list that is cut off or of other categories."""
+        self._paths()
+        self._categories()
+        for name in (_LABELS, _PARTITION):
+            collections.deque(self._rows(name), maxlen=0)
+
+    def references(self) -> Iterator[Reference]:
+        """One reference a picture that a list names or that lies below img/, in the order of the list of categories."""
+        categories = self._categories()
+        labels, partition = self._by_picture(_LABELS), self._by_picture(_PARTITION)
+        there = (f"{_PICTURES}/{path}" for path in pictures_below(self._pictures))
+        for picture in dict.fromkeys(itertools.chain(labels, partition, there)):
+            yield _reference(picture, labels, partition, categories)
+
+    def load(self, reference: Reference) -> FaceRecord:
+        """Reads one record; RecordError if its rows can't be used or the picture can't be read."""
+        if reference.problem:
+            raise RecordError(reference.problem)
+        image = read_file(os.path.join(os.path.dirname(self._pictures), reference.id))
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, clothing=reference.payload)
+
+    def fingerprint(self) -> str:
+        """Hash over the lists and the pictures."""
+        return files_fingerprint(self._paths())
+
+    def _categories(self) -> dict[str, int]:
+        """The index in CLOTHING by the number that the labels have."""
+        names = [name for name, _ in self._rows(_CATEGORIES)]
+        if sorted(names) != sorted(self.CLOTHING):
+            raise ValueError(
+                f"{self._list(_CATEGORIES)!r} should name the {len(self.CLOTHING)} categories of {self.name!r}. "
+                f"Missing: {sorted({*self.CLOTHING} - {*names})}; unknown: {sorted({*names} - {*self.CLOTHING})}; "
+                f"{len(names)} in all. Take the file from {_RELEASE}, or name the `builder` that has these categories."
+            )
+        return {str(number): self.CLOTHING.index(name) for number, name in enumerate(names, start=1)}
+
+    def _by_picture(self, name: str) -> dict[str, list[str]]:
+        """The values of each picture's rows, of which there should be one."""
+        rows = collections.defaultdict(list)
+        for picture, value in self._rows(name):
+            rows[picture].append(value)
+        return rows
+
+    def _rows(self, name: str) -> Iterator[tuple[str, str]]:
+        """(name, value) of each row of a list; ValueError if they are not as many as it says."""
+        path = self._list(name)
+        with tf.io.gfile.GFile(path) as file:
+            expected, count = file.readline().strip(), 0
+            for line in itertools.islice(file, 1, None):
+                if line.strip():
+                    count += 1
+                    row, *value = line.rsplit(maxsplit=1)
+                    yield row.strip(), "".join(value)
+        if expected != str(count):
+            raise ValueError(
+                f"Line 1 of {path!r} promises {expected!r} rows, but {count} follow line 2, the header. If the file "
+                f"was cut off, take it from {_RELEASE}; otherwise correct line 1."
+            )
+
+    def _list(self, name: str) -> str:
+        part = "Eval" if name == _PARTITION else "Anno"
+        return require(os.path.join(self.folder, part, name), f"It lies there in {_RELEASE}.")
+
+    @functools.cached_property
+    def _pictures(self) -> str:
+        elsewhere = os.path.join(self.folder, "Img", _PICTURES)
+        if tf.io.gfile.isdir(elsewhere):
+            return elsewhere
+        return require(os.path.join(self.folder, _PICTURES), f"Unpack {_PICTURES}.zip of {_RELEASE}, there.")
+
+    def _paths(self) -> list[str]:
+        return [*map(self._list, (_CATEGORIES, _LABELS, _PARTITION)), self._pictures]
+
+
+class ClothingSubset(DeepFashion):
+    """The public-domain "clothing dataset (subset)" in DeepFashion's layout: ten kinds of garments, mostly lying."""
+
+    name = "clothing_subset"
+    CLOTHING = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
+
+
+def _reference(
+    picture: str,
+    labels: Mapping[str, Sequence[str]],
+    partition: Mapping[str, Sequence[str]],
+    categories: Mapping[str, int],
+) -> Reference:
+    try:
+        label, part = _value(_LABELS, labels, picture), _value(_PARTITION, partition, picture)
+        if label not in categories:
+            raise RecordError(f"{_LABELS} has the category {label!r} for {picture}; expected 1 to {len(categories)}.")
+        if part not in _PARTITIONS:
+            raise RecordError(f"{_PARTITION} has {part!r} for {picture}; expected {', '.join(_PARTITIONS)}.")
+        return Reference(picture, _PARTITIONS[part], categories[label])
+    except RecordError as error:
+        return Reference(picture, None, problem=str(error))
+
+
+def _value(name: str, rows: Mapping[str, Sequence[str]], picture: str) -> str:
+    values = rows.get(picture, ())
+    if len(values) != 1:
+        raise RecordError(f"{name} has {len(values) or 'no'} rows for {picture}; expected one.")
+    return values[0]
