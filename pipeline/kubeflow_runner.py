@@ -19,6 +19,8 @@ Environment:
     BEAM_ARGS       arguments for Beam, such as "--runner=DataflowRunner --sdk_container_image=..."; default: none.
     WARM_START_MODEL
                     URI of the Model artifact (with Format-Serving/ in it) of the experiment that this one starts from.
+    ATTRIBUTES_TEACHER_MODEL, CLOTHING_TEACHER_MODEL
+                    likewise, of the experiments whose models label what the records lack.
     BASELINE_MODEL  URI of the one that the new model must match, or "none"; default: the latest blessed one.
     OUTPUT          the file to write; default out/kubeflow/<experiment>.json.
 """
@@ -137,6 +139,10 @@ def _models(environment, name: str, experiment: Experiment) -> dict[str, str]:
     if warm_start := experiment.training.warm_start:
         what = f"the URI of the Model artifact of {warm_start!r}, which {name!r} starts from"
         models[warm_start] = _location(_required(environment, "WARM_START_MODEL", what), "WARM_START_MODEL")
+    for teacher in experiment.data.teachers:
+        setting = f"{teacher.label.upper()}_TEACHER_MODEL"
+        what = f"the URI of the Model artifact of {teacher.experiment!r}, which labels {teacher.label} for {name!r}"
+        models[teacher.experiment] = _location(_required(environment, setting, what), setting)
     if baseline := environment.get("BASELINE_MODEL"):
         models[name] = "" if baseline == "none" else _location(baseline, "BASELINE_MODEL")
     return models

@@ -251,6 +251,11 @@ def test_data_version_and_seed_reach_their_steps(tmp_path):
         ({"DATA_DIR": ""}, "DATA_DIR is not set"),
         ({"DATA_DIR": "../celeba"}, "DATA_DIR is '../celeba'"),
         ({"EXPERIMENT": "dmm_cnn/lfwa-tiny"}, "WARM_START_MODEL is not set"),
+        ({"EXPERIMENT": "branching/joint-tiny"}, "ATTRIBUTES_TEACHER_MODEL is not set"),
+        (
+            {"EXPERIMENT": "branching/joint-tiny", "ATTRIBUTES_TEACHER_MODEL": "gs://a/1"},
+            "CLOTHING_TEACHER_MODEL is not set",
+        ),
         ({"ACCELERATOR_COUNT": "2"}, "ACCELERATOR is not set"),
         ({"ACCELERATOR": "nvidia.com/gpu", "ACCELERATOR_COUNT": "two"}, "ACCELERATOR_COUNT is 'two'"),
         ({"TRAINER_MEMORY": "60G"}, "TRAINER_MEMORY is '60G'"),
