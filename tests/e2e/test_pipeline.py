@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-from components.config import Data, Source, factory
+from components.config import Data, Source, Teacher, factory
+from components.serving.branch_tree import read_tree
 from pipeline import compare, experiments, local_runner
 from pipeline.console import ComponentProgress, print_results
 from pipeline.experiments.registry import REGISTERED
@@ -268,3 +269,78 @@ def test_one_call_of_the_pushed_model_answers_every_task(three_tasks_run, output
 
 def test_a_second_run_of_several_tasks_finds_everything_cached(three_tasks_run, output):
     assert run(three_tasks(), output, "e2e/tasks") - {"LastBlessed-e2e-tasks"} == set()
+
+
+def people():
+    """Attributes and clothing of the same drawn faces: a network that can teach both."""
+    synthetic = experiments.get("branching/synthetic")
+    return replace(
+        synthetic,
+        data=replace(tiny().data, num_landmarks=0, clothing=True),
+        model=factory("keras_models.ThinVGG16", width=4, num_tasks=50, outputs={"attributes": 40, "clothing": 10}),
+        training=replace(synthetic.training, epochs=3, steps=4, batch_size=8, alpha=3.0, precision="float32"),
+        evaluation=replace(tiny().evaluation, min_clothing_top3=1e-6),
+    )
+
+
+def joint():
+    """The same tasks from data sets that have one of the labels each."""
+    faces = {"num_train": 16, "num_eval": 8, "num_test": 8, "image_size": 48}
+    sources = tuple(
+        Source(f"drawn_{label}", {**faces, "seed": seed}, builder="synthetic_faces", labels=(label,))
+        for seed, label in enumerate(("attributes", "clothing"), start=1)
+    )
+    teachers = (Teacher("attributes", "e2e/people"), Teacher("clothing", "e2e/people"))
+    return replace(people(), data=replace(people().data, sources=sources, teachers=teachers))
+
+
+@pytest.fixture(scope="module")
+def people_run(first_run, output):
+    return run(people(), output, "e2e/people")
+
+
+@pytest.fixture(scope="module")
+def joint_run(people_run, output):
+    return run(joint(), output, "e2e/joint")
+
+
+def test_a_network_that_widens_itself_goes_through_the_same_pipeline(people_run, output):
+    assert not people_run & (DATA_NODES - {"Transform"})  # clothing is prepared of the same records
+    found = results(output, "e2e-people")
+    assert found["verdict"] == "blessed and pushed"
+    assert {"mean accuracy", "top-10 recall", "clothing top-3"} <= set(found["figures"])
+    tree = read_tree(found["places"]["model"])
+    assert tree.num_tasks == 50 and len(tree.of("fc7")) > 1
+    page = (output / "reports" / "e2e-people" / "index.html").read_text()
+    assert "fc7" in page and "Wearing_Lipstick".replace("_", " ") in page.replace("_", " ")
+
+
+def test_the_pushed_tree_has_no_batch_norm_and_answers_for_both_domains(people_run, output):
+    model = tf.saved_model.load(results(output, "e2e-people")["places"]["model"])
+    graph = model.signatures["serving_default"].graph.as_graph_def()
+    ops = {node.op for function in graph.library.function for node in function.node_def}
+    assert "Conv2D" in ops and not [op for op in ops if "BatchNorm" in op]
+    picture = tf.io.encode_png(tf.zeros([50, 40, 3], tf.uint8))
+    answers = model.signatures["serving_default"](image_bytes=tf.stack([picture, picture]))
+    assert {name: tuple(values.shape) for name, values in answers.items()} == {
+        "attributes": (2, 40),
+        "decisions": (2, 40),
+        "clothing": (2, 10),
+    }
+
+
+def test_teachers_label_what_the_data_sets_lack(joint_run, output):
+    assert "SoftLabeler" in joint_run
+    found = results(output, "e2e-joint")
+    assert found["verdict"] == "blessed and pushed" and found["figures"]["records quarantined"] == 0
+    (counts,) = (output / "pipeline" / "SoftLabeler" / "counts").rglob("*.json")
+    training = json.loads(counts.read_text())["drawn_attributes_train"]
+    assert training["clothing"] == {"labelled": 16, "annotated": 0}
+    assert training["attributes"] == {"labelled": 0, "annotated": 16}
+
+
+def test_shuffled_tasks_train_in_the_tree_that_was_found(people_run, output):
+    shuffled = replace(people().training, warm_start="e2e/people", shuffle_tasks=True, epochs=1)
+    run(replace(people(), training=shuffled), output, "e2e/shuffled")
+    trees = [read_tree(results(output, name)["places"]["model"]) for name in ("e2e-people", "e2e-shuffled")]
+    assert trees[1] == trees[0].with_halves_swapped() != trees[0]

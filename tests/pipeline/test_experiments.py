@@ -72,7 +72,7 @@ def test_its_parts_can_be_built(name):
     """Loss, schedule, optimizer, strategy and callbacks are built; the model's arguments fit its signature."""
     experiment = experiments.get(name)
     training = experiment.training
-    terms = {"loss", "parsing_loss"} if experiment.data.parsing else {"loss", "attribute_loss"}
+    terms = {"loss", "parsing_loss"} if experiment.data.parsing else {"loss"}
     assert terms <= set(training.loss.build().TERMS)
     rate = training.learning_rate.build(steps=100) if isinstance(training.learning_rate, Factory) else 0.001
     training.optimizer.build(learning_rate=rate)
@@ -91,7 +91,11 @@ def test_its_parts_fit_together(name):
     data, evaluation = experiment.data, experiment.evaluation
     builder = source_class(data.sources[0])
     assert set(evaluation.slice_by) <= set(builder.ATTRIBUTES if data.attributes else ())
-    bars = {"min_balanced_accuracy": data.attributes, "min_mean_f1": data.parsing}
+    bars = {
+        "min_balanced_accuracy": data.attributes,
+        "min_mean_f1": data.parsing,
+        "min_clothing_top3": data.clothing,
+    }
     for bar, needed in bars.items():
         assert (0.25 < getattr(evaluation, bar) < 1) if needed else getattr(evaluation, bar) is None
     assert experiment.model.kwargs.get("num_classes", len(builder.LABELS)) == len(builder.LABELS)
@@ -99,14 +103,23 @@ def test_its_parts_fit_together(name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if experiments.get(name).training.warm_start])
-def test_a_warm_start_is_from_the_same_network(name):
+def test_a_warm_start_is_from_the_network_that_it_takes(name):
     """Else restore_trained refuses it, or an ablation starts from what it leaves out."""
     experiment = experiments.get(name)
     start = experiments.get(experiment.training.warm_start)
-    assert start.model == experiment.model
+    wider = experiment.training.start.kwargs.get("wider")
+    if wider is None:
+        assert start.model == experiment.model
+    else:  # of which `start` takes a part; with what weights it began doesn't matter
+        given = {key: value for key, value in wider.kwargs.items() if value is not None}
+        assert given == {key: value for key, value in start.model.kwargs.items() if key != "weights"}
+        assert wider.path == start.model.path
     assert start.data.image_size == experiment.data.image_size
     assert _adaptive(start) == _adaptive(experiment)
-    assert not start.training.warm_start
+    shuffled = getattr(
+        experiment.training, "shuffle_tasks", False
+    )  # takes the tree, which may have started from VGG-16
+    assert shuffled or not start.training.warm_start
 
 
 def _tiny_models():
@@ -138,9 +151,12 @@ def test_tiny_networks_build(name):
         )
         assert "parsing" in shapes
         assert set(shapes.values()) == {(None, *experiment.data.image_size, len(builder.LABELS))}
-    else:
+        return
+    if experiment.data.clothing:
+        assert shapes.pop("clothing") == (None, len(annotated_names(experiment.data, "clothing")))
+    if experiment.data.attributes:
         assert "attributes" in shapes
-        assert set(shapes.values()) == {(None, len(builder.ATTRIBUTES))}
+    assert set(shapes.values()) <= {(None, len(builder.ATTRIBUTES))}
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -384,3 +400,55 @@ def test_listing_them_imports_no_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [NAMES, []]
+
+
+def _branching(name):
+    return experiments.get(f"branching/{name}")
+
+
+def test_every_row_of_the_branching_papers_tables_is_registered():
+    of_celeb_a = ("vgg16", "low_rank", "thin32", "32-1.0", "32-2.0", "64-1.0", "32-2.0-shuffled", "thin32-random")
+    table_3 = ("vgg16-random", "32-2.0-random")
+    rows = {f"branching/celeb_a-{row}" for row in (*of_celeb_a, *table_3)}
+    rows |= {
+        f"branching/{row}" for row in ("joint-32-2.0", "joint-64-2.0", "deepfashion-vgg16", "deepfashion-low_rank")
+    }
+    assert rows <= set(NAMES)
+
+
+def test_the_settings_of_the_branching_paper():
+    """Section 4.5: 60,000 batches of 32 in rounds of 1,000, a tenth of the rate every 20,000; joint 100,000, 40,000."""
+    training = _branching("celeb_a-32-1.0").training
+    assert (training.batch_size, training.steps, training.epochs * training.steps) == (32, 1000, 60_000)
+    rate = training.learning_rate.build(steps=60_000)
+    assert [round(float(rate(step)), 7) for step in (20_000, 20_001, 40_001)] == [1e-3, 1e-4, 1e-5]
+    joint = _branching("joint-64-2.0").training
+    assert (joint.steps, joint.epochs * joint.steps) == (2000, 100_000)
+    rate = joint.learning_rate.build(steps=100_000)
+    assert [round(float(rate(step)), 7) for step in (40_000, 40_001, 80_001)] == [1e-3, 1e-4, 1e-5]
+
+
+@pytest.mark.parametrize("size", ["celeb_a-32-2.0", "celeb_a-tiny"])
+def test_shuffled_differs_from_what_it_shuffles_by_the_shuffling(size):
+    name = {"celeb_a-32-2.0": "celeb_a-32-2.0-shuffled", "celeb_a-tiny": "celeb_a-shuffled-tiny"}[size]
+    found, shuffled = _branching(size).training, _branching(name).training
+    assert shuffled.warm_start == f"branching/{size}" and shuffled.shuffle_tasks
+    assert replace(shuffled, warm_start=found.warm_start, start=found.start, shuffle_tasks=False) == found
+
+
+def test_branched_experiments_of_one_size_differ_by_alpha_or_start_alone():
+    base = _branching("celeb_a-tiny")
+    for name, alpha in (("celeb_a-thin-tiny", 0.0), ("celeb_a-2.0-tiny", 2.0), ("celeb_a-somp-tiny", 1.0)):
+        other = _branching(name)
+        assert (other.model, other.data) == (base.model, base.data) and other.training.alpha == alpha
+        start = {"warm_start": base.training.warm_start, "start": base.training.start}
+        assert replace(other.training, alpha=1.0, **start) == base.training
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if experiments.get(name).data.teachers])
+def test_a_teacher_learnt_the_label_at_the_same_size(name):
+    data = experiments.get(name).data
+    for teacher in data.teachers:
+        taught = experiments.get(teacher.experiment).data
+        assert taught.image_size == data.image_size
+        assert annotated_names(taught, teacher.label) == annotated_names(data, teacher.label)
