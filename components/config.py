@@ -115,6 +115,7 @@ class Data:
             parsing=self.parsing and label == "parsing",
             emotion=self.emotion and label == "emotion",
             clothing=self.clothing and label == "clothing",
+            teachers=tuple(teacher for teacher in self.teachers if teacher.label == label),
         )
 
     def source_of(self, label: str) -> Source:

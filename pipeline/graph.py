@@ -152,6 +152,7 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, place
         ingestion=_outputs(prepared, FacesExampleGen)["ingestion"],
         anomalies=_outputs(prepared, ExampleValidator)["anomalies"],
         annotation=annotation,
+        soft_labels=next((node.outputs["counts"] for node in prepared if isinstance(node, SoftLabeler)), None),
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],

@@ -136,6 +136,18 @@ def data_section(data: DataSummary) -> Section:
             Column("No face found", "the image trains its other tasks, without landmarks."),
         )
         blocks += [Heading("Where the landmarks come from"), Table(columns, rows)]
+    if data.soft_labels:
+        rows = tuple(
+            count_cells(f"{name}: {label}", (count.annotated, count.labelled))
+            for name, split in data.soft_labels.items()
+            for label, count in split.items()
+        )
+        columns = (
+            Column("Split: label", number=False),
+            Column("Annotated", "it came with the data set."),
+            Column("Soft labels", "a trained network's scores stand in for it."),
+        )
+        blocks += [Heading("What a teacher says of it"), Table(columns, rows)]
     if data.anomalies is not None:
         blocks.append(Heading("Does the data keep to its schema?"))
         blocks += [Note(text, "bad") for text in data.anomalies] or [

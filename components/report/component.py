@@ -30,6 +30,7 @@ class RunReportSpec(component_spec.ComponentSpec):
         "ingestion": _channel(simple_artifacts.Metrics),
         "anomalies": _channel(standard_artifacts.ExampleAnomalies),
         "annotation": _channel(simple_artifacts.Metrics, optional=True),
+        "soft_labels": _channel(simple_artifacts.Metrics, optional=True),
         "model": _channel(standard_artifacts.Model),
         "model_run": _channel(standard_artifacts.ModelRun),
         "evaluation": _channel(standard_artifacts.ModelEvaluation),
@@ -48,7 +49,7 @@ class RunReport(base_component.BaseComponent):
         experiment: as JSON.
         destination: folder or URI that also gets a copy, the latest report of this experiment.
         code_version: of the report's code.
-        **inputs: the channels of RunReportSpec.INPUTS; `annotation` may be None.
+        **inputs: the channels of RunReportSpec.INPUTS; `annotation` and `soft_labels` may be None.
     """
 
     SPEC_CLASS = RunReportSpec

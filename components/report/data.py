@@ -85,6 +85,19 @@ class AnnotationCount:
     not_found: int
 
 
+@dataclasses.dataclass(frozen=True)
+class SoftLabelCount:
+    """Training images of a split by where one kind of label comes from.
+
+    Attributes:
+        annotated: the data set brought it.
+        labelled: a trained network gave its scores instead.
+    """
+
+    annotated: int
+    labelled: int
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class DataSummary:
     """What went in.
@@ -94,6 +107,7 @@ class DataSummary:
         quarantine_reasons: reason -> number of records, over all splits.
         quarantine_samples: a few (image id, reason).
         annotations: by split name.
+        soft_labels: by split name, then by label.
         attribute_names: [N]. positive_rate: [N] share of training images that have the attribute.
         anomalies: what ExampleValidator found; empty = it found nothing, None = it didn't run.
     """
@@ -102,6 +116,7 @@ class DataSummary:
     quarantine_reasons: Mapping[str, int] = dataclasses.field(default_factory=dict)
     quarantine_samples: tuple[tuple[str, str], ...] = ()
     annotations: Mapping[str, AnnotationCount] | None = None
+    soft_labels: Mapping[str, Mapping[str, SoftLabelCount]] | None = None
     attribute_names: tuple[str, ...] | None = None
     positive_rate: np.ndarray | None = None
     anomalies: tuple[str, ...] | None = None

@@ -45,6 +45,7 @@ from components.report.data import (
     Picture,
     Pictures,
     Run,
+    SoftLabelCount,
     SplitCount,
     Verdict,
 )
@@ -52,6 +53,7 @@ from components.report.gather_parsing import decoded, gathered_parsing
 from components.report.gather_tasks import gathered_tasks, stages_of
 from components.report.landmarks import landmark_part
 from components.report.run_page import Part
+from components.soft_labels.executor import COUNTS_FILE as SOFT_LABELS_FILE
 from components.trainer.run_fn import TRAINING_FILE
 
 _NUM_TESTED = 64  # pictures over which affinities are averaged, and masks must be zero to count as dead
@@ -171,11 +173,18 @@ def _data(artifacts):
             split: AnnotationCount(**counted)
             for split, counted in json.loads(_read(artifacts["annotation"].uri, COUNTS_FILE)).items()
         }
+    soft_labels = None
+    if "soft_labels" in artifacts:
+        soft_labels = {
+            split: {label: SoftLabelCount(**counted) for label, counted in of_split.items()}
+            for split, of_split in json.loads(_read(artifacts["soft_labels"].uri, SOFT_LABELS_FILE)).items()
+        }
     return DataSummary(
         splits={split: SplitCount(**counted) for split, counted in counts.items()},
         quarantine_reasons=collections.Counter(row["reason"] for row in quarantine),
         quarantine_samples=tuple((row["id"], row["reason"]) for row in quarantine[:_NUM_QUARANTINE_SAMPLES]),
         annotations=annotations,
+        soft_labels=soft_labels,
         anomalies=_anomalies(artifacts["anomalies"]),
     )
 

@@ -163,6 +163,8 @@ def test_figures_for_programs():
     part = class_part(results)
     assert part.figures == pytest.approx({
         "emotion accuracy": results.accuracy,
+        "emotion top-3": None,
+        "emotion top-5": None,
         "emotion: always the commonest": 1774 / 7178,
         "emotion mean recall": results.mean_recall,
     })  # fmt: skip
@@ -178,6 +180,46 @@ def test_another_choice_of_classes_has_its_own_name_and_address():
     assert "type of clothing accuracy" in part.figures
     both = run_page(sample_data.run(), [class_part(sample_data.emotion_results()), part]).render()
     assert check(both).sections == ["result", "emotion", "type-of-clothing", "run"]
+
+
+CLOTHES = ("Blouse", "Coat", "Dress", "Jeans", "Skirt", "Tee")
+
+
+def clothing(**changed):
+    """The three commonest are 12 of 16 pictures."""
+    confusion = np.diag([3, 1, 1, 2, 1, 4])
+    confusion[2, :2] = 1, 3
+    return small(confusion, CLOTHES, **{"title": "clothing", "dataset": "deepfashion", **changed})
+
+
+def test_top_accuracies_stand_beside_the_commonest_classes():
+    part = class_part(clothing(top_3=0.5, top_5=0.9375))
+    assert [number.label for number in part.numbers] == [
+        "Clothing accuracy", "Clothing top-3 accuracy", "Clothing top-5 accuracy", "Always the commonest clothing",
+        "Clothing mean recall",
+    ]  # fmt: skip
+    top_3, top_5 = part.numbers[1:3]
+    assert (top_3.value, top_3.tone, top_5.value, top_5.tone) == (percent(0.5), "bad", percent(0.9375), "bad")
+    text = check(run_page(sample_data.run(), [part]).render()).text
+    assert "among the 3 likeliest. Always the 3 commonest would score 75.00 %." in text  # 5 + 4 + 3
+    assert "among the 5 likeliest. Always the 5 commonest would score 93.75 %." in text
+    assert class_part(clothing(top_3=0.76)).numbers[1].tone == "good"
+    assert (part.figures["clothing top-3"], part.figures["clothing top-5"]) == (0.5, 0.9375)
+
+
+@pytest.mark.parametrize("unknown", [None, float("nan")])
+def test_unknown_top_accuracies_leave_no_trace(unknown):
+    part = class_part(clothing(top_3=unknown, top_5=unknown))
+    assert not [number for number in part.numbers if "top" in number.label]
+    assert part.figures["clothing top-3"] is None and part.figures["clothing top-5"] is None
+    nobody = small(np.zeros((6, 6), int), CLOTHES, title="clothing", top_3=unknown, top_5=unknown)
+    assert len(class_part(nobody).numbers) == 1
+
+
+def test_the_matrix_of_clothing_is_not_that_of_ifans_paper():
+    reader = render(clothing(top_3=0.75))[1]
+    assert reader.sections == ["result", "clothing", "run"]
+    assert "What each clothing is taken for" in reader.text and "iFAN" not in reader.text
 
 
 def test_names_from_outside_are_escaped():
