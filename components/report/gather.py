@@ -31,6 +31,7 @@ from components.evaluator.results import (
 from components.landmark_annotator.executor import COUNTS_FILE
 from components.record import FaceRecord
 from components.report.attributes import attribute_part
+from components.report.branching import branching_part
 from components.report.classes import class_part
 from components.report.data import (
     AnnotationCount,
@@ -49,6 +50,7 @@ from components.report.data import (
     SplitCount,
     Verdict,
 )
+from components.report.gather_branching import branching
 from components.report.gather_parsing import decoded, gathered_parsing
 from components.report.gather_tasks import gathered_tasks, stages_of
 from components.report.landmarks import landmark_part
@@ -106,6 +108,8 @@ def gather(name: str, experiment: Experiment, artifacts: dict[str, Artifact]) ->
         parts.append(_emotion_part(evaluation, of("emotion")[0]))
     if evaluation.clothing is not None:
         parts.append(class_part(_class_results("clothing", evaluation.clothing, of("clothing")[0])))
+    if "branching" in training:
+        parts.append(branching_part(branching(training["branching"])))
     return {
         "run": _run(name, experiment, training, verdict.pushed_path or saved_model, model_run),
         "parts": parts,

@@ -1,0 +1,132 @@
+"""The part of a network that widened itself: its tree, and how it came by it (Lu et al. 2017)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from components.report import branching_figures, figures
+from components.report.branching_figures import levels
+from components.report.common import readable
+from components.report.page import Block, Cell, Column, Figure, Figures, Heading, Note, Number, Section, Table
+from components.report.run_page import Part
+from keras_models.branch_tree import BranchTree
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Round:
+    """A round's decision.
+
+    Attributes:
+        layer: that was widened.
+        epoch: after which.
+        affinity: [T, T] of the tasks.
+        groups: of task numbers, the branches that the layer got.
+        costs: L(d) for d = 1, 2, ... branches.
+        alpha: the branching factor.
+    """
+
+    layer: str
+    epoch: int
+    affinity: np.ndarray
+    groups: tuple[tuple[int, ...], ...]
+    costs: tuple[float, ...]
+    alpha: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Branching:
+    """What a widened network is and how it came about.
+
+    Attributes:
+        tasks: T names.
+        tree: of the trained network.
+        rounds: in order; none if the tree was given.
+    """
+
+    tasks: tuple[str, ...]
+    tree: BranchTree
+    rounds: tuple[Round, ...] = ()
+
+
+def branching_part(branching: Branching) -> Part:
+    """What a run shows of its tree."""
+    widest = max(len(branches) for branches in branching.tree.branches)
+    meaning = "at the layer that has most; all tasks share every layer below the lowest that branches."
+    sections = [tree_section(branching)]
+    if branching.rounds:
+        sections.append(rounds_section(branching))
+    return Part(
+        numbers=(Number(str(widest), "Branches", meaning),), sections=tuple(sections), figures={"branches": widest}
+    )
+
+
+def tree_section(branching: Branching) -> Section:
+    """The tree as a figure and as a table."""
+    tree, tasks = branching.tree, branching.tasks
+    branched = [(name, branches) for name, branches in reversed(levels(tree)) if len(branches) > 1]
+    if not branched:
+        lead = f"All {tree.num_tasks} tasks share every layer: the network was not widened."
+        return Section("Tree", "tree", (), lead)
+    drawing = figures.svg(branching_figures.tree_drawing(tree, tasks), "tree of the network")
+    caption = (
+        "From the input on the left to the tasks on the right. A column is a layer, or several with the same branches; "
+        "its last line is how many they are. A block is a branch, with its number of tasks; what touches it on the "
+        "right hangs on it. Tasks that stand close share much. As Fig. 4 of the paper."
+    )
+    rows = tuple(
+        (Cell(name), Cell(str(number)), Cell(str(len(branch))), Cell(", ".join(readable(tasks[t]) for t in branch)))
+        for name, branches in branched
+        for number, branch in enumerate(branches, start=1)
+    )
+    columns = (Column("Layers", number=False), Column("Branch"), Column("Tasks"), Column("Names", number=False))
+    blocks: list[Block] = [
+        Figures((Figure(drawing, "Which tasks share which layer", caption, wide=True),)),
+        Heading("Every branch, from the output down"),
+        Table(columns, rows),
+    ]
+    return Section("Tree", "tree", tuple(blocks), "Which tasks share which layers is what this network learnt.")
+
+
+def rounds_section(branching: Branching) -> Section:
+    """The affinities of every round, and what each number of branches would have cost."""
+    rounds, order = branching.rounds, branching.tree.order()
+    blocks: list[Block] = [
+        Note(
+            "Two tasks have an affinity of 1 if they find the same pictures difficult and the same ones easy, of one "
+            "half if they have nothing to do with each other (Eq. 6). White frames: the groups that were chosen."
+        ),
+        Figures(tuple(_affinity_figure(branching, each, order, first=each is rounds[0]) for each in rounds)),
+    ]
+    drawing = branching_figures.costs_drawing([(each.layer, each.costs, len(each.groups)) for each in rounds])
+    caption = (
+        f"L(d) of Eq. 9 with a branching factor of {rounds[0].alpha:g}: what d branches cost, and how dissimilar tasks "
+        "are that share one. The large dot is the smallest, which was taken."
+    )
+    blocks.append(Figures((Figure(figures.svg(drawing, "cost of branches"), "How many branches", caption, wide=True),)))
+    return Section("How it was grown", "rounds", tuple(blocks), _told(rounds))
+
+
+def _affinity_figure(branching, found, order, first):
+    """The first round's with the tasks' names."""
+    names = branching.tasks if first else ()
+    drawing = branching_figures.affinity_map(found.affinity, order, found.groups, names)
+    markup = figures.svg(drawing, f"affinities before {found.layer} was widened")
+    caption = f"After epoch {found.epoch}: {_branches(len(found.groups))} for {found.layer}."
+    return Figure(markup, f"Affinities, round of {found.layer}", caption, wide=first)
+
+
+def _told(rounds: Sequence[Round]) -> str:
+    last = rounds[-1]
+    end = (
+        f"The round of {last.layer} found that one branch is cheapest, and the tree stayed as it was."
+        if len(last.groups) == 1
+        else f"The last round was that of {last.layer}."
+    )
+    return f"From the output down, each round groups the branches of the layer above by their affinity. {end}"
+
+
+def _branches(count: int) -> str:
+    return "one branch" if count == 1 else f"{count} branches"
