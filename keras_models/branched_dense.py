@@ -28,11 +28,11 @@ class BranchedDense(keras.layers.Layer):
 
     def build(self, input_shape):
         inputs = input_shape[-1] if self.shared else input_shape[-1] // self.branches
-        draw = keras.initializers.HeNormal()
 
         def initial(shape, dtype=None, **kwargs):
-            # Each branch as a layer of its own: an initializer would count the branches among the inputs.
-            return tf.stack([draw(shape[1:], dtype, **kwargs) for _ in range(shape[0])])
+            # Each branch as a layer of its own: an initializer would count the branches among the inputs, and called
+            # again it would give the same values.
+            return tf.stack([keras.initializers.HeNormal()(shape[1:], dtype, **kwargs) for _ in range(shape[0])])
 
         self.kernel = self.add_weight("kernel", [self.branches, inputs, self.units], initializer=initial)
         if self.use_bias:
@@ -40,13 +40,20 @@ class BranchedDense(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, x):
+        outputs = self._alone(x) if self.branches == 1 else self._side_by_side(x)
+        return outputs + self.bias if self.use_bias else outputs
+
+    def _alone(self, x):
+        # As a batched product of one, fc6 of VGG-16 takes three times as long for one picture.
+        return tf.matmul(x, tf.reshape(self.kernel, self.kernel.shape[1:]))
+
+    def _side_by_side(self, x):
         if self.shared:
             inputs = x[tf.newaxis]
         else:
             inputs = tf.transpose(tf.reshape(x, [-1, self.branches, self.kernel.shape[1]]), [1, 0, 2])
         outputs = tf.transpose(tf.matmul(inputs, self.kernel), [1, 0, 2])
-        outputs = tf.reshape(outputs, [-1, self.branches * self.units])
-        return outputs + self.bias if self.use_bias else outputs
+        return tf.reshape(outputs, [-1, self.branches * self.units])
 
     def get_config(self):
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import tensorflow as tf
 from tensorflow import keras
 
 from keras_models.branch_tree import OUTPUT, BranchTree
@@ -124,6 +125,9 @@ def VGG16(
         input_shape, num_tasks, outputs: as of ThinVGG16.
         weights: None (random), "imagenet" (fetched by keras.applications at first use), or a file of Keras weights of
             keras.applications.VGG16: with its top for pictures of 224 x 224 pixels, without it for all others.
+
+    Raises:
+        ValueError: for a file that isn't there or doesn't fit.
     """
     network = ThinVGG16(input_shape, _FULL_WIDTH, num_tasks, outputs)
     if weights:
@@ -133,8 +137,17 @@ def VGG16(
 
 def _load(network, weights):
     """Kernels of all layers that keras.applications' network has: biases mean nothing before a batch norm."""
+    if weights != "imagenet" and not tf.io.gfile.exists(weights):
+        raise ValueError(f"VGG-16: no weights file {weights!r}. Expected None, 'imagenet' or the path of a file.")
     shape = network.input_shape[1:]
-    pretrained = keras.applications.VGG16(include_top=shape == (224, 224, 3), weights=weights, input_shape=shape)
+    top = shape == (224, 224, 3)
+    try:
+        pretrained = keras.applications.VGG16(include_top=top, weights=weights, input_shape=shape)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"VGG-16: {weights!r} can't be loaded. Expected Keras weights of keras.applications.VGG16 "
+            f"{'with' if top else 'without'} its top, for pictures of {shape}: {error}"
+        ) from error
     theirs = {layer.name: layer for layer in pretrained.layers}
     for layer in network.layers:
         name, _, kind = layer.name.rpartition("_")

@@ -298,11 +298,9 @@ def somp_init(thin: BranchedVGG16, wider: BranchedVGG16) -> None:
         thin, wider: neither has branches; both for the same size of pictures.
 
     Raises:
-        ValueError: for networks with branches, or of which the first is wider.
+        ValueError: for networks with branches, of several sizes of pictures, or of which the first is wider.
     """
-    for network in (thin, wider):
-        if any(len(network.tree.of(layer)) > 1 for layer in network.LAYERS):
-            raise ValueError("SOMP starts a network without branches from another; received one with branches.")
+    _check_pair(thin, wider)
     channels, kept = 3, list(range(3))  # of the layer below
     for layer in thin.LAYERS:
         source, target = (_weighted_layer(network, layer) for network in (wider, thin))
@@ -325,10 +323,22 @@ def somp_init(thin: BranchedVGG16, wider: BranchedVGG16) -> None:
 def svd_init(low_rank: FactorizedVGG16, full: BranchedVGG16) -> None:
     """Factorizes every layer of a network by a truncated singular value decomposition (Section 4.5, "Baselines").
 
+    Where the basis has more filters than the layer has singular values, the rest stay as they are and weigh nothing.
+
     Args:
         low_rank: gets the basis and the combination, both with the root of the singular values, and the batch norm.
-        full: as wide, for the same size of pictures and as many tasks.
+        full: as wide, for the same size of pictures and as many tasks; neither has branches.
+
+    Raises:
+        ValueError: for networks that differ in these, or have branches.
     """
+    _check_pair(low_rank, full)
+    ours, theirs = ((network.width, network.tree.num_tasks) for network in (low_rank, full))
+    if ours != theirs:
+        raise ValueError(
+            f"The network to start from is {theirs[0]} wide and has {theirs[1]} tasks, the one to factorize it into "
+            f"{ours[0]} and {ours[1]}: both have to be alike."
+        )
     for layer in (*full.LAYERS, OUTPUT):
         source, basis, combination = (
             _weighted_layer(full, layer),
@@ -339,15 +349,33 @@ def svd_init(low_rank: FactorizedVGG16, full: BranchedVGG16) -> None:
         # The output has a kernel [T, n, 1], its tasks side by side; of all other layers the last axis is the output.
         matrix = kernel[..., 0].T if layer == OUTPUT else kernel.reshape(-1, kernel.shape[-1])
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
-        rank = basis.kernel.shape[-1]
+        filters = basis.kernel.numpy().reshape(len(matrix), -1)
+        rank = min(filters.shape[1], len(values))
         roots = np.sqrt(values[:rank])
-        basis.kernel.assign((left[:, :rank] * roots).reshape(basis.kernel.shape))
-        combined = roots[:, np.newaxis] * right[:rank]
+        filters = np.hstack([left[:, :rank] * roots, filters[:, rank:]])
+        basis.kernel.assign(filters.reshape(basis.kernel.shape))
+        combined = np.zeros((filters.shape[1], matrix.shape[1]), matrix.dtype)
+        combined[:rank] = roots[:, np.newaxis] * right[:rank]
         combination.kernel.assign((combined.T if layer == OUTPUT else combined).reshape(combination.kernel.shape))
         if layer == OUTPUT:
             combination.bias.assign(source.bias)
         else:
             low_rank.get_layer(f"{layer}_bn").set_weights(full.get_layer(f"{layer}_bn").get_weights())
+
+
+def _check_pair(network, other):
+    """No branches, one size of pictures."""
+    for each in (network, other):
+        branched = [layer for layer in each.LAYERS if len(each.tree.of(layer)) > 1]
+        if branched:
+            raise ValueError(
+                f"SOMP and SVD take networks without branches, {each.name} has some in {', '.join(branched)}."
+            )
+    if network.input_shape != other.input_shape:
+        raise ValueError(
+            f"The network takes pictures of {network.input_shape[1:]}, the one it is to start from of "
+            f"{other.input_shape[1:]}: fc6 would not fit. Use one size for both."
+        )
 
 
 def _weighted_layer(network, name):
