@@ -5,7 +5,13 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_models.losses import attribute_mse, joint_loss, landmark_mse, weighted_binary_crossentropy
+from keras_models.losses import (
+    attribute_mse,
+    joint_loss,
+    landmark_mse,
+    soft_binary_crossentropy,
+    weighted_binary_crossentropy,
+)
 
 NAN = float("nan")
 
@@ -109,3 +115,40 @@ def test_certain_and_wrong_is_finite():
         loss = tf.reduce_sum(weighted_binary_crossentropy(tf.constant([[1, 0]]), probabilities, 0.5))
     assert 20 < float(loss) < 40
     assert np.isfinite(tape.gradient(loss, probabilities)).all()
+
+
+def test_soft_binary_crossentropy_worked_by_hand():
+    # -(0.25 ln 0.5 + 0.75 ln 0.5), -ln 0.2, -ln(1 - 0.2); nothing where nothing is known.
+    losses = soft_binary_crossentropy(tf.constant([[0.25, 1, 0, -1]]), tf.constant([[0.5, 0.2, 0.2, 0.9]]))
+    np.testing.assert_allclose(losses, [[np.log(2), -np.log(0.2), -np.log(0.8), 0]], rtol=1e-5)
+
+
+def test_of_hard_targets_it_is_the_plain_cross_entropy():
+    random = np.random.default_rng(0)
+    labels, probabilities = random.integers(-1, 2, (6, 3)), random.uniform(0.01, 0.99, (6, 3)).astype(np.float32)
+    plain = weighted_binary_crossentropy(tf.constant(labels), tf.constant(probabilities), 0.5)
+    np.testing.assert_allclose(
+        soft_binary_crossentropy(tf.constant(labels), tf.constant(probabilities)), plain, rtol=1e-5
+    )
+
+
+def test_the_target_itself_costs_least():
+    targets = tf.constant([[0.1, 0.5, 0.8]])
+    with tf.GradientTape() as tape:
+        tape.watch(targets)
+        probabilities = tf.identity(targets)
+        losses = soft_binary_crossentropy(tf.stop_gradient(targets), probabilities)
+    np.testing.assert_allclose(tape.gradient(losses, probabilities), [[0, 0, 0]], atol=1e-5)
+    for wrong in (-0.05, 0.05):
+        assert (soft_binary_crossentropy(targets, targets + wrong).numpy() > losses.numpy()).all()
+
+
+def test_soft_and_certain_is_finite_and_what_is_not_known_has_no_gradient():
+    probabilities = tf.constant([[0.0, 1.0, 0.0, 1.0, 0.5, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(probabilities)
+        losses = soft_binary_crossentropy(tf.constant([[0.5, 0.5, 0.0, 1.0, -1.0, -1.0]]), probabilities)
+    gradient = tape.gradient(losses, probabilities).numpy()
+    assert np.isfinite(losses).all() and np.isfinite(gradient).all()
+    np.testing.assert_allclose(losses[0, 2:], 0, atol=1e-6)
+    assert not gradient[0, 4:].any()
