@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.report import branching_figures, figures
-from components.report.branching_figures import levels
+from components.report.branching_figures import from_the_left, levels
 from components.report.common import readable
 from components.report.page import Block, Cell, Column, Figure, Figures, Heading, Note, Number, Section, Table
 from components.report.run_page import Part
@@ -72,14 +72,15 @@ def tree_section(branching: Branching) -> Section:
         return Section("Tree", "tree", (), lead)
     drawing = figures.svg(branching_figures.tree_drawing(tree, tasks), "tree of the network")
     caption = (
-        "From the input on the left to the tasks on the right. A column is a layer, or several with the same branches; "
-        "its last line is how many they are. A block is a branch, with its number of tasks; what touches it on the "
-        "right hangs on it. Tasks that stand close share much. As Fig. 4 of the paper."
+        "From the input on the left to the tasks on the right, the branches in the order of the table. A column is a "
+        "layer, or several with the same branches; its last line is how many they are. A block is a branch, with its "
+        "number of tasks; what touches it on the right hangs on it. Tasks that stand close share much. As Fig. 4 of "
+        "the paper."
     )
     rows = tuple(
         (Cell(name), Cell(str(number)), Cell(str(len(branch))), Cell(", ".join(readable(tasks[t]) for t in branch)))
         for name, branches in branched
-        for number, branch in enumerate(branches, start=1)
+        for number, branch in enumerate(from_the_left(tree, branches), start=1)
     )
     columns = (Column("Layers", number=False), Column("Branch"), Column("Tasks"), Column("Names", number=False))
     blocks: list[Block] = [
@@ -87,7 +88,12 @@ def tree_section(branching: Branching) -> Section:
         Heading("Every branch, from the output down"),
         Table(columns, rows),
     ]
-    return Section("Tree", "tree", tuple(blocks), "Which tasks share which layers is what this network learnt.")
+    lead = (
+        "Which tasks share which layers is what this network found out while it was trained."
+        if branching.rounds
+        else "The tree was given to this network; it was trained in it from the start."
+    )
+    return Section("Tree", "tree", tuple(blocks), lead)
 
 
 def rounds_section(branching: Branching) -> Section:

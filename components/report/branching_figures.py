@@ -32,6 +32,12 @@ def levels(tree: BranchTree) -> list[tuple[str, tuple[tuple[int, ...], ...]]]:
     return found
 
 
+def from_the_left(tree: BranchTree, branches: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Branches of a layer in the order in which the tree is drawn."""
+    order = tree.order()
+    return sorted(branches, key=lambda branch: min(map(order.index, branch)))
+
+
 def tree_drawing(tree: BranchTree, tasks: Sequence[str]) -> Canvas:
     """The tree from the input, on the left, to the tasks' names, as the paper's Fig. 4.
 
@@ -79,12 +85,13 @@ def affinity_map(
     """
     matrix = np.asarray(affinity)[np.ix_(order, order)]
     row = {task: place for place, task in enumerate(order)}
-    side = 1.9 + _ROW * len(order) if names else NARROW - 1
+    side = max(1.9 + _ROW * len(order), NARROW) if names else NARROW - 1
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        canvas = Canvas(figsize=(side + 0.9, side), layout="constrained", dpi=72)
+        canvas = Canvas(figsize=(WIDE if names else side + 0.9, side), layout="constrained", dpi=72)
         axes = canvas.add_subplot()
-        low = math.floor(20 * float(matrix.min())) / 20
-        image = axes.imshow(matrix, cmap=_COLOURS, vmin=low, vmax=1, interpolation="nearest")
+        # A task's affinity with itself is 1 and says nothing: the scale is for the others.
+        others = matrix[~np.eye(len(matrix), dtype=bool)]
+        image = axes.imshow(matrix, cmap=_COLOURS, vmin=others.min(), vmax=others.max(), interpolation="nearest")
         for group in groups:
             first = min(row[task] for task in group) - 0.5
             axes.add_patch(
@@ -119,7 +126,8 @@ def costs_drawing(rounds: Sequence[tuple[str, Sequence[float], int]]) -> Canvas:
             axes.set_title(f"{layer}: {chosen} of {len(costs)}", loc="left", fontsize=9, color=INK)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
             axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
-            axes.margins(x=0.06, y=0.15)
+            axes.margins(y=0.15)
+            axes.set_xlim(0.5, len(costs) + 0.5)
         for axes in panels[len(rounds) :]:
             axes.set_visible(False)
         canvas.supxlabel("number of branches d", color=MUTED, fontsize=9)

@@ -48,7 +48,7 @@ def test_a_group_has_its_frame_in_the_heat_map():
     canvas = branching_figures.affinity_map(AFFINITY, order, [(0, 2), (1, 3)], TASKS)
     axes = canvas.axes[0]
     np.testing.assert_array_equal(axes.images[0].get_array(), AFFINITY[np.ix_(order, order)])
-    assert axes.images[0].get_clim() == pytest.approx((0.3, 1.0))
+    assert axes.images[0].get_clim() == pytest.approx((0.3, 0.9)), "a task with itself doesn't count"
     frames = {(patch.get_x(), patch.get_y(), patch.get_width()) for patch in axes.patches}
     assert frames == {(-0.5, -0.5, 2), (1.5, 1.5, 2)}
     assert [label.get_text() for label in axes.get_yticklabels()][2] == "No Beard"
@@ -88,7 +88,14 @@ def test_a_network_that_was_not_widened_says_so():
 
 
 def test_a_tree_that_was_given_has_no_rounds():
-    assert [section.title for section in branching_part(Branching(TASKS, TREE)).sections] == ["Tree"]
+    (section,) = branching_part(Branching(TASKS, TREE)).sections
+    assert section.title == "Tree" and "was given" in section.lead
+
+
+def test_the_table_has_the_branches_in_the_pictures_order():
+    swapped = TREE.widened("fc7", [[3], [1], [0, 2]])
+    assert swapped.order() == (0, 2, 3, 1)
+    assert branching_figures.from_the_left(swapped, swapped.of("fc7")) == [(0, 2), (3,), (1,)]
 
 
 def test_what_training_left_is_read():
