@@ -72,6 +72,8 @@ class WideningModel(FaceModel):
         self.network = widen(self.network, tree)
         optimizer.build(self.trainable_variables)
         copy_branches(moments, optimizer.variables, before, tree)
+        # Not among the variables, and a callback may have lowered it.
+        optimizer.learning_rate.assign(self.optimizer.learning_rate.numpy())
         self.compile(optimizer, weighted_metrics=[])
 
 
@@ -153,9 +155,13 @@ def fit(
     """Trains and widens the experiment's network; continues from `checkpoint_folder` where a stopped run left it.
 
     Arguments, results and errors as of components.trainer.supervised.fit; the experiment's training is a
-    WideningTraining, its model a thin BranchedNetwork.
+    WideningTraining, its model a thin BranchedNetwork. ValueError also if there is no tree to shuffle.
     """
     data, training = experiment.data, experiment.training
+    if training.shuffle_tasks and not warm_start:
+        raise ValueError(
+            "shuffle_tasks needs a tree: give the experiment's training a warm_start, the experiment that found one."
+        )
     total_steps = training.steps * training.epochs
     tasks = binary_task_names(data)
     keras.utils.set_random_seed(training.seed)

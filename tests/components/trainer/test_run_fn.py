@@ -1,11 +1,27 @@
 """What TFX's Trainer calls."""
 
+import json
+from dataclasses import replace
+
+import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_faces
+from tensorflow.core.protobuf import saved_model_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.config import to_json
-from components.trainer.run_fn import _run_key, files_by_split, run_fn
+from components.config import Evaluation, Training, factory, to_json
+from components.preprocessing.images import decode_and_resize_batch
+from components.serving.branch_tree import read_tree
+from components.serving.signatures import restore_trained
+from components.trainer import widening
+from components.trainer.inputs import example_images
+from components.trainer.run_fn import TRAINING_FILE, _run_key, files_by_split, run_fn
+from keras_models.branch_tree import BranchTree
+
+BOTH = replace(tiny_faces.TREE_DATA, clothing=True)
+OUTPUTS = {"attributes": 6, "clothing": 3}
+SHAPE = (*tiny_faces.SIZE, 3)
 
 
 def test_a_warm_start_needs_a_model():
@@ -38,3 +54,152 @@ def test_files_by_split(tmp_path):
 def test_files_of_no_split():
     with pytest.raises(ValueError, match=r"'/data/train/\*' should be the files of a split, \.\.\./Split-<name>/\*"):
         files_by_split(["/data/train/*"])
+
+
+class Exported:
+    """A run of `run_fn`: the exported model, what the recipe left, and what lies beside."""
+
+    def __init__(self, experiment, folder, examples):
+        folder.mkdir()
+        self.images = example_images([str(path) for path in (examples / "Split-eval").iterdir()], 8)
+        self.folder, self.checkpoints = folder / "model", folder / "checkpoints"
+        run_fn(
+            FnArgs(
+                train_files=[f"{examples}/Split-train/*"],
+                eval_files=[f"{examples}/Split-eval/*"],
+                transform_output="transform/1",
+                serving_model_dir=str(self.folder),
+                model_run_dir=str(folder),
+                base_model=None,
+                custom_config={
+                    "experiment": to_json(experiment),
+                    "checkpoints": str(self.checkpoints),
+                    "code_version": "a",
+                },
+            )
+        )
+        self.model = tf.saved_model.load(str(self.folder))
+        self.training = json.loads((folder / TRAINING_FILE).read_text())
+
+    def answers(self):
+        return self.model.signatures["serving_default"](image_bytes=tf.constant(self.images))
+
+    def operations(self):
+        """The kinds of all operations in the SavedModel."""
+        saved = saved_model_pb2.SavedModel.FromString((self.folder / "saved_model.pb").read_bytes())
+        return {
+            node.op
+            for graph in saved.meta_graphs
+            for function in graph.graph_def.library.function
+            for node in function.node_def
+        }
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """Pictures with attributes and clothing, as Transform leaves them."""
+    folder = tmp_path_factory.mktemp("examples")
+    for split, numbers in (("train", range(32)), ("eval", range(32, 48))):
+        records = [tiny_faces.serialized(number, clothing=number % 4 - 1) for number in numbers]
+        tiny_faces.write(folder / f"Split-{split}", records)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def widened(examples, tmp_path_factory):
+    """A run of widening, and what its recipe left."""
+    left = []
+
+    def fit(*args, recipe=widening.fit, **kwargs):
+        left.append(recipe(*args, **kwargs))
+        return left[-1]
+
+    experiment = tiny_faces.widening_experiment(
+        (factory("components.trainer.adaptive.AdaptiveThresholds", gamma=0.1),),
+        data=BOTH,
+        model=factory("tiny_faces.tree_network", outputs=OUTPUTS),
+        epochs=3,
+        learning_rate=0.01,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(widening, "fit", fit)
+        run = Exported(experiment, tmp_path_factory.mktemp("widened") / "run", examples)
+    (trained,) = left
+    return run, trained
+
+
+def _scores(network, images):
+    return network(tf.cast(decode_and_resize_batch(tf.constant(images), tiny_faces.SIZE), tf.float32))
+
+
+def test_a_widened_network_answers_as_it_was_trained(widened):
+    run, trained = widened
+    answers, expected = run.answers(), _scores(trained.network, run.images)
+    for output, number in OUTPUTS.items():
+        assert answers[output].shape == (8, number)
+        np.testing.assert_allclose(answers[output], expected[output], atol=1e-4)
+        assert np.ptp(expected[output], axis=0).max() > 1e-2
+    thresholds = trained.thresholds[:6]
+    assert trained.thresholds.shape == 9 and np.ptp(trained.thresholds) > 0
+    np.testing.assert_array_equal(run.model.thresholds, thresholds)
+    np.testing.assert_array_equal(answers["decisions"], answers["attributes"] > thresholds)
+
+
+def test_a_widened_network_is_served_without_batch_norm(widened):
+    run, trained = widened
+    operations = run.operations()
+    assert "Conv2D" in operations
+    assert not [name for name in operations if "BatchNorm" in name or "Rsqrt" in name]
+    folded = sum(int(np.prod(variable.shape)) for variable in run.model.network.variables)
+    assert folded == run.training["parameters"]
+    # γ and β, mean and variance of each channel: a bias is what is left of them.
+    channels = sum(layer.gamma.shape[0] for layer in trained.network.layers if layer.name.endswith("_bn"))
+    assert folded == trained.network.count_params() - 3 * channels
+
+
+def test_a_widened_networks_tree_lies_beside_it(widened):
+    run, trained = widened
+    assert read_tree(str(run.folder)) == trained.network.tree
+    branching = run.training["branching"]
+    assert BranchTree.from_json(json.dumps(branching["tree"])) == trained.network.tree
+    assert len(trained.network.tree.of("fc")) > 1
+    assert branching["tasks"] == ["A", "B", "C", "D", "E", "F", "coat", "dress", "hat"]
+    assert [found["layer"] for found in branching["rounds"]] == ["fc", "conv2"]
+    assert np.shape(branching["rounds"][0]["affinity"]) == (9, 9)
+    assert len(run.training["epochs"]) == 3
+    assert not list(run.checkpoints.rglob("*"))
+
+
+def test_training_goes_on_from_a_widened_network(widened):
+    """With its batch norm, and the thresholds of all its tasks; a network without its branches is another."""
+    run, trained = widened
+    network, thresholds = tiny_faces.tree_network(SHAPE, outputs=OUTPUTS), tf.Variable(tf.zeros(9))
+    with pytest.raises(ValueError, match="another architecture than the experiment's"):
+        restore_trained(network, str(run.folder), thresholds)
+    network = network.rebuilt(tree=read_tree(str(run.folder)))
+    restore_trained(network, str(run.folder), thresholds)
+    np.testing.assert_array_equal(thresholds, trained.thresholds)
+    for restored, weight in zip(network.weights, trained.network.weights, strict=True):
+        np.testing.assert_array_equal(restored, weight)
+
+
+def test_a_tree_that_is_trained_by_the_plain_recipe(examples, tmp_path):
+    """Of clothing alone: no thresholds, and nothing says how it came by its branches."""
+    experiment = replace(
+        tiny_faces.experiment(),
+        data=replace(BOTH, attributes=False),
+        model=factory("tiny_faces.tree_network", outputs={"clothing": 3}),
+        training=Training(
+            epochs=1,
+            batch_size=8,
+            optimizer=factory("tensorflow.keras.optimizers.SGD"),
+            loss=factory("components.trainer.objectives.TaskCrossEntropy"),
+        ),
+        evaluation=Evaluation(min_clothing_top3=0.5),
+    )
+    run = Exported(experiment, tmp_path / "run", examples)
+    assert set(run.answers()) == {"clothing"} and not hasattr(run.model, "thresholds")
+    names = run.model.signatures["clothing_names"]()["clothing_names"].numpy().tolist()
+    assert names == [b"coat", b"dress", b"hat"]
+    assert "branching" not in run.training
+    assert read_tree(str(run.folder)) == BranchTree.unbranched(tiny_faces.TreeNetwork.LAYERS, 3)

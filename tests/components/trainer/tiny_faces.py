@@ -7,15 +7,30 @@ import os
 import pathlib
 import signal
 import sys
+from types import MappingProxyType
 
 import numpy as np
 import PIL.Image
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Data, Evaluation, Experiment, Factory, Source, Training, factory, from_json
+from components.config import (
+    Data,
+    Evaluation,
+    Experiment,
+    Factory,
+    Source,
+    Training,
+    WideningTraining,
+    factory,
+    from_json,
+)
 from components.datasets import _BUILDERS
-from components.trainer import supervised
+from components.trainer import supervised, widening
+from keras_models.branch_tree import BranchTree
+from keras_models.branched_network import BranchedNetwork
+from keras_models.branches import Branches, conv, dense, normalised, relu
+from keras_models.flatten_branches import FlattenBranches
 
 ATTRIBUTES = ("A", "B", "C", "D", "E", "F")
 LABELS = ("background", "left_eye", "right_eye", "mouth")
@@ -27,6 +42,8 @@ PARSING_DATA = Data(SOURCES, image_size=SIZE, attributes=False, num_landmarks=0,
 LINEAR = factory("tiny_faces.linear_network")
 CONVOLUTIONAL = factory("tiny_faces.convolutional_network")
 PARSING = factory("tiny_faces.parsing_network")
+TREE_DATA = Data(SOURCES, image_size=SIZE, num_landmarks=0)
+TREE = factory("tiny_faces.tree_network")
 KILL_AT = "TINY_FACES_KILL_AT"
 
 
@@ -42,7 +59,7 @@ class Builder:
 _BUILDERS["tiny"] = "tiny_faces.Builder"  # the name of SOURCES
 
 
-def serialized(number: int, size=SIZE, mode="RGB", attributes=None, landmarks=None) -> bytes:
+def serialized(number: int, size=SIZE, mode="RGB", attributes=None, landmarks=None, clothing=None) -> bytes:
     """A transformed example; its attributes are the binary digits of `number`, and its picture shows them roughly."""
     random = np.random.default_rng(number)
     digits = [number >> k & 1 for k in range(len(ATTRIBUTES))]
@@ -58,6 +75,8 @@ def serialized(number: int, size=SIZE, mode="RGB", attributes=None, landmarks=No
     features["attributes"].int64_list.value.extend(digits if attributes is None else attributes)
     features["positive_rate"].float_list.value.extend(POSITIVE_RATE)
     features["landmarks"].float_list.value.extend(random.uniform(0.2, 0.8, 10) if landmarks is None else landmarks)
+    if clothing is not None:
+        features["clothing"].int64_list.value.append(clothing)
     return example.SerializeToString()
 
 
@@ -114,6 +133,48 @@ def parsing_network(input_shape, num_classes=4) -> keras.Model:
     return keras.Model(image, logits)
 
 
+class TreeNetwork(BranchedNetwork):
+    """Two convolutions and a fully connected layer that may branch; at width 2 into 2, 4 and 6."""
+
+    LAYERS = ("conv1", "conv2", "fc")
+    WIDTHS = MappingProxyType({"conv1": 4, "conv2": 8, "fc": 12})
+    POOLING_ABOVE = MappingProxyType({"conv1": 1, "conv2": 0, "fc": 0})
+
+    @classmethod
+    def features(cls, x, width, tree, folded):
+        for name, strides in (("conv1", 4), ("conv2", 1)):
+            x = conv(x, tree.parents(name), cls.branch_width(name, width), 3, name, strides, use_bias=folded)
+            x = relu(normalised(x, name, folded), f"{name}_relu")
+            if name == "conv1":
+                x = Branches(keras.layers.MaxPooling2D(2)(x.features), x.count)
+        x = Branches(FlattenBranches(x.count)(x.features), x.count)
+        x = dense(x, tree.parents("fc"), cls.branch_width("fc", width), "fc", use_bias=folded)
+        return relu(normalised(x, "fc", folded), "fc_relu")
+
+
+def tree_network(input_shape, width=2, outputs=None) -> TreeNetwork:
+    """Without branches, for the attributes or for `outputs`."""
+    tasks = sum(outputs.values()) if outputs else len(ATTRIBUTES)
+    return TreeNetwork(input_shape, width, BranchTree.unbranched(TreeNetwork.LAYERS, tasks), outputs)
+
+
+def widening_experiment(callbacks: tuple[Factory, ...] = (), data=TREE_DATA, model=TREE, **settings) -> Experiment:
+    """Five rounds of three steps with SGD on batches of 8: as many as the layers have, and two of the final phase."""
+    settings = {
+        "epochs": 5,
+        "steps": 3,
+        "alpha": 1.0,
+        "batch_size": 8,
+        "optimizer": factory("tensorflow.keras.optimizers.SGD", momentum=0.9),
+        "learning_rate": 0.05,
+        "loss": factory("components.trainer.objectives.TaskCrossEntropy"),
+        "seed": 3,
+        **settings,
+    }
+    training = WideningTraining(callbacks=callbacks, **settings)
+    return Experiment("tiny", "none", data, model, training, Evaluation(min_balanced_accuracy=0.5))
+
+
 def parsing_experiment(callbacks: tuple[Factory, ...] = (), **settings) -> Experiment:
     """Four epochs of Adam on batches of 8, turned and enlarged."""
     settings = {
@@ -148,8 +209,9 @@ def experiment(model: Factory = CONVOLUTIONAL, callbacks: tuple[Factory, ...] = 
 
 
 def fit(tiny: Experiment, folder: pathlib.Path, files: dict[str, list[str]], **more) -> supervised.Trained:
-    """`supervised.fit` with its checkpoints and logs in `folder`."""
-    return supervised.fit(
+    """`fit` of the experiment's recipe with its checkpoints and logs in `folder`."""
+    recipe = widening if isinstance(tiny.training, WideningTraining) else supervised
+    return recipe.fit(
         tiny,
         Builder,
         train_files=files["train"],

@@ -1,0 +1,44 @@
+"""What TrainingProgress says, on a clock of its own."""
+
+import pytest
+
+from components.trainer import progress
+from components.trainer.progress import TrainingProgress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand: clock["now"]."""
+    clock = {"now": 0.0}
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock["now"])
+    return clock
+
+
+def _second_epoch(clock, callback, epochs):
+    """Two of four steps, the first after 100 seconds and the other 10 after that, of the second of `epochs`."""
+    callback.set_params({"steps": 4, "epochs": epochs})
+    callback.on_train_begin()
+    callback.on_epoch_begin(1)
+    clock["now"] = 100.0
+    callback.on_train_batch_end(0, {"loss": 3.0})
+    clock["now"] = 110.0
+    callback.on_train_batch_end(1, {"loss": 2.5})
+    callback.on_epoch_end(1, {"loss": 2.5, "val_loss": 2.75})
+
+
+@pytest.mark.parametrize(
+    ("epochs", "left"),
+    [(None, "00:20"), (5, "02:20")],  # ten seconds for each of 2, and of 14 steps
+    ids=["of what is trained now", "of the whole run"],
+)
+def test_what_is_left_to_do(clock, capsys, epochs, left):
+    _second_epoch(clock, TrainingProgress(1, "round 2", stage_start=1, epochs=epochs), epochs=2)
+    assert capsys.readouterr().err.splitlines() == [
+        f"  round 2, epoch 2/{epochs or 2}, step 2/4, loss 2.5, {left} left",
+        f"  round 2, epoch 2/{epochs or 2} after 01:50: loss 2.5, val_loss 2.75",
+    ]
+
+
+def test_a_run_that_is_continued_says_so(clock, capsys):
+    _second_epoch(clock, TrainingProgress(1, "round 2", stage_start=0, epochs=5), epochs=2)
+    assert capsys.readouterr().err.splitlines()[0] == "Continuing after epoch 1."
