@@ -169,7 +169,7 @@ def _optimizer(training: HybridTraining, stages: Sequence[Stage], label: str) ->
 
 def _set_mean_feedback(model: HybridModel, files: Mapping[str, Sequence[str]], data: Data) -> None:
     for label, task in model.tasks.items():
-        examples = inputs.evaluation_examples(files[label], data.only(label), source_class(data.source_of(label)))
+        examples = inputs.evaluation_examples(files[label], data.only(label))
         model.network.get_layer("initial").set_mean(label, mean_target(task, label, examples.batch(64)))
 
 
@@ -179,7 +179,7 @@ def _validation(experiment: Experiment, files: Mapping[str, Sequence[str]]) -> d
     batches = {}
     for task in training.tasks:
         source = data.source_of(task.label)
-        examples = inputs.evaluation_examples(files[splits[source.name]], data.only(task.label), source_class(source))
+        examples = inputs.evaluation_examples(files[splits[source.name]], data.only(task.label))
         batches[task.label] = examples.batch(task.batch_size).prefetch(tf.data.AUTOTUNE)
     return batches
 

@@ -87,7 +87,7 @@ def mixture(sizes: Sequence[int]) -> np.ndarray:
     return np.repeat(np.arange(len(sizes)), sizes)[np.argsort(places, kind="stable")]
 
 
-def evaluation_examples(files: list[str], data: Data, builder: type[FaceDataset]) -> tf.data.Dataset:
+def evaluation_examples(files: list[str], data: Data) -> tf.data.Dataset:
     """Single examples in stored order, not augmented; elements as of `training_batches` without the batch axis."""
     return _examples(files).map(lambda example: parse(example, data), num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -91,7 +91,7 @@ def _fit_one_data_set(experiment, fn_args, checkpoints):
         return trained, _served_people(trained, data)
     if not data.parsing:
         return trained, ServedAttributes(trained.network, trained.thresholds, data.image_size, builder.ATTRIBUTES)
-    examples = evaluation_examples(validation_files, data, builder)
+    examples = evaluation_examples(validation_files, data)
     write_edge_maps(trained.network, examples, os.path.join(fn_args.model_run_dir, EDGES_FILE))
     return trained, ServedParsing(trained.network, data.image_size, builder.LABELS)
 

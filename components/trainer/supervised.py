@@ -83,7 +83,7 @@ def fit(
         batches = functools.partial(
             inputs.training_batches, train_files, data, training, builder, steps, training.epochs, training.seed
         )
-        validation = inputs.evaluation_examples(validation_files, data, builder)
+        validation = inputs.evaluation_examples(validation_files, data)
         validation = validation.batch(training.batch_size).prefetch(tf.data.AUTOTUNE)
         run = Run(
             training.epochs,

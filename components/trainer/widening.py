@@ -169,7 +169,7 @@ def fit(
     try:
         strategy = training.strategy.build()
         pass_steps = epoch_steps(train_files, training.batch_size)
-        validation = inputs.evaluation_examples(validation_files, data, builder)
+        validation = inputs.evaluation_examples(validation_files, data)
         validation = validation.batch(training.batch_size).prefetch(tf.data.AUTOTUNE)
 
         def batches(epoch):

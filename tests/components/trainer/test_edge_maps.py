@@ -11,7 +11,7 @@ from keras_models.edges import edge_labels
 
 
 def test_what_is_written(parsing_files, tmp_path):
-    examples = evaluation_examples(parsing_files["validation"], tiny_faces.PARSING_DATA, tiny_faces.Builder)
+    examples = evaluation_examples(parsing_files["validation"], tiny_faces.PARSING_DATA)
     network = tiny_faces.parsing_network((*tiny_faces.SIZE, 3))
     write_edge_maps(network, examples, str(tmp_path / "edges.npz"))
     image, labels = next(iter(examples.batch(4)))
@@ -28,7 +28,7 @@ def test_what_is_written(parsing_files, tmp_path):
 
 
 def test_a_network_without_edge_branches_leaves_none(parsing_files, tmp_path):
-    examples = evaluation_examples(parsing_files["validation"], tiny_faces.PARSING_DATA, tiny_faces.Builder)
+    examples = evaluation_examples(parsing_files["validation"], tiny_faces.PARSING_DATA)
     with_edges = tiny_faces.parsing_network((*tiny_faces.SIZE, 3))
     network = keras.Model(with_edges.input, {"parsing": with_edges.output["parsing"]})
     write_edge_maps(network, examples, str(tmp_path / "edges.npz"))

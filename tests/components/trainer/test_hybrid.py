@@ -22,7 +22,6 @@ from tensorflow import keras
 from tiny_tasks import StoppingValidation
 
 from components.config import factory, from_json, to_json
-from components.datasets import source_class
 from components.trainer import hybrid, inputs
 from components.trainer.hybrid import TURNS, training_stages
 from components.trainer.hybrid_model import HybridModel, Stage
@@ -171,8 +170,7 @@ def test_every_task_learns(three, files):
     figures = {}
     for label in THREE:
         task = TASKS[label](tiny_tasks.OUTPUTS[label], tiny_tasks.SIZE)
-        builder = source_class(data.source_of(label))
-        for image, labels in inputs.evaluation_examples(files[f"{label}_eval"], data.only(label), builder).batch(7):
+        for image, labels in inputs.evaluation_examples(files[f"{label}_eval"], data.only(label)).batch(7):
             task.count(labels[label], untrained(image)[label])
         figures[label] = float(task.metric.result())
     last = three.epochs[-1]
@@ -239,9 +237,7 @@ def _model(labels=THREE, iterations=1, seed=5, **arguments):
 
 def _batch(label, files):
     data = tiny_tasks.data()
-    examples = inputs.evaluation_examples(
-        files[f"{label}_train"], data.only(label), source_class(data.source_of(label))
-    )
+    examples = inputs.evaluation_examples(files[f"{label}_train"], data.only(label))
     return next(iter(examples.batch(4)))
 
 

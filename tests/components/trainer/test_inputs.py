@@ -382,13 +382,13 @@ def test_another_seed_is_another_order(tiny_files):
 
 def test_evaluation_reads_the_files_by_name(tiny_files):
     backwards = tiny_files["train"][::-1]
-    examples = list(inputs.evaluation_examples(backwards, tiny_faces.DATA, Builder).as_numpy_iterator())
+    examples = list(inputs.evaluation_examples(backwards, tiny_faces.DATA).as_numpy_iterator())
     numbers = _numbers([(None, {"attributes": np.stack([labels["attributes"] for _, labels in examples])})])
     assert numbers.tolist() == [*range(0, 64, 2), *range(1, 64, 2)]
 
 
 def test_not_annotated_is_told_by_the_labels(tiny_files):
-    examples = list(inputs.evaluation_examples(tiny_files["train"], tiny_faces.DATA, Builder))
+    examples = list(inputs.evaluation_examples(tiny_files["train"], tiny_faces.DATA))
     (_, unlabelled), (_, faceless) = examples[31], examples[63]
     assert unlabelled["attributes"].numpy().tolist() == [-1] * 6 and np.isfinite(unlabelled["landmarks"]).all()
     assert np.isnan(faceless["landmarks"]).all() and min(faceless["attributes"].numpy()) >= 0
@@ -456,7 +456,7 @@ def test_a_batch_with_emotions(tmp_path):
     assert list(labels) == ["emotion"]
     assert labels["emotion"].shape == (4,) and labels["emotion"].dtype == np.int64
     assert sorted(labels["emotion"]) == [-1, 0, 1, 2]
-    in_order = inputs.evaluation_examples(files, data, Builder).as_numpy_iterator()
+    in_order = inputs.evaluation_examples(files, data).as_numpy_iterator()
     assert [labels["emotion"] for _, labels in in_order] == [-1, 0, 1, 2]
 
 
@@ -572,10 +572,10 @@ def test_a_grey_picture_has_three_channels():
 def test_records_of_other_data_are_errors(tmp_path, example, words):
     files = tiny_faces.write(tmp_path, [example])
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=f"(?i){words}"):
-        list(inputs.evaluation_examples(files, tiny_faces.DATA, Builder))
+        list(inputs.evaluation_examples(files, tiny_faces.DATA))
 
 
 def test_a_label_map_of_another_size_is_an_error(tmp_path):
     files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_label_map(LABELS[:30]))])
     with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
-        list(inputs.evaluation_examples(files, PARSING, Builder))
+        list(inputs.evaluation_examples(files, PARSING))

@@ -83,11 +83,7 @@ def test_what_a_run_leaves(tiny_files, tmp_path):
 def _pictures(files):
     from components.trainer.inputs import evaluation_examples
 
-    return (
-        evaluation_examples(files["validation"], tiny_faces.DATA, tiny_faces.Builder)
-        .map(lambda image, _: image)
-        .batch(4)
-    )
+    return evaluation_examples(files["validation"], tiny_faces.DATA).map(lambda image, _: image).batch(4)
 
 
 def test_the_same_seed_is_the_same_run(tiny_files, tmp_path):

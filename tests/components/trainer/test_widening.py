@@ -268,10 +268,7 @@ def _values(variables):
 def test_a_widened_network_goes_on_where_it_was(tiny_files, kind):
     """Same losses; a branch has the weights, statistics and moments of the one it was, the schedule goes on."""
     keras.utils.set_random_seed(1)
-    splits = {
-        split: evaluation_examples(files, tiny_faces.TREE_DATA, tiny_faces.Builder)
-        for split, files in tiny_files.items()
-    }
+    splits = {split: evaluation_examples(files, tiny_faces.TREE_DATA) for split, files in tiny_files.items()}
     model = WideningModel(tiny_faces.tree_network(SHAPE), TaskCrossEntropy(), TASKS)
     model.compile(OPTIMIZERS[kind](), weighted_metrics=[])
     model.optimizer.build(model.trainable_variables)
