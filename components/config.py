@@ -35,6 +35,7 @@ def factory(path: str, **kwargs) -> Factory:
 
 # What a record may be annotated with and a network learns.
 LABELS = ("attributes", "landmarks", "parsing", "emotion", "clothing")
+BINARY_LABELS = ("attributes", "clothing")  # those that are yes-or-no tasks, in the order in which these stand
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,16 +199,16 @@ class WideningTraining(Training):
     `steps`, not a pass over the training split.
 
     Attributes:
-        steps: batches of a round. After each round the next layer is widened, from the top down, until one branch is
-            all that is chosen or the lowest layer is reached; the rounds that are left train the tree.
+        steps: batches of a round. After each round the next layer is widened, from the top down, until a round chooses
+            a single branch or the lowest layer is reached; the rounds that are left train the tree.
         alpha: α of Eq. 9, the branching factor. 0 never branches.
-        shuffle_tasks: train, from the start on, the tree of `warm_start` with its left half of tasks in the places of
-            its right half (Section 4.4), and don't widen it; its weights are not taken.
+        given_tree: train the tree of `warm_start` from the start on and don't widen it: "found" as it is, "shuffled"
+            with the left half of its tasks in the places of the right half (Section 4.4). Its weights are not taken.
     """
 
     steps: int
     alpha: float
-    shuffle_tasks: bool = False
+    given_tree: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -49,17 +49,15 @@ class BranchTree:
         """The branches of a layer; of OUTPUT, each task alone."""
         if layer == OUTPUT:
             return tuple((task,) for task in range(self.num_tasks))
-        if layer not in self.layers:
-            raise ValueError(f"There is no layer {layer!r}. The layers are: {', '.join(self.layers)}.")
-        return self.branches[self.layers.index(layer)]
+        return self.branches[self._number(layer)]
 
     def above(self, layer: str) -> str:
         """The next layer towards the output."""
-        return (*self.layers, OUTPUT)[self.layers.index(layer) + 1]
+        return (*self.layers, OUTPUT)[self._number(layer) + 1]
 
     def parents(self, layer: str) -> tuple[int, ...]:
         """For each branch of a layer, the number of the branch below that it hangs on; of the lowest layer all 0."""
-        number = len(self.layers) if layer == OUTPUT else self.layers.index(layer)
+        number = len(self.layers) if layer == OUTPUT else self._number(layer)
         if number == 0:
             return (0,) * len(self.of(layer))
         below = self.layers[number - 1]
@@ -79,8 +77,13 @@ class BranchTree:
         """
         above = self.of(self.above(layer))
         branches = tuple(tuple(sorted(task for number in group for task in above[number])) for group in groups)
-        index = self.layers.index(layer)
+        index = self._number(layer)
         return dataclasses.replace(self, branches=(*self.branches[:index], branches, *self.branches[index + 1 :]))
+
+    def _number(self, layer):
+        if layer not in self.layers:
+            raise ValueError(f"There is no layer {layer!r}. The layers are: {', '.join(self.layers)}.")
+        return self.layers.index(layer)
 
     def order(self) -> tuple[int, ...]:
         """All tasks from left to right as the tree is drawn: those that share more layers stand closer."""

@@ -56,7 +56,10 @@ class BranchedNetwork(keras.Model):
                 f"input_shape={tuple(input_shape)}."
             )
         if tree.layers != self.LAYERS:
-            raise ValueError(f"{type(self).__name__} has the layers {self.LAYERS}, the tree has {tree.layers}.")
+            raise ValueError(
+                f"{type(self).__name__} has the layers {self.LAYERS}, the tree has {tree.layers}. Start from "
+                f"BranchTree.unbranched({type(self).__name__}.LAYERS, T)."
+            )
         outputs = dict(outputs or {"attributes": tree.num_tasks})
         if sum(outputs.values()) != tree.num_tasks:
             raise ValueError(

@@ -27,6 +27,8 @@ COLUMNS = (
     "emotion accuracy",
     "clothing top-3",
     "clothing top-5",
+    "branches",
+    "parameters",
     "training minutes",
 )
 
@@ -45,8 +47,9 @@ def cell(values: list[float]) -> str:
     """Mean, and the sample standard deviation where there is more than one value; a dash for none."""
     if not values:
         return "–"
-    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.4f}{spread}"
+    form = ",.0f" if all(isinstance(value, int) for value in values) else ".4f"
+    spread = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{form}}{spread}"
 
 
 def compared(found: dict[str, dict[int, dict]]) -> Table:

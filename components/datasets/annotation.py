@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.config import Data
+from components.config import BINARY_LABELS, Data
 from components.datasets import source_class
 
 
@@ -30,6 +30,4 @@ def annotated_names(data: Data, label: str) -> tuple[str, ...]:
 
 def binary_task_names(data: Data) -> tuple[str, ...]:
     """The names of what is answered by yes or no: the attributes, then the clothing categories."""
-    return tuple(
-        name for label in ("attributes", "clothing") if label in data.labels for name in annotated_names(data, label)
-    )
+    return tuple(name for label in BINARY_LABELS if label in data.labels for name in annotated_names(data, label))

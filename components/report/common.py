@@ -147,7 +147,7 @@ def data_section(data: DataSummary) -> Section:
             Column("Annotated", "it came with the data set."),
             Column("Soft labels", "a trained network's scores stand in for it."),
         )
-        blocks += [Heading("What a teacher says of it"), Table(columns, rows)]
+        blocks += [Heading("Labels that a teacher gave"), Table(columns, rows)]
     if data.anomalies is not None:
         blocks.append(Heading("Does the data keep to its schema?"))
         blocks += [Note(text, "bad") for text in data.anomalies] or [

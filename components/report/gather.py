@@ -126,6 +126,7 @@ def results_json(
     figures = {
         "images tested": max((part.count for part in parts), default=0),
         **{name: value for part in parts for name, value in part.figures.items()},
+        "parameters": run.parameters,
         "training minutes": run.components["Trainer"].minutes,
         "epochs": len(history.loss),
         "records quarantined": sum(split.quarantined for split in data.splits.values()),

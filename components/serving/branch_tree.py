@@ -19,9 +19,12 @@ def write_tree(tree: BranchTree, folder: str) -> None:
 
 
 def read_tree(folder: str) -> BranchTree:
-    """Inverse of `write_tree`; ValueError if the SavedModel's network has no tree."""
+    """Inverse of `write_tree`; ValueError if the SavedModel's network is no BranchedNetwork."""
     path = os.path.join(folder, _TREE)
     if not tf.io.gfile.exists(path):
-        raise ValueError(f"The model in {folder!r} has no {_TREE}: it isn't of an experiment that widens its network.")
+        raise ValueError(
+            f"The model in {folder!r} has no {_TREE}, which tells its branches. Name in training.warm_start an "
+            "experiment of a BranchedNetwork (branching/...)."
+        )
     with tf.io.gfile.GFile(path) as file:
         return BranchTree.from_json(file.read())

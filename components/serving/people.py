@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
+from components.config import BINARY_LABELS
 from components.preprocessing.images import decode_and_resize_batch
 from components.serving.names import names_signatures, output_names
 from components.serving.signatures import Served, decisions
@@ -35,7 +36,7 @@ class ServedPeople(Served):
         thresholds: tf.Variable | None = None,
     ):
         super().__init__(network, image_size)
-        outputs = [output for output in ("attributes", "clothing") if output in self.network.output]
+        outputs = [output for output in BINARY_LABELS if output in self.network.output]
         if not outputs:
             raise ValueError(
                 f"The network gives neither attributes nor clothing, but {', '.join(sorted(network.output))}."

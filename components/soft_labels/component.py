@@ -11,8 +11,8 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
-from components.config import Teacher, to_json
-from components.soft_labels.executor import TAUGHT, Executor
+from components.config import BINARY_LABELS, Teacher, to_json
+from components.soft_labels.executor import Executor
 
 
 class SoftLabelerSpec(component_spec.ComponentSpec):
@@ -25,7 +25,7 @@ class SoftLabelerSpec(component_spec.ComponentSpec):
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         **{
             f"{label}_teacher": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True)
-            for label in TAUGHT
+            for label in BINARY_LABELS
         },
     }
     OUTPUTS: ClassVar = {
@@ -84,10 +84,10 @@ class SoftLabeler(base_beam_component.BaseBeamComponent):
 
 def _check(teachers):
     for teacher in teachers:
-        if teacher.label not in TAUGHT:
+        if teacher.label not in BINARY_LABELS:
             raise ValueError(
                 f"{teacher.experiment!r} should teach {teacher.label!r}. A teacher's label is one of: "
-                f"{', '.join(TAUGHT)}."
+                f"{', '.join(BINARY_LABELS)}."
             )
         if sum(other.label == teacher.label for other in teachers) > 1:
             names = ", ".join(other.experiment for other in teachers if other.label == teacher.label)

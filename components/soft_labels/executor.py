@@ -23,8 +23,6 @@ from components.config import Teacher, from_json
 from components.example_files import ReadSplits, WriteSplits, copy_format, count_records, split_files
 from components.progress import ShowProgress
 
-# The labels that a teacher can give.
-TAUGHT = ("attributes", "clothing")
 COUNTS_FILE = "soft_labels.json"
 LABELLED, ANNOTATED = OUTCOMES = ("labelled", "annotated")
 
@@ -176,7 +174,7 @@ def no_teacher(teacher: Teacher) -> ValueError:
 
 
 def has_label(example: tf.train.Example, label: str) -> bool:
-    """Whether a record is annotated with one of TAUGHT; a label without values is none."""
+    """Whether a record is annotated with one of BINARY_LABELS; a label without values is none."""
     feature = example.features.feature
     return label in feature and bool(feature[label].int64_list.value)
 

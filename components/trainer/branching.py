@@ -1,6 +1,7 @@
 """Fully-adaptive feature sharing (Lu et al. 2017): which filters to start from, which tasks to part, and where.
 
-The formulas are pure; `TaskAffinity` alone keeps a state, what was seen of the tasks while training.
+First the formulas, which are pure, and `TaskAffinity`, which keeps what was seen of the tasks while training. Below
+them what is done to networks by those formulas: `widen`, `somp_init` and `svd_init`.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def branching_costs(
         pooling_layers_above: p, of the layer to be widened.
         alpha: α, the branching factor: the larger, the more branches.
         max_branches: the largest d; c if there is none or it is larger.
-        unit_cost: L0.
+        unit_cost: L0; the paper gives no number, 1/64 is the authors' code's.
 
     Returns:
         (groups, L) for d = 1, 2, …: the groups by their smallest branch, each sorted. Spectral clustering of the same

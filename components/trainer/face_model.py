@@ -60,8 +60,7 @@ def _number(flags):
 class FaceModel(TaskModel):
     """A network for attributes: its loss weights and decision thresholds are variables that callbacks move.
 
-    Which outputs are attributes, yes-or-no tasks of whatever kind, is for the objective to say, as is what else is
-    learnt.
+    The objective says which outputs are yes-or-no tasks (attributes, categories of clothing) and what else is learnt.
 
     Args:
         network: image -> dict of outputs.

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from components.config import BINARY_LABELS
 from components.record import IGNORE_LABEL
 from keras_models.edges import edge_labels
 from keras_models.losses import (
@@ -28,8 +29,6 @@ from keras_models.losses import (
     soft_binary_crossentropy,
     weighted_binary_crossentropy,
 )
-
-BINARY_TASKS = ("attributes", "clothing")  # what consists of yes-or-no tasks, in the order of these
 
 
 class AttributeObjective:
@@ -113,8 +112,8 @@ class TaskCrossEntropy(AttributeObjective):
     """Cross-entropy of yes-or-no tasks that all weigh the same (Lu et al. 2017, Section 4.5).
 
     The tasks are the attributes and then the clothing categories, each category a task of its own; of those the ones
-    that the network has an output for. What a record isn't annotated with is learnt from a teacher's scores of it where
-    there are any, and not at all otherwise.
+    that the network has an output for. Where a record has no annotation, a teacher's scores are the targets; without
+    those the task is left out of the loss.
     """
 
     TERMS = ("loss", "task_loss")
@@ -122,20 +121,20 @@ class TaskCrossEntropy(AttributeObjective):
 
     def truth(self, labels: dict, outputs: dict) -> tf.Tensor:
         """[batch, T] int64: 1, 0, or -1 where not annotated; labels and outputs as of the call."""
-        tasks = [labels["attributes"]] if "attributes" in outputs else []
+        tasks = dict(labels)
         if "clothing" in outputs:
-            tasks.append(one_hot(labels["clothing"], outputs["clothing"].shape[-1]))
-        return tf.concat(tasks, axis=-1)
+            tasks["clothing"] = one_hot(labels["clothing"], outputs["clothing"].shape[-1])
+        return tf.concat([tasks[name] for name in BINARY_LABELS if name in outputs], axis=-1)
 
     def targets(self, labels: dict, outputs: dict) -> tf.Tensor:
         """[batch, T] float32: the truth, a teacher's score where there is no truth, or -1 where there is neither."""
         truth = super().targets(labels, outputs)
-        soft = [labels.get(f"{name}_soft", -tf.ones_like(outputs[name])) for name in BINARY_TASKS if name in outputs]
+        soft = [labels.get(f"{name}_soft", -tf.ones_like(outputs[name])) for name in BINARY_LABELS if name in outputs]
         return tf.where(truth >= 0, truth, tf.concat(soft, axis=-1))
 
     def scores(self, outputs: dict) -> tf.Tensor:
         """[batch, T]"""
-        return tf.concat([outputs[name] for name in BINARY_TASKS if name in outputs], axis=-1)
+        return tf.concat([outputs[name] for name in BINARY_LABELS if name in outputs], axis=-1)
 
     def attribute_losses(self, labels: dict, outputs: dict) -> tuple[tf.Tensor, tf.Tensor]:
         """Per task, the summed loss [T] and the number of images [T] that it is known of."""

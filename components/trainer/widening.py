@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Experiment
+from components.config import Experiment, WideningTraining
 from components.datasets import FaceDataset
 from components.datasets.annotation import binary_task_names
 from components.serving.branch_tree import read_tree
@@ -82,6 +82,7 @@ class Rounds(tf.train.experimental.PythonState, keras.callbacks.Callback):
 
     Args:
         tasks: T names.
+        layers: of the network, from the input up.
 
     Attributes:
         record: {"tasks": names, "start": the tree before all rounds as JSON, None if without branches, "rounds": a dict
@@ -90,28 +91,62 @@ class Rounds(tf.train.experimental.PythonState, keras.callbacks.Callback):
             d = 1, 2, ...}.
     """
 
-    def __init__(self, tasks: Sequence[str]):
+    def __init__(self, tasks: Sequence[str], layers: Sequence[str]):
         super().__init__()
         self.record = {"tasks": list(tasks), "start": None, "rounds": []}
+        self._layers = tuple(layers)
+
+    def start_from(self, tree: BranchTree) -> None:
+        """Gives the tree, which then stays as it is."""
+        self.record["start"] = tree.to_json()
 
     @property
     def decided(self) -> int:
         """How many rounds there were."""
         return len(self.record["rounds"])
 
-    def tree(self, unbranched: BranchTree) -> BranchTree:
+    @property
+    def tree(self) -> BranchTree:
         """The tree that the rounds led to."""
-        tree = BranchTree.from_json(self.record["start"]) if self.record["start"] else unbranched
+        if self.record["start"]:
+            return BranchTree.from_json(self.record["start"])
+        tree = BranchTree.unbranched(self._layers, len(self.record["tasks"]))
         for found in self.record["rounds"]:
             tree = tree.widened(found["layer"], found["groups"])
         return tree
 
-    def are_over(self, layers: Sequence[str]) -> bool:
-        """Whether the tree stays as it is: given from the start, not to be branched further, or at its lowest layer."""
+    @property
+    def are_over(self) -> bool:
+        """Whether the tree stays as it is: it was given, a single branch was chosen, or the lowest layer is reached."""
         rounds = self.record["rounds"]
-        return (
-            bool(self.record["start"]) or len(rounds) == len(layers) or bool(rounds and len(rounds[-1]["groups"]) == 1)
-        )
+        chose_one = bool(rounds) and len(rounds[-1]["groups"]) == 1
+        return bool(self.record["start"]) or chose_one or self.decided == len(self._layers)
+
+    @property
+    def next_layer(self) -> str:
+        """The layer that the next round widens; the junction is above it."""
+        return self._layers[-1 - self.decided]
+
+    @property
+    def stage(self) -> str:
+        """What is trained now, for people."""
+        if self.are_over:
+            return FINAL_PHASE
+        return f"round {self.decided + 1}, junction at {self.tree.above(self.next_layer)}"
+
+    def add(self, found: dict, epoch: int) -> None:
+        """Keeps what `decide` found after so many epochs."""
+        self.record["rounds"].append({**found, "epoch": epoch})
+
+    def describe_last(self) -> str:
+        """The last round's decision, for the person who waits."""
+        tasks, found = self.record["tasks"], self.record["rounds"][-1]
+        groups = found["groups"]
+        line = f"  Round {self.decided}: {found['layer']} gets {len(groups)} of at most {len(found['costs'])} branches"
+        if len(groups) == 1:
+            return f"{line}. The tree stays as it is."
+        named = (", ".join(tasks[task] for number in group for task in found["above"][number]) for group in groups)
+        return "\n    ".join([f"{line}:", *named])
 
     def serialize(self):
         """For tf.train.Checkpoint."""
@@ -155,14 +190,10 @@ def fit(
     """Trains and widens the experiment's network; continues from `checkpoint_folder` where a stopped run left it.
 
     Arguments, results and errors as of components.trainer.supervised.fit; the experiment's training is a
-    WideningTraining, its model a thin BranchedNetwork. ValueError also if there is no tree to shuffle.
+    WideningTraining, its model a thin BranchedNetwork. ValueError also for a given tree that isn't there or has no
+    branches.
     """
     data, training = experiment.data, experiment.training
-    if training.shuffle_tasks and not warm_start:
-        raise ValueError(
-            "shuffle_tasks needs a tree: give the experiment's training a warm_start, the experiment that found one."
-        )
-    total_steps = training.steps * training.epochs
     tasks = binary_task_names(data)
     keras.utils.set_random_seed(training.seed)
     keras.mixed_precision.set_global_policy(training.precision)
@@ -178,21 +209,22 @@ def fit(
             )
 
         def optimizer():
-            return training.optimizer.build(learning_rate=learning_rate(training, total_steps))
+            return training.optimizer.build(learning_rate=learning_rate(training, training.steps * training.epochs))
 
-        history, rounds = History(), Rounds(tasks)
+        with strategy.scope():
+            network = build_network(experiment)
+        history, rounds = History(), Rounds(tasks, network.LAYERS)
         callbacks = [*(callback.build() for callback in training.callbacks), history, rounds]
         checkpoint = EpochCheckpoint(checkpoint_folder, callbacks)
         checkpoint.restore_first(rounds)
         with strategy.scope():
-            model = WideningModel(build_network(experiment), training.loss.build(), len(tasks))
-            if training.shuffle_tasks:
-                rounds.record["start"] = read_tree(warm_start).with_halves_swapped().to_json()
+            model = WideningModel(network, training.loss.build(), len(tasks))
+            if training.given_tree:
+                rounds.start_from(_given_tree(training, warm_start))
             elif warm_start:
-                training.start.build(model.network, warm_start, model.thresholds)
-            tree = rounds.tree(model.network.tree)
-            if tree != model.network.tree:
-                model.network = model.network.rebuilt(tree=tree)
+                training.start.build(network, warm_start, model.thresholds)
+            if rounds.tree != network.tree:
+                model.network = network.rebuilt(tree=rounds.tree)
             model.compile(optimizer(), weighted_metrics=[])
             model.build((None, *data.image_size, 3))
             epochs_done = checkpoint.restore(model)
@@ -207,22 +239,18 @@ def fit(
             if isinstance(callback, RunCallback):
                 callback.set_run(run)
         tensorboard = keras.callbacks.TensorBoard(log_folder, write_graph=False)
-        layers, resumed_after = model.network.LAYERS, epochs_done
+        resumed_after = epochs_done
         while epochs_done < training.epochs:
-            if not rounds.are_over(layers) and rounds.decided < epochs_done:
-                found = decide(model.network, model.affinity.affinity(), layers[-1 - rounds.decided], training.alpha)
-                rounds.record["rounds"].append({**found, "epoch": epochs_done})
-                print(_described(rounds), file=sys.stderr, flush=True)
+            if not rounds.are_over and rounds.decided < epochs_done:
+                found = decide(model.network, model.affinity.affinity(), rounds.next_layer, training.alpha)
+                rounds.add(found, epochs_done)
+                print(rounds.describe_last(), file=sys.stderr, flush=True)
                 with strategy.scope():
-                    model.widen(rounds.tree(model.network.tree), optimizer())
+                    model.widen(rounds.tree, optimizer())
                     checkpoint.replace(model)
-            over = rounds.are_over(layers)
-            model.stage = FINAL_PHASE if over else WIDENING
-            last = training.epochs if over else epochs_done + 1
-            junction = "output" if not rounds.decided else layers[-rounds.decided]
-            stage = FINAL_PHASE if over else f"round {rounds.decided + 1}, junction at {junction}"
+            model.stage = FINAL_PHASE if rounds.are_over else WIDENING
+            last = training.epochs if rounds.are_over else epochs_done + 1
             resumed = epochs_done == resumed_after
-            progress = TrainingProgress(epochs_done, stage, 0 if resumed else epochs_done, training.epochs)
             model.fit(
                 batches(epochs_done),
                 validation_data=validation,
@@ -234,26 +262,32 @@ def fit(
                     checkpoint,
                     tensorboard,
                     *summaries(log_folder, model, data, validation),
-                    progress,
+                    TrainingProgress(epochs_done, rounds.stage, 0 if resumed else epochs_done, training.epochs),
                 ],
                 verbose=0,
             )
             epochs_done = last
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    network = build_network(experiment).rebuilt(tree=model.network.tree)
+    network = build_network(experiment).rebuilt(tree=rounds.tree)
     network.set_weights(model.network.get_weights())
     thresholds = tf.Variable(model.thresholds.numpy(), trainable=False, name="thresholds")
-    branching = {**rounds.record, "tree": json.loads(network.tree.to_json())}
-    return Trained(network, history.epochs, thresholds, branching)
+    return Trained(network, history.epochs, thresholds, {**rounds.record, "tree": json.loads(rounds.tree.to_json())})
 
 
-def _described(rounds: Rounds) -> str:
-    """The last round's decision, for the person who waits."""
-    tasks, found = rounds.record["tasks"], rounds.record["rounds"][-1]
-    groups = found["groups"]
-    line = f"  Round {rounds.decided}: {found['layer']} gets {len(groups)} of at most {len(found['costs'])} branches"
-    if len(groups) == 1:
-        return f"{line}. The tree stays as it is."
-    named = (", ".join(tasks[task] for number in group for task in found["above"][number]) for group in groups)
-    return "\n    ".join([f"{line}:", *named])
+def _given_tree(training: WideningTraining, warm_start: str | None) -> BranchTree:
+    """The tree that is trained from the start."""
+    if training.given_tree not in ("found", "shuffled"):
+        raise ValueError(f"given_tree is 'found', 'shuffled' or None, received {training.given_tree!r}.")
+    if not warm_start:
+        raise ValueError(
+            f"given_tree={training.given_tree!r} needs a tree: give the experiment's training a warm_start, the "
+            "experiment that found one."
+        )
+    tree = read_tree(warm_start)
+    if len(tree.branches[-1]) == 1:
+        raise ValueError(
+            f"The tree of {training.warm_start!r} has no branches: there is nothing to take over. Name an experiment "
+            "that branched in training.warm_start."
+        )
+    return tree.with_halves_swapped() if training.given_tree == "shuffled" else tree

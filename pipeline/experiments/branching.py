@@ -8,15 +8,16 @@ CelebA, accuracy / top-10 recall (Table 1): VGG-16 91.44 / 73.55 %, low-rank 90.
     make run EXPERIMENT=branching/celeb_a-vgg16 DATA_DIR=...    first: others start from its weights or learn from it
     make run EXPERIMENT=branching/celeb_a-32-1.0 DATA_DIR=...   width 32, factor 1: 60,000 batches at 224 px on a GPU
     make run EXPERIMENT=branching/joint-64-2.0 DATA_DIR=...     a folder with celeba/ and deepfashion/; both vgg16 first
-    make run EXPERIMENT=branching/celeb_a-tiny DATA_DIR=...     width 32, factor 1 at 64 px, for two CPU cores
+    make run EXPERIMENT=branching/celeb_a-tiny DATA_DIR=...     width 32, factor 1 at 64 px: 5 min on two CPU cores
     make run EXPERIMENT=branching/synthetic                     drawn faces, to try it
 
 thin32 and thin64 never branch. Random weights at the start instead of VGG-16's (Table 3, Fig. 5): vgg16-random,
-thin32-random, 32-2.0-random. 32-2.0-shuffled (Fig. 3) has the tree of 32-2.0 with the halves of its tasks swapped.
+thin32-random, 32-2.0-random. The tree of 32-2.0 trained from random weights: 32-2.0-retrained as it was found,
+32-2.0-shuffled with the left half of its tasks in the places of the right half (Fig. 3).
 
-At 64 px: celeb_a-tiny, -2.0-tiny, -thin-tiny, -shuffled-tiny, from random weights; -vgg16-tiny and, from its weights,
--thin_somp-tiny and -somp-tiny; -resnet18-tiny widens a ResNet-18. clothing-vgg16-tiny and joint-tiny have the public
-clothing subset of ten categories.
+At 64 px: celeb_a-tiny, -2.0-tiny, -thin-tiny, -retrained-tiny, -shuffled-tiny, from random weights; -vgg16-tiny and,
+from its weights, -thin_somp-tiny and -somp-tiny; -resnet18-tiny widens a ResNet-18. clothing-vgg16-tiny and joint-tiny
+have the public clothing subset of ten categories.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ CELEBA_TASKS, DEEPFASHION_TASKS = 40, 50
 RATES = [0.001, 0.0001, 0.00001]
 CROSS_ENTROPY = factory("components.trainer.objectives.TaskCrossEntropy")
 MIRRORED = factory("tensorflow:distribute.MirroredStrategy")
-# Section 4.5 and papers/branching.md: clipping and weight decay are the released code's.
+# Section 4.5; clipping and weight decay are not in the paper, they are the released code's.
 SGD = factory("tensorflow.keras.optimizers.SGD", momentum=0.9, weight_decay=5e-4, global_clipnorm=20.0)
 CELEB_A = Data(sources=(Source("celeb_a", {"landmarks": False}),), num_landmarks=0)
 CLOTHING = Data(sources=(Source("deepfashion"),), attributes=False, num_landmarks=0, clothing=True)
@@ -53,7 +54,7 @@ def _passes(epochs: int) -> Training:
 
 
 def _rounds(alpha: float, epochs: int = 60, steps: int = 1000, lengths=(1, 1, 1)) -> WideningTraining:
-    """As many batches in rounds of 1,000."""
+    """`epochs` rounds of `steps` batches: 60,000 batches in rounds of 1,000 (Section 4.5)."""
     return WideningTraining(
         epochs=epochs,
         steps=steps,
@@ -79,7 +80,7 @@ def _thin(width: int):
 
 
 VGG16 = Experiment(
-    summary="VGG-16 on CelebA, the baseline of adaptive branching",
+    summary="VGG-16 on CelebA, as published: what branched networks are compared with and start from",
     target="Lu et al. 2017, Table 1: 91.44 % mean accuracy, 73.55 % top-10 recall (from a gender network's weights).",
     data=CELEB_A,
     model=factory("keras_models.VGG16", num_tasks=CELEBA_TASKS, weights="imagenet"),
@@ -95,10 +96,14 @@ LOW_RANK = replace(
 )
 
 
+def _grown(alpha: float) -> str:
+    return f"widened with a branching factor of {alpha:g}" if alpha else "never widened"
+
+
 def _branched(width: int, alpha: float, paper: str) -> Experiment:
     return replace(
         VGG16,
-        summary=f"A VGG-16 of {width} channels on CelebA, widened with a branching factor of {alpha}",
+        summary=f"A VGG-16 of {width} channels on CelebA, {_grown(alpha)}, as published",
         target=f"Lu et al. 2017, Table 1: {paper}.",
         model=_thin(width),
         training=_from_vgg16(_rounds(alpha), "somp", "branching/celeb_a-vgg16"),
@@ -127,20 +132,21 @@ def _random(experiment: Experiment) -> Experiment:
     )
 
 
-def _shuffled(experiment: Experiment, name: str) -> Experiment:
-    """The tree that `name` found, with unrelated tasks in its branches (Section 4.4)."""
+def _in_the_tree_of(name: str, experiment: Experiment, given: str) -> Experiment:
+    """From random weights in the tree that `name` found, "shuffled" with unrelated tasks in it (Section 4.4)."""
+    how = {"found": "as it was found", "shuffled": "with the halves of its tasks swapped"}[given]
     return replace(
         experiment,
-        summary=f"{experiment.summary}; its tree with the halves of the tasks swapped",
-        target="Lu et al. 2017, Fig. 3: most attributes are less accurate than with the tree as it was found.",
-        training=replace(experiment.training, warm_start=name, start=Training.start, shuffle_tasks=True),
+        summary=f"{experiment.summary}; its tree {how}, from random weights",
+        target="Lu et al. 2017, Fig. 3: most attributes are less accurate in the shuffled tree. Compare the two.",
+        training=replace(experiment.training, warm_start=name, start=Training.start, given_tree=given),
     )
 
 
 DEEPFASHION_OUTPUT = {"clothing": DEEPFASHION_TASKS}
 DEEPFASHION_VGG16 = replace(
     VGG16,
-    summary="VGG-16 on DeepFashion's categories, the baseline of adaptive branching",
+    summary="VGG-16 on DeepFashion's categories, as published",
     target="Lu et al. 2017, Table 2: 86.72 % top-3 and 92.51 % top-5 accuracy.",
     data=CLOTHING,
     model=factory("keras_models.VGG16", num_tasks=DEEPFASHION_TASKS, outputs=DEEPFASHION_OUTPUT, weights="imagenet"),
@@ -157,7 +163,10 @@ DEEPFASHION_LOW_RANK = replace(
 
 
 def _joint(width: int, alpha: float, paper: str) -> Experiment:
-    """Faces and clothing in one network; what a picture's data set lacks, a VGG-16 of the other says (Section 4.3)."""
+    """Faces and clothing in one network (Section 4.3).
+
+    A VGG-16 trained on the other data set gives the labels that a picture lacks.
+    """
     sources = (replace(CELEB_A.sources[0], labels=("attributes",)), Source("deepfashion", labels=("clothing",)))
     teachers = (
         Teacher("attributes", "branching/celeb_a-vgg16"),
@@ -166,10 +175,11 @@ def _joint(width: int, alpha: float, paper: str) -> Experiment:
     outputs = {"attributes": CELEBA_TASKS, **DEEPFASHION_OUTPUT}
     return replace(
         VGG16,
-        summary=f"Attributes and clothing: a VGG-16 of {width} channels, widened with a branching factor of {alpha}",
+        summary=f"Attributes and clothing: a VGG-16 of {width} channels, {_grown(alpha)}, as published",
         target=f"Lu et al. 2017, Tables 1 and 2: {paper}.",
         data=Data(sources=sources, num_landmarks=0, clothing=True, teachers=teachers),
         model=factory("keras_models.ThinVGG16", width=width, num_tasks=sum(outputs.values()), outputs=outputs),
+        # Section 4.5: 100,000 batches, the rate falls every 40,000, a round has 2,000.
         training=_from_vgg16(
             _rounds(alpha, epochs=50, steps=2000, lengths=[40, 40, 20]), "somp", "branching/celeb_a-vgg16"
         ),
@@ -182,7 +192,8 @@ JOINT = {
     "64-2.0": _joint(64, 2.0, "91.02 % mean accuracy, 71.38 % top-10 recall; clothing 83.24 % top-3, 90.39 % top-5"),
 }
 
-# At 64 px: 8,000 pictures in batches of 64 are 125 a pass.
+# At 64 px a round is a pass: 8,000 pictures of faces, 3,068 of clothing, in batches of 64.
+FACES_STEPS, JOINT_STEPS = 125, 172
 TINY_OPTIMIZER = factory("tensorflow.keras.optimizers.AdamW", weight_decay=0.05)
 
 
@@ -215,9 +226,9 @@ def _tiny(experiment: Experiment, summary: str, **training) -> Experiment:
 TINY_VGG16 = _tiny(_random(VGG16), "VGG-16 on CelebA", epochs=8)
 
 
-def _tiny_branched(alpha: float, words: str) -> Experiment:
-    branched = _random(replace(BRANCHED["32-1.0"], training=_rounds(alpha)))
-    return _tiny(branched, f"A VGG-16 of 32 channels on CelebA, {words}", epochs=20, steps=125)
+def _tiny_branched(alpha: float) -> Experiment:
+    branched = replace(VGG16, model=_thin(32), training=_rounds(alpha))
+    return _tiny(branched, f"A VGG-16 of 32 channels on CelebA, {_grown(alpha)}", epochs=20, steps=FACES_STEPS)
 
 
 def _tiny_somp(experiment: Experiment) -> Experiment:
@@ -229,7 +240,7 @@ SUBSET = Source("deepfashion", builder="clothing_subset", labels=("clothing",))
 SUBSET_OUTPUT = {"clothing": 10}
 TINY_CLOTHING = _tiny(
     replace(
-        _random(DEEPFASHION_VGG16),
+        DEEPFASHION_VGG16,
         data=replace(CLOTHING, sources=(SUBSET,)),
         model=factory("keras_models.VGG16", num_tasks=10, outputs=SUBSET_OUTPUT),
     ),
@@ -257,10 +268,10 @@ TINY_JOINT = _tiny(
     ),
     "Attributes and ten categories of clothing: a VGG-16 of 32 channels, widened with a branching factor of 2",
     epochs=20,
-    steps=170,
+    steps=JOINT_STEPS,
 )
-TINY_THIN = _tiny_branched(0.0, "never widened")
-TINY = _tiny_branched(1.0, "widened with a branching factor of 1")
+TINY_THIN = _tiny_branched(0.0)
+TINY = _tiny_branched(1.0)
 TINY_RESNET18 = replace(
     TINY,
     summary="A ResNet-18 of 32 channels on CelebA, widened with a branching factor of 1: 64 px, for two CPU cores",
@@ -285,7 +296,10 @@ for _name, _experiment in BRANCHED.items():
     register(f"branching/celeb_a-{_name}", _experiment)
 for _name in ("thin32", "32-2.0"):
     register(f"branching/celeb_a-{_name}-random", _random(BRANCHED[_name]))
-register("branching/celeb_a-32-2.0-shuffled", _shuffled(BRANCHED["32-2.0"], "branching/celeb_a-32-2.0"))
+for _name, _given in (("retrained", "found"), ("shuffled", "shuffled")):
+    _experiment = _in_the_tree_of("branching/celeb_a-32-2.0", BRANCHED["32-2.0"], _given)
+    register(f"branching/celeb_a-32-2.0-{_name}", _experiment)
+    register(f"branching/celeb_a-{_name}-tiny", _in_the_tree_of("branching/celeb_a-tiny", TINY, _given))
 register("branching/deepfashion-vgg16", DEEPFASHION_VGG16)
 register("branching/deepfashion-low_rank", DEEPFASHION_LOW_RANK)
 for _name, _experiment in JOINT.items():
@@ -293,8 +307,7 @@ for _name, _experiment in JOINT.items():
 register("branching/celeb_a-vgg16-tiny", TINY_VGG16)
 register("branching/celeb_a-thin-tiny", TINY_THIN)
 register("branching/celeb_a-tiny", TINY)
-register("branching/celeb_a-2.0-tiny", _tiny_branched(2.0, "widened with a branching factor of 2"))
-register("branching/celeb_a-shuffled-tiny", _shuffled(TINY, "branching/celeb_a-tiny"))
+register("branching/celeb_a-2.0-tiny", _tiny_branched(2.0))
 register("branching/celeb_a-thin_somp-tiny", _tiny_somp(TINY_THIN))
 register("branching/celeb_a-somp-tiny", _tiny_somp(TINY))
 register("branching/celeb_a-resnet18-tiny", TINY_RESNET18)

@@ -340,7 +340,7 @@ def test_teachers_label_what_the_data_sets_lack(joint_run, output):
 
 
 def test_shuffled_tasks_train_in_the_tree_that_was_found(people_run, output):
-    shuffled = replace(people().training, warm_start="e2e/people", shuffle_tasks=True, epochs=1)
+    shuffled = replace(people().training, warm_start="e2e/people", given_tree="shuffled", epochs=1)
     run(replace(people(), training=shuffled), output, "e2e/shuffled")
     trees = [read_tree(results(output, name)["places"]["model"]) for name in ("e2e-people", "e2e-shuffled")]
     assert trees[1] == trees[0].with_halves_swapped() != trees[0]

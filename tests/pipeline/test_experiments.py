@@ -116,9 +116,7 @@ def test_a_warm_start_is_from_the_network_that_it_takes(name):
         assert wider.path == start.model.path
     assert start.data.image_size == experiment.data.image_size
     assert _adaptive(start) == _adaptive(experiment)
-    shuffled = getattr(
-        experiment.training, "shuffle_tasks", False
-    )  # takes the tree, which may have started from VGG-16
+    shuffled = getattr(experiment.training, "given_tree", None)  # takes the tree, which may have started from VGG-16
     assert shuffled or not start.training.warm_start
 
 
@@ -428,12 +426,15 @@ def test_the_settings_of_the_branching_paper():
     assert [round(float(rate(step)), 7) for step in (40_000, 40_001, 80_001)] == [1e-3, 1e-4, 1e-5]
 
 
-@pytest.mark.parametrize("size", ["celeb_a-32-2.0", "celeb_a-tiny"])
-def test_shuffled_differs_from_what_it_shuffles_by_the_shuffling(size):
-    name = {"celeb_a-32-2.0": "celeb_a-32-2.0-shuffled", "celeb_a-tiny": "celeb_a-shuffled-tiny"}[size]
-    found, shuffled = _branching(size).training, _branching(name).training
-    assert shuffled.warm_start == f"branching/{size}" and shuffled.shuffle_tasks
-    assert replace(shuffled, warm_start=found.warm_start, start=found.start, shuffle_tasks=False) == found
+@pytest.mark.parametrize(
+    ("base", "pattern"), [("celeb_a-32-2.0", "celeb_a-32-2.0-{}"), ("celeb_a-tiny", "celeb_a-{}-tiny")]
+)
+def test_shuffled_and_retrained_differ_in_their_tree_alone(base, pattern):
+    found = _branching(base).training
+    retrained, shuffled = (_branching(pattern.format(name)).training for name in ("retrained", "shuffled"))
+    assert shuffled.warm_start == f"branching/{base}" and shuffled.given_tree == "shuffled"
+    assert replace(shuffled, given_tree="found") == retrained
+    assert replace(retrained, warm_start=found.warm_start, start=found.start, given_tree=None) == found
 
 
 def test_branched_experiments_of_one_size_differ_by_alpha_or_start_alone():

@@ -43,5 +43,5 @@ def test_a_run_that_nothing_is_known_of():
 
 def test_the_data_section_says_how_many_labels_a_teacher_gave():
     page = run_page(run=sample_data.run(), data=sample_data.data_summary()).render()
-    assert "What a teacher says of it" in page
+    assert "Labels that a teacher gave" in page
     assert "train: clothing" in page and "3,068" in page and "8,000" in page

@@ -31,5 +31,5 @@ def test_it_lies_where_tensorflow_serving_leaves_files_alone(tmp_path):
 
 def test_a_model_without_a_tree(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ValueError, match=f"The model in '{re.escape(str(folder))}' has no .*: it isn't of an exp"):
+        with pytest.raises(ValueError, match=f"'{re.escape(str(folder))}' has no .*, which tells its branches"):
             read_tree(str(folder))

@@ -465,7 +465,7 @@ def test_a_tree_with_its_halves_swapped_is_trained_as_it_is(tiny_files, tmp_path
     """Beside the tree the folder has nothing: weights aren't taken. A run that is continued has the same tree."""
     found = UNBRANCHED.widened("fc", [[0, 1, 2, 3], [4, 5]])
     write_tree(found, str(tmp_path / "model"))
-    tiny = tiny_faces.widening_experiment((STOP,), shuffle_tasks=True, epochs=2, alpha=1e6)
+    tiny = tiny_faces.widening_experiment((STOP,), given_tree="shuffled", epochs=2, alpha=1e6)
     # 0 and 3, 1 and 4, 2 and 5 change places.
     swapped = UNBRANCHED.widened("fc", [[3, 4, 5, 0], [1, 2]])
     unbroken = Run(tiny, tmp_path / "unbroken", tiny_files, warm_start=str(tmp_path / "model"))
@@ -479,11 +479,28 @@ def test_a_tree_with_its_halves_swapped_is_trained_as_it_is(tiny_files, tmp_path
     _assert_same(Run(tiny, tmp_path / "stopped", tiny_files, warm_start=str(tmp_path / "model")), unbroken)
 
 
-def test_a_model_without_a_tree_has_none_to_shuffle(tiny_files, tmp_path):
-    tiny = tiny_faces.widening_experiment(shuffle_tasks=True)
-    with pytest.raises(ValueError, match=r"branch_tree\.json: it isn't of an experiment that widens its network"):
+def test_a_tree_is_given_as_it_was_found(tiny_files, tmp_path):
+    found = UNBRANCHED.widened("fc", [[0, 1, 2, 3], [4, 5]])
+    write_tree(found, str(tmp_path / "model"))
+    tiny = tiny_faces.widening_experiment(given_tree="found", epochs=1)
+    assert Run(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model")).tree == found
+
+
+def test_a_tree_without_branches_or_by_another_word_is_not_taken(tiny_files, tmp_path):
+    write_tree(UNBRANCHED, str(tmp_path / "model"))
+    tiny = tiny_faces.widening_experiment(given_tree="shuffled")
+    with pytest.raises(ValueError, match="has no branches"):
         tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model"))
-    with pytest.raises(ValueError, match=r"shuffle_tasks .* give the experiment's training a warm_start"):
+    tiny = tiny_faces.widening_experiment(given_tree="swapped")
+    with pytest.raises(ValueError, match="'found', 'shuffled' or None, received 'swapped'"):
+        tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model"))
+
+
+def test_a_model_without_a_tree_has_none_to_shuffle(tiny_files, tmp_path):
+    tiny = tiny_faces.widening_experiment(given_tree="shuffled")
+    with pytest.raises(ValueError, match=r"branch_tree\.json, which tells its branches\. Name in training\.warm_start"):
+        tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model"))
+    with pytest.raises(ValueError, match=r"given_tree=.* give the experiment's training a warm_start"):
         tiny_faces.fit(tiny, tmp_path, tiny_files)
 
 
