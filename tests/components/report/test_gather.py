@@ -164,6 +164,7 @@ def test_figures_of_a_parsing_run(run):
         "pixel accuracy": 0.8,
         "overall F1": 0.4,
         "training minutes": 2.0,
+        "parameters": 7,
         "epochs": 3,
         "records quarantined": 1,
     }

@@ -214,6 +214,7 @@ def test_figures_of_three_tasks(gathered):
         "emotion: always the commonest": 0.625,
         "emotion mean recall": pytest.approx((1 / 3 + 4 / 5) / 2),
         "training minutes": 2.0,
+        "parameters": 7,
         "epochs": 5,
         "records quarantined": 9,
     }
