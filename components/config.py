@@ -82,7 +82,8 @@ class Data:
         parsing: whether the records' label maps are used.
         emotion: whether the records' emotions are used.
         clothing: whether the records' clothing categories are used.
-        teachers: what fills in the labels that training records lack, at most one a label.
+        teachers: what fills in the labels that training records lack, at most one a label; the loss TaskCrossEntropy
+            learns from them.
     """
 
     sources: tuple[Source, ...]
@@ -202,6 +203,7 @@ class WideningTraining(Training):
         steps: batches of a round. After each round the next layer is widened, from the top down, until a round chooses
             a single branch or the lowest layer is reached; the rounds that are left train the tree.
         alpha: α of Eq. 9, the branching factor. 0 never branches.
+        precision: float32 or mixed_bfloat16.
         given_tree: train the tree of `warm_start` from the start on and don't widen it: "found" as it is, "shuffled"
             with the left half of its tasks in the places of the right half (Section 4.4). Its weights are not taken.
     """

@@ -69,15 +69,20 @@ class BranchedVGG16(BranchedNetwork):
 
 @keras.saving.register_keras_serializable("facetfx")
 class FactorizedVGG16(BranchedVGG16):
-    """BranchedVGG16 whose every layer is a few basis filters, {layer}_basis, and a 1x1 combination of them.
+    """VGG-16 whose every layer is a few basis filters, {layer}_basis, and a 1x1 combination of them.
 
-    Args: of BranchedNetwork.
+    It is a baseline and does not branch.
+
+    Args: of BranchedNetwork; the tree has no branches.
     """
 
     # Section 4.5: 8-16-32-64-64-64-64-16.
     RANKS = MappingProxyType(
         {**{name: (8, 16, 32, 64, 64)[int(name[4]) - 1] for name, *_ in _CONVS}, "fc6": 64, "fc7": 64, OUTPUT: 16}
     )
+
+    def max_branches(self, layer):
+        return 1
 
     @classmethod
     def convolution(cls, x, parents, channels, name, folded):

@@ -55,12 +55,11 @@ def branching_part(branching: Branching) -> Part:
     """What a run shows of its tree."""
     widest = max(len(branches) for branches in branching.tree.branches)
     meaning = "at the layer that has most; all tasks share every layer below the lowest that branches."
+    numbers = (Number(str(widest), "Branches", meaning),) if widest > 1 else ()
     sections = [tree_section(branching)]
     if branching.rounds:
         sections.append(rounds_section(branching))
-    return Part(
-        numbers=(Number(str(widest), "Branches", meaning),), sections=tuple(sections), figures={"branches": widest}
-    )
+    return Part(numbers=numbers, sections=tuple(sections), figures={"branches": widest})
 
 
 def tree_section(branching: Branching) -> Section:
@@ -99,12 +98,14 @@ def tree_section(branching: Branching) -> Section:
 def rounds_section(branching: Branching) -> Section:
     """The affinities of every round, and what each number of branches would have cost."""
     rounds, order = branching.rounds, branching.tree.order()
+    bounds = branching_figures.common_bounds([each.affinity for each in rounds])
     blocks: list[Block] = [
         Note(
-            "Two tasks have an affinity of 1 if they find the same pictures difficult and the same ones easy, of one "
-            "half if they have nothing to do with each other (Eq. 6). White frames: the groups that were chosen."
+            "Two tasks have an affinity of 1 if they find the same pictures difficult and the same ones easy (Eq. 6). "
+            "Unrelated tasks, too, are above one half, the more the fewer pictures they find difficult: compare a pair "
+            "with the rest of its row. All maps have one scale. White frames: the groups that were chosen."
         ),
-        Figures(tuple(_affinity_figure(branching, each, order, first=each is rounds[0]) for each in rounds)),
+        Figures(tuple(_affinity_figure(branching, each, order, each is rounds[0], bounds) for each in rounds)),
     ]
     drawing = branching_figures.costs_drawing([(each.layer, each.costs, len(each.groups)) for each in rounds])
     caption = (
@@ -112,13 +113,13 @@ def rounds_section(branching: Branching) -> Section:
         "are that share one. The large dot is the smallest, which was taken."
     )
     blocks.append(Figures((Figure(figures.svg(drawing, "cost of branches"), "How many branches", caption, wide=True),)))
-    return Section("How it was grown", "rounds", tuple(blocks), _told(rounds))
+    return Section("Rounds", "rounds", tuple(blocks), _told(rounds))
 
 
-def _affinity_figure(branching, found, order, first):
+def _affinity_figure(branching, found, order, first, bounds):
     """The first round's with the tasks' names."""
     names = branching.tasks if first else ()
-    drawing = branching_figures.affinity_map(found.affinity, order, found.groups, names)
+    drawing = branching_figures.affinity_map(found.affinity, order, found.groups, bounds, names)
     markup = figures.svg(drawing, f"affinities before {found.layer} was widened")
     caption = f"After epoch {found.epoch}: {_branches(len(found.groups))} for {found.layer}."
     return Figure(markup, f"Affinities, round of {found.layer}", caption, wide=first)

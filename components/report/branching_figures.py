@@ -72,8 +72,18 @@ def tree_drawing(tree: BranchTree, tasks: Sequence[str]) -> Canvas:
     return canvas
 
 
+def common_bounds(affinities: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Smallest and largest affinity of two tasks in several [T, T]; a task's with itself is 1 and says nothing."""
+    others = [affinity[~np.eye(len(affinity), dtype=bool)] for affinity in affinities]
+    return float(min(map(np.min, others))), float(max(map(np.max, others)))
+
+
 def affinity_map(
-    affinity: np.ndarray, order: Sequence[int], groups: Sequence[Sequence[int]], names: Sequence[str] = ()
+    affinity: np.ndarray,
+    order: Sequence[int],
+    groups: Sequence[Sequence[int]],
+    bounds: tuple[float, float],
+    names: Sequence[str] = (),
 ) -> Canvas:
     """Affinities of tasks as a heat map, with a frame around each group.
 
@@ -81,6 +91,7 @@ def affinity_map(
         affinity: [T, T] in [0, 1].
         order: of the tasks from left to right; the tasks of a group stand side by side in it.
         groups: of task numbers.
+        bounds: of the colour scale.
         names: of the tasks; they are written down if given.
     """
     matrix = np.asarray(affinity)[np.ix_(order, order)]
@@ -89,9 +100,7 @@ def affinity_map(
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         canvas = Canvas(figsize=(WIDE if names else side + 0.9, side), layout="constrained", dpi=72)
         axes = canvas.add_subplot()
-        # A task's affinity with itself is 1 and says nothing: the scale is for the others.
-        others = matrix[~np.eye(len(matrix), dtype=bool)]
-        image = axes.imshow(matrix, cmap=_COLOURS, vmin=others.min(), vmax=others.max(), interpolation="nearest")
+        image = axes.imshow(matrix, cmap=_COLOURS, vmin=bounds[0], vmax=bounds[1], interpolation="nearest")
         for group in groups:
             first = min(row[task] for task in group) - 0.5
             axes.add_patch(

@@ -124,7 +124,15 @@ class TaskAffinity(tf.Module):
         self._add(self.margin_count, tf.reduce_sum(tf.cast(annotated, tf.float32), axis=0))
 
     def affinity(self) -> np.ndarray:
-        """[T, T] float64 in [0, 1], symmetric. A pair never counted has 0.5, as by chance; a task counted has 1."""
+        """[T, T] float64 in [0, 1], symmetric; a pair that was never counted has 0.5.
+
+        Raises:
+            ValueError: if scores were no numbers.
+        """
+        if not np.isfinite(self.margin_sum.numpy()).all():
+            raise ValueError(
+                "The network's scores are no numbers any more, so tasks can't be compared: lower the rate."
+            )
         total, count = self.agreement_sum.numpy().astype(np.float64), self.agreement_count.numpy()
         return np.divide(total, count, out=np.full_like(total, 0.5), where=count > 0)
 

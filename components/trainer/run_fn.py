@@ -47,9 +47,9 @@ def run_fn(fn_args: FnArgs) -> None:
             f"This experiment starts from the model of {warm_start!r}, of which there is no blessed one yet. "
             f"First: make run EXPERIMENT={warm_start}"
         )
-    checkpoints = os.path.join(config["checkpoints"], _run_key(config, fn_args.transform_output))
+    checkpoints = os.path.join(config["checkpoints"], _run_key(config, fn_args.transform_output, fn_args.base_model))
     started = time.monotonic()
-    recipe = _fit_several_tasks if isinstance(experiment.training, HybridTraining) else _fit_one_data_set
+    recipe = _fit_several_tasks if isinstance(experiment.training, HybridTraining) else _fit
     trained, served = recipe(experiment, fn_args, checkpoints)
     warmup_images = example_images(_files(fn_args.train_files), _WARMUP_IMAGES)
     folder = fn_args.serving_model_dir
@@ -69,7 +69,7 @@ def run_fn(fn_args: FnArgs) -> None:
     tf.io.gfile.rmtree(checkpoints)
 
 
-def _fit_one_data_set(experiment, fn_args, checkpoints):
+def _fit(experiment, fn_args, checkpoints):
     """(Trained, what is served) of the plain recipe and of widening; of a network with edge branches, leaves edges.npz.
 
     The pictures of several data sets come in the same batches.
@@ -90,10 +90,11 @@ def _fit_one_data_set(experiment, fn_args, checkpoints):
     if isinstance(trained.network, BranchedNetwork):
         return trained, _served_people(trained, data)
     if not data.parsing:
-        return trained, ServedAttributes(trained.network, trained.thresholds, data.image_size, builder.ATTRIBUTES)
+        attributes = annotated_names(data, "attributes")
+        return trained, ServedAttributes(trained.network, trained.thresholds, data.image_size, attributes)
     examples = evaluation_examples(validation_files, data)
     write_edge_maps(trained.network, examples, os.path.join(fn_args.model_run_dir, EDGES_FILE))
-    return trained, ServedParsing(trained.network, data.image_size, builder.LABELS)
+    return trained, ServedParsing(trained.network, data.image_size, annotated_names(data, "parsing"))
 
 
 def _served_people(trained, data):
@@ -135,6 +136,7 @@ def _files(patterns):
     return sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))
 
 
-def _run_key(config, transform_output):
-    """The same for a run and its continuation: same experiment, code and data."""
-    return hashlib.sha256(json.dumps([config, transform_output], sort_keys=True).encode()).hexdigest()[:16]
+def _run_key(config, transform_output, base_model):
+    """The same for a run and its continuation: same experiment, code, data and model to start from."""
+    parts = [config, transform_output, base_model]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

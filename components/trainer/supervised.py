@@ -1,4 +1,4 @@
-"""The plain recipe: one network, one data set, epochs."""
+"""The plain recipe: one network, batches of all its data, epochs."""
 
 from __future__ import annotations
 

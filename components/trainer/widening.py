@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Experiment, WideningTraining
+from components.config import BINARY_LABELS, Experiment, WideningTraining
 from components.datasets import FaceDataset
 from components.datasets.annotation import binary_task_names
 from components.serving.branch_tree import read_tree
@@ -212,7 +212,7 @@ def fit(
             return training.optimizer.build(learning_rate=learning_rate(training, training.steps * training.epochs))
 
         with strategy.scope():
-            network = build_network(experiment)
+            network = _checked(build_network(experiment))
         history, rounds = History(), Rounds(tasks, network.LAYERS)
         callbacks = [*(callback.build() for callback in training.callbacks), history, rounds]
         checkpoint = EpochCheckpoint(checkpoint_folder, callbacks)
@@ -290,4 +290,25 @@ def _given_tree(training: WideningTraining, warm_start: str | None) -> BranchTre
             f"The tree of {training.warm_start!r} has no branches: there is nothing to take over. Name an experiment "
             "that branched in training.warm_start."
         )
-    return tree.with_halves_swapped() if training.given_tree == "shuffled" else tree
+    if training.given_tree == "found":
+        return tree
+    swapped = tree.with_halves_swapped()
+    if all(set(before) == set(after) for before, after in zip(tree.branches, swapped.branches, strict=True)):
+        raise ValueError(
+            f"With the halves of its tasks swapped, the tree of {training.warm_start!r} is what it was: its branches "
+            "are the halves. Name another experiment in training.warm_start."
+        )
+    return swapped
+
+
+def _checked(network):
+    """The network; ValueError if it can't be widened, or its tasks stand in another order than those of the labels."""
+    if not isinstance(network, BranchedNetwork):
+        raise ValueError(
+            "WideningTraining takes a BranchedNetwork, such as ThinVGG16 or ThinResNet18 make, received "
+            f"{network.name!r}."
+        )
+    outputs = list(network.get_config()["outputs"])
+    if outputs != [label for label in BINARY_LABELS if label in outputs]:
+        raise ValueError(f"The network's outputs should be in the order of {BINARY_LABELS}, received {outputs}.")
+    return network

@@ -45,14 +45,15 @@ def test_blocks_of_the_tree_stand_beside_the_tasks_they_lead_to():
 
 def test_a_group_has_its_frame_in_the_heat_map():
     order = TREE.order()
-    canvas = branching_figures.affinity_map(AFFINITY, order, [(0, 2), (1, 3)], TASKS)
+    bounds = branching_figures.common_bounds([AFFINITY, AFFINITY / 2])
+    canvas = branching_figures.affinity_map(AFFINITY, order, [(0, 2), (1, 3)], bounds, TASKS)
     axes = canvas.axes[0]
     np.testing.assert_array_equal(axes.images[0].get_array(), AFFINITY[np.ix_(order, order)])
-    assert axes.images[0].get_clim() == pytest.approx((0.3, 0.9)), "a task with itself doesn't count"
+    assert axes.images[0].get_clim() == pytest.approx((0.15, 0.9)), "a task with itself doesn't count"
     frames = {(patch.get_x(), patch.get_y(), patch.get_width()) for patch in axes.patches}
     assert frames == {(-0.5, -0.5, 2), (1.5, 1.5, 2)}
     assert [label.get_text() for label in axes.get_yticklabels()][2] == "No Beard"
-    assert not branching_figures.affinity_map(AFFINITY, order, [(0, 1, 2, 3)]).axes[0].get_yticks().size
+    assert not branching_figures.affinity_map(AFFINITY, order, [(0, 1, 2, 3)], bounds).axes[0].get_yticks().size
 
 
 def test_the_chosen_number_of_branches_is_marked():
@@ -83,6 +84,7 @@ def test_it_has_room_for_few_and_for_many_tasks(count):
 
 def test_a_network_that_was_not_widened_says_so():
     part = branching_part(Branching(TASKS, SHARED, (ROUNDS[2],)))
+    assert not part.numbers and part.figures == {"branches": 1}
     text = check(run_page(sample_data.run(), [part]).render()).text
     assert "All 4 tasks share every layer" in text and "one branch is cheapest" in text
 

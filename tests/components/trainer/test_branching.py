@@ -454,3 +454,10 @@ class TestChooseBranches:
             choose_branches(FOUR_TASKS, 0, alpha=-0.5)
         with pytest.raises(ValueError, match="max_branches of 1 or more, or None, got 0"):
             choose_branches(FOUR_TASKS, 0, alpha=1, max_branches=0)
+
+
+def test_scores_that_are_no_numbers_are_told():
+    affinity = TaskAffinity(2)
+    affinity.update(tf.constant([[1.0, 0.0]]), tf.constant([[np.nan, 0.5]]))
+    with pytest.raises(ValueError, match="no numbers any more"):
+        affinity.affinity()

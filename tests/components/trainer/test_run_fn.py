@@ -32,10 +32,11 @@ def test_a_warm_start_needs_a_model():
 
 def test_only_the_same_run_finds_its_checkpoints():
     config = {"experiment": to_json(tiny_faces.experiment()), "code_version": "a"}
-    key = _run_key(config, "transform/7")
-    assert key == _run_key(dict(reversed(config.items())), "transform/7")
+    key = _run_key(config, "transform/7", "model/1")
+    assert key == _run_key(dict(reversed(config.items())), "transform/7", "model/1")
     other = {**config, "experiment": to_json(tiny_faces.experiment(seed=4))}
-    assert len({key, _run_key(other, "transform/7"), _run_key(config, "transform/8")}) == 3
+    others = [(other, "transform/7", "model/1"), (config, "transform/8", "model/1"), (config, "transform/7", "model/2")]
+    assert len({key, *(_run_key(*arguments) for arguments in others)}) == 4
 
 
 def test_files_by_split(tmp_path):

@@ -568,3 +568,23 @@ if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     print(json.dumps(dict(_runs(pathlib.Path(sys.argv[1])))))
+
+
+def test_another_kind_of_network_is_refused(tiny_files, tmp_path):
+    tiny = tiny_faces.widening_experiment(model=tiny_faces.CONVOLUTIONAL)
+    with pytest.raises(ValueError, match="takes a BranchedNetwork, such as ThinVGG16"):
+        tiny_faces.fit(tiny, tmp_path, tiny_files)
+
+
+def test_outputs_in_another_order_than_the_labels_are_refused(tiny_files, tmp_path):
+    """Tasks are numbered by the outputs in the tree, by the labels everywhere else."""
+    model = factory("tiny_faces.tree_network", outputs={"clothing": 2, "attributes": TASKS - 2})
+    with pytest.raises(ValueError, match=r"in the order of .*, received \['clothing', 'attributes'\]"):
+        tiny_faces.fit(tiny_faces.widening_experiment(model=model), tmp_path, tiny_files)
+
+
+def test_a_tree_that_swapping_leaves_as_it_is_cannot_be_shuffled(tiny_files, tmp_path):
+    write_tree(UNBRANCHED.widened("fc", [[0, 1, 2], [3, 4, 5]]), str(tmp_path / "model"))
+    tiny = tiny_faces.widening_experiment(given_tree="shuffled")
+    with pytest.raises(ValueError, match="is what it was: its branches are the halves"):
+        tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model"))
