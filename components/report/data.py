@@ -183,6 +183,7 @@ class History:
     Attributes:
         loss, val_loss, learning_rate: [E].
         names: [N] what is learnt as a yes or no: attributes, and after them categories of clothing.
+        kind: what these are called together.
         attribute_losses: [E, N] on the validation split. weights, thresholds: [E, N].
         iterations: [E] optimiser steps taken at each epoch's end; without it the figures count epochs.
         loss_name: what the attribute losses are, with their unit; an axis label.
@@ -197,6 +198,7 @@ class History:
     val_loss: np.ndarray | None = None
     learning_rate: np.ndarray | None = None
     names: tuple[str, ...] = ()
+    kind: str = "attributes"
     attribute_losses: np.ndarray | None = None
     weights: np.ndarray | None = None
     thresholds: np.ndarray | None = None

@@ -220,6 +220,7 @@ def _history(epochs: Sequence[dict], evaluation: EvaluationResult) -> History:
         learning_rate=column("learning_rate"),
         # Each category of clothing is learnt as a yes or no, like an attribute.
         names=evaluation.attributes + (evaluation.clothing.classes if evaluation.clothing is not None else ()),
+        kind="attributes" if evaluation.clothing is None else "tasks",
         attribute_losses=column("attribute_losses"),
         weights=column("attribute_weights"),
         thresholds=column("thresholds"),

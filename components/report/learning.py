@@ -67,12 +67,16 @@ def representative(history: History) -> list[int]:
 
 def _loss_figure(history: History) -> Figure:
     lines = [Line("training", history.loss)]
+    # Several tasks with data sets of their own have no loss in common, and so none on validation either.
+    apart = len(history.stages) > 1 and history.val_loss is None
     caption = "What training lowers: all tasks' losses, weighted and added."
-    if len(history.stages) > 1:
+    if apart:
         caption = (
-            "What training lowers. The dashed lines are where a stage ends. Each stage lowers the losses of its own "
-            "tasks, so that from one to another they can't be compared."
+            "What training lowers. Each stage lowers the losses of its own tasks, so that from one to another they "
+            "can't be compared."
         )
+    if len(history.stages) > 1:
+        caption += " The dashed lines are where a stage ends."
     if history.val_loss is not None:
         lines.append(Line("validation", history.val_loss))
         caption += " A validation loss that rises while the training loss falls is overfitting."
@@ -83,7 +87,7 @@ def _loss_figure(history: History) -> Figure:
             " In the cycles of self-regulation the training loss is another one, since a teacher's answers take the "
             "place of labels."
         )
-    y_label = "loss" if len(history.stages) > 1 else "weighted sum of the losses"
+    y_label = "loss" if apart else "weighted sum of the losses"
     return _chart(history, "Total loss", lines, y_label, caption)
 
 
@@ -91,10 +95,10 @@ def _attribute_loss_figure(history: History) -> Figure:
     lines = [Line("mean", np.mean(history.attribute_losses, axis=1))]
     lines += [Line(readable(history.names[i]), history.attribute_losses[:, i]) for i in representative(history)]
     caption = (
-        f"Mean over {len(history.names)} attributes, and {' and '.join(line.name for line in lines[1:])}. "
-        "Without the attributes' weights, so that epochs can be compared. As Fig. 5 of the DMM-CNN paper."
+        f"Mean over {len(history.names)} {history.kind}, and {' and '.join(line.name for line in lines[1:])}. "
+        f"Without the {history.kind}' weights, so that epochs can be compared. As Fig. 5 of the DMM-CNN paper."
     )
-    return _chart(history, "Validation loss of the attributes", lines, history.loss_name, caption)
+    return _chart(history, f"Validation loss of the {history.kind}", lines, history.loss_name, caption)
 
 
 def _weight_figure(history: History) -> Figure:

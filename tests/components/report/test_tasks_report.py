@@ -374,3 +374,12 @@ def test_a_stack_names_its_pictures():
     assert stack.count("<svg") == 2
     data = re.search(r"base64,([^\"]+)", stack)[1]
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == (6, 8)
+
+
+def test_stages_with_one_validation_loss_are_compared():
+    """Widening has two stages, which lower the same loss."""
+    history = dataclasses.replace(
+        sample_data.history(), stages=(("widening", 4), ("final phase", len(sample_data.history().loss) - 4))
+    )
+    text = check(run_page(sample_data.run(), history=history).render()).text
+    assert "dashed lines are where a stage ends" in text and "can't be compared" not in text
