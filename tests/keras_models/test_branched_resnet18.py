@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from branched_networks import kernels, pictures, randomise
 
 from keras_models.branch_tree import BranchTree
 from keras_models.branched_resnet18 import BranchedResNet18, ThinResNet18
-from tests.keras_models.branched_networks import kernels, pictures, randomise
 
 SHAPE = (32, 32, 3)
 UNBRANCHED = BranchTree.unbranched(BranchedResNet18.LAYERS, 4)

@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from branched_networks import kernels, pictures, randomise
 from tensorflow import keras
 
 from keras_models.branch_tree import OUTPUT, BranchTree
 from keras_models.branched_vgg16 import VGG16, BranchedVGG16, LowRankVGG16, ThinVGG16
 from keras_models.normalization import EPSILON
-from tests.keras_models.branched_networks import kernels, pictures, randomise
 
 FULL_SIZE = (224, 224, 3)
 SMALL = (32, 32, 3)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from branched_networks import pictures, randomise
 from tensorflow import keras
 
 from keras_models.branch_tree import BranchTree
 from keras_models.branched_resnet18 import BranchedResNet18, ThinResNet18
 from keras_models.branched_vgg16 import BranchedVGG16, FactorizedVGG16, ThinVGG16
 from keras_models.folding import fold_batch_norm
-from tests.keras_models.branched_networks import pictures, randomise
 
 SHAPE = (32, 32, 3)
 
