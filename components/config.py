@@ -5,14 +5,18 @@ Nothing here imports TensorFlow or TFX: listing experiments stays light.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import pkgutil
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from components import tasks as task_kinds
 
 
 @dataclasses.dataclass(frozen=True)
-class Factory:
+class ObjectConfig:
     """A class or function by dotted path with the arguments to call it with, built where it is needed.
 
     Attributes:
@@ -24,29 +28,33 @@ class Factory:
     kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def build(self, *args, **more):
-        """Calls it; arguments given here add to the experiment's, which win."""
-        return pkgutil.resolve_name(self.path)(*args, **{**more, **self.kwargs})
+        """Calls it with the experiment's arguments and those given here.
+
+        Raises:
+            TypeError: if the experiment sets an argument that is given here.
+        """
+        if both := sorted(self.kwargs.keys() & more.keys()):
+            raise TypeError(
+                f"{self.path} is given {', '.join(both)} by the framework: leave {', '.join(both)} out of the "
+                f"experiment, which has {', '.join(f'{name}={self.kwargs[name]!r}' for name in both)}."
+            )
+        return pkgutil.resolve_name(self.path)(*args, **more, **self.kwargs)
 
 
-def factory(path: str, **kwargs) -> Factory:
-    """`Factory` in the form in which experiments are written."""
-    return Factory(path, kwargs)
-
-
-# What a record may be annotated with and a network learns.
-LABELS = ("attributes", "landmarks", "parsing", "emotion", "clothing")
-BINARY_LABELS = ("attributes", "clothing")  # those that are yes-or-no tasks, in the order in which these stand
+def configured(path: str, **kwargs) -> ObjectConfig:
+    """`ObjectConfig` in the form in which experiments are written."""
+    return ObjectConfig(path, kwargs)
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class DatasetConfig:
     """A data set of a run.
 
     Attributes:
         name: what its records and its splits are called.
         options: the builder's arguments.
         builder: the builder's name (components.datasets); None if it is the data set's own.
-        labels: which of LABELS its records keep; None for all that they have. Of several data sets, each has to say.
+        labels: which labels its records keep; None for all that they have. Of several data sets, each has to say.
     """
 
     name: str
@@ -60,11 +68,11 @@ class Teacher:
     """A trained network that answers for the training records which lack a label (soft labels).
 
     Attributes:
-        label: "attributes" or "clothing".
+        task: the name of the task that it answers.
         experiment: whose latest blessed model answers.
     """
 
-    label: str
+    task: str
     experiment: str
 
 
@@ -73,60 +81,26 @@ class Data:
     """The records and how they reach the network.
 
     Attributes:
-        sources: the data sets. The records of one have the splits train, eval and test, those of several
-            <source>_train and so on.
+        datasets: the data sets. The records of one have the splits train, validation and test, those of several
+            <data set>_train and so on.
         image_size: (height, width) that Transform and serving resize to.
-        attributes: whether the records' attributes are used.
-        num_landmarks: points of a record's mark-up; 0 if none are used.
-        annotate_landmarks: have dlib annotate the records that lack landmarks.
-        parsing: whether the records' label maps are used.
-        emotion: whether the records' emotions are used.
-        clothing: whether the records' clothing categories are used.
-        teachers: what fills in the labels that training records lack, at most one a label; the loss TaskCrossEntropy
-            learns from them.
+        annotate_landmarks: the name of the label that dlib's 68 landmarks become, for records that lack it; "" to
+            leave the records as they are.
+        teachers: what fills in the labels that training records lack, at most one a task.
     """
 
-    sources: tuple[Source, ...]
+    datasets: tuple[DatasetConfig, ...]
     image_size: tuple[int, int] = (224, 224)
-    attributes: bool = True
-    num_landmarks: int = 68
-    annotate_landmarks: bool = False
-    parsing: bool = False
-    emotion: bool = False
-    clothing: bool = False
+    annotate_landmarks: str = ""
     teachers: tuple[Teacher, ...] = ()
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Those of LABELS that are used."""
-        used = {
-            "attributes": self.attributes,
-            "landmarks": self.num_landmarks > 0,
-            "parsing": self.parsing,
-            "emotion": self.emotion,
-            "clothing": self.clothing,
-        }
-        return tuple(label for label in LABELS if used[label])
-
-    def only(self, label: str) -> Data:
-        """The same with one of the labels alone."""
-        return dataclasses.replace(
-            self,
-            attributes=self.attributes and label == "attributes",
-            num_landmarks=self.num_landmarks if label == "landmarks" else 0,
-            parsing=self.parsing and label == "parsing",
-            emotion=self.emotion and label == "emotion",
-            clothing=self.clothing and label == "clothing",
-            teachers=tuple(teacher for teacher in self.teachers if teacher.label == label),
-        )
-
-    def source_of(self, label: str) -> Source:
+    def dataset_of(self, label: str) -> DatasetConfig:
         """The data set that has a label; ValueError if several data sets don't say, or not one alone does."""
-        if len(self.sources) == 1:
-            return self.sources[0]
-        having = [source for source in self.sources if label in (source.labels or ())]
+        if len(self.datasets) == 1:
+            return self.datasets[0]
+        having = [dataset for dataset in self.datasets if label in (dataset.labels or ())]
         if len(having) != 1:
-            names, all_names = (", ".join(source.name for source in sources) for sources in (having, self.sources))
+            names, all_names = (", ".join(each.name for each in datasets) for datasets in (having, self.datasets))
             raise ValueError(
                 f"Of the data sets {all_names}, {names or 'none'} give {label!r}; expected one that has it among its "
                 "`labels`."
@@ -134,14 +108,85 @@ class Data:
         return having[0]
 
     def splits(self, split: str) -> dict[str, str]:
-        """The name of a split ("train", "eval", "test") of each data set, by the data set's name."""
-        if len(self.sources) == 1:
-            return {self.sources[0].name: split}
-        return {source.name: f"{source.name}_{split}" for source in self.sources}
+        """The name of a split ("train", "validation", "test") of each data set, by the data set's name."""
+        if len(self.datasets) == 1:
+            return {self.datasets[0].name: split}
+        return {dataset.name: f"{dataset.name}_{split}" for dataset in self.datasets}
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """What a metric must reach for a model to be blessed: one of the two bounds, above 0.
+
+    Attributes:
+        metric: of the task's kind.
+        at_least: for what is the better the higher.
+        at_most: for errors.
+    """
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def bound(self) -> float:
+        """Whichever is set."""
+        return self.at_least if self.at_most is None else self.at_most
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a network learns of an image.
+
+    Attributes:
+        name: of the record's feature, the network's output and what is served; metrics are named by it.
+        kind: a folder of components.tasks.
+        options: what the kind lets an experiment choose.
+        bar: what a model must reach here to be blessed; None for no bar.
+        weight: of its loss, where the training's objective adds up the tasks' losses.
+    """
+
+    name: str
+    kind: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    bar: Bar | None = None
+    weight: float = 1.0
+
+    def validate(self) -> None:
+        """Raises ValueError, saying what to change, for what can't be such a task."""
+        kind = task_kinds.kind(self.kind)
+        if not self.name.isidentifier():
+            raise ValueError(f"A task's name is made of letters, digits and underscores; received {self.name!r}.")
+        for option, value in self.options.items():
+            if option not in kind.options:
+                there = ", ".join(kind.options) or "none"
+                raise ValueError(f"Task {self.name!r} ({self.kind}) has no option {option!r}. There are: {there}.")
+            allowed = kind.options[option]
+            if value not in allowed if isinstance(allowed, tuple) else not isinstance(value, allowed):
+                expected = f"one of {allowed}" if isinstance(allowed, tuple) else f"a value of type {allowed.__name__}"
+                raise ValueError(f"Option {option!r} of task {self.name!r} is {expected}; received {value!r}.")
+        if self.weight < 0:
+            raise ValueError(f"The weight of task {self.name!r} is 0 or more; received {self.weight}.")
+        if self.bar is not None:
+            self._validate_bar(kind.metrics)
+
+    def _validate_bar(self, metrics):
+        bar = self.bar
+        if bar.metric not in metrics:
+            raise ValueError(
+                f"The bar of task {self.name!r} applies to {bar.metric!r}; a task of kind {self.kind} has "
+                f"{', '.join(metrics)}."
+            )
+        needed, other = ("at_least", "at_most") if metrics[bar.metric] else ("at_most", "at_least")
+        if getattr(bar, needed) is None or getattr(bar, other) is not None:
+            raise ValueError(f"The bar for {self.name}'s {bar.metric} needs {needed} and not {other}; received {bar}.")
+        # Where the last blessed model scored 0, TFMA divides by it and finds every other model worse.
+        if bar.bound <= 0:
+            raise ValueError(f"A bar is above 0; received {bar} for task {self.name!r}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Batches:
+class InputConfig:
     """What a training batch is made of.
 
     Attributes:
@@ -160,179 +205,163 @@ class Batches:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Training(Batches):
-    """How a network is trained: the plain recipe, components.trainer.supervised.
+class BaseTraining:
+    """What every training has. `RECIPE` is the dotted path of the components.trainer.recipe.Recipe that carries it out.
 
     Attributes:
-        epochs: passes over the training split.
-        optimizer: a Keras optimizer.
-        learning_rate: a float, or a Factory of a Keras schedule, which gets `steps`, the number of steps of the run.
-        loss: a loss of components.trainer.objectives.
-        callbacks: Keras callbacks, in order.
+        epochs: of the run, as the recipe counts them.
+        optimizer: a Keras optimizer, which gets `learning_rate`.
         precision: Keras mixed-precision policy.
         strategy: what gives the tf.distribute strategy to train under: one device, or tf.distribute.MirroredStrategy
             for the devices of a machine. The batch is shared out among them.
         validation_split: what the callbacks look at; "train" where a data set has no split for it.
         warm_start: the experiment whose latest blessed model training starts from.
-        start: how: a function of the network, that model's folder and the decision thresholds (None without
-            attributes). By default they take the weights and thresholds of a model of the same architecture.
         seed: of weights, order and augmentation.
     """
 
+    RECIPE: ClassVar[str]
+
     epochs: int
-    optimizer: Factory
-    loss: Factory
-    learning_rate: float | Factory = 0.001
-    callbacks: tuple[Factory, ...] = ()
+    optimizer: ObjectConfig
     precision: str = "float32"
-    strategy: Factory = Factory("tensorflow:distribute.get_strategy")
-    validation_split: str = "eval"
-    warm_start: str | None = None
-    start: Factory = Factory("components.serving.signatures.restore_trained")
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WideningTraining(Training):
-    """Training with adaptive widening (Lu et al. 2017, Algorithm 1): the recipe components.trainer.widening.
-
-    The model is a function of keras_models that makes a thin BranchedNetwork. Here an epoch is a round: so many
-    `steps`, not a pass over the training split.
-
-    Attributes:
-        steps: batches of a round. After each round the next layer is widened, from the top down, until a round chooses
-            a single branch or the lowest layer is reached; the rounds that are left train the tree.
-        alpha: α of Eq. 9, the branching factor. 0 never branches.
-        precision: float32 or mixed_bfloat16.
-        given_tree: train the tree of `warm_start` from the start on and don't widen it: "found" as it is, "shuffled"
-            with the left half of its tasks in the places of the right half (Section 4.4). Its weights are not taken.
-    """
-
-    steps: int
-    alpha: float
-    given_tree: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TaskTraining(Batches):
-    """How one task of several is trained, on its own data set.
-
-    Attributes:
-        label: what is learnt, one of LABELS.
-        pretraining_epochs: EP of iFAN's Algorithm 1, passes over the task's training split before the tasks take turns.
-    """
-
-    label: str
-    pretraining_epochs: int = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HybridTraining:
-    """Cross-dataset hybrid training (iFAN, Algorithm 1): the recipe components.trainer.hybrid.
-
-    Attributes:
-        tasks: in their order. First each is trained alone, then they take turns, a batch each.
-        epochs: of the turns.
-        steps: batches that each task gets in such an epoch, however large its data set.
-        optimizer: a Keras optimizer.
-        pretraining_rate, learning_rate: of a task alone and in its turns: Keras schedules, which get `steps`, the
-            number of the task's updates there.
-        initial_feedback: what stands for the predictions that iteration 0 has not got: "mean", the training splits'
-            mean label, or "zeros".
-        precision, strategy, validation_split, warm_start, seed: as of Training.
-    """
-
-    tasks: tuple[TaskTraining, ...]
-    epochs: int
-    steps: int
-    optimizer: Factory
-    pretraining_rate: Factory
-    learning_rate: Factory
-    initial_feedback: str = "mean"
-    precision: str = "float32"
-    strategy: Factory = Factory("tensorflow:distribute.get_strategy")
-    validation_split: str = "eval"
+    strategy: ObjectConfig = ObjectConfig("tensorflow:distribute.get_strategy")
+    validation_split: str = "validation"
     warm_start: str | None = None
     seed: int = 0
+
+    def validate(self, tasks: tuple[Task, ...]) -> None:
+        """Raises ValueError, saying what to change, for what such a training can't do."""
+        if self.epochs < 1:
+            raise ValueError(f"training.epochs is 1 or more; received {self.epochs}.")
+        if self.seed < 0:
+            raise ValueError(f"training.seed is 0 or more; received {self.seed}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training(InputConfig, BaseTraining):
+    """How a network is trained: passes over the training split.
+
+    Attributes:
+        learning_rate: a float, or an ObjectConfig of a Keras schedule, which gets `steps`, the number of steps of the
+            run.
+        loss: a components.trainer.objectives.Objective; by default the tasks' own losses, weighted.
+        callbacks: Keras callbacks, in order.
+        initializer: how `warm_start` is used: a function of the network, that model's folder and the tasks as they are
+            learnt. By default they take weights and state of a model of the same architecture.
+    """
+
+    RECIPE = "components.trainer.supervised.Supervised"
+
+    loss: ObjectConfig = ObjectConfig("components.trainer.objectives.TaskLosses")
+    learning_rate: float | ObjectConfig = 0.001
+    callbacks: tuple[ObjectConfig, ...] = ()
+    initializer: ObjectConfig = ObjectConfig("components.serving.export.restore_trained")
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What is measured and what it takes to be blessed.
+    """What is measured beside the tasks' own metrics.
 
     Attributes:
-        min_balanced_accuracy: the bar for the attributes' mean balanced accuracy; None without attributes.
-        min_mean_f1: the bar for the mean F1 of the parsed classes, background left out; None without parsing.
-        max_nme: the bar for the landmarks' normalised mean error, a fraction; None for no bar.
-        min_emotion_accuracy: the bar for the share of emotions that are recognised; None without emotions.
-        min_clothing_top3: the bar for the share of clothing whose category is among the three likeliest; None without
-            clothing.
         split: what TFMA evaluates and the blessing rests on.
-        slice_by: attributes whose two sides are compared.
+        slice_by: attributes whose two sides are compared, or tasks of one class an image, whose classes are.
     """
 
-    min_balanced_accuracy: float | None = None
-    min_mean_f1: float | None = None
-    max_nme: float | None = None
-    min_emotion_accuracy: float | None = None
-    min_clothing_top3: float | None = None
     split: str = "test"
-    slice_by: tuple[str, ...] = ("Male", "Young")
+    slice_by: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One run: data, network, training, evaluation.
+    """One run: data, tasks, network, training, evaluation.
 
     Attributes:
         summary: one line for `make experiments`.
         target: what the paper reports for it, for the report.
+        tasks: what is learnt; the network's outputs, what is served, measured and reported follow from it.
         model: a function of keras_models, called with input_shape.
-        evaluation: None only where nothing but training looks at the experiment.
+        system: the module with the components.systems.base.System of what only this network needs; "" for none.
     """
 
     summary: str
     target: str
     data: Data
-    model: Factory
-    training: Training | WideningTraining | HybridTraining
-    evaluation: Evaluation | None
+    tasks: tuple[Task, ...]
+    model: ObjectConfig
+    training: BaseTraining
+    evaluation: Evaluation = Evaluation()
+    system: str = ""
+
+    def task(self, name: str) -> Task:
+        """One of the tasks; KeyError if there is none of that name."""
+        return {task.name: task for task in self.tasks}[name]
+
+    def validate(self) -> None:
+        """Raises ValueError, saying what to change, for what would fail later. Looks at no data and at no network."""
+        if not self.tasks:
+            raise ValueError("An experiment learns one task or more; its `tasks` are empty.")
+        _distinct((task.name for task in self.tasks), "tasks")
+        for task in self.tasks:
+            task.validate()
+        self._validate_data()
+        self.training.validate(self.tasks)
+
+    def _validate_data(self):
+        data = self.data
+        if not data.datasets:
+            raise ValueError("An experiment needs one data set or more; its data.datasets are empty.")
+        _distinct((dataset.name for dataset in data.datasets), "data sets")
+        if len(data.image_size) != 2 or min(data.image_size) < 1:
+            raise ValueError(f"data.image_size is (height, width) in pixels; received {data.image_size}.")
+        for dataset in data.datasets:
+            if dataset.labels is None and len(data.datasets) > 1:
+                raise ValueError(
+                    f"Data set {dataset.name!r} is one of several and doesn't say which labels it gives: set its "
+                    "`labels`."
+                )
+        names = [task.name for task in self.tasks]
+        for name in names:
+            data.dataset_of(name)
+        _distinct((teacher.task for teacher in data.teachers), "teachers of one task: data.teachers")
+        for teacher in data.teachers:
+            if teacher.task not in names:
+                raise ValueError(
+                    f"{teacher.experiment!r} should teach {teacher.task!r}, which is none of the tasks "
+                    f"{', '.join(names)}. Drop it from data.teachers, or add the task."
+                )
+            if not task_kinds.kind(self.task(teacher.task).kind).answers_yes_or_no:
+                raise ValueError(
+                    f"{teacher.experiment!r} can't teach {teacher.task!r}, a task of kind "
+                    f"{self.task(teacher.task).kind}: soft labels are probabilities of yes or no."
+                )
 
 
-_TYPES = {
-    cls.__name__: cls
-    for cls in (
-        Factory,
-        Source,
-        Teacher,
-        Data,
-        TaskTraining,
-        Training,
-        WideningTraining,
-        HybridTraining,
-        Evaluation,
-        Experiment,
-    )
-}
+def _distinct(names: Iterable[str], what: str) -> None:
+    for name, count in collections.Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{count} {what} are called {name!r}. Give each a name of its own.")
 
 
 def to_json(value) -> str:
-    """An experiment, or a part of one, as JSON with its types named."""
+    """An experiment, or a part of one, as JSON with its types named by their dotted paths."""
 
     def encode(item):
         fields = {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}
-        return {"type": type(item).__name__, **fields}
+        return {"type": f"{type(item).__module__}:{type(item).__qualname__}", **fields}
 
     return json.dumps(value, default=encode, sort_keys=True)
 
 
 def from_json(text: str):
-    """Inverse of `to_json`."""
+    """Inverse of `to_json`; ValueError for a type that is no dataclass of this project."""
 
     def decode(item):
-        cls = _TYPES.get(item.get("type"))
-        if cls is None:
+        if "type" not in item:
             return item
+        path = item["type"]
+        cls = pkgutil.resolve_name(path) if path.startswith("components.") else None
+        if not dataclasses.is_dataclass(cls):
+            raise ValueError(f"{path!r} is no part of an experiment.")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in item.items() if k != "type"})
 
     return json.loads(text, object_hook=decode)

@@ -1,13 +1,16 @@
-"""The face record: the one kind of example that every data set becomes (its schema: schemas/face_record.pbtxt)."""
+"""The face record: the one kind of example that every data set becomes."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
 IGNORE_LABEL = 255
+_ENCODED, _SOFT = "/encoded", "/soft"  # behind a label's name: an image file; a trained network's scores
+_IMAGE, _ID, _DATASET, _CROP = "image/encoded", "image/id", "dataset", "image/crop"
 
 
 class RecordError(ValueError):
@@ -16,94 +19,73 @@ class RecordError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class FaceRecord:
-    """One picture with whatever is annotated on it; `None` means not annotated, never a made-up value.
+    """One image with whatever is annotated on it; what is not annotated is absent, never a made-up value.
 
     Attributes:
         id: unique within the data set.
         dataset: the builder's name.
         image: the JPEG or PNG file's bytes as found.
-        attributes: [N] integers 0 or 1, in the order of the data set's attribute list.
-        landmarks: [L, 2] float32 x, y, in [0, 1] of the image (a point outside the picture lies outside that range).
-        parsing: PNG label map of the image's size, one channel, 255 = ignore.
-        emotion: class index.
-        clothing: class index.
-        soft_attributes: [N] float32 in [0, 1], a trained network's scores where attributes are not annotated.
-        soft_clothing: [C] float32 in [0, 1], the same for the categories of clothing.
-        crop: top, left, height, width of the part of the picture that is used, as shares of the picture's sides; None =
-            the whole picture. `landmarks` and `parsing` stay those of the whole picture.
+        labels: by name, as the kinds of components.tasks have them: arrays or numbers, or an image file's bytes.
+        soft: by the label's name, [N] float32 in [0, 1], a trained network's scores where the label is absent.
+        crop: top, left, height, width of the part of the image that is used, as shares of the image's sides; None =
+            the whole image. The labels stay those of the whole image.
     """
 
     id: str
     dataset: str
     image: bytes
-    attributes: np.ndarray | None = None
-    landmarks: np.ndarray | None = None
-    parsing: bytes | None = None
-    emotion: int | None = None
-    clothing: int | None = None
-    soft_attributes: np.ndarray | None = None
-    soft_clothing: np.ndarray | None = None
+    labels: Mapping[str, np.ndarray | float | int | bytes] = dataclasses.field(default_factory=dict)
+    soft: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     crop: tuple[float, float, float, float] | None = None
 
     def to_example(self) -> tf.train.Example:
-        """The record as a tf.Example; a field that is None is absent from it."""
+        """The record as a tf.Example."""
         features = {
-            "image/encoded": _bytes(self.image),
-            "image/id": _bytes(self.id.encode()),
-            "dataset": _bytes(self.dataset.encode()),
+            _IMAGE: _feature(self.image),
+            _ID: _feature(self.id.encode()),
+            _DATASET: _feature(self.dataset.encode()),
+            **{feature_name(name, value): _feature(value) for name, value in self.labels.items()},
+            **{f"{name}{_SOFT}": _feature(np.asarray(scores, np.float32)) for name, scores in self.soft.items()},
         }
-        if self.attributes is not None:
-            features["attributes"] = _ints(self.attributes)
-        if self.landmarks is not None:
-            features["landmarks"] = _floats(np.asarray(self.landmarks, np.float32).ravel())
-        if self.parsing is not None:
-            features["parsing/encoded"] = _bytes(self.parsing)
-        if self.emotion is not None:
-            features["emotion"] = _ints([self.emotion])
-        if self.clothing is not None:
-            features["clothing"] = _ints([self.clothing])
-        if self.soft_attributes is not None:
-            features["attributes/soft"] = _floats(self.soft_attributes)
-        if self.soft_clothing is not None:
-            features["clothing/soft"] = _floats(self.soft_clothing)
         if self.crop is not None:
-            features["image/crop"] = _floats(self.crop)
+            features[_CROP] = _feature(np.asarray(self.crop, np.float32))
         return tf.train.Example(features=tf.train.Features(feature=features))
 
     @classmethod
     def from_example(cls, example: tf.train.Example) -> FaceRecord:
-        """Inverse of `to_example`."""
-        feature = example.features.feature
-
-        def value(name, kind):
-            return list(getattr(feature[name], kind).value) if name in feature else None
-
-        landmarks = value("landmarks", "float_list")
-        attributes = value("attributes", "int64_list")
-        soft = {f"soft_{label}": value(f"{label}/soft", "float_list") for label in ("attributes", "clothing")}
-        scalars = {name: value(name, "int64_list") for name in ("emotion", "clothing")}
-        parsing = value("parsing/encoded", "bytes_list")
-        crop = value("image/crop", "float_list")
+        """Inverse of `to_example`; arrays are flat, and numbers are arrays of one."""
+        values = {name: _value(feature) for name, feature in example.features.feature.items()}
+        known = {name: values.pop(name, None) for name in (_IMAGE, _ID, _DATASET, _CROP)}
+        soft = {name: values.pop(name) for name in list(values) if name.endswith(_SOFT)}
         return cls(
-            id=value("image/id", "bytes_list")[0].decode(),
-            dataset=value("dataset", "bytes_list")[0].decode(),
-            image=value("image/encoded", "bytes_list")[0],
-            attributes=None if attributes is None else np.array(attributes),
-            landmarks=None if landmarks is None else np.array(landmarks, np.float32).reshape(-1, 2),
-            parsing=parsing and parsing[0],
-            crop=crop and tuple(crop),
-            **{name: None if v is None else np.array(v, np.float32) for name, v in soft.items()},
-            **{name: None if v is None else v[0] for name, v in scalars.items()},
+            id=known[_ID].decode(),
+            dataset=known[_DATASET].decode(),
+            image=known[_IMAGE],
+            labels={name.removesuffix(_ENCODED): value for name, value in values.items()},
+            soft={name.removesuffix(_SOFT): value for name, value in soft.items()},
+            crop=None if known[_CROP] is None else tuple(known[_CROP].tolist()),
         )
 
 
-def _bytes(value: bytes) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+def feature_name(label: str, value: np.ndarray | float | int | bytes) -> str:
+    """Of the feature that holds a label: the label's own, with "/encoded" behind it for an image file."""
+    return f"{label}{_ENCODED}" if isinstance(value, bytes) else label
 
 
-def _floats(values) -> tf.train.Feature:
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+def _feature(value) -> tf.train.Feature:
+    if isinstance(value, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    array = np.asarray(value).ravel()
+    if np.issubdtype(array.dtype, np.floating):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=array.astype(np.float32)))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=array.astype(np.int64)))
 
 
-def _ints(values) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(v) for v in values]))
+def _value(feature: tf.train.Feature):
+    """None for a feature without a value."""
+    values = getattr(feature, feature.WhichOneof("kind") or "bytes_list").value
+    if not values:
+        return None
+    if isinstance(values[0], bytes):
+        return values[0]
+    return np.array(values, np.int64 if isinstance(values[0], int) else np.float32)

@@ -53,7 +53,7 @@ SCHEMA = pathlib.Path(__file__).parent.parent / "schemas" / "face_record.pbtxt"
 _RECORD_CODE = ("components/datasets", "components/record.py")
 _ANNOTATION_CODE = ("components/example_files.py", "components/record.py")
 _PREPROCESSING_CODE = ("components/preprocessing", "components/config.py")
-_TRAINING_CODE = ("keras_models", "components/trainer", "components/serving", "components/landmark_markup.py")
+_TRAINING_CODE = ("keras_models", "components/trainer", "components/serving", "components/tasks/landmarks/markup.py")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from components.config import Source
+from components.config import DatasetConfig
 from components.datasets.base import FaceDataset, Reference
 
 _BUILDERS = {
@@ -34,17 +34,17 @@ def builder_class(name: str) -> type[FaceDataset]:
     return getattr(importlib.import_module(module), cls)
 
 
-def source_class(source: Source) -> type[FaceDataset]:
+def dataset_class(dataset: DatasetConfig) -> type[FaceDataset]:
     """The builder of one of a run's data sets."""
-    return builder_class(source.builder or source.name)
+    return builder_class(dataset.builder or dataset.name)
 
 
-def build_source(source: Source, folder: str | None) -> FaceDataset:
+def build_dataset(dataset: DatasetConfig, folder: str | None) -> FaceDataset:
     """One of a run's data sets with its options; `folder` holds its official files, None or "" if it needs none."""
-    return source_class(source)(source=folder or None, **source.options)
+    return dataset_class(dataset)(source=folder or None, **dataset.options)
 
 
-def build_sources(sources: Sequence[Source], data_dir: str) -> dict[str, FaceDataset]:
+def build_datasets(datasets: Sequence[DatasetConfig], data_dir: str) -> dict[str, FaceDataset]:
     """A run's data sets by their names.
 
     Args:
@@ -55,27 +55,27 @@ def build_sources(sources: Sequence[Source], data_dir: str) -> dict[str, FaceDat
     Raises:
         FileNotFoundError: of several, one has no such folder or more than one.
     """
-    if len(sources) == 1:
+    if len(datasets) == 1:
         folders = [data_dir]
     else:
-        folders = [_folder(source, data_dir) if data_dir and _reads_files(source) else None for source in sources]
-    return {source.name: build_source(source, folder) for source, folder in zip(sources, folders, strict=True)}
+        folders = [_folder(each, data_dir) if data_dir and _reads_files(each) else None for each in datasets]
+    return {each.name: build_dataset(each, folder) for each, folder in zip(datasets, folders, strict=True)}
 
 
-def _reads_files(source: Source) -> bool:
+def _reads_files(dataset: DatasetConfig) -> bool:
     try:
-        build_source(source, None).check()
+        build_dataset(dataset, None).check()
     except ValueError:  # of FaceDataset.folder
         return True
     return False
 
 
-def _folder(source: Source, data_dir: str) -> str:
-    rule = f"{data_dir!r} should hold one folder for {source.name!r}, called so but for case, hyphens and underscores."
+def _folder(dataset: DatasetConfig, data_dir: str) -> str:
+    rule = f"{data_dir!r} should hold one folder for {dataset.name!r}, called so but for case, hyphens and underscores."
     if not tf.io.gfile.isdir(data_dir):
         raise FileNotFoundError(f"{rule} It is no folder.")
     there = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(data_dir))
-    named = [name for name in there if _plain(name) == _plain(source.name)]
+    named = [name for name in there if _plain(name) == _plain(dataset.name)]
     folders = [name for name in named if tf.io.gfile.isdir(os.path.join(data_dir, name))]
     if not folders:
         more = f" and {len(there) - _NUM_NAMED:,} more" if len(there) > _NUM_NAMED else ""
@@ -92,4 +92,4 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-__all__ = ["FaceDataset", "Reference", "build_source", "build_sources", "builder_class", "source_class"]
+__all__ = ["FaceDataset", "Reference", "build_dataset", "build_datasets", "builder_class", "dataset_class"]

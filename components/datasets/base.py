@@ -12,11 +12,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
+from components.tasks.base import labels_of
+
+# tensorflow-datasets' features, by the type that a label has in the schema.
+_FEATURES = {
+    schema_pb2.INT: lambda: tfds.features.Sequence(tf.int64),
+    schema_pb2.FLOAT: lambda: tfds.features.Sequence(tf.float32),
+    schema_pb2.BYTES: lambda: tfds.features.Sequence(tfds.features.Image(shape=(None, None, 1))),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +36,7 @@ class Reference:
 
     Attributes:
         id: unique within the data set.
-        split: "train", "eval" or "test"; None for a row that belongs to no split, which goes to quarantine.
+        split: "train", "validation" or "test"; None for a row that belongs to no split, which goes to quarantine.
         payload: what the builder's `load` needs (a path, the labels of the row), in plain Python values.
         problem: the reason for quarantine, where the lists alone show it; `load` raises it as a RecordError.
     """
@@ -40,11 +51,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     """Base of the builders.
 
     FacesExampleGen calls `references` once and `load` on the workers, so nothing is copied before it is an example;
-    tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. ATTRIBUTES names the attributes in the
-    order of `FaceRecord.attributes`, LABELS the classes of `FaceRecord.parsing`, background first, EMOTIONS those of
-    `FaceRecord.emotion`, CLOTHING those of `FaceRecord.clothing`, SPLITS the splits that references have; what a data
-    set doesn't annotate has no names.
-    MERGED_PARTS has, by the name of a part, the classes that an overall F1 of face parsing counts as one.
+    tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. `annotations` says by label what records
+    are annotated with, SPLITS which splits references have.
 
     Args:
         source: the folder (any path that tf.io.gfile reads) with the data set's official files; None if it needs none.
@@ -52,12 +60,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    ATTRIBUTES: tuple[str, ...] = ()
-    LABELS: tuple[str, ...] = ()
-    EMOTIONS: tuple[str, ...] = ()
-    CLOTHING: tuple[str, ...] = ()
-    MERGED_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    SPLITS: tuple[str, ...] = ("train", "eval", "test")
+    ANNOTATIONS: Mapping[str, Annotation] = MappingProxyType({})
+    SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
     def __new__(cls, *args, **kwargs):
         """Keeps the arguments for `__reduce__`."""
@@ -81,6 +85,11 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
             raise ValueError(f"Data set {self.name!r} reads files, but got no `source`: give the folder they lie in.")
         return self.source
 
+    @property
+    def annotations(self) -> Mapping[str, Annotation]:
+        """What records are annotated with, by label: ANNOTATIONS, unless the options decide."""
+        return self.ANNOTATIONS
+
     @abc.abstractmethod
     def check(self) -> None:
         """Raises FileNotFoundError, naming the file and where it comes from, if an official file is missing."""
@@ -98,8 +107,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
         """Changes when the source's files change; part of FacesExampleGen's cache key."""
 
     def _info(self) -> tfds.core.DatasetInfo:
-        # An empty sequence is "not annotated", a crop the whole picture; the class indices are -1 then, which no label
-        # list contains.
+        # An empty sequence is "not annotated", and the whole image as a crop.
+        labels = {name: _FEATURES[labels_of(name, each).schema().type]() for name, each in self.annotations.items()}
         return tfds.core.DatasetInfo(
             builder=self,
             description=type(self).__doc__,
@@ -107,12 +116,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
                 {
                     "id": tf.string,
                     "image": tfds.features.Image(),
-                    "attributes": tfds.features.Sequence(tf.int64),
-                    "landmarks": tfds.features.Sequence(tfds.features.Tensor(shape=(2,), dtype=tf.float32)),
-                    "parsing": tfds.features.Sequence(tfds.features.Image(shape=(None, None, 1))),
-                    "emotion": tf.int64,
-                    "clothing": tf.int64,
                     "crop": tfds.features.Sequence(tf.float32),
+                    **labels,
                 }
             ),
         )
@@ -129,19 +134,16 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
         for reference in self.references():
             if reference.split == split:
                 record = self.load(reference)
-                yield (
-                    record.id,
-                    {
-                        "id": record.id,
-                        "image": io.BytesIO(record.image),
-                        "attributes": [] if record.attributes is None else record.attributes,
-                        "landmarks": [] if record.landmarks is None else record.landmarks,
-                        "parsing": [] if record.parsing is None else [io.BytesIO(record.parsing)],
-                        "emotion": -1 if record.emotion is None else record.emotion,
-                        "clothing": -1 if record.clothing is None else record.clothing,
-                        "crop": [] if record.crop is None else record.crop,
-                    },
-                )
+                labels = {name: _values(record.labels.get(name)) for name in self.annotations}
+                crop = [] if record.crop is None else record.crop
+                yield record.id, {"id": record.id, "image": io.BytesIO(record.image), "crop": crop, **labels}
+
+
+def _values(label) -> list:
+    """A label as tensorflow-datasets' sequences take it."""
+    if label is None:
+        return []
+    return [io.BytesIO(label)] if isinstance(label, bytes) else np.ravel(label).tolist()
 
 
 def _build(cls: type[FaceDataset], args: tuple, kwargs: dict) -> FaceDataset:

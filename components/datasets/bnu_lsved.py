@@ -6,6 +6,7 @@ import collections
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ import tensorflow as tf
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.datasets.class_folders import pictures_below
 from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
 
 _TEST_SHARE = 0.2  # iFAN (Li et al. 2017), 4.2: "20% subjects in each emotion category as the testing set"
 
@@ -24,8 +26,8 @@ class BNULSVED(FaceDataset):
     folder has the same name below each emotion that the subject shows. Pictures elsewhere go to quarantine.
 
     There is no official split. As in iFAN's experiments, test has 20 % of the subjects of each emotion, and train and
-    eval have none of them; eval has `eval_share` of each emotion's other subjects, of which train has none either. The
-    rule, first for test and then, among the other subjects, for eval:
+    validation have none of them; validation has `validation_share` of each emotion's other subjects, of which train has none either. The
+    rule, first for test and then, among the other subjects, for validation:
     1. An emotion's quota is the share of its subjects, rounded to the nearest whole number, a half upwards. The
        distance is the sum over emotions of how far the number of its subjects that are held out is from its quota.
     2. Subjects stand in the order of the SHA-256 of their names, so that neither chance nor the number of their
@@ -37,17 +39,20 @@ class BNULSVED(FaceDataset):
     that no choice meets them all, as a subject counts for all of its emotions.
 
     Args:
-        eval_share: share of the subjects outside test that eval has, from 0 (no eval split) to below 1.
+        validation_share: share of the subjects outside test that validation has, from 0 (no validation split) to below 1.
     """
 
     name = "bnu_lsved"
-    EMOTIONS = ("happy", "surprised", "disgusted", "puzzled", "concentrated", "tired", "distracted")
+    EMOTIONS: tuple[str, ...] = ("happy", "surprised", "disgusted", "puzzled", "concentrated", "tired", "distracted")
+    ANNOTATIONS = MappingProxyType({"emotion": Annotation("classification", EMOTIONS)})
 
-    def __init__(self, source: str | None = None, eval_share: float = 0.1, **options):
-        if not 0 <= eval_share < 1:
-            raise ValueError(f"eval_share is {eval_share}; expected a share from 0 (no eval split) to below 1.")
-        self._eval_share = eval_share
-        if not eval_share:
+    def __init__(self, source: str | None = None, validation_share: float = 0.1, **options):
+        if not 0 <= validation_share < 1:
+            raise ValueError(
+                f"validation_share is {validation_share}; expected a share from 0 (no validation split) to below 1."
+            )
+        self._validation_share = validation_share
+        if not validation_share:
             self.SPLITS = ("train", "test")
         super().__init__(source, **options)
 
@@ -80,7 +85,7 @@ class BNULSVED(FaceDataset):
         if reference.problem:
             raise RecordError(reference.problem)
         image = read_file(os.path.join(self.folder, reference.id))
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, emotion=reference.payload)
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"emotion": reference.payload})
 
     def fingerprint(self) -> str:
         """Hash over the pictures."""
@@ -100,8 +105,8 @@ class BNULSVED(FaceDataset):
             emotions[subject].add(emotion)
         test = held_out_subjects(emotions, _TEST_SHARE)
         rest = {subject: emotions[subject] for subject in emotions if subject not in test}
-        others = held_out_subjects(rest, self._eval_share)
-        return dict.fromkeys(emotions, "train") | dict.fromkeys(others, "eval") | dict.fromkeys(test, "test")
+        others = held_out_subjects(rest, self._validation_share)
+        return dict.fromkeys(emotions, "train") | dict.fromkeys(others, "validation") | dict.fromkeys(test, "test")
 
 
 def held_out_subjects(emotions: Mapping[str, Collection[int]], share: float) -> frozenset[str]:

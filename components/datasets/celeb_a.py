@@ -8,7 +8,8 @@ import itertools
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
 from keras_models.attributes import CELEBA_ATTRIBUTES
 
 _POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
@@ -30,9 +32,9 @@ _LANDMARK_LIST = "list_landmarks_align_celeba.txt"
 _PICTURES = "img_align_celeba"
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _RELEASE = "the official release, http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
-_PARTITIONS = {"0": "train", "1": "eval", "2": "test"}
+_PARTITIONS = {"0": "train", "1": "validation", "2": "test"}
 _LABELS = {"-1": 0, "1": 1}
-_PREPARED_SPLITS = {"train": "train", "validation": "eval", "test": "test"}
+_PREPARED_SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
 
 class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has registered a celeb_a of its own
@@ -41,7 +43,7 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
     `source` holds the official files, all in one folder or in the release's Anno/, Eval/ and Img/:
     - img_align_celeba/NNNNNN.jpg, or img_align_celeba.zip as downloaded
     - list_attr_celeba.txt: the count, the 40 names, then `NNNNNN.jpg` and 40 labels -1 or 1
-    - list_eval_partition.txt: `NNNNNN.jpg` and 0 (train), 1 (eval) or 2 (test)
+    - list_eval_partition.txt: `NNNNNN.jpg` and 0 (train), 1 (validation) or 2 (test)
     - list_landmarks_align_celeba.txt, if it is there: the count, the 10 names, then `NNNNNN.jpg` and x, y in pixels of
       left eye, right eye, nose, left and right mouth corner (left and right as seen in the picture)
     Identities (identity_CelebA.txt) have no place in a face record and are not read.
@@ -54,11 +56,23 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
     """
 
     name = "celeb_a"
-    ATTRIBUTES = CELEBA_ATTRIBUTES
+    ANNOTATIONS = MappingProxyType(
+        {
+            "attributes": Annotation("multi_label", CELEBA_ATTRIBUTES),
+            "landmarks": Annotation(
+                "landmarks", ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
+            ),
+        }
+    )
 
     def __init__(self, source: str | None = None, landmarks: bool = True, **options):
         self._with_landmarks = landmarks
         super().__init__(source, **options)
+
+    @property
+    def annotations(self) -> Mapping[str, Annotation]:
+        """Without the landmarks, if they are not to be read."""
+        return {name: each for name, each in self.ANNOTATIONS.items() if self._with_landmarks or name != "landmarks"}
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a file that is something else."""
@@ -73,12 +87,12 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
         if reference.problem:
             raise RecordError(reference.problem)
         image, labels, points = self._files.read(reference)
+        landmarks = {"landmarks": _normalised(points, image)} if points and self._with_landmarks else {}
         return FaceRecord(
             id=reference.id,
             dataset=self.name,
             image=image,
-            attributes=np.array(list(labels), np.int64),
-            landmarks=_normalised(points, image) if points and self._with_landmarks else None,
+            labels={"attributes": np.array(list(labels), np.int64), **landmarks},
         )
 
     def fingerprint(self) -> str:

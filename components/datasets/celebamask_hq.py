@@ -14,7 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.datasets.label_maps import (
+from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
+from components.tasks.segmentation.label_maps import (
     CELEBAMASK_PARTS,
     PICTURE_SUFFIXES,
     decode_mask,
@@ -23,14 +25,13 @@ from components.datasets.label_maps import (
     picture_size,
     size_text,
 )
-from components.record import FaceRecord, RecordError
 
 _PICTURES = "CelebA-HQ-img"
 _MASKS = "CelebAMask-HQ-mask-anno"
 _MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
 _PARTITION_LIST = "list_eval_partition.txt"
 _COLUMNS = ("idx", "orig_idx", "orig_file")
-_PARTITIONS = {"0": "train", "1": "eval", "2": "test"}
+_PARTITIONS = {"0": "train", "1": "validation", "2": "test"}
 _MASKS_PER_FOLDER = 2000
 _RELEASE = "the release, https://github.com/switchablenorms/CelebAMask-HQ"
 _CELEBA = "CelebA, http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
@@ -45,9 +46,9 @@ class CelebAMaskHQ(FaceDataset):
     - CelebA-HQ-img/<idx>.jpg: the pictures
     - CelebAMask-HQ-mask-anno/<idx // 2000>/<idx, five digits>_<part>.png: a mask for each part that is in the picture
     - CelebA-HQ-to-CelebA-mapping.txt: the columns idx, orig_idx and orig_file, which is the picture's name in CelebA
-    - list_eval_partition.txt: CelebA's own, `NNNNNN.jpg` and 0 (train), 1 (eval) or 2 (test)
+    - list_eval_partition.txt: CelebA's own, `NNNNNN.jpg` and 0 (train), 1 (validation) or 2 (test)
 
-    LABELS has the order in which the release's own script merges the parts (face_parsing/Data_preprocessing/g_mask.py):
+    The classes have the order in which the release's own script merges the parts (face_parsing/Data_preprocessing/g_mask.py):
     a pixel belongs to the last part whose mask is not black there. A part without a mask is not in the picture. l_ is
     the person's left.
 
@@ -57,14 +58,19 @@ class CelebAMaskHQ(FaceDataset):
     """
 
     name = "celebamask_hq"
-    LABELS = CELEBAMASK_PARTS
     # By Helen's rule, to compare data sets: the published tables of CelebAMask-HQ have a mean F1 only.
-    MERGED_PARTS = MappingProxyType(
+    ANNOTATIONS = MappingProxyType(
         {
-            "brows": ("l_brow", "r_brow"),
-            "eyes": ("l_eye", "r_eye"),
-            "nose": ("nose",),
-            "mouth": ("mouth", "u_lip", "l_lip"),
+            "parsing": Annotation(
+                "segmentation",
+                CELEBAMASK_PARTS,
+                merged_parts={
+                    "brows": ("l_brow", "r_brow"),
+                    "eyes": ("l_eye", "r_eye"),
+                    "nose": ("nose",),
+                    "mouth": ("mouth", "u_lip", "l_lip"),
+                },
+            )
         }
     )
 
@@ -99,7 +105,7 @@ class CelebAMaskHQ(FaceDataset):
         path = os.path.join(self.folder, _PICTURES, reference.id)
         image = read_file(path)
         labels = _enlarged(self._merged(reference.payload), picture_size(image, path), path)
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, parsing=encode_label_map(labels))
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_label_map(labels)})
 
     def fingerprint(self) -> str:
         """Hash over the lists, the pictures and the masks."""
@@ -111,7 +117,7 @@ class CelebAMaskHQ(FaceDataset):
             raise RecordError(f"{_MASKS} has no mask of the picture: no {_mask(masks.index, '<part>')}.")
         first, merged = None, None
         for label in masks.labels:
-            path = os.path.join(self.folder, _MASKS, _mask(masks.index, self.LABELS[label]))
+            path = os.path.join(self.folder, _MASKS, _mask(masks.index, CELEBAMASK_PARTS[label]))
             mask = decode_mask(read_file(path), path)
             if merged is None:
                 first, merged = path, np.zeros(mask.shape, np.uint8)
@@ -227,7 +233,7 @@ def _split(origin: str, partitions: Mapping[str, Sequence[str]]) -> str:
 
 def _labels(index: int, masks: Sequence[str]) -> bytes:
     """The labels of the parts that have a mask, in the order of merging; RecordError for a mask of no part."""
-    official = {_mask(index, part): label for label, part in enumerate(CelebAMaskHQ.LABELS) if label}
+    official = {_mask(index, part): label for label, part in enumerate(CELEBAMASK_PARTS) if label}
     # Left out, its part would become background, and nobody would see that.
     if strays := [mask for mask in masks if mask not in official]:
         raise RecordError(f"{_MASKS} has {strays[0]}, which is no mask of a part; expected {_mask(index, '<part>')}.")

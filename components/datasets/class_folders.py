@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from components.datasets.label_maps import PICTURE_SUFFIXES
+from components.tasks.segmentation.label_maps import PICTURE_SUFFIXES
 
 
 def pictures_below(folder: str) -> list[str]:

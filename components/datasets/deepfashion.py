@@ -13,23 +13,24 @@ import tensorflow as tf
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.datasets.class_folders import pictures_below
 from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
 
 _CATEGORIES = "list_category_cloth.txt"
 _LABELS = "list_category_img.txt"
 _PARTITION = "list_eval_partition.txt"
 _PICTURES = "img"
-_PARTITIONS = {"train": "train", "val": "eval", "test": "test"}
+_PARTITIONS = {"train": "train", "val": "validation", "test": "test"}
 _RELEASE = "DeepFashion's release, http://mmlab.ie.cuhk.edu.hk/projects/DeepFashion.html"
 
 
 class DeepFashion(FaceDataset):
-    """DeepFashion's benchmark of categories: 209,222 pictures to train on, 40,000 each for eval and test.
+    """DeepFashion's benchmark of categories: 209,222 pictures to train on, 40,000 each for validation and test.
 
     `source` is the release's folder, which holds
     - Anno/list_category_cloth.txt: the count, a header, then `category_name category_type`
     - Anno/list_category_img.txt: the count, a header, then `img/<folder>/<name>.jpg` and the number of its category in
       that list, from 1 on
-    - Eval/list_eval_partition.txt: the count, a header, then a picture and train, val (eval) or test
+    - Eval/list_eval_partition.txt: the count, a header, then a picture and train, val (validation) or test
     - img/<folder>/<name>.jpg, or Img/img/<folder>/<name>.jpg
 
     A record is the whole picture: what surrounds a garment tells of it too (Lu et al. 2017). So its box (list_bbox.txt)
@@ -38,7 +39,7 @@ class DeepFashion(FaceDataset):
     """
 
     name = "deepfashion"
-    CLOTHING = (
+    CATEGORIES: tuple[str, ...] = (
         *("Anorak", "Blazer", "Blouse", "Bomber", "Button-Down", "Cardigan", "Flannel", "Halter", "Henley", "Hoodie"),
         *("Jacket", "Jersey", "Parka", "Peacoat", "Poncho", "Sweater", "Tank", "Tee", "Top", "Turtleneck"),
         *("Capris", "Chinos", "Culottes", "Cutoffs", "Gauchos", "Jeans", "Jeggings", "Jodhpurs", "Joggers"),
@@ -46,6 +47,11 @@ class DeepFashion(FaceDataset):
         *("Caftan", "Cape", "Coat", "Coverup", "Dress", "Jumpsuit", "Kaftan", "Kimono", "Nightdress", "Onesie", "Robe"),
         *("Romper", "Shirtdress", "Sundress"),
     )
+
+    @property
+    def annotations(self) -> Mapping[str, Annotation]:
+        """The category."""
+        return {"clothing": Annotation("classification", self.CATEGORIES)}
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing file, ValueError for a list that is cut off or of other categories."""
@@ -67,22 +73,22 @@ class DeepFashion(FaceDataset):
         if reference.problem:
             raise RecordError(reference.problem)
         image = read_file(os.path.join(os.path.dirname(self._pictures), reference.id))
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, clothing=reference.payload)
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"clothing": reference.payload})
 
     def fingerprint(self) -> str:
         """Hash over the lists and the pictures."""
         return files_fingerprint(self._paths())
 
     def _categories(self) -> dict[str, int]:
-        """The index in CLOTHING by the number that the labels have."""
+        """The index in CATEGORIES by the number that the labels have."""
         names = [name for name, _ in self._rows(_CATEGORIES)]
-        if sorted(names) != sorted(self.CLOTHING):
+        if sorted(names) != sorted(self.CATEGORIES):
             raise ValueError(
-                f"{self._list(_CATEGORIES)!r} should name the {len(self.CLOTHING)} categories of {self.name!r}. "
-                f"Missing: {sorted({*self.CLOTHING} - {*names})}; unknown: {sorted({*names} - {*self.CLOTHING})}; "
+                f"{self._list(_CATEGORIES)!r} should name the {len(self.CATEGORIES)} categories of {self.name!r}. "
+                f"Missing: {sorted({*self.CATEGORIES} - {*names})}; unknown: {sorted({*names} - {*self.CATEGORIES})}; "
                 f"{len(names)} in all. Take the file from {_RELEASE}, or name the `builder` that has these categories."
             )
-        return {str(number): self.CLOTHING.index(name) for number, name in enumerate(names, start=1)}
+        return {str(number): self.CATEGORIES.index(name) for number, name in enumerate(names, start=1)}
 
     def _by_picture(self, name: str) -> dict[str, list[str]]:
         """The values of each picture's rows, of which there should be one."""
@@ -126,7 +132,7 @@ class ClothingSubset(DeepFashion):
     """The public-domain "clothing dataset (subset)" in DeepFashion's layout: ten kinds of garments, mostly lying."""
 
     name = "clothing_subset"
-    CLOTHING = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
+    CATEGORIES = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
 
 
 def _reference(

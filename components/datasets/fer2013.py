@@ -7,6 +7,7 @@ import functools
 import io
 import os
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +18,12 @@ from components.datasets.base import FaceDataset, Reference, files_fingerprint, 
 from components.datasets.class_folders import pictures_below
 from components.datasets.holdout import check_every, is_held_out
 from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
 
 _EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _TABLE = "fer2013.csv"
 _COLUMNS = ("emotion", "pixels", "Usage")
-_USAGES = {"Training": "train", "PublicTest": "eval", "PrivateTest": "test"}
+_USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 _FOLDERS = ("train", "test")
 _NUMBERS = tuple(map(str, range(len(_EMOTIONS))))
 _SIDE = 48
@@ -32,29 +34,29 @@ class FER2013(FaceDataset):
     """FER2013, from the original table or from folders of pictures; if both are there, from the table.
 
     `source` holds either
-    - fer2013.csv: the columns emotion (0 to 6, in the order of EMOTIONS), pixels (48 x 48 grey values, row by row,
-      between blanks) and Usage: 28,709 rows Training (train), 3,589 PublicTest (eval) and 3,589 PrivateTest (test). It
+    - fer2013.csv: the columns emotion (0 to 6, in the order angry, disgust, fear, happy, sad, surprise, neutral), pixels (48 x 48 grey values, row by row,
+      between blanks) and Usage: 28,709 rows Training (train), 3,589 PublicTest (validation) and 3,589 PrivateTest (test). It
       has no picture files, so a record's picture is a PNG of its pixels.
     or a folder for each emotion
     - train/<emotion>/*.png (or .jpg) and test/<emotion>/*.png, as the table is often passed on. Its test folder holds
       both of the table's tests, so that figures on it and on the table's test split are not the same figure. Eval is
-      every `eval_every`th picture of an emotion's training folder, in the order of their names.
+      every `validation_every`th picture of an emotion's training folder, in the order of their names.
 
     Emotions have the table's numbers in either case. The release repeats some pictures, also from split to split and
     with different emotions; all of them are read.
 
     Args:
-        eval_every: for folders, which of an emotion's training pictures are eval: those whose number, from 1 on, it
-            divides; 0 for no eval split. The table has an eval split of its own.
+        validation_every: for folders, which of an emotion's training pictures are validation: those whose number, from 1 on, it
+            divides; 0 for no validation split. The table has an validation split of its own.
     """
 
     name = "fer2013"
-    EMOTIONS = _EMOTIONS
+    ANNOTATIONS = MappingProxyType({"emotion": Annotation("classification", _EMOTIONS)})
 
-    def __init__(self, source: str | None = None, eval_every: int = 10, **options):
-        check_every(eval_every)
-        self._eval_every = eval_every
-        if source and not eval_every and not tf.io.gfile.exists(os.path.join(source, _TABLE)):
+    def __init__(self, source: str | None = None, validation_every: int = 10, **options):
+        check_every(validation_every)
+        self._validation_every = validation_every
+        if source and not validation_every and not tf.io.gfile.exists(os.path.join(source, _TABLE)):
             self.SPLITS = ("train", "test")
         super().__init__(source, **options)
 
@@ -72,7 +74,7 @@ class FER2013(FaceDataset):
         if reference.problem:
             raise RecordError(reference.problem)
         image, emotion = self._files.read(reference)
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, emotion=emotion)
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"emotion": emotion})
 
     def fingerprint(self) -> str:
         """Hash over the table, or over the pictures."""
@@ -84,7 +86,7 @@ class FER2013(FaceDataset):
         if tf.io.gfile.exists(table):
             return _Table(table)
         if any(tf.io.gfile.isdir(os.path.join(self.folder, name)) for name in _FOLDERS):
-            return _Folders(self.folder, self._eval_every)
+            return _Folders(self.folder, self._validation_every)
         raise FileNotFoundError(
             f"Folder {self.folder!r} has neither {_TABLE} nor {' and '.join(f'{name}/' for name in _FOLDERS)} with a "
             f"folder of pictures for each emotion. Take {_TABLE} from {_RELEASE}."
@@ -173,9 +175,9 @@ def _encoded(pixels: np.ndarray) -> bytes:
 class _Folders:
     """train/ and test/ with a folder for each emotion."""
 
-    def __init__(self, folder: str, eval_every: int):
+    def __init__(self, folder: str, validation_every: int):
         self._folder = folder
-        self._eval_every = eval_every
+        self._validation_every = validation_every
 
     def check(self) -> None:
         what = f"It holds the pictures of a split, a folder for each of {', '.join(_EMOTIONS)}."
@@ -194,8 +196,10 @@ class _Folders:
                 match path.split("/"):
                     case [emotion, _] if emotion in _EMOTIONS:
                         numbers[emotion] += 1
-                        held_out = folder == "train" and is_held_out(numbers[emotion], self._eval_every)
-                        yield Reference(f"{folder}/{path}", "eval" if held_out else folder, _EMOTIONS.index(emotion))
+                        held_out = folder == "train" and is_held_out(numbers[emotion], self._validation_every)
+                        yield Reference(
+                            f"{folder}/{path}", "validation" if held_out else folder, _EMOTIONS.index(emotion)
+                        )
                     case _:
                         problem = f"{folder}/{path} is in no emotion's folder; expected {folder}/<emotion>/<name>."
                         yield Reference(f"{folder}/{path}", None, problem=problem)

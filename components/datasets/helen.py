@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.datasets.label_maps import (
+from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
+from components.tasks.segmentation.label_maps import (
     FACE_PARTS,
     FACE_PARTS_WITHOUT_SIDES,
     PICTURE_SUFFIXES,
@@ -21,9 +23,8 @@ from components.datasets.label_maps import (
     picture_size,
     size_text,
 )
-from components.record import FaceRecord, RecordError
 
-_LISTS = {"exemplars.txt": "train", "tuning.txt": "eval", "testing.txt": "test"}
+_LISTS = {"exemplars.txt": "train", "tuning.txt": "validation", "testing.txt": "test"}
 _PICTURES = "images"
 _MAPS = "labels"
 _WITHOUT_SIDE = {
@@ -40,9 +41,9 @@ class Helen(FaceDataset):
 
     `source` is the release's folder SmithCVPR2013_dataset_resized, which holds
     - images/<name>.jpg
-    - labels/<name>/<name>_lbl00.png to _lbl10.png: for each class of LABELS its probability at each pixel, as 8-bit
+    - labels/<name>/<name>_lbl00.png to _lbl10.png: for each class of FACE_PARTS its probability at each pixel, as 8-bit
       grey from 0 to 255
-    - exemplars.txt (train), tuning.txt (eval) and testing.txt (test): a number, a comma and a picture's name a line
+    - exemplars.txt (train), tuning.txt (validation) and testing.txt (test): a number, a comma and a picture's name a line
 
     A pixel's label is the class with the largest value; among equals the first, so that one that is 0 in all maps is
     background. A part without a map is not in the picture; without the map of the background (lbl00) there would be
@@ -50,7 +51,6 @@ class Helen(FaceDataset):
     """
 
     name = "helen"
-    LABELS = FACE_PARTS
     # What Helen's overall F1 counts, as its published tables do: left and right, and the parts of the mouth, as one.
     MERGED_PARTS = MappingProxyType(
         {
@@ -100,7 +100,7 @@ class Helen(FaceDataset):
         image = read_file(path)
         parts = self._parts(os.path.splitext(reference.id)[0], picture_size(image, path))
         labels = np.array(self._LABEL_OF_PART, np.uint8)[parts]
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, parsing=encode_label_map(labels))
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_label_map(labels)})
 
     def fingerprint(self) -> str:
         """Hash over the lists, the pictures and the maps."""
@@ -145,12 +145,18 @@ class HelenMerged(Helen):
 
     name = "helen_merged"
     LABELS = FACE_PARTS_WITHOUT_SIDES
-    MERGED_PARTS = MappingProxyType(
+    ANNOTATIONS = MappingProxyType(
         {
-            "brows": ("eyebrows",),
-            "eyes": ("eyes",),
-            "nose": ("nose",),
-            "mouth": ("upper_lip", "inner_mouth", "lower_lip"),
+            "parsing": Annotation(
+                "segmentation",
+                FACE_PARTS,
+                merged_parts={
+                    "brows": ("eyebrows",),
+                    "eyes": ("eyes",),
+                    "nose": ("nose",),
+                    "mouth": ("upper_lip", "inner_mouth", "lower_lip"),
+                },
+            )
         }
     )
     _LABEL_OF_PART = tuple(FACE_PARTS_WITHOUT_SIDES.index(_WITHOUT_SIDE.get(part, part)) for part in FACE_PARTS)

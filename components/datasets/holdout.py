@@ -1,4 +1,4 @@
-"""What the data sets share whose release has no validation split: pictures at equal distances are held out for eval."""
+"""What the data sets share whose release has no validation split: pictures at equal distances are held out for validation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from __future__ import annotations
 def check_every(every: int) -> None:
     """ValueError if `every` is neither 0 (hold out none) nor a distance that leaves pictures to train on."""
     if every != int(every) or every < 0 or every == 1:
-        raise ValueError(f"eval_every is {every}; expected 0 to hold out no picture, or a whole number from 2 on.")
+        raise ValueError(
+            f"validation_every is {every}; expected 0 to hold out no picture, or a whole number from 2 on."
+        )
 
 
 def is_held_out(number: int, every: int) -> bool:
-    """Whether the `number`th picture, counted from 1, goes to eval when every `every`th does; never if that is 0."""
+    """Whether the `number`th picture, counted from 1, goes to validation when every `every`th does; never if that is 0."""
     return every > 0 and number % every == 0

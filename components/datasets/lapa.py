@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from types import MappingProxyType
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.datasets.label_maps import (
+from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
+from components.tasks.segmentation.label_maps import (
     FACE_PARTS,
     PICTURE_SUFFIXES,
     check_labels,
@@ -15,9 +18,8 @@ from components.datasets.label_maps import (
     picture_size,
     size_text,
 )
-from components.record import FaceRecord, RecordError
 
-_SPLITS = {"train": "train", "val": "eval", "test": "test"}
+_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _PICTURES = "images"
 _LABELS = "labels"
 _RELEASE = "the release, https://github.com/JDAI-CV/lapa-dataset"
@@ -28,7 +30,7 @@ class LaPa(FaceDataset):
 
     `source` is the release's folder LaPa, with train/, val/ and test/, each of which holds
     - images/<name>.jpg
-    - labels/<name>.png: 8-bit grey, the label of each pixel: 0 to 10, in the order of LABELS
+    - labels/<name>.png: 8-bit grey, the label of each pixel: 0 to 10, in the order of FACE_PARTS
 
     LaPa releases the merged map, so nothing is merged here: it becomes part of the record as it is. A pixel of 255,
     which the release doesn't have, is one to ignore, as everywhere. The 106 landmarks (landmarks/<name>.txt) follow
@@ -36,7 +38,7 @@ class LaPa(FaceDataset):
     """
 
     name = "lapa"
-    LABELS = FACE_PARTS
+    ANNOTATIONS = MappingProxyType({"parsing": Annotation("segmentation", FACE_PARTS)})
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing folder of the release."""
@@ -65,8 +67,8 @@ class LaPa(FaceDataset):
         size = picture_size(image, path)
         if labels.shape != size:
             raise RecordError(f"{map_path!r} is {size_text(labels.shape)}, its picture {size_text(size)}.")
-        check_labels(labels, self.LABELS, map_path)
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, parsing=parsing)
+        check_labels(labels, FACE_PARTS, map_path)
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": parsing})
 
     def fingerprint(self) -> str:
         """Hash over the pictures and the label maps."""

@@ -7,6 +7,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
 from keras_models.attributes import CELEBA_ATTRIBUTES
 
 _ANNOTATIONS = "lfw_att_40.mat"
@@ -36,12 +38,12 @@ class LFWA(FaceDataset):
     - lfw/Person/Person_0001.jpg: the original pictures
     - lfw-deepfunneled/Person/Person_0001.jpg: the deep funneled ones
 
-    The .mat files may be of MATLAB's version 7.3 (HDF5), as in the release, or older. There is no eval split. The 90
+    The .mat files may be of MATLAB's version 7.3 (HDF5), as in the release, or older. There is no validation split. The 90
     pictures of LFW that lfw_att_40.mat does not name are not part of LFWA.
     """
 
     name = "lfwa"
-    ATTRIBUTES = CELEBA_ATTRIBUTES
+    ANNOTATIONS = MappingProxyType({"attributes": Annotation("multi_label", CELEBA_ATTRIBUTES)})
     SPLITS = ("train", "test")
 
     def check(self) -> None:
@@ -81,7 +83,7 @@ class LFWA(FaceDataset):
             id=reference.id,
             dataset=self.name,
             image=read_file(self._path(reference.id)),
-            attributes=np.array(list(reference.payload), np.int64),
+            labels={"attributes": np.array(list(reference.payload), np.int64)},
         )
 
     def fingerprint(self) -> str:
@@ -92,7 +94,7 @@ class LFWA(FaceDataset):
         return os.path.join(self.folder, name)
 
     def _annotations(self) -> tuple[list[str], np.ndarray]:
-        """The pictures' names with slashes, and their labels [pictures, 40] in the order of ATTRIBUTES."""
+        """The pictures' names with slashes, and their labels [pictures, 40] in the order of CELEBA_ATTRIBUTES."""
         path = require(self._path(_ANNOTATIONS), f"It is part of {_RELEASE}.")
         mat = _read_mat(path, cells=("name", "AttrName"), matrices=("label",))
         names = [name.strip().replace("\\", "/") for name in mat["name"]]

@@ -6,6 +6,7 @@ import collections
 import math
 import os
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,9 @@ import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.datasets.holdout import check_every, is_held_out
-from components.datasets.label_maps import PICTURE_SUFFIXES, names_in, picture_size
 from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
+from components.tasks.segmentation.label_maps import PICTURE_SUFFIXES, names_in, picture_size
 
 _TRAINING = "training.txt"
 _TESTING = "testing.txt"
@@ -40,7 +42,7 @@ class MTFL(FaceDataset):
     - the folders that the lists name: lfw_5590/, net_7876/ and AFLW/, with colour and a few grey pictures
 
     The landmarks are left eye, right eye, nose, left and right mouth corner (left and right as seen in the picture).
-    ATTRIBUTES has the pose as five attributes, of which each record has one: the face of `Left` looks to the picture's
+    The attributes have the pose as five attributes, of which each record has one: the face of `Left` looks to the picture's
     left. A picture that neither list names is not annotated and goes to quarantine.
 
     The points are divided by the picture's sides as they are. Whether the lists count pixels from 0 or from 1 the
@@ -55,22 +57,32 @@ class MTFL(FaceDataset):
     twelfth of the picture, so that training should move the pictures. Those of net_7876 are from the web and no part of
     LFW: like AFLW's, they are used whole.
 
-    The release has no validation split, so eval is every `eval_every`th line of training.txt. LFW has several pictures
-    of some people, so that train and eval may share a person.
+    The release has no validation split, so validation is every `validation_every`th line of training.txt. LFW has several pictures
+    of some people, so that train and validation may share a person.
 
     Args:
-        eval_every: which lines of training.txt are eval: those whose number it divides; 0 for no eval split.
+        validation_every: which lines of training.txt are validation: those whose number it divides; 0 for no validation split.
         crop_lfw: crop LFW's pictures.
     """
 
     name = "mtfl"
-    ATTRIBUTES = ("Male", "Smiling", "Eyeglasses", "Left_Profile", "Left", "Frontal", "Right", "Right_Profile")
+    ANNOTATIONS = MappingProxyType(
+        {
+            "attributes": Annotation(
+                "multi_label",
+                ("Male", "Smiling", "Eyeglasses", "Left_Profile", "Left", "Frontal", "Right", "Right_Profile"),
+            ),
+            "landmarks": Annotation(
+                "landmarks", ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
+            ),
+        }
+    )
 
-    def __init__(self, source: str | None = None, eval_every: int = 10, crop_lfw: bool = True, **options):
-        check_every(eval_every)
-        self._eval_every = eval_every
+    def __init__(self, source: str | None = None, validation_every: int = 10, crop_lfw: bool = True, **options):
+        check_every(validation_every)
+        self._validation_every = validation_every
         self._crop_lfw = crop_lfw
-        if not eval_every:
+        if not validation_every:
             self.SPLITS = ("train", "test")
         super().__init__(source, **options)
 
@@ -101,8 +113,10 @@ class MTFL(FaceDataset):
             id=reference.id,
             dataset=self.name,
             image=image,
-            attributes=np.array(list(reference.payload.attributes), np.int64),
-            landmarks=points.astype(np.float32),
+            labels={
+                "attributes": np.array(list(reference.payload.attributes), np.int64),
+                "landmarks": points.astype(np.float32),
+            },
             crop=_LFW_CROP if self._crop_lfw and reference.id.startswith(_LFW) else None,
         )
 
@@ -123,7 +137,7 @@ class MTFL(FaceDataset):
     def _split(self, row: _Row) -> str:
         if row.list == _TESTING:
             return "test"
-        return "eval" if is_held_out(row.number, self._eval_every) else "train"
+        return "validation" if is_held_out(row.number, self._validation_every) else "train"
 
     def _rows(self) -> dict[str, list[_Row]]:
         """The lines of both lists by picture."""

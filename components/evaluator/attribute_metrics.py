@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow_model_analysis as tfma
 
-from components.evaluator.ratios import mean_of_defined, ratio
-from components.evaluator.summed_metric import summed_metric
+from components.tasks.ratios import mean_of_defined, ratio
+from components.tasks.summed_metric import summed_metric
 
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 MEANS = ("mean_accuracy", "mean_balanced_accuracy", "mean_f1")

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow_model_analysis as tfma
 
-from components.evaluator.ratios import mean_of_defined, ratio
-from components.evaluator.summed_metric import summed_metric
+from components.tasks.ratios import mean_of_defined, ratio
+from components.tasks.summed_metric import summed_metric
 
 MEANS = ("accuracy", "mean_recall")
 

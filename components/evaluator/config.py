@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow_model_analysis as tfma
 
-from components import landmark_markup
-from components.datasets import label_maps
+from components.tasks.landmarks import markup as landmark_markup
+from components.tasks.segmentation import label_maps
 
 SIGNATURE = "from_examples"
 ITERATIONS_SIGNATURE = "iterations_from_examples"  # gives what SIGNATURE gives, and the same at each iteration

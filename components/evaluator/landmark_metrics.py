@@ -13,9 +13,9 @@ import numpy as np
 import PIL.Image
 import tensorflow_model_analysis as tfma
 
-from components.evaluator.ratios import ratio
-from components.evaluator.summed_metric import summed_metric
-from components.landmark_markup import MARKUPS
+from components.tasks.ratios import ratio
+from components.tasks.summed_metric import summed_metric
+from components.tasks.landmarks.markup import MARKUPS
 
 FAILURE_THRESHOLD = 0.10  # a picture with a larger NME is a failure, and a point with a larger error
 

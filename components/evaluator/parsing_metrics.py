@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow_model_analysis as tfma
 
-from components.datasets.label_maps import check_labels, decode_grey, size_text
+from components.tasks.segmentation.label_maps import check_labels, decode_grey, size_text
 from components.evaluator.class_metrics import accuracy as pixel_accuracy
 from components.evaluator.class_metrics import f1
-from components.evaluator.ratios import mean_of_defined, ratio
-from components.evaluator.summed_metric import summed_metric
+from components.tasks.ratios import mean_of_defined, ratio
+from components.tasks.summed_metric import summed_metric
 from components.record import IGNORE_LABEL
 
 MEANS = ("mean_f1", "mean_iou", "pixel_accuracy")

@@ -23,7 +23,7 @@ from components.evaluator.config import (
     settings_of,
     side,
 )
-from components.evaluator.ratios import mean_of_defined
+from components.tasks.ratios import mean_of_defined
 
 _VECTORS = {"mean_accuracy": "accuracy", "mean_balanced_accuracy": "balanced_accuracy", "mean_f1": "f1"}
 _UNDEFINED = {

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow_model_analysis as tfma
 
-from components.evaluator.ratios import ratio
-from components.evaluator.summed_metric import summed_metric
+from components.tasks.ratios import ratio
+from components.tasks.summed_metric import summed_metric
 
 TOP = 10
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -11,7 +10,8 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
-from components.config import LABELS, Source, to_json
+from components.config import DatasetConfig, to_json
+from components.datasets import build_dataset
 from components.example_gen.executor import Executor
 
 
@@ -19,7 +19,7 @@ class FacesExampleGenSpec(component_spec.ComponentSpec):
     """Parameters and outputs of FacesExampleGen."""
 
     PARAMETERS: ClassVar = {
-        "sources": component_spec.ExecutionParameter(type=str),
+        "datasets": component_spec.ExecutionParameter(type=str),
         "data_dir": component_spec.ExecutionParameter(type=str),
         "fingerprint": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
@@ -34,31 +34,31 @@ class FacesExampleGenSpec(component_spec.ComponentSpec):
 class FacesExampleGen(base_beam_component.BaseBeamComponent):
     """Reads data sets into face records (schemas/face_record.pbtxt), one TFRecord split per official split.
 
-    Splits have the names that components.config.Data.splits gives them: of several data sets <source>_train and so on.
-    A record's data set is its source's name, and it has those of its labels that the source keeps.
+    Splits have the names that components.config.Data.splits gives them: of several data sets
+    <data set>_train and so on. A record has those of its labels that its data set's configuration keeps.
 
     Outputs: `examples`, and `ingestion`: counts.json ({split: {"read", "kept", "quarantined"}}) and the quarantine,
     JSON lines of {"id", "split", "reason"}. What is read is kept or quarantined, never lost; rows of no split are
     counted as if theirs were called "no split".
 
     Args:
-        sources: the data sets.
-        data_dir: where their official files lie, as components.datasets.build_sources has it; "" if they need none.
+        datasets: the data sets.
+        data_dir: where their official files lie, as components.datasets.build_datasets has it; "" if they need none.
         fingerprint: of the files; another value means that they changed.
         code_version: of the code that reads them; another value means that it changed.
 
     Raises:
-        ValueError: for a name that two data sets have, and labels that there are not or, of several, that are not said.
+        ValueError: for a label that a data set should keep and doesn't have.
     """
 
     SPEC_CLASS = FacesExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
-    def __init__(self, sources: Sequence[Source], data_dir: str, fingerprint: str, code_version: str):
-        _check(sources)
+    def __init__(self, datasets: Sequence[DatasetConfig], data_dir: str, fingerprint: str, code_version: str):
+        _check(datasets)
         super().__init__(
             FacesExampleGenSpec(
-                sources=to_json(sources),
+                datasets=to_json(datasets),
                 data_dir=data_dir,
                 fingerprint=fingerprint,
                 code_version=code_version,
@@ -68,18 +68,10 @@ class FacesExampleGen(base_beam_component.BaseBeamComponent):
         )
 
 
-def _check(sources):
-    for name, count in collections.Counter(source.name for source in sources).items():
-        if count > 1:
+def _check(datasets):
+    for dataset in datasets:
+        there = build_dataset(dataset, None).annotations
+        if unknown := sorted({*(dataset.labels or ())} - {*there}):
             raise ValueError(
-                f"{count} data sets are called {name!r}. Give each a name of its own, and its `builder` by name."
-            )
-    for source in sources:
-        if source.labels is None and len(sources) > 1:
-            raise ValueError(
-                f"Data set {source.name!r} is one of several and doesn't say which labels it gives: set its `labels`."
-            )
-        if unknown := set(source.labels or ()) - set(LABELS):
-            raise ValueError(
-                f"Data set {source.name!r} should give {', '.join(sorted(unknown))}. There are: {', '.join(LABELS)}."
+                f"Data set {dataset.name!r} should keep {', '.join(unknown)}; its labels: {', '.join(there) or 'none'}."
             )

@@ -16,8 +16,8 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
 from components.beam_workers import has_one_worker
-from components.config import LABELS, Data, Source, from_json
-from components.datasets import Reference, build_sources
+from components.config import Data, DatasetConfig, from_json
+from components.datasets import Reference, build_datasets
 from components.example_gen.checks import check_record
 from components.progress import ShowProgress
 from components.record import FaceRecord, RecordError
@@ -31,11 +31,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
     def Do(self, input_dict, output_dict, exec_properties: dict[str, Any]) -> None:
         """See FacesExampleGen."""
-        sources, data_dir = from_json(exec_properties["sources"]), exec_properties["data_dir"]
-        datasets = build_sources(sources, data_dir)
+        configs, data_dir = from_json(exec_properties["datasets"]), exec_properties["data_dir"]
+        datasets = build_datasets(configs, data_dir)
         for dataset in datasets.values():
             dataset.check()
-        splits = [_name(sources, name, split) for name, dataset in datasets.items() for split in dataset.SPLITS]
+        splits = [split_name(configs, name, split) for name, dataset in datasets.items() for split in dataset.SPLITS]
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         examples.split_names = artifact_utils.encode_split_names(splits)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
@@ -46,10 +46,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with progress, self._make_beam_pipeline() as pipeline:
             # A shuffle by Create would change the order of the data sets from run to run.
             names = pipeline | beam.Create(list(datasets), reshuffle=False)
-            references = names | "List" >> beam.FlatMap(_references, sources, data_dir)
+            references = names | "List" >> beam.FlatMap(_references, configs, data_dir)
             if not has_one_worker(pipeline.options):
                 references |= "Spread" >> beam.Reshuffle()
-            read = references | "Read" >> beam.ParDo(ReadRecord(sources, data_dir)).with_outputs(*splits, _QUARANTINE)
+            read = references | "Read" >> beam.ParDo(ReadRecord(configs, data_dir)).with_outputs(*splits, _QUARANTINE)
             read = {output: read[output] | progress.count(f"Count[{output}]") for output in (*splits, _QUARANTINE)}
             outcomes = [read[_QUARANTINE] | "Quarantined" >> CountOutcomes(lambda row: (row["split"], _QUARANTINE))]
             for split in splits:
@@ -63,7 +63,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "AsJson" >> beam.Map(lambda row: json.dumps(row, ensure_ascii=False))
                 | "WriteQuarantine" >> beam.io.WriteToText(os.path.join(ingestion, _QUARANTINE), ".jsonl")
             )
-            unsplit = [_name(sources, name, _NO_SPLIT) for name in datasets]
+            unsplit = [split_name(configs, name, _NO_SPLIT) for name in datasets]
             _ = (
                 outcomes
                 | beam.Flatten()
@@ -74,14 +74,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
 
 
-def _name(sources: Sequence[Source], name: str, split: str) -> str:
+def split_name(configs: Sequence[DatasetConfig], name: str, split: str) -> str:
     """What a split of a data set is called here."""
-    return Data(tuple(sources)).splits(split)[name]
+    return Data(tuple(configs)).splits(split)[name]
 
 
-def _references(name: str, sources: Sequence[Source], data_dir: str) -> Iterator[tuple[str, Reference]]:
+def _references(name: str, configs: Sequence[DatasetConfig], data_dir: str) -> Iterator[tuple[str, Reference]]:
     """The references of a data set, each with the data set's name."""
-    for reference in build_sources(sources, data_dir)[name].references():
+    for reference in build_datasets(configs, data_dir)[name].references():
         yield name, reference
 
 
@@ -107,39 +107,41 @@ class ReadRecord(beam.DoFn):
     Or to a quarantine row with the reason.
 
     Args:
-        sources: the run's data sets.
+        configs: the run's data sets.
         data_dir: of their official files.
     """
 
-    def __init__(self, sources: Sequence[Source], data_dir: str):
-        self._sources = sources
+    def __init__(self, configs: Sequence[DatasetConfig], data_dir: str):
+        self._configs = configs
         self._data_dir = data_dir
 
     def setup(self):
         """Opens the data sets once a worker."""
-        self._datasets = build_sources(self._sources, self._data_dir)
-        self._given = {source.name: source for source in self._sources}
+        self._datasets = build_datasets(self._configs, self._data_dir)
+        self._config_of = {config.name: config for config in self._configs}
 
     def process(self, element: tuple[str, Reference]):
         """One output a reference."""
         name, reference = element
         dataset = self._datasets[name]
-        split = _name(self._sources, name, reference.split or _NO_SPLIT)
+        split = split_name(self._configs, name, reference.split or _NO_SPLIT)
         try:
             if reference.split is None:
                 raise RecordError(reference.problem)
-            record = as_given(dataset.load(reference), self._given[name])
-            check_record(record, len(dataset.ATTRIBUTES), len(dataset.EMOTIONS), len(dataset.CLOTHING))
+            record = keep_labels(dataset.load(reference), self._config_of[name])
+            check_record(record, dataset.annotations)
         except (RecordError, OSError, tf.errors.OpError) as error:
             yield beam.pvalue.TaggedOutput(_QUARANTINE, {"id": reference.id, "split": split, "reason": str(error)})
         else:
             yield beam.pvalue.TaggedOutput(split, record.to_example().SerializeToString(deterministic=True))
 
 
-def as_given(record: FaceRecord, source: Source) -> FaceRecord:
-    """The record under the source's name, without the labels that the source doesn't give."""
-    dropped = () if source.labels is None else {*LABELS} - {*source.labels}
-    return dataclasses.replace(record, dataset=source.name, **dict.fromkeys(dropped))
+def keep_labels(record: FaceRecord, config: DatasetConfig) -> FaceRecord:
+    """The record under the data set's name, with those of its labels that are kept."""
+    labels = record.labels
+    if config.labels is not None:
+        labels = {name: value for name, value in labels.items() if name in config.labels}
+    return dataclasses.replace(record, dataset=config.name, labels=labels)
 
 
 def _counts(

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.config import BINARY_LABELS
-from components.preprocessing.images import decode_and_resize_batch
+from components.images.decoding import decode_and_resize_batch
 from components.serving.names import names_signatures, output_names
 from components.serving.signatures import Served, decisions
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorflow import keras
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from components.preprocessing.crop import WHOLE, crop_pixels, to_picture
-from components.preprocessing.images import decode, decode_and_resize_batch, resize
+from components.images.crop import WHOLE, crop_pixels, to_picture
+from components.images.decoding import decode, decode_and_resize_batch, resize
 from components.record import IGNORE_LABEL
 from keras_models.mgg_net import attention_groups, attention_maps
 
@@ -62,7 +62,7 @@ class Served(tf.Module, abc.ABC):
 
         Args:
             image_bytes: [batch] strings, JPEG or PNG files.
-            crops: [batch, 4], the parts that the network is shown (components.preprocessing.crop). What is said of
+            crops: [batch, 4], the parts that the network is shown (components.images.crop). What is said of
                 places is said of places in the whole pictures.
         """
 

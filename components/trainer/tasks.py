@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from components.landmark_markup import MARKUPS
+from components.tasks.landmarks.markup import MARKUPS
 from components.record import IGNORE_LABEL
 from components.trainer.parsing_model import MeanF1
 from keras_models.losses import labelled_mean, landmark_mse, pixel_cross_entropy

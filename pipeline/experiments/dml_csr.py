@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.config import Data, Evaluation, Experiment, Source, Training, factory
+from components.config import Bar, Data, DatasetConfig, Experiment, Task, Training, configured
 from pipeline.experiments.registry import register
 
 
 def _loss(*weights: float):
     """λ0 to λ4 of Eq. 5."""
-    return factory("components.trainer.objectives.DecoupledObjective", weights=list(weights))
+    return configured("components.systems.dml_csr.loss.DMLLoss", weights=list(weights))
 
 
 # Section 4: λ1 = λ2 = 1 for the edges, λ3 = 4 and λ4 = 1 for the attention to them.
@@ -31,18 +31,18 @@ PARSING_LOSS = _loss(1, 0, 0, 0, 0)
 
 def _regulated(training: Training, first_epochs: int, cycles: int, cycle_epochs: int, peak: float) -> Training:
     """The training with cycles of self-regulation behind its epochs, in which the rate falls from `peak` to 1e-5."""
-    cosine = factory("components.trainer.schedules.cosine_cycles", peak=peak, final=1e-5, cycles=cycles)
+    cosine = configured("components.trainer.schedules.cosine_cycles", peak=peak, final=1e-5, cycles=cycles)
     return replace(
         training,
         epochs=first_epochs + cycles * cycle_epochs,
-        learning_rate=factory(
+        learning_rate=configured(
             "components.trainer.schedules.Joined",
             schedules=[training.learning_rate, cosine],
             lengths=[first_epochs, cycles * cycle_epochs],
         ),
         callbacks=(
-            factory(
-                "components.trainer.self_regulation.SelfRegulation",
+            configured(
+                "components.systems.dml_csr.self_regulation.SelfRegulation",
                 first_epochs=first_epochs,
                 cycle_epochs=cycle_epochs,
             ),
@@ -50,43 +50,46 @@ def _regulated(training: Training, first_epochs: int, cycles: int, cycle_epochs:
     )
 
 
+def _tasks(min_mean_f1: float) -> tuple[Task, ...]:
+    return (Task("parsing", "segmentation", bar=Bar("mean_f1", at_least=min_mean_f1)),)
+
+
 # Section 4: batch 28, SGD with a weight decay of 5e-4, base rate 0.001; rotations by 30 degrees, factors 0.75 to 1.25.
 SUPERVISED = Training(
     epochs=200,
     batch_size=28,
-    optimizer=factory("tensorflow.keras.optimizers.SGD", momentum=0.9, weight_decay=5e-4),
-    learning_rate=factory("components.trainer.schedules.polynomial", base=0.001, power=0.9),
+    optimizer=configured("tensorflow.keras.optimizers.SGD", momentum=0.9, weight_decay=5e-4),
+    learning_rate=configured("components.trainer.schedules.polynomial", base=0.001, power=0.9),
     loss=ALL_LOSSES,
     flip=False,
     max_rotation=30.0,
     scale=(0.75, 1.25),
-    strategy=factory("tensorflow:distribute.MirroredStrategy"),
+    strategy=configured("tensorflow:distribute.MirroredStrategy"),
 )
 CELEBAMASK_HQ = Experiment(
     summary="DML-CSR on CelebAMask-HQ, as published",
     target="DML-CSR, Table 3: 86.07 % mean F1 of the 18 classes but background on CelebAMask-HQ's test split (ImageNet "
     "weights, 473 px).",
-    data=Data(
-        sources=(Source("celebamask_hq"),), image_size=(473, 473), attributes=False, num_landmarks=0, parsing=True
-    ),
-    model=factory("keras_models.DMLCSR", num_classes=19, weights="imagenet"),
+    data=Data(datasets=(DatasetConfig("celebamask_hq"),), image_size=(473, 473)),
+    tasks=_tasks(min_mean_f1=0.75),
+    model=configured("keras_models.DMLCSR", num_classes=19, weights="imagenet"),
     training=_regulated(SUPERVISED, first_epochs=150, cycles=5, cycle_epochs=10, peak=0.001),
-    evaluation=Evaluation(min_mean_f1=0.75, slice_by=()),
+    system="components.systems.dml_csr.system.DMLCSRSystem",
 )
 LAPA = replace(
     CELEBAMASK_HQ,
     summary="DML-CSR on LaPa, as published",
     target="DML-CSR, Table 2: 92.38 % mean F1 of the 10 classes but background on LaPa's test split (ImageNet weights, "
     "473 px).",
-    data=replace(CELEBAMASK_HQ.data, sources=(Source("lapa"),)),
-    model=factory("keras_models.DMLCSR", num_classes=11, weights="imagenet"),
+    data=replace(CELEBAMASK_HQ.data, datasets=(DatasetConfig("lapa"),)),
+    model=configured("keras_models.DMLCSR", num_classes=11, weights="imagenet"),
 )
 HELEN = replace(
     LAPA,
     summary="DML-CSR on Helen, as published",
     target="DML-CSR, Table 1: 93.78 % overall F1 of brows, eyes, nose and mouth on Helen's test split (ImageNet "
     "weights, 473 px).",
-    data=replace(CELEBAMASK_HQ.data, sources=(Source("helen"),)),
+    data=replace(CELEBAMASK_HQ.data, datasets=(DatasetConfig("helen"),)),
 )
 
 
@@ -100,8 +103,8 @@ def _tiny(experiment: Experiment, min_mean_f1: float) -> Experiment:
     supervised = replace(
         SUPERVISED,
         batch_size=4,
-        optimizer=factory("tensorflow.keras.optimizers.AdamW", weight_decay=0.05),
-        learning_rate=factory("components.trainer.schedules.one_cycle", peak=0.004, warmup=0.2),
+        optimizer=configured("tensorflow.keras.optimizers.AdamW", weight_decay=0.05),
+        learning_rate=configured("components.trainer.schedules.one_cycle", peak=0.004, warmup=0.2),
         flip=True,
         max_rotation=5.0,
         scale=(0.95, 1.05),
@@ -113,9 +116,9 @@ def _tiny(experiment: Experiment, min_mean_f1: float) -> Experiment:
         summary=f"{experiment.summary.removesuffix(', as published')}: 193 px, a narrow ResNet, for two CPU cores",
         target="No published figure: a plain U-Net at 64 px reached 67.8 % mean F1 on 560 pictures of CelebAMask-HQ.",
         data=replace(experiment.data, image_size=(193, 193)),
+        tasks=_tasks(min_mean_f1),
         model=replace(experiment.model, kwargs={**published, **model}),
         training=_regulated(supervised, first_epochs=13, cycles=2, cycle_epochs=1, peak=0.001),
-        evaluation=replace(experiment.evaluation, min_mean_f1=min_mean_f1),
     )
 
 
@@ -124,7 +127,8 @@ SYNTHETIC = replace(
     TINY,
     summary="DML-CSR on procedurally drawn faces: to try everything, not for claims",
     target="None: the faces are drawn, so no figure here says anything about photographs.",
-    data=replace(TINY.data, sources=(Source("synthetic_faces"),), image_size=(65, 65)),
+    data=Data(datasets=(DatasetConfig("synthetic_faces"),), image_size=(65, 65)),
+    tasks=_tasks(min_mean_f1=0.3),
     model=replace(TINY.model, kwargs={**TINY.model.kwargs, "backbone_width": 8}),
     training=_regulated(
         replace(TINY.training, learning_rate=TINY.training.learning_rate.kwargs["schedules"][0], batch_size=32),
@@ -133,7 +137,6 @@ SYNTHETIC = replace(
         cycle_epochs=2,
         peak=0.001,
     ),
-    evaluation=Evaluation(min_mean_f1=0.3, slice_by=()),
 )
 
 

@@ -19,42 +19,49 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.config import Data, Evaluation, Experiment, HybridTraining, Source, TaskTraining, factory
+from components.config import Bar, Data, DatasetConfig, Experiment, Task, configured
+from components.systems.ifan.config import HybridTraining, TaskTraining
 from pipeline.experiments.registry import register
+
+
+def _tasks(min_mean_f1: float, max_nme: float, min_emotion_accuracy: float) -> tuple[Task, ...]:
+    return (
+        Task("parsing", "segmentation", bar=Bar("mean_f1", at_least=min_mean_f1)),
+        Task("landmarks", "landmarks", bar=Bar("nme", at_most=max_nme)),
+        Task("emotion", "classification", bar=Bar("accuracy", at_least=min_emotion_accuracy)),
+    )
+
 
 # Section 4.1.2: batches of 24, 64 and 96; 30 epochs alone at 1e-3, then 200 from 1e-3 to 1e-6.
 PAPER = HybridTraining(
     tasks=(
-        TaskTraining(label="parsing", batch_size=24, pretraining_epochs=30),
-        TaskTraining(label="landmarks", batch_size=64, pretraining_epochs=30),
-        TaskTraining(label="emotion", batch_size=96, pretraining_epochs=30),
+        TaskTraining(task="parsing", batch_size=24, pretraining_epochs=30),
+        TaskTraining(task="landmarks", batch_size=64, pretraining_epochs=30),
+        TaskTraining(task="emotion", batch_size=96, pretraining_epochs=30),
     ),
     epochs=200,
     steps=140,  # an epoch of the landmarks, whose data set is the largest: MTFL's 9,000 pictures in batches of 64
-    optimizer=factory("tensorflow.keras.optimizers.RMSprop"),
-    pretraining_rate=factory("components.trainer.schedules.constant", rate=1e-3),
-    learning_rate=factory("components.trainer.schedules.exponential", first=1e-3, last=1e-6),
-    strategy=factory("tensorflow:distribute.MirroredStrategy"),
+    optimizer=configured("tensorflow.keras.optimizers.RMSprop"),
+    pretraining_rate=configured("components.trainer.schedules.constant", rate=1e-3),
+    learning_rate=configured("components.trainer.schedules.exponential", first=1e-3, last=1e-6),
+    strategy=configured("tensorflow:distribute.MirroredStrategy"),
 )
 THREE_TASKS = Experiment(
     summary="iFAN of three tasks on Helen, MTFL and BNU-LSVED, as published",
     target="iFAN, Table 4: 91.15 % overall F1 on Helen, 5.84 % NME on MTFL, 45.40 % accuracy on BNU-LSVED (two "
     "iterations).",
     data=Data(
-        sources=(
-            Source("helen", builder="helen_merged", labels=("parsing",)),
-            Source("mtfl", labels=("landmarks",)),
-            Source("bnu_lsved", labels=("emotion",)),
+        datasets=(
+            DatasetConfig("helen", builder="helen_merged", labels=("parsing",)),
+            DatasetConfig("mtfl", labels=("landmarks",)),
+            DatasetConfig("bnu_lsved", labels=("emotion",)),
         ),
         image_size=(128, 128),
-        attributes=False,
-        num_landmarks=5,
-        parsing=True,
-        emotion=True,
     ),
-    model=factory("keras_models.IFAN", tasks={"parsing": 9, "landmarks": 5, "emotion": 7}, iterations=2),
+    tasks=_tasks(min_mean_f1=0.6, max_nme=0.15, min_emotion_accuracy=0.3),
+    model=configured("keras_models.IFAN", tasks={"parsing": 9, "landmarks": 5, "emotion": 7}, iterations=2),
     training=PAPER,
-    evaluation=Evaluation(min_mean_f1=0.6, max_nme=0.15, min_emotion_accuracy=0.3, slice_by=()),
+    system="components.systems.ifan.system.IFANSystem",
 )
 TINY = replace(
     THREE_TASKS,
@@ -63,14 +70,15 @@ TINY = replace(
     "NME and 49.9 % accuracy (ResNet-18).",
     data=replace(
         THREE_TASKS.data,
-        sources=(
-            Source("celebamask_hq", labels=("parsing",)),
-            Source("mtfl", labels=("landmarks",)),
-            Source("fer2013", labels=("emotion",)),
+        datasets=(
+            DatasetConfig("celebamask_hq", labels=("parsing",)),
+            DatasetConfig("mtfl", labels=("landmarks",)),
+            DatasetConfig("fer2013", labels=("emotion",)),
         ),
         image_size=(64, 64),
     ),
-    model=factory(
+    tasks=_tasks(min_mean_f1=0.3, max_nme=0.2, min_emotion_accuracy=0.3),
+    model=configured(
         "keras_models.IFAN",
         tasks={"parsing": 19, "landmarks": 5, "emotion": 7},
         iterations=2,
@@ -83,34 +91,33 @@ TINY = replace(
     training=replace(
         PAPER,
         tasks=(
-            TaskTraining(label="parsing", batch_size=8, pretraining_epochs=6, max_shift=0.05),
+            TaskTraining(task="parsing", batch_size=8, pretraining_epochs=6, max_shift=0.05),
             # LFW's faces stand lower in their pictures than AFLW's, on which the landmarks are tested.
             TaskTraining(
-                label="landmarks",
+                task="landmarks",
                 batch_size=24,
                 pretraining_epochs=2,
                 max_rotation=10.0,
                 scale=(0.9, 1.1),
                 max_shift=0.15,
             ),
-            TaskTraining(label="emotion", batch_size=24, pretraining_epochs=4, max_shift=0.08),
+            TaskTraining(task="emotion", batch_size=24, pretraining_epochs=4, max_shift=0.08),
         ),
         epochs=6,
         steps=40,
-        optimizer=factory("tensorflow.keras.optimizers.AdamW", weight_decay=0.02),
-        pretraining_rate=factory("components.trainer.schedules.one_cycle", peak=0.001, warmup=0.3, final=0.3),
-        learning_rate=factory("components.trainer.schedules.one_cycle", peak=0.0007, warmup=0.15),
+        optimizer=configured("tensorflow.keras.optimizers.AdamW", weight_decay=0.02),
+        pretraining_rate=configured("components.trainer.schedules.one_cycle", peak=0.001, warmup=0.3, final=0.3),
+        learning_rate=configured("components.trainer.schedules.one_cycle", peak=0.0007, warmup=0.15),
         precision="mixed_bfloat16",
         strategy=HybridTraining.strategy,
     ),
-    evaluation=Evaluation(min_mean_f1=0.3, max_nme=0.2, min_emotion_accuracy=0.3, slice_by=()),
 )
 
 
-def _drawn(name: str, seed: int, **kept) -> Source:
+def _drawn(name: str, seed: int) -> DatasetConfig:
     """Drawn faces with one label each, none of which another data set has."""
-    options = {"num_train": 400, "num_eval": 64, "num_test": 64, "image_size": 64, "seed": seed}
-    return Source(f"drawn_{name}", options, builder="synthetic_faces", labels=(name,))
+    options = {"num_train": 400, "num_validation": 64, "num_test": 64, "image_size": 64, "seed": seed}
+    return DatasetConfig(f"drawn_{name}", options, builder="synthetic_faces", labels=(name,))
 
 
 SYNTHETIC = replace(
@@ -119,60 +126,46 @@ SYNTHETIC = replace(
     target="None: the faces are drawn, so no figure here says anything about photographs.",
     data=replace(
         TINY.data,
-        sources=tuple(_drawn(label, seed) for seed, label in enumerate(("parsing", "landmarks", "emotion"), start=1)),
+        datasets=tuple(_drawn(label, seed) for seed, label in enumerate(("parsing", "landmarks", "emotion"), start=1)),
         image_size=(32, 32),
-        num_landmarks=68,
     ),
+    tasks=_tasks(min_mean_f1=0.15, max_nme=0.5, min_emotion_accuracy=0.2),
     model=replace(TINY.model, kwargs={**TINY.model.kwargs, "tasks": {"parsing": 19, "landmarks": 68, "emotion": 7}}),
     training=replace(TINY.training, epochs=4, steps=20),
-    evaluation=Evaluation(min_mean_f1=0.15, max_nme=0.5, min_emotion_accuracy=0.2, slice_by=()),
 )
 
 
-def _with_tasks(experiment: Experiment, *labels: str) -> Experiment:
+def _with_tasks(experiment: Experiment, *names: str) -> Experiment:
     """Of the tasks those alone, with their data sets. A task alone hears of no other: its turns are at iteration 0."""
-    sources = tuple(source for source in experiment.data.sources if set(source.labels) & set(labels))
-    data, evaluation = experiment.data, experiment.evaluation
-    tasks = {label: number for label, number in experiment.model.kwargs["tasks"].items() if label in labels}
-    alone = {"iterations": 0} if len(labels) == 1 else {}
+    datasets = tuple(dataset for dataset in experiment.data.datasets if set(dataset.labels) & set(names))
+    outputs = {name: number for name, number in experiment.model.kwargs["tasks"].items() if name in names}
+    alone = {"iterations": 0} if len(names) == 1 else {}
     return replace(
         experiment,
-        data=replace(
-            data,
-            sources=sources,
-            parsing="parsing" in labels,
-            num_landmarks=data.num_landmarks if "landmarks" in labels else 0,
-            emotion="emotion" in labels,
-        ),
-        model=replace(experiment.model, kwargs={**experiment.model.kwargs, "tasks": tasks, **alone}),
+        data=replace(experiment.data, datasets=datasets),
+        tasks=tuple(task for task in experiment.tasks if task.name in names),
+        model=replace(experiment.model, kwargs={**experiment.model.kwargs, "tasks": outputs, **alone}),
         training=replace(
-            experiment.training, tasks=tuple(task for task in experiment.training.tasks if task.label in labels)
-        ),
-        evaluation=replace(
-            evaluation,
-            min_mean_f1=evaluation.min_mean_f1 if "parsing" in labels else None,
-            max_nme=evaluation.max_nme if "landmarks" in labels else None,
-            min_emotion_accuracy=evaluation.min_emotion_accuracy if "emotion" in labels else None,
+            experiment.training, tasks=tuple(each for each in experiment.training.tasks if each.task in names)
         ),
     )
 
 
 def _with_attributes(experiment: Experiment) -> Experiment:
     """A fourth task with its data set: all that it takes."""
-    tasks = {**experiment.model.kwargs["tasks"], "attributes": 40}
+    outputs = {**experiment.model.kwargs["tasks"], "attributes": 40}
     learnt_like = experiment.training.tasks[-1]
+    celeb_a = DatasetConfig("celeb_a", {"landmarks": False}, labels=("attributes",))
+    attributes = Task("attributes", "multi_label", bar=Bar("mean_balanced_accuracy", at_least=0.55))
     return replace(
         experiment,
-        data=replace(
-            experiment.data,
-            sources=(*experiment.data.sources, Source("celeb_a", {"landmarks": False}, labels=("attributes",))),
-            attributes=True,
-        ),
-        model=replace(experiment.model, kwargs={**experiment.model.kwargs, "tasks": tasks}),
+        data=replace(experiment.data, datasets=(*experiment.data.datasets, celeb_a)),
+        tasks=(*experiment.tasks, attributes),
+        model=replace(experiment.model, kwargs={**experiment.model.kwargs, "tasks": outputs}),
         training=replace(
-            experiment.training, tasks=(*experiment.training.tasks, replace(learnt_like, label="attributes"))
+            experiment.training, tasks=(*experiment.training.tasks, replace(learnt_like, task="attributes"))
         ),
-        evaluation=replace(experiment.evaluation, min_balanced_accuracy=0.55, slice_by=("Male", "Young")),
+        evaluation=replace(experiment.evaluation, slice_by=("Male", "Young")),
     )
 
 

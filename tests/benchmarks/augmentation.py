@@ -44,7 +44,7 @@ STEP = "training step"
 
 def transformed_faces(folder: str, data: Data, count: int) -> str:
     """Writes `count` drawn faces as Transform leaves them; the file's name."""
-    builder = BUILDER(num_train=count, num_eval=0, num_test=0, image_size=max(data.image_size))
+    builder = BUILDER(num_train=count, num_validation=0, num_test=0, image_size=max(data.image_size))
     name = f"{folder}/transformed.gz"
     with tf.io.TFRecordWriter(name, "GZIP") as writer:
         for reference in builder.references():

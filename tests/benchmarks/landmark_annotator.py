@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from components.landmark_annotator.detector import LandmarkDetector, decode, normalised
-from components.landmark_markup import MARKUPS
+from components.tasks.landmarks.markup import MARKUPS
 
 FAILURE = 0.10
 NOT_INDEPENDENT = (

@@ -24,8 +24,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from components.datasets.label_maps import CELEBAMASK_PARTS
-from components.preprocessing.images import decode
+from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS
+from components.images.decoding import decode
 from components.serving.signatures import ServedParsing, export
 from keras_models import DMLCSR
 

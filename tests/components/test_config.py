@@ -127,8 +127,8 @@ def test_a_label_that_not_one_data_set_has(more, message):
 
 
 def test_names_of_splits():
-    assert EXPERIMENT.data.splits("eval") == {"celeb_a": "eval"}
-    assert THREE.splits("eval") == {"masks": "masks_eval", "mtfl": "mtfl_eval", "fer2013": "fer2013_eval"}
+    assert EXPERIMENT.data.splits("validation") == {"celeb_a": "validation"}
+    assert THREE.splits("validation") == {"masks": "masks_validation", "mtfl": "mtfl_validation", "fer2013": "fer2013_validation"}
 
 
 @pytest.mark.parametrize("field", ["data", "model", "training", "evaluation"])

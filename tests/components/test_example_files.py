@@ -39,7 +39,7 @@ def contents(examples, splits):
     }
 
 
-SPLITS = {"train": [[b"a", b"b", b"c"], [b"d"]], "eval": [[b"e", b"f"]], "test": [[]]}
+SPLITS = {"train": [[b"a", b"b", b"c"], [b"d"]], "validation": [[b"e", b"f"]], "test": [[]]}
 
 
 @pytest.mark.parametrize("beam_args", [[], ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]])
@@ -49,7 +49,7 @@ def test_what_is_read_is_written_to_its_split(tmp_path, beam_args):
         _ = pipeline | ReadSplits(split_files(source, list(SPLITS))) | WriteSplits(target, list(SPLITS))
     found = contents(target, SPLITS)
     if not beam_args:  # one worker keeps the order
-        assert found == {"train": [b"a", b"b", b"c", b"d"], "eval": [b"e", b"f"], "test": []}
+        assert found == {"train": [b"a", b"b", b"c", b"d"], "validation": [b"e", b"f"], "test": []}
     assert {split: sorted(records) for split, records in found.items()} == contents(source, SPLITS)
 
 
@@ -62,7 +62,7 @@ def test_splits_without_files(tmp_path):
 
 def test_records_are_counted(tmp_path):
     files = split_files(write(tmp_path / "in", SPLITS), list(SPLITS))
-    assert {split: count_records(names) for split, names in files.items()} == {"train": 4, "eval": 2, "test": 0}
+    assert {split: count_records(names) for split, names in files.items()} == {"train": 4, "validation": 2, "test": 0}
     assert count_records([]) == 0
 
 

@@ -29,7 +29,7 @@ def tiny():
     return replace(
         base,
         data=Data(
-            (Source("synthetic_faces", {"num_train": 32, "num_eval": 8, "num_test": 16, "image_size": 64}),),
+            (Source("synthetic_faces", {"num_train": 32, "num_validation": 8, "num_test": 16, "image_size": 64}),),
             image_size=(32, 32),
         ),
         model=factory(
@@ -218,7 +218,7 @@ def test_the_pushed_parsing_model_has_no_edges(parsed, output):
 
 def three_tasks():
     ifan = experiments.get("ifan/synthetic")
-    faces = {"num_train": 16, "num_eval": 8, "num_test": 8, "image_size": 48}
+    faces = {"num_train": 16, "num_validation": 8, "num_test": 8, "image_size": 48}
     small = {"width": 8, "growth": 4, "block_layers": 1, "up_width": 8, "re_encoder_widths": [4, 4, 4]}
     return replace(
         ifan,
@@ -285,7 +285,7 @@ def people():
 
 def joint():
     """The same tasks from data sets that have one of the labels each."""
-    faces = {"num_train": 16, "num_eval": 8, "num_test": 8, "image_size": 48}
+    faces = {"num_train": 16, "num_validation": 8, "num_test": 8, "image_size": 48}
     sources = tuple(
         Source(f"drawn_{label}", {**faces, "seed": seed}, builder="synthetic_faces", labels=(label,))
         for seed, label in enumerate(("attributes", "clothing"), start=1)

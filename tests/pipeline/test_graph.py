@@ -37,7 +37,7 @@ def test_every_step_has_the_splits_of_all_data_sets():
     found = properties(of_several(DRAWN, POINTS))
     assert tuple(from_json(found["FacesExampleGen"]["sources"])) == (DRAWN, POINTS)
     assert (found["FacesExampleGen"]["data_dir"], found["FacesExampleGen"]["fingerprint"]) == ("/data", "7")
-    train, evaluation = ["drawn_train", "points_train"], ["drawn_eval", "points_eval"]
+    train, evaluation = ["drawn_train", "points_train"], ["drawn_validation", "points_validation"]
     assert json.loads(found["Transform"]["splits_config"]) == {
         "analyze": train,
         "transform": sorted(train + evaluation),
@@ -50,13 +50,13 @@ def test_every_step_has_the_splits_of_all_data_sets():
 
 def test_one_data_set_has_the_plain_splits():
     found = properties(experiments.get(NAME))
-    assert json.loads(found["Transform"]["splits_config"]) == {"analyze": ["train"], "transform": ["eval", "train"]}
-    assert json.loads(found["Trainer"]["eval_args"]) == {"splits": ["eval"]}
+    assert json.loads(found["Transform"]["splits_config"]) == {"analyze": ["train"], "transform": ["validation", "train"]}
+    assert json.loads(found["Trainer"]["eval_args"]) == {"splits": ["validation"]}
     assert json.loads(found["Evaluator"]["example_splits"]) == ["test"]
 
 
 def test_validation_on_the_training_splits():
-    without_eval = replace(POINTS, options={"eval_every": 0})
+    without_eval = replace(POINTS, options={"validation_every": 0})
     found = properties(of_several(DRAWN, without_eval, validation_split="train"))
     splits = ["drawn_train", "points_train"]
     assert json.loads(found["Transform"]["splits_config"]) == {"analyze": splits, "transform": splits}
@@ -66,7 +66,7 @@ def test_validation_on_the_training_splits():
 def test_a_split_that_one_of_them_lacks():
     message = r"'points' has no split 'eval', but train, test\. Name one of them in .*training\.validation_split"
     with pytest.raises(ValueError, match=message):
-        properties(of_several(DRAWN, replace(POINTS, options={"eval_every": 0})))
+        properties(of_several(DRAWN, replace(POINTS, options={"validation_every": 0})))
     tested = of_several(DRAWN, POINTS)
     with pytest.raises(ValueError, match="'drawn' has no split 'final', but train, eval, test"):
         properties(replace(tested, evaluation=replace(tested.evaluation, split="final")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,7 @@ from components.datasets.synthetic_faces.face import draw_face
 from components.datasets.synthetic_faces.labels import LABELS
 from components.datasets.synthetic_faces.renderer import render
 from components.record import FaceRecord
+from components.tasks.annotation import Annotation, points
 
 _DRAWING = 1  # counts up when the same arguments give other pictures
 
@@ -25,7 +27,7 @@ class SyntheticFaces(FaceDataset):
     splits follow each other in the numbering, so that they share no record.
 
     Args:
-        num_train, num_eval, num_test: how many faces.
+        num_train, num_validation, num_test: how many faces.
         image_size: width and height in pixels.
         seed: of all randomness.
         source: not used.
@@ -33,22 +35,27 @@ class SyntheticFaces(FaceDataset):
     """
 
     name = "synthetic_faces"
-    ATTRIBUTES = ATTRIBUTES
-    LABELS = LABELS
-    EMOTIONS = EMOTIONS
-    CLOTHING = CLOTHING
+    ANNOTATIONS = MappingProxyType(
+        {
+            "attributes": Annotation("multi_label", ATTRIBUTES),
+            "landmarks": Annotation("landmarks", points(68)),
+            "parsing": Annotation("segmentation", LABELS),
+            "emotion": Annotation("classification", EMOTIONS),
+            "clothing": Annotation("classification", CLOTHING),
+        }
+    )
 
     def __init__(
         self,
         num_train: int = 1600,
-        num_eval: int = 200,
+        num_validation: int = 200,
         num_test: int = 200,
         image_size: int = 128,
         seed: int = 0,
         source: str | None = None,
         **options,
     ):
-        self._sizes = {"train": num_train, "eval": num_eval, "test": num_test}
+        self._sizes = {"train": num_train, "validation": num_validation, "test": num_test}
         self._image_size = image_size
         self._seed = seed
         super().__init__(source=source, **options)
@@ -57,7 +64,7 @@ class SyntheticFaces(FaceDataset):
         """Nothing can be missing."""
 
     def references(self) -> Iterator[Reference]:
-        """Train, eval, test, numbered through."""
+        """Train, validation, test, numbered through."""
         index = 0
         for split, size in self._sizes.items():
             for _ in range(size):
@@ -72,11 +79,13 @@ class SyntheticFaces(FaceDataset):
             id=reference.id,
             dataset=self.name,
             image=_encoded(drawn.image, "JPEG", quality=92),
-            attributes=np.array([face.has(name) for name in ATTRIBUTES], np.int64),
-            landmarks=drawn.landmarks,
-            parsing=_encoded(drawn.labels, "PNG"),
-            emotion=face.emotion,
-            clothing=face.clothing,
+            labels={
+                "attributes": np.array([face.has(name) for name in ATTRIBUTES], np.int64),
+                "landmarks": drawn.landmarks,
+                "parsing": _encoded(drawn.labels, "PNG"),
+                "emotion": face.emotion,
+                "clothing": face.clothing,
+            },
         )
 
     def fingerprint(self) -> str:

@@ -1,6 +1,6 @@
 """The label map's classes: CelebAMask-HQ's. L, R: the person's; the person's left is the picture's right half."""
 
-from components.datasets.label_maps import CELEBAMASK_PARTS as LABELS
+from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS as LABELS
 
 (
     BACKGROUND,

@@ -76,7 +76,7 @@ def problems(folder):
 def test_the_emotions():
     assert BNULSVED.EMOTIONS == EMOTIONS
     assert BNULSVED.ATTRIBUTES == BNULSVED.LABELS == ()
-    assert BNULSVED.SPLITS == ("train", "eval", "test")
+    assert BNULSVED.SPLITS == ("train", "validation", "test")
 
 
 def test_references_and_records(release, jpeg):
@@ -92,8 +92,8 @@ def test_references_and_records(release, jpeg):
         record = copy.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset) == (reference.id, "bnu_lsved")
         assert record.image == (release / reference.id).read_bytes()
-        assert EMOTIONS[record.emotion] == reference.id.split("/")[0]
-        assert record.attributes is None
+        assert EMOTIONS[record.labels["emotion"]] == reference.id.split("/")[0]
+        assert record.labels["attributes"] is None
     assert not problems(release)
 
 
@@ -112,30 +112,30 @@ def test_no_subject_is_in_two_splits(release):
     splits = splits_by_subject(release)
     assert len(splits) == 60
     assert all(len(found) == 1 for found in splits.values())
-    assert {split for found in splits.values() for split in found} == {"train", "eval", "test"}
+    assert {split for found in splits.values() for split in found} == {"train", "validation", "test"}
 
 
 def test_the_share_of_each_emotion_s_subjects(release):
-    subjects, splits = random_subjects(0, 60), splits_by_subject(release, eval_share=0.25)
+    subjects, splits = random_subjects(0, 60), splits_by_subject(release, validation_share=0.25)
     for found in by_emotion(subjects).values():
         count = collections.Counter(split for subject in found for split in splits[subject])
         assert count["test"] == quota(len(found), 0.2)
-        assert count["eval"] == quota(len(found) - count["test"], 0.25)
+        assert count["validation"] == quota(len(found) - count["test"], 0.25)
 
 
 def test_without_eval(release):
-    builder = BNULSVED(str(release), eval_share=0)
+    builder = BNULSVED(str(release), validation_share=0)
     assert builder.SPLITS == pickle.loads(pickle.dumps(builder)).SPLITS == ("train", "test")
     assert {reference.split for reference in builder.references()} == {"train", "test"}
     with_eval = splits_by_subject(release)
-    for subject, found in splits_by_subject(release, eval_share=0).items():
+    for subject, found in splits_by_subject(release, validation_share=0).items():
         assert (found == {"test"}) == (with_eval[subject] == {"test"}), "test does not depend on eval"
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, 10, float("nan")])
 def test_a_share_that_is_none(share):
-    with pytest.raises(ValueError, match=f"eval_share is {share}; expected a share from 0"):
-        BNULSVED("somewhere", eval_share=share)
+    with pytest.raises(ValueError, match=f"validation_share is {share}; expected a share from 0"):
+        BNULSVED("somewhere", validation_share=share)
 
 
 def test_the_number_of_pictures_does_not_decide(release, jpeg):

@@ -93,12 +93,12 @@ def test_references_and_records(release, jpeg):
     builder = CelebA(str(release))
     found = list(builder.references())
     assert [reference.id for reference in found] == list(NAMES)
-    assert [reference.split for reference in found] == ["train", "train", "eval", "test"]
+    assert [reference.split for reference in found] == ["train", "train", "validation", "test"]
     for i, reference in enumerate(found):
         record = builder.load(reference)
         assert (record.id, record.dataset, record.image) == (NAMES[i], "celeb_a", jpeg(i))
-        assert record.attributes.tolist() == labels(i)
-        assert record.landmarks is None
+        assert record.labels["attributes"].tolist() == labels(i)
+        assert record.labels["landmarks"] is None
 
 
 def test_the_release_s_own_folders_and_its_zip(release, jpeg):
@@ -347,7 +347,7 @@ def prepared(tmp_path_factory, jpeg):
 @pytest.mark.parametrize("place", ["", "celeb_a", "celeb_a/2.1.0"])
 def test_a_prepared_celeb_a_is_found(prepared, place):
     splits = collections.Counter(reference.split for reference in references(prepared / place).values())
-    assert splits == {"train": 5, "eval": 2, "test": 3}
+    assert splits == {"train": 5, "validation": 2, "test": 3}
 
 
 def test_records_of_a_prepared_celeb_a_are_what_tensorflow_datasets_reads(prepared):
@@ -361,8 +361,8 @@ def test_records_of_a_prepared_celeb_a_are_what_tensorflow_datasets_reads(prepar
     for record, example in zip(records, expected.as_numpy_iterator(), strict=False):
         assert record.id == example["tfds_id"].decode()
         assert record.image == example["image"]
-        assert record.attributes.tolist() == [int(example["attributes"][name]) for name in CelebA.ATTRIBUTES]
-        np.testing.assert_allclose(record.landmarks[1], [106.5 / 178, 113.5 / 218], rtol=1e-6)
+        assert record.labels["attributes"].tolist() == [int(example["attributes"][name]) for name in CelebA.ATTRIBUTES]
+        np.testing.assert_allclose(record.labels["landmarks"][1], [106.5 / 178, 113.5 / 218], rtol=1e-6)
     assert len({record.id for record in records}) == len(records) == 10
 
 
@@ -404,9 +404,9 @@ def test_the_real_sample():
     builder = CelebA(str(SAMPLE))
     builder.check()
     found = list(builder.references())
-    assert collections.Counter(r.split for r in found) == {"train": 8000, "eval": 1000, "test": 1000}
+    assert collections.Counter(r.split for r in found) == {"train": 8000, "validation": 1000, "test": 1000}
     record = builder.load(found[0])
     first = (SAMPLE / "list_attr_celeba.txt").read_text().splitlines()[2].split()
     assert record.id == first[0] == "000019.jpg"
-    assert record.attributes.tolist() == [int(value == "1") for value in first[1:]]
+    assert record.labels["attributes"].tolist() == [int(value == "1") for value in first[1:]]
     assert tf.io.decode_jpeg(record.image).shape == (218, 178, 3)

@@ -80,7 +80,7 @@ def release(tmp_path, jpeg):
 
 def label_map(record):
     """[H, W]: the record's label map, decoded as training does."""
-    return tf.io.decode_png(record.parsing)[..., 0].numpy()
+    return tf.io.decode_png(record.labels["parsing"])[..., 0].numpy()
 
 
 def counts(labels):
@@ -100,7 +100,7 @@ def problems(folder):
 def test_the_classes_are_the_release_s():
     assert CelebAMaskHQ.LABELS == OFFICIAL
     assert CelebAMaskHQ.ATTRIBUTES == ()
-    assert CelebAMaskHQ.SPLITS == ("train", "eval", "test")
+    assert CelebAMaskHQ.SPLITS == ("train", "validation", "test")
 
 
 def test_the_parts_of_an_overall_f1_are_helen_s():
@@ -119,7 +119,7 @@ def test_references_and_records(release, jpeg):
     assert [(r.id, r.split) for r in references] == [
         ("0.jpg", "train"),
         ("1.jpg", "train"),
-        ("2.jpg", "eval"),
+        ("2.jpg", "validation"),
         ("2000.jpg", "test"),
     ]
     copy = pickle.loads(pickle.dumps(builder))
@@ -129,9 +129,9 @@ def test_references_and_records(release, jpeg):
         assert (record.id, record.dataset, record.image) == (reference.id, "celebamask_hq", jpeg(shade, SIZE))
         np.testing.assert_array_equal(label_map(record), expected)
         check_record(record, num_attributes=0)
-        assert FaceRecord.from_example(record.to_example()).parsing == record.parsing
-        assert record.attributes is None
-        assert record.landmarks is None
+        assert FaceRecord.from_example(record.to_example()).parsing == record.labels["parsing"]
+        assert record.labels["attributes"] is None
+        assert record.labels["landmarks"] is None
 
 
 def test_each_part_has_its_label(release):
@@ -371,7 +371,7 @@ def test_the_fingerprint_covers_lists_pictures_and_masks(release, jpeg):
 def test_tensorflow_datasets_reads_the_label_map(release, tmp_path):
     builder = CelebAMaskHQ(str(release), data_dir=str(tmp_path / "prepared"))
     builder.download_and_prepare()
-    (example,) = builder.as_dataset(split="eval")
+    (example,) = builder.as_dataset(split="validation")
     assert example["id"].numpy() == b"2.jpg"
     np.testing.assert_array_equal(example["parsing"][0, ..., 0], label_map(loaded(release, "2.jpg")))
 
@@ -391,7 +391,7 @@ class TestTheRealSample:
         return {name: label_map(builder.load(references[name])) for name in [*references][::15]}
 
     def test_the_splits(self, references):
-        assert collections.Counter(r.split for r in references.values()) == {"train": 560, "eval": 70, "test": 70}
+        assert collections.Counter(r.split for r in references.values()) == {"train": 560, "validation": 70, "test": 70}
         assert [*references] == [f"{index}.jpg" for index in range(700)]
 
     @pytest.mark.parametrize("index", [0, 7, 123, 456, 699])
@@ -406,7 +406,7 @@ class TestTheRealSample:
             if path.exists():
                 with Image.open(path) as mask:
                     merged.paste(label, mask=mask.convert("1", dither=Image.Dither.NONE))
-        with Image.open(io.BytesIO(record.parsing)) as image:
+        with Image.open(io.BytesIO(record.labels["parsing"])) as image:
             assert image.mode == "L"
             np.testing.assert_array_equal(np.asarray(image), np.asarray(merged))
 

@@ -75,26 +75,26 @@ def test_the_names():
 @pytest.mark.parametrize(("name", "builder"), [("deepfashion", DeepFashion), ("clothing_subset", ClothingSubset)])
 def test_they_are_registered(name, builder):
     assert builder_class(name) is builder
-    data = Data((Source(name),), attributes=False, num_landmarks=0, clothing=True)
+    data = Data((DatasetConfig(name),), attributes=False, num_landmarks=0, clothing=True)
     assert annotated_names(data, "clothing") == builder.CLOTHING
 
 
 def test_names_of_a_data_set_without_clothing():
     with pytest.raises(ValueError, match="'mtfl' has no clothing: set clothing=False"):
-        annotated_names(Data((Source("mtfl"),), clothing=True), "clothing")
+        annotated_names(Data((DatasetConfig("mtfl"),), clothing=True), "clothing")
 
 
 def test_references_and_records(release, jpeg):
     builder = DeepFashion(str(release))
     builder.check()
     references = list(builder.references())
-    assert [(r.id, r.split) for r in references] == list(zip(ROWS, ("train", "eval", "test", "train"), strict=True))
+    assert [(r.id, r.split) for r in references] == list(zip(ROWS, ("train", "validation", "test", "train"), strict=True))
     copy = pickle.loads(pickle.dumps(builder))
     records = [copy.load(pickle.loads(pickle.dumps(reference))) for reference in references]
     assert [record.image for record in records] == [jpeg(shade) for shade in range(4)]
-    assert [DeepFashion.CLOTHING[record.clothing] for record in records] == ["Blouse", "Blouse", "Anorak", "Sundress"]
+    assert [DeepFashion.CLOTHING[record.labels["clothing"]] for record in records] == ["Blouse", "Blouse", "Anorak", "Sundress"]
     assert {record.dataset for record in records} == {"deepfashion"}
-    assert all(record.attributes is None and record.crop is None for record in records)
+    assert all(record.labels["attributes"] is None and record.crop is None for record in records)
     assert problems(release) == {}
 
 
@@ -109,7 +109,7 @@ def test_pictures_in_img_img(release):
     (release / "img").rename(release / "Img" / "img")
     assert [reference.split for reference in DeepFashion(str(release)).references()] == [
         "train",
-        "eval",
+        "validation",
         "test",
         "train",
     ]
@@ -197,7 +197,7 @@ def test_the_fingerprint_covers_lists_and_pictures(release, jpeg):
 class TestTheRealSample:
     def test_the_splits(self):
         references = ClothingSubset(str(SAMPLE)).references()
-        assert collections.Counter(r.split for r in references) == {"train": 3068, "eval": 131, "test": 182}
+        assert collections.Counter(r.split for r in references) == {"train": 3068, "validation": 131, "test": 182}
 
     def test_nothing_is_quarantined(self):
         assert quarantine.reasons(ClothingSubset(str(SAMPLE))) == {}

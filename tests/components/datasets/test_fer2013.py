@@ -18,7 +18,7 @@ SAMPLE = pathlib.Path(__file__).parents[4] / "shared" / "data" / "fer2013"
 OFFICIAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NUM_TRAIN = 5
 NUM_TEST = 2
-USAGES = {"Training": "train", "PublicTest": "eval", "PrivateTest": "test"}
+USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 # emotion, Usage of each row
 ROWS = ((0, "Training"), (6, "Training"), (3, "PublicTest"), (1, "PrivateTest"), (5, "Training"))
 
@@ -65,7 +65,7 @@ def problems(folder):
 def test_the_emotions():
     assert FER2013.EMOTIONS == OFFICIAL
     assert FER2013.ATTRIBUTES == FER2013.LABELS == ()
-    assert FER2013.SPLITS == ("train", "eval", "test")
+    assert FER2013.SPLITS == ("train", "validation", "test")
 
 
 def test_it_is_registered():
@@ -88,8 +88,8 @@ def test_of_both_layouts_the_table_is_read(folders):
 
 @pytest.mark.parametrize("every", [-1, 1, 0.5])
 def test_a_distance_that_is_none(every):
-    with pytest.raises(ValueError, match=f"eval_every is {every}"):
-        FER2013("somewhere", eval_every=every)
+    with pytest.raises(ValueError, match=f"validation_every is {every}"):
+        FER2013("somewhere", validation_every=every)
 
 
 class TestTheTable:
@@ -105,9 +105,9 @@ class TestTheTable:
         copy = pickle.loads(pickle.dumps(builder))
         for i in (4, 0, 3, 1, 2):  # in any order
             record = copy.load(pickle.loads(pickle.dumps(references[i])))
-            assert (record.id, record.dataset, record.emotion) == (references[i].id, "fer2013", ROWS[i][0])
+            assert (record.id, record.dataset, record.labels["emotion"]) == (references[i].id, "fer2013", ROWS[i][0])
             np.testing.assert_array_equal(tf.io.decode_png(record.image)[..., 0], pixels(i))
-            assert record.attributes is None
+            assert record.labels["attributes"] is None
             assert record.crop is None
         assert not problems(table)
 
@@ -185,10 +185,10 @@ class TestTheTable:
         with pytest.raises(ValueError, match=message):
             FER2013(str(table)).check()
 
-    def test_eval_every_is_not_for_the_table(self, table):
-        builder = FER2013(str(table), eval_every=0)
-        assert builder.SPLITS == ("train", "eval", "test")
-        assert {reference.split for reference in builder.references()} == {"train", "eval", "test"}
+    def test_validation_every_is_not_for_the_table(self, table):
+        builder = FER2013(str(table), validation_every=0)
+        assert builder.SPLITS == ("train", "validation", "test")
+        assert {reference.split for reference in builder.references()} == {"train", "validation", "test"}
 
     def test_the_fingerprint_covers_it(self, table):
         before = FER2013(str(table)).fingerprint()
@@ -205,7 +205,7 @@ class TestTheTable:
 
 class TestFolders:
     def test_references_and_records(self, folders):
-        builder = FER2013(str(folders), eval_every=2)
+        builder = FER2013(str(folders), validation_every=2)
         builder.check()
         references = list(builder.references())
         assert [reference.id for reference in references] == [
@@ -218,19 +218,19 @@ class TestFolders:
         for reference in references:
             split, emotion, _ = reference.id.split("/")
             number = 1 + int(reference.id[-5])
-            assert reference.split == ("eval" if split == "train" and number in (2, 4) else split)
+            assert reference.split == ("validation" if split == "train" and number in (2, 4) else split)
             record = copy.load(pickle.loads(pickle.dumps(reference)))
             assert (record.id, record.dataset) == (reference.id, "fer2013")
-            assert record.emotion == OFFICIAL.index(emotion)
+            assert record.labels["emotion"] == OFFICIAL.index(emotion)
             assert record.image == (folders / reference.id).read_bytes()
         assert not problems(folders)
 
     @pytest.mark.parametrize(("every", "numbers"), [(0, []), (2, [2, 4]), (3, [3]), (5, [5]), (10, [])])
     def test_every_how_many_pictures_of_an_emotion_are_eval(self, folders, every, numbers):
-        builder = FER2013(str(folders), eval_every=every)
-        found = collections.Counter(r.id.split("/")[1] for r in builder.references() if r.split == "eval")
+        builder = FER2013(str(folders), validation_every=every)
+        found = collections.Counter(r.id.split("/")[1] for r in builder.references() if r.split == "validation")
         assert found == {emotion: len(numbers) for emotion in OFFICIAL if numbers}
-        assert (("train", "eval", "test") if every else ("train", "test")) == builder.SPLITS
+        assert (("train", "validation", "test") if every else ("train", "test")) == builder.SPLITS
         assert pickle.loads(pickle.dumps(builder)).SPLITS == builder.SPLITS
 
     def test_jpeg_will_do(self, folders, jpeg):
@@ -252,10 +252,10 @@ class TestFolders:
         }
 
     def test_a_stray_picture_moves_no_other_to_eval(self, folders, jpeg):
-        before = {r.id: r.split for r in FER2013(str(folders), eval_every=2).references()}
+        before = {r.id: r.split for r in FER2013(str(folders), validation_every=2).references()}
         (folders / "train" / "sad" / "a").mkdir()
         (folders / "train" / "sad" / "a" / "0.png").write_bytes(jpeg())
-        after = {r.id: r.split for r in FER2013(str(folders), eval_every=2).references()}
+        after = {r.id: r.split for r in FER2013(str(folders), validation_every=2).references()}
         assert after == {**before, "train/sad/a/0.png": None}
 
     def test_a_picture_that_is_damaged_or_vanishes(self, folders):
@@ -291,12 +291,12 @@ class TestTheRealSample:
         return list(builder.references())
 
     def test_the_splits(self, references):
-        assert collections.Counter(r.split for r in references) == {"train": 3633, "eval": 403, "test": 1000}
+        assert collections.Counter(r.split for r in references) == {"train": 3633, "validation": 403, "test": 1000}
 
     def test_eval_has_a_tenth_of_each_emotion(self, references):
         counts = collections.Counter((r.id.split("/")[1], r.split) for r in references)
         for emotion in OFFICIAL:
-            held_out, all_of_it = counts[emotion, "eval"], counts[emotion, "eval"] + counts[emotion, "train"]
+            held_out, all_of_it = counts[emotion, "validation"], counts[emotion, "validation"] + counts[emotion, "train"]
             assert held_out == all_of_it // 10
 
     def test_records(self, references):
@@ -304,5 +304,5 @@ class TestTheRealSample:
         for reference in references[::40]:
             record = builder.load(reference)
             check_record(record, num_attributes=0, num_emotions=7)
-            assert OFFICIAL[record.emotion] == reference.id.split("/")[1]
+            assert OFFICIAL[record.labels["emotion"]] == reference.id.split("/")[1]
             assert tf.io.decode_png(record.image).shape == (48, 48, 1)

@@ -52,7 +52,7 @@ def release(tmp_path, jpeg):
 
 
 def label_map(record):
-    return tf.io.decode_png(record.parsing)[..., 0].numpy()
+    return tf.io.decode_png(record.labels["parsing"])[..., 0].numpy()
 
 
 def loaded(folder):
@@ -71,7 +71,7 @@ def test_the_classes():
     assert ("background", "skin", *eyes, "nose", *mouth, "hair") == Helen.LABELS
     assert Helen.LABELS == LaPa.LABELS
     assert Helen.ATTRIBUTES == ()
-    assert Helen.SPLITS == ("train", "eval", "test")
+    assert Helen.SPLITS == ("train", "validation", "test")
 
 
 def test_references_and_records(release, jpeg):
@@ -81,7 +81,7 @@ def test_references_and_records(release, jpeg):
     assert [(r.id, r.split) for r in references] == [
         ("100032540_1.jpg", "train"),
         ("100040721_1.jpg", "train"),
-        ("1002681492_1.jpg", "eval"),
+        ("1002681492_1.jpg", "validation"),
         ("10405146_1.jpg", "test"),
     ]
     copy = pickle.loads(pickle.dumps(builder))
@@ -89,8 +89,8 @@ def test_references_and_records(release, jpeg):
         record = copy.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset, record.image) == (reference.id, "helen", jpeg(10 * i, SIZE))
         np.testing.assert_array_equal(label_map(record), probabilities(i).argmax(0))
-        assert record.attributes is None
-        assert record.landmarks is None
+        assert record.labels["attributes"] is None
+        assert record.labels["landmarks"] is None
     assert not problems(release)
 
 

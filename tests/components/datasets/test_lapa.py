@@ -42,7 +42,7 @@ def test_the_classes():
     mouth = ("upper_lip", "inner_mouth", "lower_lip")
     assert ("background", "skin", *eyes, "nose", *mouth, "hair") == LaPa.LABELS
     assert LaPa.ATTRIBUTES == ()
-    assert LaPa.SPLITS == ("train", "eval", "test")
+    assert LaPa.SPLITS == ("train", "validation", "test")
 
 
 def test_references_and_records(release, jpeg):
@@ -52,17 +52,17 @@ def test_references_and_records(release, jpeg):
     assert [(reference.id, reference.split) for reference in references] == [
         ("train/10001868414_0.jpg", "train"),
         ("train/HELEN_137346980_1_5.jpg", "train"),
-        ("val/11025473473_2.jpg", "eval"),
+        ("val/11025473473_2.jpg", "validation"),
         ("test/LFPW_image_0116_0.jpg", "test"),
     ]
     copy = pickle.loads(pickle.dumps(builder))
     for i, reference in enumerate(references[:2]):
         record = copy.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset, record.image) == (reference.id, "lapa", jpeg(10 * i, SIZE))
-        assert record.parsing == (release / "train" / "labels" / f"{NAMES['train'][i]}.png").read_bytes()
-        np.testing.assert_array_equal(tf.io.decode_png(record.parsing)[..., 0], labels(i))
-        assert record.landmarks is None
-        assert record.attributes is None
+        assert record.labels["parsing"] == (release / "train" / "labels" / f"{NAMES['train'][i]}.png").read_bytes()
+        np.testing.assert_array_equal(tf.io.decode_png(record.labels["parsing"])[..., 0], labels(i))
+        assert record.labels["landmarks"] is None
+        assert record.labels["attributes"] is None
     assert not problems(release)
 
 
@@ -122,7 +122,7 @@ def test_a_picture_without_a_map_and_a_map_without_a_picture(release):
     assert f"{release}/train/labels/10001868414_0.png' can't be read" in found["train/10001868414_0.jpg"]
     assert f"{release}/val/images/11025473473_2.jpg' can't be read" in found["val/11025473473_2.jpg"]
     splits = [reference.split for reference in LaPa(str(release)).references()]
-    assert splits == ["train", "train", "eval", "test"]
+    assert splits == ["train", "train", "validation", "test"]
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])

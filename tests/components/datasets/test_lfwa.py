@@ -94,9 +94,9 @@ def test_records(release, jpeg):
     records = [builder.load(pickle.loads(pickle.dumps(reference))) for reference in builder.references()]
     rows = [0, 0, 1, 2, 3, 3]
     assert [record.image for record in records] == [jpeg(shade) for shade in (0, 1, 10, 20, 30, 31)]
-    assert [record.attributes.tolist() for record in records] == labels()[rows].tolist()
+    assert [record.labels["attributes"].tolist() for record in records] == labels()[rows].tolist()
     assert {record.dataset for record in records} == {"lfwa"}
-    assert all(record.landmarks is None for record in records)
+    assert all(record.labels["landmarks"] is None for record in records)
 
 
 @pytest.mark.parametrize("write", [write_old, write_hdf5])

@@ -12,7 +12,7 @@ from PIL import Image
 from components.datasets import builder_class
 from components.datasets.mtfl import MTFL
 from components.example_gen.checks import check_record
-from components.landmark_markup import MARKUPS
+from components.tasks.landmarks.markup import MARKUPS
 from components.record import FaceRecord
 
 SAMPLE = pathlib.Path(__file__).parents[4] / "shared" / "data" / "MTFL"
@@ -66,24 +66,24 @@ def test_the_names():
     assert len(MTFL.ATTRIBUTES) == 8
     assert MTFL.ATTRIBUTES[:3] == ("Male", "Smiling", "Eyeglasses")
     assert MTFL.LABELS == MTFL.EMOTIONS == ()
-    assert MTFL.SPLITS == ("train", "eval", "test")
+    assert MTFL.SPLITS == ("train", "validation", "test")
 
 
 def test_references_and_records(release):
-    builder = MTFL(str(release), eval_every=3)
+    builder = MTFL(str(release), validation_every=3)
     builder.check()
     references = list(builder.references())
     assert [reference.id for reference in references] == [*TRAINING, *TESTING]
-    assert [reference.split for reference in references] == ["train", "train", "eval"] * 2 + ["test"] * 2
+    assert [reference.split for reference in references] == ["train", "train", "validation"] * 2 + ["test"] * 2
     copy = pickle.loads(pickle.dumps(builder))
     for reference in references:
         record = copy.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset) == (reference.id, "mtfl")
         assert record.image == (release / reference.id).read_bytes()
-        assert record.attributes.tolist() == [0, 1, 0, 0, 0, 1, 0, 0]
-        assert record.landmarks.dtype == np.float32
+        assert record.labels["attributes"].tolist() == [0, 1, 0, 0, 0, 1, 0, 0]
+        assert record.labels["landmarks"].dtype == np.float32
         back = FaceRecord.from_example(record.to_example())
-        np.testing.assert_array_equal(back.landmarks, record.landmarks)
+        np.testing.assert_array_equal(back.landmarks, record.labels["landmarks"])
         assert (back.crop is None) == (record.crop is None)
     assert not problems(release)
 
@@ -122,24 +122,24 @@ def test_the_crop_stays_where_a_landmark_lies_outside(release):
     write_list(release, "training.txt", [line(TRAINING[0], coordinates=outside), *map(line, TRAINING[1:])])
     record = records(release)[TRAINING[0]]
     assert record.crop == CENTRE
-    np.testing.assert_allclose(record.landmarks[[0, 3]], [(0.04, 0.44), (0.42, 1.04)], rtol=1e-6)
+    np.testing.assert_allclose(record.labels["landmarks"][[0, 3]], [(0.04, 0.44), (0.42, 1.04)], rtol=1e-6)
     assert not problems(release)
 
 
 @pytest.mark.parametrize(("every", "eval_lines"), [(0, []), (2, [2, 4, 6]), (4, [4]), (6, [6]), (7, [])])
 def test_every_how_many_lines_are_eval(release, every, eval_lines):
-    builder = MTFL(str(release), eval_every=every)
+    builder = MTFL(str(release), validation_every=every)
     splits = [reference.split for reference in builder.references()]
-    assert [number for number, split in enumerate(splits, start=1) if split == "eval"] == eval_lines
+    assert [number for number, split in enumerate(splits, start=1) if split == "validation"] == eval_lines
     assert splits[6:] == ["test", "test"]
-    assert (("train", "eval", "test") if every else ("train", "test")) == builder.SPLITS
+    assert (("train", "validation", "test") if every else ("train", "test")) == builder.SPLITS
     assert pickle.loads(pickle.dumps(builder)).SPLITS == builder.SPLITS
 
 
 @pytest.mark.parametrize("every", [-1, 1, 2.5])
 def test_a_distance_between_lines_that_is_none(release, every):
-    with pytest.raises(ValueError, match=rf"eval_every is {every}; expected 0 .* or a whole number from 2 on"):
-        MTFL(str(release), eval_every=every)
+    with pytest.raises(ValueError, match=rf"validation_every is {every}; expected 0 .* or a whole number from 2 on"):
+        MTFL(str(release), validation_every=every)
 
 
 def test_line_ends_and_blanks_may_be_others(release):
@@ -263,7 +263,7 @@ class TestTheRealSample:
         return [(reference, builder.load(reference)) for reference in builder.references()]
 
     def test_the_splits(self, found):
-        assert collections.Counter(r.split for r, _ in found) == {"train": 2700, "eval": 300, "test": 800}
+        assert collections.Counter(r.split for r, _ in found) == {"train": 2700, "validation": 300, "test": 800}
 
     def test_all_records_pass(self, found):
         for _, record in found[::10]:
@@ -272,11 +272,11 @@ class TestTheRealSample:
     def test_a_record(self, found):
         _, record = found[0]
         assert record.id == "lfw_5590/AJ_Cook_0001.jpg"
-        assert record.attributes.tolist() == [0, 1, 0, 0, 1, 0, 0, 0]
-        np.testing.assert_allclose(record.landmarks[0] * 80, [33.52, 37.04], rtol=1e-6)
+        assert record.labels["attributes"].tolist() == [0, 1, 0, 0, 1, 0, 0, 0]
+        np.testing.assert_allclose(record.labels["landmarks"][0] * 80, [33.52, 37.04], rtol=1e-6)
 
     def test_the_attributes_of_the_training_list(self, found):
-        counts = sum(record.attributes for reference, record in found if reference.split != "test")
+        counts = sum(record.labels["attributes"] for reference, record in found if reference.split != "test")
         assert dict(zip(MTFL.ATTRIBUTES, counts.tolist(), strict=True)) == {
             **{"Male": 2273, "Smiling": 1601, "Eyeglasses": 517},
             **{"Left_Profile": 7, "Left": 231, "Frontal": 2478, "Right": 264, "Right_Profile": 20},
@@ -284,11 +284,11 @@ class TestTheRealSample:
 
     def test_left_is_the_picture_s(self, found):
         for pose, side in (("Left", -1), ("Right", 1)):
-            turned = [r.landmarks[:, 0] for _, r in found if r.attributes[MTFL.ATTRIBUTES.index(pose)]]
+            turned = [r.labels["landmarks"][:, 0] for _, r in found if r.labels["attributes"][MTFL.ATTRIBUTES.index(pose)]]
             assert np.mean([side * (x[2] - (x[0] + x[1]) / 2) > 0 for x in turned]) > 0.9
 
     def test_points_have_their_places(self, found):
-        points = np.array([record.landmarks for _, record in found])
+        points = np.array([record.labels["landmarks"] for _, record in found])
         left_eye, right_eye, nose, left_mouth, right_mouth = np.moveaxis(points, 1, 0)
         assert (left_eye[:, 0] < right_eye[:, 0]).mean() > 0.99
         assert (left_mouth[:, 0] < right_mouth[:, 0]).mean() > 0.99
@@ -299,7 +299,7 @@ class TestTheRealSample:
         def distance(split, cropped):
             kept = [record for reference, record in found if reference.split == split]
             sides = [record.crop[2] if record.crop and cropped else 1 for record in kept]
-            return np.median(MARKUPS[5].interocular([record.landmarks for record in kept]) / sides)
+            return np.median(MARKUPS[5].interocular([record.labels["landmarks"] for record in kept]) / sides)
 
         assert 80 * distance("train", cropped=False) == pytest.approx(13.2, abs=0.1)
         assert 80 * distance("test", cropped=False) == pytest.approx(23.8, abs=0.1)

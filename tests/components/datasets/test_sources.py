@@ -4,15 +4,15 @@ import re
 
 import pytest
 
-from components.config import Source
-from components.datasets import build_source, build_sources, source_class
+from components.config import DatasetConfig
+from components.datasets import build_dataset, build_datasets, dataset_class
 from components.datasets.celebamask_hq import CelebAMaskHQ
 from components.datasets.fer2013 import FER2013
 from components.datasets.mtfl import MTFL
 from components.datasets.synthetic_faces import SyntheticFaces
 
-PARSED, POINTS, MOODS = Source("celebamask_hq"), Source("mtfl", {"eval_every": 0}), Source("fer2013")
-DRAWN = Source("drawn", {"num_train": 3}, builder="synthetic_faces")
+PARSED, POINTS, MOODS = DatasetConfig("celebamask_hq"), DatasetConfig("mtfl", {"validation_every": 0}), DatasetConfig("fer2013")
+DRAWN = DatasetConfig("drawn", {"num_train": 3}, builder="synthetic_faces")
 
 
 def folder(path, *names):
@@ -24,26 +24,26 @@ def folder(path, *names):
 
 
 def test_the_builder_is_the_data_set_s_own_or_the_one_that_it_names():
-    assert source_class(Source("mtfl")) is MTFL
-    assert source_class(DRAWN) is SyntheticFaces
+    assert dataset_class(DatasetConfig("mtfl")) is MTFL
+    assert dataset_class(DRAWN) is SyntheticFaces
     with pytest.raises(ValueError, match=r"No data set is called 'drawn'\. There are: synthetic_faces, "):
-        source_class(Source("drawn"))
+        dataset_class(DatasetConfig("drawn"))
 
 
 def test_a_source_s_options_are_the_builder_s():
-    assert build_source(POINTS, "somewhere").SPLITS == ("train", "test")
-    assert build_source(POINTS, "somewhere").folder == "somewhere"
-    assert sum(reference.split == "train" for reference in build_source(DRAWN, None).references()) == 3
+    assert build_dataset(POINTS, "somewhere").SPLITS == ("train", "test")
+    assert build_dataset(POINTS, "somewhere").folder == "somewhere"
+    assert sum(reference.split == "train" for reference in build_dataset(DRAWN, None).references()) == 3
 
 
 def test_one_data_set_s_folder_is_the_folder(tmp_path):
-    (dataset,) = build_sources([PARSED], str(tmp_path)).values()
+    (dataset,) = build_datasets([PARSED], str(tmp_path)).values()
     assert dataset.folder == str(tmp_path)
 
 
 def test_several_have_folders_called_like_them(tmp_path):
     data_dir = folder(tmp_path, "CelebAMask-HQ", "MTFL", "Fer_2013", "celeba", "fer2013-old")
-    datasets = build_sources([PARSED, POINTS, DRAWN, MOODS], data_dir)
+    datasets = build_datasets([PARSED, POINTS, DRAWN, MOODS], data_dir)
     assert list(datasets) == ["celebamask_hq", "mtfl", "drawn", "fer2013"]
     assert [type(dataset) for dataset in datasets.values()] == [CelebAMaskHQ, MTFL, SyntheticFaces, FER2013]
     assert datasets["celebamask_hq"].folder == f"{data_dir}/CelebAMask-HQ"
@@ -53,7 +53,7 @@ def test_several_have_folders_called_like_them(tmp_path):
 
 def test_the_source_s_name_counts_not_the_builder_s(tmp_path):
     data_dir = folder(tmp_path, "mtfl", "web-points")
-    datasets = build_sources([POINTS, Source("web_points", builder="mtfl")], data_dir)
+    datasets = build_datasets([POINTS, DatasetConfig("web_points", builder="mtfl")], data_dir)
     assert datasets["web_points"].folder == f"{data_dir}/web-points"
 
 
@@ -61,19 +61,19 @@ def test_a_link_will_do(tmp_path):
     elsewhere = folder(tmp_path / "a" / "release")
     data_dir = folder(tmp_path / "b", "CelebAMask-HQ")
     (tmp_path / "b" / "mtfl").symlink_to(elsewhere)
-    assert build_sources([PARSED, POINTS], data_dir)["mtfl"].folder == f"{data_dir}/mtfl"
+    assert build_datasets([PARSED, POINTS], data_dir)["mtfl"].folder == f"{data_dir}/mtfl"
 
 
 def test_drawn_faces_need_no_folder():
     for data_dir in ("", "nowhere"):
-        datasets = build_sources([DRAWN, Source("others", builder="synthetic_faces")], data_dir)
+        datasets = build_datasets([DRAWN, DatasetConfig("others", builder="synthetic_faces")], data_dir)
         for dataset in datasets.values():
             dataset.check()
 
 
 def test_files_that_nobody_points_to():
     with pytest.raises(ValueError, match="'mtfl' reads files, but got no `source`"):
-        build_sources([DRAWN, POINTS], "")["mtfl"].check()
+        build_datasets([DRAWN, POINTS], "")["mtfl"].check()
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_files_that_nobody_points_to():
 )
 def test_a_folder_that_is_missing_or_not_the_only_one(tmp_path, there, message):
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
-        build_sources([DRAWN, POINTS], folder(tmp_path, *there))
+        build_datasets([DRAWN, POINTS], folder(tmp_path, *there))
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "mtfl").touch()
     with pytest.raises(FileNotFoundError, match="It holds: mtfl"):
-        build_sources([DRAWN, POINTS], str(tmp_path))
+        build_datasets([DRAWN, POINTS], str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"nowhere' should hold .* It is no folder\."):
-        build_sources([DRAWN, POINTS], f"{tmp_path}/nowhere")
+        build_datasets([DRAWN, POINTS], f"{tmp_path}/nowhere")

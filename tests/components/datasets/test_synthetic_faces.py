@@ -122,7 +122,7 @@ class TestAttributes:
 
     def test_a_necktie_goes_with_a_collar(self, drawn):
         collars = {CLOTHES["shirt"], CLOTHES["outwear"]}
-        assert all(face.clothing in collars for face, _ in drawn if face.has("Wearing_Necktie"))
+        assert all(face.labels["clothing"] in collars for face, _ in drawn if face.has("Wearing_Necktie"))
 
 
 class TestLandmarks:
@@ -299,7 +299,7 @@ class TestPicture:
 class TestBuilder:
     @pytest.fixture
     def builder(self, tmp_path):
-        return SyntheticFaces(num_train=4, num_eval=2, num_test=1, image_size=64, seed=5, data_dir=tmp_path)
+        return SyntheticFaces(num_train=4, num_validation=2, num_test=1, image_size=64, seed=5, data_dir=tmp_path)
 
     def test_is_registered(self):
         assert builder_class("synthetic_faces") is SyntheticFaces
@@ -308,21 +308,21 @@ class TestBuilder:
 
     def test_splits_share_no_record(self, builder):
         references = list(builder.references())
-        assert [r.split for r in references] == ["train"] * 4 + ["eval"] * 2 + ["test"]
+        assert [r.split for r in references] == ["train"] * 4 + ["validation"] * 2 + ["test"]
         assert len({r.payload for r in references}) == len({r.id for r in references}) == 7
         assert references[5].id == "synthetic-00000005"
 
     def test_record_is_complete(self, builder):
         builder.check()
         record = builder.load(next(builder.references()))
-        image, parsing = Image.open(io.BytesIO(record.image)), Image.open(io.BytesIO(record.parsing))
+        image, parsing = Image.open(io.BytesIO(record.image)), Image.open(io.BytesIO(record.labels["parsing"]))
         assert (image.format, image.size, image.mode) == ("JPEG", (64, 64), "RGB")
         assert (parsing.format, parsing.size, parsing.mode) == ("PNG", (64, 64), "L")
-        assert record.attributes.shape == (40,)
-        assert set(record.attributes) <= {0, 1}
-        assert record.landmarks.shape == (68, 2)
-        assert record.emotion in range(len(SyntheticFaces.EMOTIONS))
-        assert record.clothing in CLOTHES.values()
+        assert record.labels["attributes"].shape == (40,)
+        assert set(record.labels["attributes"]) <= {0, 1}
+        assert record.labels["landmarks"].shape == (68, 2)
+        assert record.labels["emotion"] in range(len(SyntheticFaces.EMOTIONS))
+        assert record.labels["clothing"] in CLOTHES.values()
         assert record.dataset == "synthetic_faces"
 
     def test_same_arguments_same_bytes(self, builder, tmp_path):
@@ -337,7 +337,7 @@ class TestBuilder:
         reference = next(builder.references())
         assert pickle.loads(pickle.dumps(builder)).load(reference).image == builder.load(reference).image
 
-    @pytest.mark.parametrize("argument", ["num_train", "num_eval", "num_test", "image_size", "seed"])
+    @pytest.mark.parametrize("argument", ["num_train", "num_validation", "num_test", "image_size", "seed"])
     def test_fingerprint_tells_arguments_apart(self, tmp_path, argument):
         one, same = (SyntheticFaces(data_dir=tmp_path).fingerprint() for _ in range(2))
         assert one == same
@@ -347,7 +347,7 @@ class TestBuilder:
         builder.download_and_prepare()
         assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
             "train": 4,
-            "eval": 2,
+            "validation": 2,
             "test": 1,
         }
         for example in builder.as_dataset(split="train"):

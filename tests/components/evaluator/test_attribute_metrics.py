@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn_metrics
 
 from components.evaluator import attribute_metrics
 from components.evaluator.attribute_metrics import AttributeMetrics, outcomes, summarize
-from components.evaluator.summed_metric import SumFn
+from components.tasks.summed_metric import SumFn
 
 # Columns: one attribute with every outcome, one without negatives, one without a single positive, one all wrong.
 COUNTS = np.array([[6, 8, 0, 0], [2, 0, 0, 5], [1, 2, 0, 5], [1, 0, 10, 0]])

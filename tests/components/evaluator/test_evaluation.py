@@ -12,7 +12,7 @@ import tensorflow_model_analysis as tfma
 from evaluator_runs import run_evaluator, write_examples, write_model
 from sklearn import metrics as sklearn_metrics
 
-from components.datasets.label_maps import encode_label_map
+from components.tasks.segmentation.label_maps import encode_label_map
 from components.evaluator.config import (
     attribute_metrics,
     attributes_of,
@@ -124,7 +124,7 @@ def examples(tmp_path_factory):
     serialized = _examples()
     order = np.random.default_rng(0).permutation(36)
     shards = [[serialized[i] for i in part] for part in np.array_split(order, 3)] + [serialized[36:]]
-    return write_examples(tmp_path_factory.mktemp("examples"), {"eval": shards, "bare": shards[3:]})
+    return write_examples(tmp_path_factory.mktemp("examples"), {"validation": shards, "bare": shards[3:]})
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def models(tmp_path_factory):
 def evaluate(examples, tmp_path_factory):
     """Runs the Evaluator -> uri of the evaluation, and whether the blessing that Pusher looks at was given."""
 
-    def run(model, config, baseline=None, split="eval"):
+    def run(model, config, baseline=None, split="validation"):
         return run_evaluator(tmp_path_factory.mktemp("evaluation"), examples, [split], model, config, baseline)
 
     return run

@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from components.datasets.helen import Helen
-from components.datasets.label_maps import encode_label_map
+from components.tasks.segmentation.label_maps import encode_label_map
 from components.evaluator import parsing_metrics
 from components.evaluator.parsing_metrics import ParsingMetrics, _computations, _measure, confusion, summarize
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from evaluator_runs import run_evaluator, write_examples, write_model
 
-from components.datasets.label_maps import encode_label_map
+from components.tasks.segmentation.label_maps import encode_label_map
 from components.evaluator.config import (
     ITERATIONS_SIGNATURE,
     attribute_metrics,

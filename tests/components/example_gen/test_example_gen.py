@@ -17,18 +17,18 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
-from components.config import Source
+from components.config import DatasetConfig
 from components.datasets.celeb_a import CelebA
 from components.example_gen import FacesExampleGen
 from components.example_gen.checks import check_record
 from components.example_gen.executor import Executor, as_given
-from components.preprocessing.images import decode_and_resize
+from components.images.decoding import decode_and_resize
 from components.record import FaceRecord, RecordError
 
 SPREAD = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
-SPLITS = {"0": "train", "1": "eval", "2": "test"}
+SPLITS = {"0": "train", "1": "validation", "2": "test"}
 COLOUR = (200, 100, 50)
-CELEB_A = Source("celeb_a")
+CELEB_A = DatasetConfig("celeb_a")
 NO_SPLIT = "no split"
 
 
@@ -78,7 +78,7 @@ MISLABELLED = {
 }
 EXPECTED_COUNTS = {
     "train": {"read": 7, "kept": 5, "quarantined": 2},
-    "eval": {"read": 4, "kept": 2, "quarantined": 2},
+    "validation": {"read": 4, "kept": 2, "quarantined": 2},
     "test": {"read": 3, "kept": 1, "quarantined": 2},
     NO_SPLIT: {"read": 2, "kept": 0, "quarantined": 2},
 }
@@ -185,7 +185,7 @@ def test_records_are_the_files_as_found_in_the_order_of_the_list(ingested, split
     for name, record in records.items():
         assert record.image == expected[name]
         assert record.dataset == "celeb_a"
-        assert record.attributes.tolist() == labels(list(GOOD).index(name))
+        assert record.labels["attributes"].tolist() == labels(list(GOOD).index(name))
 
 
 def test_a_label_that_is_absent_is_absent_from_the_example(ingested):
@@ -197,7 +197,7 @@ def test_a_label_that_is_absent_is_absent_from_the_example(ingested):
 
 
 def test_the_artifact_says_what_it_holds(ingested):
-    assert artifact_utils.decode_split_names(ingested.examples.split_names) == ["train", "eval", "test"]
+    assert artifact_utils.decode_split_names(ingested.examples.split_names) == ["train", "validation", "test"]
     assert examples_utils.get_payload_format(ingested.examples) == example_gen_pb2.FORMAT_TF_EXAMPLE
     assert examples_utils.get_file_format(ingested.examples) == "tfrecords_gzip"
 
@@ -207,7 +207,7 @@ def test_the_artifact_says_what_it_holds(ingested):
     [("cmyk.jpg", COLOUR), ("alpha.png", COLOUR), ("deep.png", (0x9A,) * 3), ("deep.jpg", (0x9A,) * 3)],
 )
 def test_unusual_pictures_keep_their_colours(ingested, name, colour):
-    record = (ingested.records("train") | ingested.records("eval"))[name]
+    record = (ingested.records("train") | ingested.records("validation"))[name]
     pixels = decode_and_resize(tf.constant(record.image), (48, 40)).numpy()
     np.testing.assert_allclose(pixels, np.broadcast_to(colour, pixels.shape), atol=4)
 
@@ -252,15 +252,15 @@ def test_a_missing_official_file_is_told_before_anything_is_written(tmp_path, na
 
 
 def drawn(name: str, *labels: str, **options) -> Source:
-    sizes = {"num_train": 3, "num_eval": 1, "num_test": 2, "image_size": 32}
-    return Source(name, {**sizes, **options}, builder="synthetic_faces", labels=labels)
+    sizes = {"num_train": 3, "num_validation": 1, "num_test": 2, "image_size": 32}
+    return DatasetConfig(name, {**sizes, **options}, builder="synthetic_faces", labels=labels)
 
 
 # The first and the last have the same ids.
 SEVERAL = (
     drawn("masks", "parsing"),
-    Source("celeb_a", labels=("attributes",)),
-    drawn("moods", "emotion", "landmarks", "clothing", seed=1, num_eval=0),
+    DatasetConfig("celeb_a", labels=("attributes",)),
+    drawn("moods", "emotion", "landmarks", "clothing", seed=1, num_validation=0),
 )
 SEVERAL_SPLITS = [f"{name}_{split}" for name in ("masks", "celeb_a", "moods") for split in SPLITS.values()]
 
@@ -295,14 +295,14 @@ def test_what_is_read_of_several_is_kept_or_quarantined(several):
         EXPECTED_COUNTS
     )
     assert counts["masks_train"] == {"read": 3, "kept": 3, "quarantined": 0}
-    assert counts["moods_eval"] == {"read": 0, "kept": 0, "quarantined": 0}
+    assert counts["moods_validation"] == {"read": 0, "kept": 0, "quarantined": 0}
     for split, counted in counts.items():
         assert counted["read"] == counted["kept"] + counted["quarantined"]
         assert counted["kept"] == (len(several.serialized(split)) if split in SEVERAL_SPLITS else 0)
         assert counted["quarantined"] == sum(row["split"] == split for row in quarantine.values())
     total = sum(counted["read"] for counted in counts.values())
     assert total == 6 + len(GOOD) + len(UNREADABLE) + len(MISLABELLED) + 5
-    assert quarantine["torn.png"]["split"] == "celeb_a_eval"
+    assert quarantine["torn.png"]["split"] == "celeb_a_validation"
     assert quarantine["two.jpg"]["split"] == "celeb_a_no split"
 
 
@@ -322,10 +322,10 @@ def test_labels_that_a_source_does_not_give_are_dropped(several, split, kept):
 def test_a_label_that_is_dropped_need_not_be_right():
     """Else a data set for one task would lose pictures for the faults of another's labels."""
     record = FaceRecord("a", "test", encoded(), attributes=[7], parsing=parsing((1, 1)), emotion=9, clothing=3)
-    kept = as_given(record, Source("other", labels=("landmarks",)))
+    kept = as_given(record, DatasetConfig("other", labels=("landmarks",)))
     assert kept == FaceRecord("a", "other", record.image)
     check_record(kept, num_attributes=3)
-    assert as_given(record, Source("other")) == dataclasses.replace(record, dataset="other")
+    assert as_given(record, DatasetConfig("other")) == dataclasses.replace(record, dataset="other")
 
 
 def test_several_data_sets_by_several_workers(data_dir, several, tmp_path):
@@ -350,7 +350,7 @@ def test_a_split_that_a_data_set_lacks_is_not_made(tmp_path):
     for name, line in lists.items():
         (tmp_path / "lists" / name).write_text(line)
         (tmp_path / "lists" / f"{line[0]}.jpg").write_bytes(noise())
-    source = Source("mtfl", {"eval_every": 0})
+    source = DatasetConfig("mtfl", {"validation_every": 0})
     ingested = Ingested(tmp_path / "lists", tmp_path / "out", sources=(source,))
     assert artifact_utils.decode_split_names(ingested.examples.split_names) == ["train", "test"]
     assert list(ingested.counts()) == ["train", "test"]

@@ -22,7 +22,7 @@ from components.landmark_annotator import detector, executor
 from components.landmark_annotator.component import LandmarkAnnotator
 from components.landmark_annotator.detector import LandmarkDetector, decode, main_face, normalised
 from components.landmark_annotator.executor import Executor, annotate
-from components.landmark_markup import MARKUPS
+from components.tasks.landmarks.markup import MARKUPS
 from components.record import FaceRecord
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -93,26 +93,26 @@ def test_executor_annotates_each_split_and_counts(tmp_path, monkeypatch, capsys,
     bright, dark = picture(shade=200), picture(shade=50)
     splits = {
         "train": [record("a", bright), record("b", dark), record("c", bright), record("d", dark, POINTS / 2)],
-        "eval": [record("e", dark)],
+        "validation": [record("e", dark)],
         "test": [],
     }
     annotated, outputs, counts = run_executor(tmp_path, splits, beam_args)
 
     assert counts == {
         "train": {"annotated": 2, "had_landmarks": 1, "not_found": 1},
-        "eval": {"annotated": 0, "had_landmarks": 0, "not_found": 1},
+        "validation": {"annotated": 0, "had_landmarks": 0, "not_found": 1},
         "test": {"annotated": 0, "had_landmarks": 0, "not_found": 0},
     }
-    assert artifact_utils.decode_split_names(annotated.split_names) == ["train", "eval", "test"]
+    assert artifact_utils.decode_split_names(annotated.split_names) == ["train", "validation", "test"]
     assert examples_utils.get_payload_format(annotated) == example_gen_pb2.FORMAT_TF_EXAMPLE
     assert examples_utils.get_file_format(annotated) == "tfrecords_gzip"
-    assert {split: len(records) for split, records in outputs.items()} == {"train": 4, "eval": 1, "test": 0}
+    assert {split: len(records) for split, records in outputs.items()} == {"train": 4, "validation": 1, "test": 0}
 
-    by_id = {read(serialized).id: serialized for serialized in outputs["train"] + outputs["eval"]}
+    by_id = {read(serialized).id: serialized for serialized in outputs["train"] + outputs["validation"]}
     for name in "ac":
         np.testing.assert_array_equal(read(by_id[name]).landmarks, POINTS)
         assert read(by_id[name]).image == bright
-    assert [by_id[name] for name in "bde"] == [splits["train"][1], splits["train"][3], splits["eval"][0]]
+    assert [by_id[name] for name in "bde"] == [splits["train"][1], splits["train"][3], splits["validation"][0]]
     said = capsys.readouterr().err
     assert "Annotating landmarks: 5 images done" in said
     assert "train: 2 annotated, 1 had landmarks, 1 without a face" in said

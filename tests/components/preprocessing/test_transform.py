@@ -17,8 +17,8 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.config import Data, Source, Teacher, to_json
 from components.datasets import source_class
-from components.datasets.label_maps import encode_label_map
-from components.preprocessing.images import decode_and_resize, decode_and_resize_labels
+from components.tasks.segmentation.label_maps import encode_label_map
+from components.images.decoding import decode_and_resize, decode_and_resize_labels
 from components.record import FaceRecord
 from components.trainer.inputs import parse
 
@@ -99,7 +99,7 @@ def values(example: tf.train.Example, name: str) -> np.ndarray:
 
 
 POINTS = np.linspace(-0.1, 1.1, 10, dtype=np.float32).reshape(5, 2)
-FACES = list(BUILDER(num_train=2, num_eval=0, num_test=0, image_size=128).references())
+FACES = list(BUILDER(num_train=2, num_validation=0, num_test=0, image_size=128).references())
 TRAIN = [
     record("a", attributes(0, 3), POINTS),
     record("b", attributes(0), None, picture("JPEG", mode="CMYK"), label_map()),
@@ -116,17 +116,17 @@ def outputs(tmp_path_factory):
     drawn = BUILDER(image_size=128)
     faces = [drawn.load(reference) for reference in FACES]
     faces = [record(face.id, image=face.image, parsing=face.parsing) for face in faces]
-    return transformed(tmp_path_factory.mktemp("transform"), {"train": TRAIN, "eval": EVAL, "test": faces}), faces
+    return transformed(tmp_path_factory.mktemp("transform"), {"train": TRAIN, "validation": EVAL, "test": faces}), faces
 
 
 def test_the_records_stay_in_order(outputs):
     ids = {split: [values(e, "image/id")[0].decode() for e in examples] for split, examples in outputs[0].items()}
     assert ids["train"] == list("abcdef")
-    assert ids["eval"] == list("gh")
+    assert ids["validation"] == list("gh")
 
 
 def test_labels_are_dense_and_what_is_not_annotated_is_told_apart(outputs):
-    for split, records in {"train": TRAIN, "eval": EVAL}.items():
+    for split, records in {"train": TRAIN, "validation": EVAL}.items():
         for face, example in zip(records, outputs[0][split], strict=True):
             expected = np.full(N, -1) if face.attributes is None else face.attributes
             np.testing.assert_array_equal(values(example, "attributes"), expected)
@@ -138,7 +138,7 @@ def test_positive_rates_by_hand(outputs):
     # Four records of train are annotated: a, b, e and f. Attribute 0 is on a, b, e; 3 on a, e, f; 39 on e.
     expected = np.zeros(N)
     expected[[0, 3, 39]] = 3 / 4, 3 / 4, 1 / 4
-    for example in outputs[0]["train"] + outputs[0]["eval"]:
+    for example in outputs[0]["train"] + outputs[0]["validation"]:
         np.testing.assert_allclose(values(example, "positive_rate"), expected, rtol=1e-6)
 
 
@@ -149,7 +149,7 @@ def test_pictures_have_the_working_size(outputs):
 
 
 def test_label_maps_have_the_working_size_and_the_nearest_labels(outputs):
-    for records, split in ((TRAIN, "train"), (EVAL, "eval"), (outputs[1], "test")):
+    for records, split in ((TRAIN, "train"), (EVAL, "validation"), (outputs[1], "test")):
         for face, example in zip(records, outputs[0][split], strict=True):
             (encoded,) = values(example, "parsing/encoded")
             if face.parsing is None:
@@ -170,10 +170,10 @@ def test_training_ignores_all_of_a_picture_without_a_label_map(outputs):
 
 
 def test_label_maps_alone_need_no_statistics(tmp_path):
-    splits = {"train": [record("a", attributes(0), parsing=label_map()), record("b")], "eval": [record("c")]}
+    splits = {"train": [record("a", attributes(0), parsing=label_map()), record("b")], "validation": [record("c")]}
     examples = transformed(tmp_path, splits, PARSING)
-    assert {split: len(found) for split, found in examples.items()} == {"train": 2, "eval": 1}
-    for example in examples["train"] + examples["eval"]:
+    assert {split: len(found) for split, found in examples.items()} == {"train": 2, "validation": 1}
+    for example in examples["train"] + examples["validation"]:
         assert set(example.features.feature) == {"image/encoded", "image/id", "parsing/encoded"}
         image, labels = parse(example.SerializeToString(), PARSING)
         assert image.shape == (48, 40, 3)
@@ -231,7 +231,7 @@ def test_several_data_sets_have_sparse_labels_each(tmp_path):
         "masks_train": [record("a", parsing=label_map())],
         "people_train": [record("b", [1] * 8, POINTS), record("c", [0] * 8, POINTS / 2)],
         "moods_train": [record("d", emotion=6), record("e")],
-        "moods_eval": [record("f", emotion=0)],
+        "moods_validation": [record("f", emotion=0)],
     }
     trains = [split for split in splits if split.endswith("train")]
     examples = transformed(tmp_path, splits, data, trains)
@@ -241,7 +241,7 @@ def test_several_data_sets_have_sparse_labels_each(tmp_path):
         "masks_train": [[-1]],
         "people_train": [[-1], [-1]],
         "moods_train": [[6], [-1]],
-        "moods_eval": [[0]],
+        "moods_validation": [[0]],
     }
     for split, found in examples.items():
         for face, example in zip(splits[split], found, strict=True):
@@ -270,7 +270,7 @@ def test_each_record_has_its_own_labels_or_a_teacher_s(tmp_path):
             record("b", [0] * 8, soft_clothing=soft["clothing"] / 2),
         ],
         "clothes_train": [record("c", clothing=9, soft_attributes=soft["attributes"])],
-        "clothes_eval": [record("d", clothing=0)],
+        "clothes_validation": [record("d", clothing=0)],
     }
     examples = transformed(tmp_path, splits, data, ["people_train", "clothes_train"])
     found = [example for split in splits for example in examples[split]]

@@ -85,7 +85,7 @@ def data_summary() -> DataSummary:
     return DataSummary(
         splits={
             "train": SplitCount(8000, 7993, 7),
-            "eval": SplitCount(1000, 1000, 0),
+            "validation": SplitCount(1000, 1000, 0),
             "test": SplitCount(1000, 998, 2),
         },
         quarantine_reasons={"image can't be decoded: truncated": 6, "attribute Young is 3, expected 0 or 1": 3},

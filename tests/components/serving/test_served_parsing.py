@@ -13,7 +13,7 @@ from tensorflow import keras
 from tensorflow_serving.apis import prediction_log_pb2
 from trial import PICTURES, picture, png, run_check, serialized
 
-from components.preprocessing.images import decode_and_resize
+from components.images.decoding import decode_and_resize
 from components.serving import replay
 from components.serving.signatures import ServedParsing, export, label_maps, restore_trained, served_network
 from keras_models import DMLCSR

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorflow import keras
 from trial import PICTURES, picture, png, run_check, serialized
 
-from components.preprocessing.images import decode_and_resize
+from components.images.decoding import decode_and_resize
 from components.serving import replay
 from components.serving.signatures import export, label_maps, restore_trained, served_network
 from components.serving.tasks import ServedTasks

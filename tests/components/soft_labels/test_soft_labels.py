@@ -123,7 +123,7 @@ SPLITS = {
     "faces_train": [[record(f"f{i}", 10 + i, attributes=[1, 0, 1]) for i in range(40)], [record("bare", 90)]],
     "clothes_train": [[record("c0", 5, clothing=1), record("both", 6, [0, 0, 1], 0), record("c1", 7, clothing=0)]],
     "empty_train": [[]],
-    "faces_eval": [[record("e0", 3)], [record("e1", 4)]],
+    "faces_validation": [[record("e0", 3)], [record("e1", 4)]],
 }
 TRAIN = ["faces_train", "clothes_train", "empty_train"]
 
@@ -154,7 +154,7 @@ def test_what_is_lacking_is_labelled_and_counted(tmp_path, models, capsys, beam_
     assert artifact_utils.decode_split_names(labelled.split_names) == list(SPLITS)
     assert examples_utils.get_payload_format(labelled) == example_gen_pb2.FORMAT_TF_EXAMPLE
     assert examples_utils.get_file_format(labelled) == "tfrecords_gzip"
-    copied, left = ({f.name: f.read_bytes() for f in files(a, "faces_eval")} for a in (labelled, examples))
+    copied, left = ({f.name: f.read_bytes() for f in files(a, "faces_validation")} for a in (labelled, examples))
     assert copied == left and len(left) == 2
     said = capsys.readouterr().err
     assert "Soft labels: 44 images done" in said

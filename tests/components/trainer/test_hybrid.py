@@ -170,7 +170,7 @@ def test_every_task_learns(three, files):
     figures = {}
     for label in THREE:
         task = TASKS[label](tiny_tasks.OUTPUTS[label], tiny_tasks.SIZE)
-        for image, labels in inputs.evaluation_examples(files[f"{label}_eval"], data.only(label)).batch(7):
+        for image, labels in inputs.evaluation_examples(files[f"{label}_validation"], data.only(label)).batch(7):
             task.count(labels[label], untrained(image)[label])
         figures[label] = float(task.metric.result())
     last = three.epochs[-1]

@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.config import Evaluation, Training, factory, to_json
-from components.preprocessing.images import decode_and_resize_batch
+from components.images.decoding import decode_and_resize_batch
 from components.serving.branch_tree import read_tree
 from components.serving.signatures import restore_trained
 from components.trainer import widening
@@ -62,12 +62,12 @@ class Exported:
 
     def __init__(self, experiment, folder, examples):
         folder.mkdir()
-        self.images = example_images([str(path) for path in (examples / "Split-eval").iterdir()], 8)
+        self.images = example_images([str(path) for path in (examples / "Split-validation").iterdir()], 8)
         self.folder, self.checkpoints = folder / "model", folder / "checkpoints"
         run_fn(
             FnArgs(
                 train_files=[f"{examples}/Split-train/*"],
-                eval_files=[f"{examples}/Split-eval/*"],
+                eval_files=[f"{examples}/Split-validation/*"],
                 transform_output="transform/1",
                 serving_model_dir=str(self.folder),
                 model_run_dir=str(folder),
@@ -100,7 +100,7 @@ class Exported:
 def examples(tmp_path_factory):
     """Pictures with attributes and clothing, as Transform leaves them."""
     folder = tmp_path_factory.mktemp("examples")
-    for split, numbers in (("train", range(32)), ("eval", range(32, 48))):
+    for split, numbers in (("train", range(32)), ("validation", range(32, 48))):
         records = [tiny_faces.serialized(number, clothing=number % 4 - 1) for number in numbers]
         tiny_faces.write(folder / f"Split-{split}", records)
     return folder

@@ -68,7 +68,7 @@ def write(folder: pathlib.Path, sizes: dict[str, int], validation: int = 7) -> N
     for label, size in sizes.items():
         tiny_faces.write(folder / f"{label}_train", [serialized(label, number) for number in range(size)])
         numbers = range(1000, 1000 + validation)
-        tiny_faces.write(folder / f"{label}_eval", [serialized(label, number) for number in numbers])
+        tiny_faces.write(folder / f"{label}_validation", [serialized(label, number) for number in numbers])
 
 
 def files(folder: pathlib.Path) -> dict[str, list[str]]:
@@ -128,7 +128,7 @@ def fit(tiny: Experiment, outputs: pathlib.Path, split_files: dict[str, list[str
     return hybrid.fit(
         tiny,
         {split: names for split, names in split_files.items() if split.endswith("_train")},
-        {split: names for split, names in split_files.items() if split.endswith("_eval")},
+        {split: names for split, names in split_files.items() if split.endswith("_validation")},
         checkpoint_folder=f"{outputs}/checkpoints",
         log_folder=f"{outputs}/logs",
         **more,

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.preprocessing.images import decode_and_resize, decode_and_resize_batch, decode_and_resize_labels
+from components.images.decoding import decode_and_resize, decode_and_resize_batch, decode_and_resize_labels
 
 WIDTH, HEIGHT = 60, 44
 X, Y = np.meshgrid(np.linspace(0, 1, WIDTH), np.linspace(0, 1, HEIGHT))

@@ -1,10 +1,23 @@
-"""Decoding and resizing, of pictures and of label maps: what Transform, evaluation and serving share."""
+"""Decoding and resizing, of images and of label maps: what ingestion, Transform, evaluation and serving share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from components.preprocessing.crop import crop_pixels
+from components.images.crop import crop_pixels
+from components.record import RecordError
+
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # how such a file begins
+
+
+def checked_decode(decoder: Callable[..., tf.Tensor], encoded: bytes, what: str, **options) -> tf.Tensor:
+    """What `decoder` makes of a file; RecordError that says `what` it is, if it can't be decoded."""
+    try:
+        return decoder(encoded, **options)
+    except tf.errors.InvalidArgumentError as error:
+        raise RecordError(f"the {what} can't be decoded: {str(error.message).splitlines()[0]}") from error
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
@@ -38,7 +51,7 @@ def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int], crop: tf.Tensor
     """`decode`, then `resize`: scalar string -> [height, width, 3] uint8.
 
     Args:
-        crop: [4] float32, the part of the picture that is used (components.preprocessing.crop); None for the whole.
+        crop: [4] float32, the part of the picture that is used (components.images.crop); None for the whole.
     """
     image = decode(encoded)
     return resize(image if crop is None else crop_pixels(image, crop), size)

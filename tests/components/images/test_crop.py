@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.preprocessing.crop import WHOLE, crop_pixels, to_crop, to_picture
+from components.images.crop import WHOLE, crop_pixels, to_crop, to_picture
 
 PIXELS = np.arange(10 * 20).reshape(10, 20, 1).astype(np.uint8)
 

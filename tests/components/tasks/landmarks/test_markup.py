@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.landmark_markup import MARKUPS
+from components.tasks.landmarks.markup import MARKUPS
 
 # Worked out from the drawing of the mark-up.
 PAIRS_OF_68 = {

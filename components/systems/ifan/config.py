@@ -1,0 +1,54 @@
+"""What an experiment says of hybrid training. No TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from components.config import BaseTraining, InputConfig, ObjectConfig, Task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskTraining(InputConfig):
+    """How one task of several is trained, on its own data set.
+
+    Attributes:
+        task: the name of what is learnt.
+        pretraining_epochs: EP of iFAN's Algorithm 1, passes over the task's training split before the tasks take turns.
+    """
+
+    task: str
+    pretraining_epochs: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HybridTraining(BaseTraining):
+    """Cross-dataset hybrid training (iFAN, Algorithm 1).
+
+    Attributes:
+        tasks: in their order. First each is trained alone, then they take turns, a batch each.
+        epochs: of the turns.
+        steps: batches that each task gets in such an epoch, however large its data set.
+        pretraining_rate, learning_rate: of a task alone and in its turns: Keras schedules, which get `steps`, the
+            number of the task's updates there.
+        initial_feedback: what stands for the predictions that iteration 0 has not got: "mean", the training splits'
+            mean label, or "zeros".
+    """
+
+    RECIPE = "components.systems.ifan.training.Hybrid"
+
+    tasks: tuple[TaskTraining, ...]
+    steps: int
+    pretraining_rate: ObjectConfig
+    learning_rate: ObjectConfig
+    initial_feedback: str = "mean"
+
+    def validate(self, tasks: tuple[Task, ...]) -> None:
+        super().validate(tasks)
+        trained, learnt = (sorted(names) for names in ((t.task for t in self.tasks), (t.name for t in tasks)))
+        if trained != learnt:
+            raise ValueError(
+                f"training.tasks are {', '.join(trained)}, the experiment's tasks {', '.join(learnt)}: hybrid training "
+                "needs one TaskTraining for each task."
+            )
+        if self.initial_feedback not in ("mean", "zeros"):
+            raise ValueError(f"training.initial_feedback is 'mean' or 'zeros'; received {self.initial_feedback!r}.")

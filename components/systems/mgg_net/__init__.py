@@ -1,0 +1,1 @@
+"""MGG-Net: its loss, and what the network attends to."""

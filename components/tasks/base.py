@@ -1,0 +1,202 @@
+"""The contracts of a kind of task. Each folder of components.tasks implements them under these names."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components import tasks
+from components.tasks.annotation import Annotation, BoundTask
+
+
+class Labels(abc.ABC):
+    """A label from the record to the batch: checked, transformed, read, and moved along with its image.
+
+    A label of a batch is a dense tensor that says itself where nothing is annotated.
+
+    Args:
+        name: the label's.
+        annotation: of the data set.
+    """
+
+    def __init__(self, name: str, annotation: Annotation):
+        self.name = name
+        self.annotation = annotation
+
+    @property
+    def feature(self) -> str:
+        """Name of the record's feature."""
+        return self.name
+
+    @abc.abstractmethod
+    def schema(self) -> schema_pb2.Feature:
+        """The record's feature as TFX's schema describes it."""
+
+    @abc.abstractmethod
+    def check(self, value, image: bytes) -> None:
+        """Raises RecordError with the reason if a record's label can't be used.
+
+        Args:
+            value: as FaceRecord.labels has it.
+            image: the encoded image, which can be decoded.
+        """
+
+    @abc.abstractmethod
+    def transform(self, feature: tf.SparseTensor, crops: tf.Tensor, size: tuple[int, int]) -> dict[str, tf.Tensor]:
+        """Transform's features of the label, dense; what the training split has to say is added to every row.
+
+        Args:
+            feature: [batch, ?], the record's, empty where nothing is annotated.
+            crops: [batch, 4], the parts of the images that are used.
+            size: (height, width) that images are brought to.
+        """
+
+    @abc.abstractmethod
+    def parsing_spec(self) -> dict[str, tf.io.FixedLenFeature]:
+        """What `transform` gave, for one example."""
+
+    def parse(self, features: Mapping[str, tf.Tensor], size: tuple[int, int]) -> dict[str, tf.Tensor]:
+        """One parsed example -> labels of a batch without the batch axis, the label itself under its own name."""
+        del size
+        return {name.replace("/", "_"): features[name] for name in self.parsing_spec()}
+
+    def mirror(self, label: tf.Tensor) -> tf.Tensor:
+        """The label of the image flipped left to right."""
+        return label
+
+    def shift(self, label: tf.Tensor, pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+        """The label of the image translated by `pixels` [2], down and to the right."""
+        del pixels, size
+        return label
+
+    def warp(self, label: tf.Tensor, matrix: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+        """The label of the image moved by an affine map.
+
+        Args:
+            matrix: [3, 3] float32, from (x, y, 1) in pixels, from the centre of the top left one, to where it goes.
+            size: (height, width).
+        """
+        del matrix, size
+        return label
+
+
+class Learning(tf.Module, abc.ABC):
+    """How a task is learnt: its loss, what is measured of a validation split, what it keeps beside the network.
+
+    Args:
+        task: what is learnt.
+        image_size: (height, width) of the images.
+
+    Attributes:
+        metric: keras.metrics.Metric of the validation split; `figure` is what it is called, `higher_is_better`.
+    """
+
+    metric: tf.keras.metrics.Metric
+    higher_is_better = True
+
+    def __init__(self, task: BoundTask, image_size: tuple[int, int]):
+        super().__init__(name=task.name)
+        self.task = task
+        self.image_size = image_size
+
+    @property
+    def figure(self) -> str:
+        """Name of the validation figure in logs and history, behind "val_"."""
+        return f"{self.task.name}_{self.metric.name}"
+
+    @property
+    def channels(self) -> int:
+        """How many channels the network's output has, on its last axis."""
+        return len(self.task.names)
+
+    @abc.abstractmethod
+    def loss(self, labels: Mapping[str, tf.Tensor], output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(sum, count) over what is annotated of a batch, scalars or [N]: batches and replicas add up exactly.
+
+        Args:
+            labels: of the batch, all that `Labels.parse` gave.
+            output: the network's.
+        """
+
+    @abc.abstractmethod
+    def update(self, labels: Mapping[str, tf.Tensor], output: tf.Tensor, losses: tuple[tf.Tensor, tf.Tensor]) -> None:
+        """Adds a batch of the validation split to what is measured; `losses` as of `loss`, or an objective's own."""
+
+    def update_training(
+        self, labels: Mapping[str, tf.Tensor], output: tf.Tensor, losses: tuple[tf.Tensor, tf.Tensor]
+    ) -> None:
+        """Adds a training batch to what is measured."""
+
+    def metrics(self) -> list[tf.keras.metrics.Metric]:
+        """What is reset before a pass over the validation split."""
+        return [self.metric]
+
+    @abc.abstractmethod
+    def mean_target(self, labels: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """What a perfect network predicts, and 1 or 0: whether it is annotated; both of the prediction's shape."""
+
+    def epoch_record(self) -> dict[str, float | list[float]]:
+        """What an epoch leaves in the history beside its logs, by names that begin with the task's."""
+        return {}
+
+
+class Serving(tf.Module):
+    """From the network's output to what is served.
+
+    A kind that answers in the image's own size sets `ONE_BY_ONE`: the network is then asked for one image after the
+    other, `one` takes its output, and `outputs` gets what `one` gave, stacked.
+
+    Args:
+        task: what is served.
+    """
+
+    ONE_BY_ONE = False
+
+    def __init__(self, task: BoundTask):
+        super().__init__(name=task.name)
+        self.task = task
+
+    def spec(self, shape: tf.TensorShape) -> tf.TypeSpec:
+        """Of what `one` gives; `shape` is that of the network's output without the batch axis."""
+        return tf.TensorSpec(shape)
+
+    def one(self, output: tf.Tensor, size: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
+        """The output for one image, [1, ...], without the batch axis; `size` [2] of the image, `crop` [4]."""
+        del size, crop
+        return output[0]
+
+    @abc.abstractmethod
+    def outputs(self, output: tf.Tensor, crops: tf.Tensor, sizes: tf.Tensor | None) -> dict[str, tf.Tensor]:
+        """What is served, by name, each [batch, ...]; the names are the task's or begin with it and "_".
+
+        Args:
+            output: [batch, ...], the network's, or what `one` gave.
+            crops: [batch, 4], the parts of the images that the network was shown.
+            sizes: [batch, 2] of the images, where they are served one by one.
+        """
+
+    @abc.abstractmethod
+    def contract(self) -> dict[str, dict]:
+        """What every answer keeps to, by output, for the clean-process check and for clients: JSON values.
+
+        Keys: "kind" ("scores", "decisions", "probabilities", "label_map", "points" or "number"), "dtype", "shape" (None
+        for what varies), "names" (of the last axis, or of a label map's labels), "minimum", "maximum", and "sums_to_one".
+        """
+
+
+def labels_of(name: str, annotation: Annotation) -> Labels:
+    """The `Labels` of a kind."""
+    return tasks.role(annotation.kind, "labels").Labels(name, annotation)
+
+
+def learning_of(task: BoundTask, image_size: tuple[int, int]) -> Learning:
+    """The `Learning` of a kind."""
+    return tasks.role(task.kind, "learning").Learning(task, image_size)
+
+
+def serving_of(task: BoundTask) -> Serving:
+    """The `Serving` of a kind."""
+    return tasks.role(task.kind, "serving").Serving(task)
