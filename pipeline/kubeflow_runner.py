@@ -48,12 +48,10 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (  # noqa: E402
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
 from components.config import Experiment  # noqa: E402
-from components.datasets import build_source  # noqa: E402
+from components.datasets import build_dataset  # noqa: E402
 from pipeline import experiments  # noqa: E402
-from pipeline.graph import Places, create_pipeline  # noqa: E402
+from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
 
-# Within the image, from its working directory.
-SCHEMA = "schemas/face_record.pbtxt"
 ResourceSpec = PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
 
 
@@ -70,21 +68,20 @@ def kubeflow_pipeline(environment: Mapping[str, str]) -> Pipeline:
         seed = _number(environment, "SEED", int)
         experiment = replace(experiment, training=replace(experiment.training, seed=seed))
     root = _location(_required(environment, "PIPELINE_ROOT", "a URI for what is written"), "PIPELINE_ROOT")
-    places = Places(
-        source=_source(environment, experiment),
+    paths = PipelinePaths(
+        data_dir=_data_dir(environment, experiment),
         fingerprint=environment.get("DATA_VERSION", ""),
         root=f"{root}/pipeline",
         serving=f"{root}/serving",
         reports=f"{root}/reports",
-        schema=SCHEMA,
         models=_models(environment, name, experiment),
-        own_resolvers=False,
+        custom_resolvers=False,
     )
     pipeline = create_pipeline(
         pipeline_name(name),
         name,
         experiment,
-        places,
+        paths,
         beam_pipeline_args=shlex.split(environment.get("BEAM_ARGS", "")),
     )
     resources = _resources(environment)
@@ -122,26 +119,26 @@ def _location(value, name):
     raise ValueError(f"{name} is {value!r}. A container needs a URI, such as gs://bucket/folder, or a mounted /folder.")
 
 
-def _source(environment, experiment):
+def _data_dir(environment, experiment):
     if environment.get("DATA_DIR"):
         return _location(environment["DATA_DIR"], "DATA_DIR")
     try:
-        for source in experiment.data.sources:
-            build_source(source, None).check()
+        for dataset in experiment.data.datasets:
+            build_dataset(dataset, None).check()
     except ValueError as error:
         raise ValueError(f"DATA_DIR is not set. {error}") from error
     return ""
 
 
 def _models(environment, name: str, experiment: Experiment) -> dict[str, str]:
-    """Places.models: a look-up here sees this experiment's own pipeline alone, or is not to be had."""
+    """PipelinePaths.models: a look-up here sees this experiment's own pipeline alone, or is not to be had."""
     models = {}
     if warm_start := experiment.training.warm_start:
         what = f"the URI of the Model artifact of {warm_start!r}, which {name!r} starts from"
         models[warm_start] = _location(_required(environment, "WARM_START_MODEL", what), "WARM_START_MODEL")
     for teacher in experiment.data.teachers:
-        setting = f"{teacher.label.upper()}_TEACHER_MODEL"
-        what = f"the URI of the Model artifact of {teacher.experiment!r}, which labels {teacher.label} for {name!r}"
+        setting = f"{teacher.task.upper()}_TEACHER_MODEL"
+        what = f"the URI of the Model artifact of {teacher.experiment!r}, which labels {teacher.task} for {name!r}"
         models[teacher.experiment] = _location(_required(environment, setting, what), setting)
     if baseline := environment.get("BASELINE_MODEL"):
         models[name] = "" if baseline == "none" else _location(baseline, "BASELINE_MODEL")

@@ -9,7 +9,6 @@ Environment:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import warnings
@@ -23,9 +22,9 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner  # noqa: E40
 from tfx.orchestration.metadata import sqlite_metadata_connection_config  # noqa: E402
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
-from components.datasets import build_sources  # noqa: E402
+from components.datasets import build_datasets  # noqa: E402
 from pipeline import console, experiments  # noqa: E402
-from pipeline.graph import SCHEMA, Places, create_pipeline  # noqa: E402
+from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
 
 PIPELINE_NAME = "facetfx"
 DEFAULT_EXPERIMENT = "dmm_cnn/synthetic"
@@ -39,7 +38,7 @@ def local_pipeline(name: str, data_dir: str, seed: int | None, output_dir: str) 
     Args:
         name: the experiment's.
         data_dir: folder with the data set's official files, or with a folder for each data set
-            (components.datasets.build_sources); "" if none are needed.
+            (components.datasets.build_datasets); "" if none are needed.
         seed: instead of the experiment's, or None.
 
     Raises:
@@ -49,37 +48,26 @@ def local_pipeline(name: str, data_dir: str, seed: int | None, output_dir: str) 
     experiment = experiments.get(name)
     if seed is not None:
         experiment = replace(experiment, training=replace(experiment.training, seed=seed))
-    datasets = build_sources(experiment.data.sources, data_dir).values()
+    datasets = build_datasets(experiment.data.datasets, data_dir).values()
     for dataset in datasets:
         dataset.check()
     root = os.path.join(output_dir, "pipeline")
     metadata = os.path.join(output_dir, "metadata.db")
     os.makedirs(output_dir, exist_ok=True)
-    places = Places(
-        source=data_dir,
+    paths = PipelinePaths(
+        data_dir=data_dir,
         fingerprint=" ".join(dataset.fingerprint() for dataset in datasets),
         root=root,
         serving=os.path.join(output_dir, "serving"),
         reports=os.path.join(output_dir, "reports"),
-        schema=_schema_by_content(output_dir),
     )
     return create_pipeline(
         PIPELINE_NAME,
         name,
         experiment,
-        places,
+        paths,
         metadata_connection_config=sqlite_metadata_connection_config(metadata),
     )
-
-
-def _schema_by_content(output_dir: str) -> str:
-    """A copy of the schema whose name follows from what it says: TFX caches the import of a schema by its path."""
-    text = SCHEMA.read_text()
-    copy = os.path.join(output_dir, "schemas", f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pbtxt")
-    os.makedirs(os.path.dirname(copy), exist_ok=True)
-    with open(copy, "w") as file:
-        file.write(text)
-    return copy
 
 
 def main() -> None:

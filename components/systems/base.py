@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from components.report.collect import RunArtifacts
     from components.report.run_page import Part
     from components.serving.module import ServingModule
-    from components.trainer.recipe import Run
+    from components.trainer.recipe import Recipe
 
 
 class System:
@@ -32,9 +32,9 @@ class System:
         del model
         return 0
 
-    def callbacks(self, run: Run, network: keras.Model) -> Sequence[keras.callbacks.Callback]:
+    def callbacks(self, recipe: Recipe, network: keras.Model) -> Sequence[keras.callbacks.Callback]:
         """What watches a training: TensorBoard summaries, files for the report. No state that a restart needs."""
-        del run, network
+        del recipe, network
         return ()
 
     def served_network(self, network: keras.Model) -> keras.Model:

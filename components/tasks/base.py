@@ -142,6 +142,22 @@ class Learning(tf.Module, abc.ABC):
         """What an epoch leaves in the history beside its logs, by names that begin with the task's."""
         return {}
 
+    def summaries(self, log_folder: str, validation: tf.data.Dataset) -> list[tf.keras.callbacks.Callback]:
+        """What TensorBoard shows of the task beside the logs.
+
+        Args:
+            log_folder: of TensorBoard.
+            validation: batches of (image [batch, H, W, 3] uint8, labels).
+        """
+        del log_folder, validation
+        return []
+
+
+def mean_loss(learning: Learning, losses: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+    """Scalar: a task's mean loss over all that is annotated; attributes weigh as their `weights` say."""
+    total, count = losses
+    return tf.math.divide_no_nan(tf.reduce_sum(getattr(learning, "weights", 1.0) * total), tf.reduce_sum(count))
+
 
 class Serving(tf.Module):
     """From the network's output to what is served.
@@ -182,8 +198,9 @@ class Serving(tf.Module):
     def contract(self) -> dict[str, dict]:
         """What every answer keeps to, by output, for the clean-process check and for clients: JSON values.
 
-        Keys: "kind" ("scores", "decisions", "probabilities", "label_map", "points" or "number"), "dtype", "shape" (None
-        for what varies), "names" (of the last axis, or of a label map's labels), "minimum", "maximum", and "sums_to_one".
+        Keys: "kind" ("scores", "decisions", "probabilities", "label_map", "points" or "number"), "dtype", "shape"
+        (None for what varies), "names" (of the last axis, or of a label map's labels), "minimum", "maximum", and
+        "sums_to_one".
         """
 
 

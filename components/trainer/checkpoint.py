@@ -66,8 +66,12 @@ class EpochCheckpoint(keras.callbacks.Callback):
     def __init__(self, folder: str, callbacks: list[keras.callbacks.Callback]):
         super().__init__()
         self._folder = folder
-        self._callbacks = callbacks
+        self._callbacks = list(callbacks)
         self._epochs_done = tf.Variable(0, dtype=tf.int64)
+
+    def add(self, callback: keras.callbacks.Callback) -> None:
+        """One more of the run's callbacks, before anything is restored; it doesn't watch the training itself."""
+        self._callbacks.append(callback)
 
     def restore(self, model: keras.Model) -> int:
         """Brings `model` (compiled, built) and the callbacks to the last save; returns the epochs done, 0 if none."""

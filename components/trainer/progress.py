@@ -9,24 +9,21 @@ from tensorflow import keras
 from tqdm import tqdm
 
 from components.progress import LINE_SECONDS, REFRESH_SECONDS
+from components.trainer.recipe import Stage
 
 
 class TrainingProgress(keras.callbacks.Callback):
-    """One line on stderr while an epoch runs (steps, time left of the run or stage), and its results when it ends.
+    """One line on stderr while an epoch runs (steps, time left of the stage), and its results when it ends.
 
     Args:
-        first_epoch: epochs done before.
-        stage: what is trained now, where a run has several stages; its own first epoch is `stage_start`.
-        stage_start: epochs of the stages before.
-        epochs: what there is left to do counts up to here; what is trained now if None.
+        stage: what is trained now.
+        resumed: whether an earlier, stopped run did its first epochs.
     """
 
-    def __init__(self, first_epoch: int = 0, stage: str = "", stage_start: int = 0, epochs: int | None = None):
+    def __init__(self, stage: Stage, resumed: bool = False):
         super().__init__()
-        self._first_epoch = first_epoch
-        self._stage = f"{stage}, " if stage else ""
-        self._epochs = epochs
-        self._resumed = first_epoch > stage_start
+        self._stage = stage
+        self._resumed = resumed
         self._terminal = sys.stderr.isatty()
         self._interval = REFRESH_SECONDS if self._terminal else LINE_SECONDS
 
@@ -34,7 +31,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._started = self._shown = time.monotonic()
         self._steady = None
         if self._resumed:
-            print(f"Continuing after epoch {self._first_epoch}.", file=sys.stderr)
+            print(f"Continuing after epoch {self._stage.first_epoch}.", file=sys.stderr)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -49,8 +46,8 @@ class TrainingProgress(keras.callbacks.Callback):
             return
         self._shown = now
         steps = self.params["steps"]
-        done = (self._epoch - self._first_epoch) * steps + batch + 1
-        left = (now - self._steady) / (done - 1) * ((self._last_epoch() - self._first_epoch) * steps - done)
+        done = (self._epoch - self._stage.first_epoch) * steps + batch + 1
+        left = (now - self._steady) / (done - 1) * ((self._stage.epochs - self._stage.first_epoch) * steps - done)
         line = f"  {self._heading(self._epoch)}, step {batch + 1}/{steps}, loss {logs['loss']:.4g}"
         print(
             f"{line}, {tqdm.format_interval(left)} left",
@@ -65,7 +62,5 @@ class TrainingProgress(keras.callbacks.Callback):
         print(f"  {self._heading(epoch)} after {elapsed}: {results}", file=sys.stderr, flush=True)
 
     def _heading(self, epoch):
-        return f"{self._stage}epoch {epoch + 1}/{self._last_epoch()}"
-
-    def _last_epoch(self):
-        return self._epochs or self.params["epochs"]
+        name = f"{self._stage.name}, " if self._stage.name else ""
+        return f"{name}epoch {epoch + 1}/{self._stage.epochs}"

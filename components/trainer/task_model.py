@@ -1,31 +1,52 @@
-"""A network in training: what every kind of task has in common."""
+"""A network in training with its tasks and its objective."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 from tensorflow import keras
 
+from components.tasks.base import Learning
+from components.trainer.objectives import Objective
+
 
 class TaskModel(keras.Model):
-    """A network with its objective. What is counted beside the losses is the subclass's business.
+    """A network, what is minimised, and what is measured of each task.
 
     Args:
-        network: image -> dict of outputs.
-        objective: labels and outputs to named scalars, of which "loss" is minimised; components.trainer.objectives.
+        network: image -> dict of outputs, those of the tasks among them.
+        tasks: by name.
+        objective: what is minimised.
+
+    Attributes:
+        training_objective: where labels are not all that teaches: (image, labels, outputs) -> the objective's scalars,
+            in training instead of it.
     """
 
-    def __init__(self, network: keras.Model, objective: Callable):
+    def __init__(self, network: keras.Model, tasks: Mapping[str, Learning], objective: Objective):
         super().__init__()
         self.network = network
+        self.tasks = dict(tasks)
         self.objective = objective
+        objective.bind(self.tasks)
         self.terms = {name: keras.metrics.Mean(name=name) for name in objective.TERMS}
+        self.training_objective: Callable | None = None
 
     @property
     def metrics(self):
-        """What Keras resets before a pass."""
-        return list(self.terms.values())
+        """What Keras resets before a pass. Training losses are still needed after the validation pass."""
+        return [*self.terms.values(), *(metric for task in self.tasks.values() for metric in task.metrics())]
+
+    def compile(self, *args, **kwargs):
+        """As of Keras. A model whose network was exchanged is compiled again: nothing keeps the old one's graph."""
+        super().compile(*args, **kwargs)
+        self.mean_losses = tf.function(self._mean_losses)
+
+    def _mean_losses(self, image, labels):
+        """By task, the mean losses of a batch at inference: scalars, or [N] with 0 for what is annotated nowhere."""
+        losses = self.objective.task_losses(labels, self(image, training=False))
+        return {name: tf.math.divide_no_nan(*each) for name, each in losses.items()}
 
     def call(self, image, training=False):
         return self.network(image, training=training)
@@ -34,38 +55,35 @@ class TaskModel(keras.Model):
         image, labels = data
         with tf.GradientTape() as tape:
             outputs = self(image, training=True)
-            terms = self.training_terms(image, labels, outputs)
+            terms = (
+                self.objective(labels, outputs)
+                if self.training_objective is None
+                else self.training_objective(image, labels, outputs)
+            )
             # The objective gives a mean over the replicas' whole batch, and the optimizer sums their gradients.
             loss = terms["loss"] / self.distribute_strategy.num_replicas_in_sync
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        self.count_training(labels, outputs)
+        self.observe(labels, outputs)
         return self._logs(terms, image)
 
     def test_step(self, data):
         image, labels = data
         outputs = self(image, training=False)
-        counted = self.count_validation(labels, outputs)
-        return {**self._logs(self.validation_terms(labels, outputs), image), **counted}
+        losses = self.objective.task_losses(labels, outputs)
+        for name, task in self.tasks.items():
+            task.update(labels, outputs[name], losses[name])
+        figures = {task.figure: task.metric.result() for task in self.tasks.values()}
+        return {**self._logs(self.objective(labels, outputs), image), **figures}
 
-    def training_terms(self, image: tf.Tensor, labels: dict, outputs: dict) -> dict[str, tf.Tensor]:
-        """The objective's scalars in training."""
-        del image
-        return self.validation_terms(labels, outputs)
+    def observe(self, labels: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> None:
+        """Adds a training batch to what the tasks measure."""
+        losses = self.objective.task_losses(labels, outputs)
+        for name, task in self.tasks.items():
+            task.update_training(labels, outputs[name], losses[name])
 
-    def validation_terms(self, labels: dict, outputs: dict) -> dict[str, tf.Tensor]:
-        """The objective's scalars."""
-        return self.objective(labels, outputs)
-
-    def count_training(self, labels: dict, outputs: dict) -> None:
-        """Adds a training batch to what is counted."""
-
-    def count_validation(self, labels: dict, outputs: dict) -> dict[str, tf.Tensor]:
-        """Adds a validation batch to what is counted; returns what Keras logs of it."""
-        raise NotImplementedError
-
-    def epoch_record(self) -> dict[str, list[float]]:
+    def epoch_record(self) -> dict[str, float | list[float]]:
         """What an epoch leaves in the history beside its logs."""
-        raise NotImplementedError
+        return {key: value for task in self.tasks.values() for key, value in task.epoch_record().items()}
 
     def _logs(self, terms, image):
         for name, mean in self.terms.items():

@@ -37,8 +37,8 @@ class WideningTraining(Training):
         for task in tasks:
             if not task_kinds.kind(task.kind).answers_yes_or_no or task.options.get("scores") != "probabilities":
                 raise ValueError(
-                    f"Widening compares probabilities of yes-or-no questions; task {task.name!r} is of kind {task.kind} "
-                    f"with the options {task.options}. Give it scores='probabilities', or another training."
+                    f"Widening compares probabilities of yes-or-no questions; task {task.name!r} is of kind "
+                    f"{task.kind} with the options {task.options}. Give it scores='probabilities', or another training."
                 )
         if self.fixed_tree is not None and self.fixed_tree not in _TREES:
             raise ValueError(
@@ -46,6 +46,6 @@ class WideningTraining(Training):
             )
         if self.fixed_tree and not self.warm_start:
             raise ValueError(
-                f"training.fixed_tree={self.fixed_tree!r} needs a tree: give training a warm_start, the experiment that "
-                "found one."
+                f"training.fixed_tree={self.fixed_tree!r} needs a tree: give training a warm_start, the "
+                "experiment that found one."
             )

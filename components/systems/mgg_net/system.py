@@ -8,10 +8,10 @@ from components.systems.base import System
 class MGGNetSystem(System):
     """Shows what the network attends to: in TensorBoard, from the served model, in the report."""
 
-    def callbacks(self, run, network):
+    def callbacks(self, recipe, network):
         from components.systems.mgg_net.summaries import attention_summaries
 
-        return attention_summaries(run, network)
+        return attention_summaries(recipe, network)
 
     def signatures(self, module):
         from components.systems.mgg_net.export import attention_signature

@@ -1,7 +1,7 @@
 """Decision thresholds and loss weights that follow the validation split (DMM-CNN, Section 3.3; its Table 2).
 
-The formulas are pure; the callbacks are thin. They read what `FaceModel` counted during the one validation pass that
-Keras makes anyway, so any network with an `attributes` output can use them.
+The formulas are pure; the callbacks are thin. They read what the task counted during the one validation pass that Keras
+makes anyway, so any network with yes-or-no labels can use them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from components.trainer.callbacks import Run, RunCallback
+from components.trainer.recipe import RunCallback
 
 
 def updated_thresholds(thresholds, false_positives, false_negatives, num_examples, epoch, gamma=0.01):
@@ -94,27 +94,30 @@ class AdaptiveThresholds(keras.callbacks.Callback):
 
     Args:
         gamma: γ of Eq. 6.
+        task: whose thresholds; one of yes-or-no labels.
     """
 
-    def __init__(self, gamma: float = 0.01):
+    def __init__(self, gamma: float = 0.01, task: str = "attributes"):
         super().__init__()
         self.gamma = gamma
+        self.task = task
         self._epoch = 1
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch + 1
 
     def on_test_end(self, logs=None):
-        counts = self.model.validation
+        task = self.model.tasks[self.task]
+        counts = task.metric
         thresholds = updated_thresholds(
-            self.model.thresholds.numpy(),
+            task.thresholds.numpy(),
             counts.false_positives.numpy(),
             counts.false_negatives.numpy(),
             np.maximum(counts.annotated.numpy(), 1),
             self._epoch,
             self.gamma,
         )
-        self.model.thresholds.assign(thresholds)
+        task.thresholds.assign(thresholds)
 
 
 class _LossWeighting(keras.callbacks.Callback):
@@ -122,16 +125,24 @@ class _LossWeighting(keras.callbacks.Callback):
 
     previous_losses = None
 
+    def __init__(self, task: str):
+        super().__init__()
+        self.task = task
+
     def set_model(self, model):
         super().set_model(model)
         # NaN is "no losses yet". Keras sets the model again when training starts, after a restore.
         if self.previous_losses is None:
-            self.previous_losses = tf.Variable(tf.fill(model.attribute_weights.shape, np.nan), trainable=False)
+            self.previous_losses = tf.Variable(tf.fill(self._learning.weights.shape, np.nan), trainable=False)
+
+    @property
+    def _learning(self):
+        return self.model.tasks[self.task]
 
     def _update(self, losses, formula, **options):
         previous = self.previous_losses.numpy()
         seen = not np.isnan(previous).any()
-        self.model.attribute_weights.assign(formula(losses, previous if seen else None, **options))
+        self._learning.weights.assign(formula(losses, previous if seen else None, **options))
         self.previous_losses.assign(losses)
 
 
@@ -140,14 +151,15 @@ class DynamicWeights(_LossWeighting):
 
     Args:
         normalize: scale the weights to a mean of 1 (not in the paper).
+        task: whose losses are weighted; one of yes-or-no labels.
     """
 
-    def __init__(self, normalize: bool = False):
-        super().__init__()
+    def __init__(self, normalize: bool = False, task: str = "attributes"):
+        super().__init__(task)
         self.normalize = normalize
 
     def on_test_end(self, logs=None):
-        self._update(self.model.validation.losses(), dynamic_weights, normalize=self.normalize)
+        self._update(self._learning.metric.losses(), dynamic_weights, normalize=self.normalize)
 
 
 class DynamicWeightAverage(_LossWeighting):
@@ -155,17 +167,18 @@ class DynamicWeightAverage(_LossWeighting):
 
     Args:
         temperature: T.
+        task: whose losses are weighted; one of yes-or-no labels.
     """
 
-    def __init__(self, temperature: float = 2.0):
-        super().__init__()
+    def __init__(self, temperature: float = 2.0, task: str = "attributes"):
+        super().__init__(task)
         self.temperature = temperature
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model.training_losses.reset_state()
+        self._learning.training_losses.reset_state()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._update(self.model.training_losses.losses(), dynamic_weight_average, temperature=self.temperature)
+        self._update(self._learning.training_losses.losses(), dynamic_weight_average, temperature=self.temperature)
 
 
 class AdaptiveWeighting(RunCallback):
@@ -175,28 +188,31 @@ class AdaptiveWeighting(RunCallback):
         batch_size: validation images a step; the paper's comparison uses 10.
         window: steps in one half of the trend window.
         every: steps between two updates of the weights.
+        task: whose losses are weighted; one of yes-or-no labels.
     """
 
-    def __init__(self, batch_size: int = 10, window: int = 10, every: int = 10):
+    def __init__(self, batch_size: int = 10, window: int = 10, every: int = 10, task: str = "attributes"):
         super().__init__()
         self.batch_size = batch_size
         self.window = window
         self.every = every
+        self.task = task
         self.recent_losses = self.steps = None
 
-    def set_run(self, run: Run) -> None:
-        self._batches = iter(run.validation.unbatch().repeat().batch(self.batch_size))
+    def set_recipe(self, recipe, model):
+        self._batches = iter(recipe.validation.unbatch().repeat().batch(self.batch_size))
 
     def set_model(self, model):
         super().set_model(model)
         if self.recent_losses is None:
-            shape = [2 * self.window, model.attribute_weights.shape[0]]
+            shape = [2 * self.window, *model.tasks[self.task].weights.shape]
             self.recent_losses = tf.Variable(tf.zeros(shape), trainable=False)
             self.steps = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     def on_train_batch_end(self, batch, logs=None):
-        losses = self.model.attribute_losses(*next(self._batches))
+        losses = self.model.mean_losses(*next(self._batches))[self.task]
         self.recent_losses.assign(tf.concat([self.recent_losses[1:], losses[None]], axis=0))
         step = int(self.steps.assign_add(1))
         if step >= 2 * self.window and step % self.every == 0:
-            self.model.attribute_weights.assign(adaptive_weights(losses.numpy(), self.recent_losses.numpy()))
+            weights = self.model.tasks[self.task].weights
+            weights.assign(adaptive_weights(losses.numpy(), self.recent_losses.numpy()))

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.record import IGNORE_LABEL
-from components.trainer.callbacks import Run, RunCallback
-from components.trainer.parsing_model import MeanF1
+from components.tasks.segmentation.learning import MeanF1
+from components.trainer.recipe import RunCallback
 from keras_models.losses import csr_loss, distillation_kl, lovasz_softmax
 
 ENSEMBLES = ("all", "last")
@@ -74,23 +74,26 @@ class Distillation:
 
     Args:
         teacher: image -> logits by the names of the outputs in training.
+        task: the name of the task, which parses faces.
         weights: α0 to α2: parsing, binary and category edges.
     """
 
-    def __init__(self, teacher: keras.Model, weights: Sequence[float]):
+    def __init__(self, teacher: keras.Model, task: str, weights: Sequence[float]):
         self.teacher = teacher
+        self.task = task
         self.weights = weights
 
     def __call__(self, image: tf.Tensor, labels: dict, outputs: dict) -> dict[str, tf.Tensor]:
-        """As `components.trainer.objectives.DecoupledObjective`; without edge branches the parsing alone is taught."""
+        """The terms of `DMLLoss`; without edge branches the parsing alone is taught."""
         teacher = self.teacher(image, training=False)
-        labelled = labels["parsing"] != IGNORE_LABEL
+        truth = labels[self.task]
+        labelled = truth != IGNORE_LABEL
         divergences = {
             name: distillation_kl(teacher[name], outputs[name], labelled) if name in outputs else tf.constant(0.0)
-            for name in ("parsing", "binary_edge", "category_edge")
+            for name in (self.task, "binary_edge", "category_edge")
         }
         parsing, binary_edge, category_edge = divergences.values()
-        lovasz = lovasz_softmax(labels["parsing"], tf.nn.softmax(outputs["parsing"]))
+        lovasz = lovasz_softmax(truth, tf.nn.softmax(outputs[self.task]))
         return {
             "loss": csr_loss(parsing, lovasz, binary_edge, category_edge, self.weights),
             "parsing_loss": parsing + lovasz,
@@ -132,7 +135,7 @@ class SelfRegulation(RunCallback):
         weights: α0 to α2 of Eq. 7.
 
     Raises:
-        ValueError: for another ensemble, or cycles that don't fit the run (in `set_run`).
+        ValueError: for another ensemble, or cycles that don't fit the run (in `set_recipe`).
     """
 
     def __init__(
@@ -151,30 +154,33 @@ class SelfRegulation(RunCallback):
         self.weights = weights
         self.best_mean_f1 = -1.0
 
-    def set_run(self, run: Run) -> None:
-        cycles, rest = divmod(run.epochs - self.first_epochs, self.cycle_epochs)
+    def set_recipe(self, recipe, model):
+        epochs = recipe.training.epochs
+        cycles, rest = divmod(epochs - self.first_epochs, self.cycle_epochs)
         if cycles < 1 or rest:
             raise ValueError(
                 f"Self-regulation needs {self.first_epochs} epochs and a whole number of cycles of "
-                f"{self.cycle_epochs}; the run has {run.epochs} epochs."
+                f"{self.cycle_epochs}; the run has {epochs} epochs."
             )
-        self._run = run
-        with run.strategy.scope():
-            self.teacher = run.new_network()
+        self._recipe = recipe
+        (task,) = model.tasks.values()
+        self._task, self._figure = task.task.name, f"val_{task.figure}"
+        with recipe.run.strategy.scope():
+            self.teacher = recipe.run.new_network()
         # Its statistics are estimated and its mean F1 is measured on one device.
-        self.aggregated = run.new_network()
-        self.aggregated_f1 = MeanF1(self.aggregated.output["parsing"].shape[-1])
+        self.aggregated = recipe.run.new_network()
+        self.aggregated_f1 = MeanF1(task.channels)
         self.best = _Weights(self.aggregated)
         self.members_mean = _Weights(self.aggregated)
 
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch >= self.first_epochs and self.model.distillation is None:
-            self.model.distillation = Distillation(self.teacher, self.weights)
+        if epoch >= self.first_epochs and self.model.training_objective is None:
+            self.model.training_objective = Distillation(self.teacher, self._task, self.weights)
             self.model.make_train_function(force=True)
 
     def on_epoch_end(self, epoch, logs=None):
         weights = self.model.network.get_weights()
-        self._consider(weights, logs["val_mean_f1"])
+        self._consider(weights, logs[self._figure])
         if epoch == self.first_epochs - 1:
             self.teacher.set_weights(self.best.get())
         if epoch >= self.first_epochs:
@@ -200,16 +206,16 @@ class SelfRegulation(RunCallback):
     def _end_cycle(self, cycle, epoch):
         """Makes the aggregated model the teacher; returns its mean F1 on the validation split."""
         self.aggregated.set_weights(self_ensemble(self.best.get(), [self.members_mean.get()], cycle))
-        reestimate_batch_norm(self.aggregated, self._run.training(epoch))
+        reestimate_batch_norm(self.aggregated, self._recipe.epoch(epoch))
         weights = self.aggregated.get_weights()
         self.teacher.set_weights(weights)
         self.aggregated_f1.reset_state()
-        for image, labels in self._run.validation:
-            self.aggregated_f1.update_state(labels["parsing"], self._parse(image))
+        for image, labels in self._recipe.validation:
+            self.aggregated_f1.update_state(labels[self._task], self._parse(image))
         mean_f1 = float(self.aggregated_f1.result())
         self._consider(weights, mean_f1)
         return mean_f1
 
     @tf.function
     def _parse(self, image):
-        return self.aggregated(image, training=False)["parsing"]
+        return self.aggregated(image, training=False)[self._task]

@@ -1,4 +1,4 @@
-"""A network of several tasks in training, each on pictures of its own (iFAN, Algorithm 1)."""
+"""A network of several tasks in training, each on images of its own (iFAN, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -8,30 +8,28 @@ from collections.abc import Mapping
 import tensorflow as tf
 from tensorflow import keras
 
-from components.trainer.tasks import Task
+from components.tasks.base import Learning, mean_loss
+from components.trainer.recipe import Stage
 from keras_models.ifan import task_network, task_variables
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class TurnStage(Stage):
     """A part of hybrid training.
 
     Attributes:
-        name: for people.
-        tasks: their labels, those that take turns.
+        tasks: their names, those that take turns.
         updates: the iterations I that a turn updates, in order; the last is the one that validation looks at.
         re_encoders: whether updates move the re-encoders.
-        first_epoch, last_epoch: the epochs of the run that it is, from 0 on, without the last.
-        steps: turns of each task an epoch.
     """
 
-    name: str
     tasks: tuple[str, ...]
     updates: tuple[int, ...]
     re_encoders: bool
-    first_epoch: int
-    last_epoch: int
-    steps: int
+
+    def continued(self, epoch: int) -> TurnStage:
+        """The stage with what is left of it from an epoch on."""
+        return dataclasses.replace(self, first_epoch=epoch)
 
 
 class HybridModel(keras.Model):
@@ -40,40 +38,40 @@ class HybridModel(keras.Model):
     An optimizer sees one task alone: the tasks' gradients differ by orders of magnitude, and running averages over all
     of them would leave the ones with small losses next to no updates.
 
-    A batch is {label: (image, labels)} of the tasks that take turns in `stage`.
+    A batch is {task: (image, labels)} of the tasks that take turns in `stage`.
 
     Args:
         network: image -> dict of outputs by task and iteration.
-        tasks: by label, in their order.
-        optimizers: by label.
+        tasks: by name, in their order.
+        optimizers: by task.
     """
 
     def __init__(
-        self, network: keras.Model, tasks: Mapping[str, Task], optimizers: Mapping[str, keras.optimizers.Optimizer]
+        self, network: keras.Model, tasks: Mapping[str, Learning], optimizers: Mapping[str, keras.optimizers.Optimizer]
     ):
         super().__init__()
         self.network = network
         self.tasks = dict(tasks)
         self.optimizers = dict(optimizers)
-        self.losses_seen = {label: keras.metrics.Mean(f"{label}_loss") for label in tasks}
-        self.stage: Stage | None = None
+        self.losses_seen = {name: keras.metrics.Mean(f"{name}_loss") for name in tasks}
+        self.stage: TurnStage | None = None
         self._passes: dict[str, keras.Model] = {}
-        for label, optimizer in self.optimizers.items():
-            optimizer.build(task_variables(network, label))
+        for name, optimizer in self.optimizers.items():
+            optimizer.build(task_variables(network, name))
 
     @property
     def metrics(self):
         """What Keras resets before an epoch."""
-        return [self.losses_seen[label] for label in self.stage.tasks] if self.stage else []
+        return [self.losses_seen[name] for name in self.stage.tasks] if self.stage else []
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: TurnStage) -> None:
         """Turns to a stage; what it trains is traced anew."""
         self.stage = stage
         # Networks are built here, since not while a function is traced.
-        self._trained = {label: [self._pass(label, iteration) for iteration in stage.updates] for label in stage.tasks}
+        self._trained = {name: [self._pass(name, iteration) for iteration in stage.updates] for name in stage.tasks}
         # The last batch of a split is smaller, for which nothing is traced again.
         self._validated = {
-            label: tf.function(self._pass(label, stage.updates[-1]), reduce_retracing=True) for label in self.tasks
+            name: tf.function(self._pass(name, stage.updates[-1]), reduce_retracing=True) for name in self.tasks
         }
         self.make_train_function(force=True)
 
@@ -81,29 +79,29 @@ class HybridModel(keras.Model):
         return self.network(image, training=training)
 
     def train_step(self, data):
-        for label in self.stage.tasks:
-            image, labels = data[label]
-            for network in self._trained[label]:
-                loss = self._update(label, network, image, labels[label])
-                self.losses_seen[label].update_state(loss)
+        for name in self.stage.tasks:
+            image, labels = data[name]
+            for network in self._trained[name]:
+                self.losses_seen[name].update_state(self._update(name, network, image, labels))
         return {
             "loss": tf.add_n([mean.result() for mean in self.metrics]),
             **{m.name: m.result() for m in self.metrics},
         }
 
     def validate(self, validation: Mapping[str, tf.data.Dataset]) -> dict[str, float]:
-        """Every task's figure on its validation split, at the stage's last iteration: "val_<label>_<figure>".
+        """Every task's figure on its validation split, at the stage's last iteration: "val_<figure>".
 
         Args:
-            validation: by label, batches of (image, labels).
+            validation: by task, batches of (image, labels).
         """
         figures = {}
-        for label, batches in validation.items():
-            task = self.tasks[label]
+        for name, batches in validation.items():
+            task = self.tasks[name]
             task.metric.reset_state()
             for image, labels in batches:
-                task.count(labels[label], self._validated[label](image, training=False))
-            figures[f"val_{label}_{task.metric.name}"] = float(task.metric.result())
+                output = self._validated[name](image, training=False)
+                task.update(labels, output, task.loss(labels, output))
+            figures[f"val_{task.figure}"] = float(task.metric.result())
         return figures
 
     def epoch_record(self):
@@ -111,31 +109,31 @@ class HybridModel(keras.Model):
         rate = self.optimizers[self.stage.tasks[0]].learning_rate
         return {"stage": self.stage.name, "learning_rate": float(keras.backend.get_value(rate))}
 
-    def _update(self, label: str, network: keras.Model, image: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
+    def _update(self, name: str, network: keras.Model, image: tf.Tensor, labels: dict) -> tf.Tensor:
         """Δ^t_I: one step on one task's loss at one iteration; returns the loss."""
-        variables = task_variables(self.network, label, self.stage.re_encoders)
+        variables = task_variables(self.network, name, self.stage.re_encoders)
         with tf.GradientTape() as tape:
             output = network(image, training=True)
-            loss = self.tasks[label].loss(truth, output)
+            loss = mean_loss(self.tasks[name], self.tasks[name].loss(labels, output))
             # A mean over the replicas' whole batch, whose gradients the optimizer sums.
             scaled = loss / self.distribute_strategy.num_replicas_in_sync
         gradients = zip(tape.gradient(scaled, variables), variables, strict=True)
         # A task that is decoded half-way leaves the rest of the backbone as it is.
-        self.optimizers[label].apply_gradients((g, v) for g, v in gradients if g is not None)
+        self.optimizers[name].apply_gradients((g, v) for g, v in gradients if g is not None)
         return loss
 
-    def _pass(self, label: str, iteration: int) -> keras.Model:
-        name = f"{label}_iter{iteration}"
-        if name not in self._passes:
-            self._passes[name] = task_network(self.network, label, iteration)
-        return self._passes[name]
+    def _pass(self, name: str, iteration: int) -> keras.Model:
+        key = f"{name}_iter{iteration}"
+        if key not in self._passes:
+            self._passes[key] = task_network(self.network, name, iteration)
+        return self._passes[key]
 
 
 class Validation(keras.callbacks.Callback):
     """Adds every task's figures to an epoch's logs, for the callbacks behind it.
 
     Args:
-        validation: by label, batches of (image, labels).
+        validation: by task, batches of (image, labels).
     """
 
     def __init__(self, validation: Mapping[str, tf.data.Dataset]):

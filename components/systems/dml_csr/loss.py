@@ -1,0 +1,70 @@
+"""DML-CSR's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from components.record import IGNORE_LABEL
+from components.trainer.objectives import Objective
+from keras_models.edges import edge_labels
+from keras_models.losses import (
+    binary_edge_attention,
+    binary_edge_cross_entropy,
+    category_edge_attention,
+    category_edge_cross_entropy,
+    dml_loss,
+    labelled_mean,
+    lovasz_softmax,
+    pixel_cross_entropy,
+)
+
+
+class DMLLoss(Objective):
+    """DML-CSR's multi-task loss L_DML (Eq. 5): parsing, both kinds of edges, and the parsing on them.
+
+    Edges are made of the label maps here and not in the input pipeline: they are as well aligned, and a batch is then
+    C + 2 times smaller on its way to the accelerator. On several devices each takes the means of its share.
+
+    Args:
+        weights: λ0 to λ4: parsing, binary edges, category edges, attention to either. A part whose weight is 0 is not
+            computed; λ1 and λ2 need a network with edge branches, the attention needs labels alone.
+        both_sides, dilation: see `keras_models.edges.edge_labels`.
+    """
+
+    TERMS = ("loss", "parsing_loss", "edge_loss", "attention_loss")
+
+    def __init__(self, weights: Sequence[float] = (1, 1, 1, 4, 1), both_sides: bool = True, dilation: int = 0):
+        self.weights = weights
+        self.both_sides = both_sides
+        self.dilation = dilation
+
+    def __call__(self, labels, outputs):
+        """Outputs: logits as of keras_models.DMLCSR; the terms are added up without the weights."""
+        (name,) = self.tasks
+        truth, logits = labels[name], outputs[name]
+        pixel_losses = pixel_cross_entropy(truth, logits)
+        parsing = labelled_mean(pixel_losses, truth)
+        lovasz = lovasz_softmax(truth, tf.nn.softmax(logits))
+        binary_edge = category_edge = binary_attention = category_attention = tf.constant(0.0)
+        _, to_binary, to_category, to_binary_attention, to_category_attention = self.weights
+        if any(self.weights[1:]):
+            binary_edges, category_edges = edge_labels(truth, logits.shape[-1], self.both_sides, self.dilation)
+            labelled = truth != IGNORE_LABEL
+            if to_binary:
+                binary_edge = binary_edge_cross_entropy(binary_edges, outputs["binary_edge"], labelled)
+            if to_category:
+                category_edge = category_edge_cross_entropy(category_edges, outputs["category_edge"], labelled)
+            if to_binary_attention:
+                binary_attention = binary_edge_attention(pixel_losses, binary_edges)
+            if to_category_attention:
+                category_attention = category_edge_attention(pixel_losses, category_edges)
+        return {
+            "loss": dml_loss(
+                parsing, lovasz, binary_edge, category_edge, binary_attention, category_attention, self.weights
+            ),
+            "parsing_loss": parsing + lovasz,
+            "edge_loss": binary_edge + category_edge,
+            "attention_loss": binary_attention + category_attention,
+        }

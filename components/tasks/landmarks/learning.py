@@ -1,0 +1,42 @@
+"""How points of a face are learnt."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+from components.tasks import base
+from components.tasks.landmarks.markup import MARKUPS
+from keras_models.losses import landmark_mse
+
+
+class Learning(base.Learning):
+    """Squared error of the coordinates; validation by the normalised mean error, in pixels of the working size."""
+
+    higher_is_better = False
+
+    def __init__(self, task, image_size):
+        super().__init__(task, image_size)
+        self.metric = keras.metrics.Mean("nme")
+
+    @property
+    def channels(self):
+        return 2 * len(self.task.names)
+
+    def loss(self, labels, output):
+        return landmark_mse(labels[self.task.name], output)
+
+    def update(self, labels, output, losses):
+        count = len(self.task.names)
+        truth, output = (
+            tf.reshape(points, [-1, count, 2]) * self.image_size[::-1] for points in (labels[self.task.name], output)
+        )
+        eyes = [tf.reduce_mean(tf.gather(truth, eye, axis=1), axis=1) for eye in MARKUPS[count].eyes]
+        error = tf.reduce_mean(tf.norm(output - truth, axis=-1), axis=-1)
+        nme = error / tf.norm(eyes[0] - eyes[1], axis=-1)
+        self.metric.update_state(tf.boolean_mask(nme, tf.math.is_finite(nme)))
+
+    def mean_target(self, labels):
+        truth = labels[self.task.name]
+        annotated = tf.math.is_finite(truth)
+        return tf.where(annotated, truth, 0.0), tf.cast(annotated, tf.float32)

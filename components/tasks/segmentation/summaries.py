@@ -1,0 +1,43 @@
+"""What TensorBoard shows of face parsing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+# Drawing is no part of the Trainer's cache key: another drawing doesn't make another model.
+from components.report import figures, parsing_figures
+from components.tasks.segmentation.learning import Learning
+from components.tasks.summaries import Summaries
+
+_NUM_IMAGES = 3
+
+
+class ParsingSummaries(Summaries):
+    """After each epoch: F1 of each class on the validation split, and a few images with their parsing.
+
+    Args:
+        log_folder: of TensorBoard.
+        learning: of the label maps.
+        validation: batches of (image [batch, H, W, 3] uint8, labels), of which the first images are shown.
+    """
+
+    def __init__(self, log_folder: str, learning: Learning, validation: tf.data.Dataset):
+        super().__init__(log_folder, f".{learning.task.name}")
+        self._learning = learning
+        examples = list(validation.unbatch().take(_NUM_IMAGES))
+        self._images = np.stack([image.numpy() for image, _ in examples])
+        self._truth = np.stack([labels[learning.task.name].numpy() for _, labels in examples])
+
+    def on_epoch_end(self, epoch, logs=None):
+        name, classes = self._learning.task.name, self._learning.task.names
+        logits = self.model.network(tf.cast(self._images, tf.float32), training=False)[name]
+        predicted = tf.argmax(logits, axis=-1).numpy().astype(np.uint8)
+        drawing = parsing_figures.parsing_panel(self._images, predicted, self._truth, classes)
+        with self.writer.as_default(step=epoch):
+            for label, f1 in zip(classes, self._learning.metric.f1().numpy(), strict=True):
+                if not math.isnan(f1):
+                    tf.summary.scalar(f"validation_f1/{label}", f1)
+            tf.summary.image(name, figures.pixels(drawing)[None])

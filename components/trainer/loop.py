@@ -1,0 +1,108 @@
+"""The one training loop: what every way of training has in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import pkgutil
+from collections.abc import Mapping, Sequence
+
+from tensorflow import keras
+
+from components.config import Experiment
+from components.systems.base import system_of
+from components.tasks.annotation import BoundTask
+from components.tasks.base import Learning
+from components.trainer.checkpoint import EpochCheckpoint, History
+from components.trainer.progress import TrainingProgress
+from components.trainer.recipe import Recipe, Run, RunCallback
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a training leaves.
+
+    Attributes:
+        network: in float32, whatever precision it was trained in.
+        tasks: by name, with the state that they have beside the network.
+        epochs: per epoch a dict of numbers and lists of numbers (components.trainer.checkpoint.History).
+        record: what the recipe leaves for the report beside them.
+    """
+
+    network: keras.Model
+    tasks: Mapping[str, Learning]
+    epochs: list[dict]
+    record: dict
+
+
+def train(
+    experiment: Experiment,
+    tasks: Sequence[BoundTask],
+    train_files: Mapping[str, Sequence[str]],
+    validation_files: Mapping[str, Sequence[str]],
+    checkpoint_folder: str,
+    log_folder: str,
+    warm_start: str | None = None,
+) -> Trained:
+    """Trains the experiment's network; continues from `checkpoint_folder` where a stopped run left it.
+
+    Args:
+        tasks: the experiment's, with their annotations.
+        train_files, validation_files: by split, gzipped TFRecords of transformed examples.
+        log_folder: for TensorBoard.
+        warm_start: a SavedModel of components.serving to start from.
+
+    Raises:
+        ValueError: for fewer training images than a batch, a network that doesn't fit the tasks, and what the recipe
+            can't do.
+    """
+    training = experiment.training
+    keras.utils.set_random_seed(training.seed)
+    keras.mixed_precision.set_global_policy(training.precision)
+    try:
+        strategy = training.strategy.build()
+        run = Run(experiment, tuple(tasks), train_files, validation_files, log_folder, warm_start, strategy)
+        recipe: Recipe = pkgutil.resolve_name(training.RECIPE)(run)
+        history = History()
+        callbacks = [*recipe.callbacks, history]
+        checkpoint = EpochCheckpoint(checkpoint_folder, callbacks)
+        with strategy.scope():
+            model = recipe.build(checkpoint)
+        for callback in callbacks:
+            if isinstance(callback, RunCallback):
+                callback.set_recipe(recipe, model)
+        with strategy.scope():
+            epochs_done = checkpoint.restore(model)
+        if not epochs_done:
+            recipe.begin(model)
+        watching = _watching(recipe, model)
+        resumed_after = epochs_done
+        for stage in recipe.stages(model, checkpoint, epochs_done):
+            model.fit(
+                recipe.batches(stage),
+                validation_data=recipe.validation,
+                initial_epoch=stage.first_epoch,
+                epochs=stage.last_epoch,
+                steps_per_epoch=stage.steps,
+                callbacks=[
+                    *callbacks,
+                    checkpoint,
+                    *watching,
+                    TrainingProgress(stage, resumed=stage.first_epoch == resumed_after > stage.start),
+                ],
+                verbose=0,
+            )
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    network = recipe.trained_network(model)
+    network.set_weights(model.network.get_weights())
+    return Trained(network, dict(model.tasks), history.epochs, recipe.record())
+
+
+def _watching(recipe: Recipe, model: keras.Model) -> list[keras.callbacks.Callback]:
+    """What shows the training and changes nothing of it."""
+    run = recipe.run
+    watching = [keras.callbacks.TensorBoard(run.log_folder, write_graph=False)]
+    if recipe.validation is not None:
+        for task in model.tasks.values():
+            watching += task.summaries(run.log_folder, recipe.validation)
+    return [*watching, *system_of(run.experiment).callbacks(recipe, model.network)]

@@ -1,0 +1,160 @@
+"""The contract between the one training loop (loop.py) and the ways of training: supervised.py and those of papers."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+from components.config import Experiment, ObjectConfig
+from components.tasks.annotation import BoundTask
+from components.tasks.base import Learning, learning_of
+from components.trainer import inputs
+from components.trainer.checkpoint import EpochCheckpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What is trained on what.
+
+    Attributes:
+        experiment: whose training this is.
+        tasks: what is learnt, without bars.
+        train_files, validation_files: by split, gzipped TFRecords of transformed examples.
+        log_folder: for TensorBoard, and for what the report shows of the training.
+        warm_start: a SavedModel of components.serving to start from; None for none.
+        strategy: that the network in training is under.
+    """
+
+    experiment: Experiment
+    tasks: tuple[BoundTask, ...]
+    train_files: Mapping[str, Sequence[str]]
+    validation_files: Mapping[str, Sequence[str]]
+    log_folder: str
+    warm_start: str | None
+    strategy: tf.distribute.Strategy
+
+    def new_network(self) -> keras.Model:
+        """The experiment's network, under the Keras policy and the strategy in force."""
+        return self.experiment.model.build(input_shape=(*self.experiment.data.image_size, 3))
+
+    def new_learnings(self) -> dict[str, Learning]:
+        """The tasks as they are learnt, by name, in the order of the experiment."""
+        return {task.name: learning_of(task, self.experiment.data.image_size) for task in self.tasks}
+
+    def validation_batches(self, files: Sequence[str], tasks: Sequence[BoundTask], batch_size: int) -> tf.data.Dataset:
+        """(image, labels) of a validation split, in stored order."""
+        examples = inputs.evaluation_examples(list(files), tasks, self.experiment.data.image_size)
+        return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of a training that Keras fits in one go.
+
+    Attributes:
+        name: for people; "" where there is one stage alone.
+        start: the epoch of the run that the stage begins with, counted from 0.
+        first_epoch, last_epoch: what is left of it to fit: from the first, without the last.
+        steps: batches of an epoch.
+        epochs: what the person who waits is told that epochs count up to.
+    """
+
+    name: str
+    start: int
+    first_epoch: int
+    last_epoch: int
+    steps: int
+    epochs: int
+
+
+class RunCallback(keras.callbacks.Callback):
+    """A callback that is told of the recipe before a stopped run's state is restored."""
+
+    def set_recipe(self, recipe: Recipe, model: keras.Model) -> None:
+        """Called once, before training."""
+        raise NotImplementedError
+
+
+class Recipe(abc.ABC):
+    """A way of training. The loop calls `build`, then `begin`, then goes through `stages`.
+
+    Args:
+        run: what is trained on what.
+
+    Attributes:
+        callbacks: whose state is part of the checkpoints, in order.
+        validation: batches that Keras validates on after each epoch; None where the recipe does so itself.
+    """
+
+    validation: tf.data.Dataset | None = None
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.callbacks: list[keras.callbacks.Callback] = []
+
+    @abc.abstractmethod
+    def build(self, checkpoint: EpochCheckpoint) -> keras.Model:
+        """The model to fit, compiled and built, with `network`, `tasks` and `epoch_record`; under the strategy."""
+
+    def begin(self, model: keras.Model) -> None:
+        """What is done once, before the first epoch of a run that was not stopped before."""
+        del model
+
+    @abc.abstractmethod
+    def stages(self, model: keras.Model, checkpoint: EpochCheckpoint, epochs_done: int) -> Iterator[Stage]:
+        """What is left to fit; what a stage needs of the model is done before it is given."""
+
+    @abc.abstractmethod
+    def batches(self, stage: Stage) -> tf.data.Dataset:
+        """What the stage is fitted on, from its first epoch on."""
+
+    def trained_network(self, model: keras.Model) -> keras.Model:
+        """A network like the model's, with weights of its own, under the Keras policy in force."""
+        del model
+        return self.run.new_network()
+
+    def record(self) -> dict:
+        """What training leaves for the report beside its epochs: JSON values."""
+        return {}
+
+
+def epoch_steps(files: Sequence[str], batch_size: int, what: str = "The training split") -> int:
+    """Batches of a training split; ValueError if it has fewer images than one."""
+    steps = inputs.count_examples(list(files)) // batch_size
+    if steps == 0:
+        raise ValueError(
+            f"{what} has fewer images than one batch of {batch_size}. Give it more images or the experiment a smaller "
+            "batch_size."
+        )
+    return steps
+
+
+def check_outputs(network: keras.Model, tasks: Mapping[str, Learning]) -> None:
+    """Raises ValueError if the network lacks a task's output, or has another number of channels there."""
+    for name, task in tasks.items():
+        if name not in network.output:
+            raise ValueError(
+                f"The network {network.name!r} has no output for task {name!r}, but "
+                f"{', '.join(sorted(network.output))}. Drop the task, or name a model that has it."
+            )
+        received, expected = network.output[name].shape[-1], task.channels
+        if received != expected:
+            raise ValueError(
+                f"The network {network.name!r} has {received} channels for task {name!r}, the labels of "
+                f"{task.task.dataset} need {expected}: give the experiment's model that number."
+            )
+
+
+def all_files(files: Mapping[str, Sequence[str]]) -> list[str]:
+    """The files of all splits, in order."""
+    return sorted(itertools.chain.from_iterable(files.values()))
+
+
+def learning_rate(rate: float | ObjectConfig, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """What an optimizer takes, for a run of so many steps."""
+    return rate.build(steps=steps) if isinstance(rate, ObjectConfig) else rate
