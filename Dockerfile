@@ -26,7 +26,7 @@ COPY components components
 COPY schemas schemas
 COPY pipeline pipeline
 # Dotted paths such as components.trainer.run_fn.run_fn are found from any folder.
-ENV PATH=/opt/facetfx/bin:$PATH PYTHONPATH=/facetfx PYTHONUNBUFFERED=1 TF_CPP_MIN_LOG_LEVEL=3
+ENV PATH=/opt/facetfx/bin:$PATH PYTHONPATH=/facetfx PYTHONUNBUFFERED=1 TF_CPP_MIN_LOG_LEVEL=3 TF_ENABLE_ONEDNN_OPTS=1
 # Kubeflow brings its own command; this is what starts a Beam worker, which would else make an environment of its own.
 ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1
 ENTRYPOINT ["/opt/apache/beam/boot"]

@@ -4,13 +4,15 @@ SHELL := /bin/bash
 
 EXPERIMENT ?= dmm_cnn/synthetic
 OUTPUT_DIR ?= out
-export EXPERIMENT DATA_DIR SEED OUTPUT_DIR
+export EXPERIMENT DATA_DIR SEED SET OUTPUT_DIR
 
 # What the tfx command remembers of its pipelines lies with the rest of the output, not in the home folder.
 export LOCAL_HOME := $(abspath $(OUTPUT_DIR))/tfx
 # Google's packages warn of Python 3.10 and TensorFlow of what the processor has; neither helps a person.
 export PYTHONWARNINGS := ignore
 export TF_CPP_MIN_LOG_LEVEL := 3
+# TensorFlow's own kernels for the CPU have no gradient of a grouped convolution; oneDNN's have.
+export TF_ENABLE_ONEDNN_OPTS := 1
 
 # Python 3.10 from PATH (if it runs: pyenv's shims may not), from pyenv's versions, else whatever uv can fetch.
 PYTHON ?= $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python3.10; do \
@@ -20,14 +22,14 @@ BIN := .venv/bin
 # tfx starts `python` by name for the runner.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help setup run experiments compare tensorboard test lint lock
+.PHONY: help setup run experiments compare tensorboard test test-fast lint lock
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: .venv/installed ## install everything into .venv, nothing else
 
-run: .venv/installed $(LOCAL_HOME)/facetfx/pipeline_args.json ## run EXPERIMENT (on the files in DATA_DIR, with SEED)
+run: .venv/installed $(LOCAL_HOME)/facetfx/pipeline_args.json ## run EXPERIMENT (on the files in DATA_DIR, with SEED and SET)
 	@tfx run create --engine local --pipeline_name facetfx
 
 experiments: .venv/installed ## list the experiments
@@ -39,13 +41,17 @@ compare: .venv/installed ## the runs so far side by side, mean and spread over s
 tensorboard: .venv/installed ## the training curves of the runs so far
 	tensorboard --logdir $(OUTPUT_DIR)/pipeline
 
-test: lint ## lint and all tests
+test: lint ## lint, types and all tests
 	python -m pytest -n 2 --dist loadfile
 
-lint: .venv/installed ## ruff's checks and format, and which folder may import which
+test-fast: lint ## lint, types and what is quick to test: neither whole pipelines nor long trainings
+	python -m pytest -n 2 --dist loadfile -m "not slow and not e2e"
+
+lint: .venv/installed ## ruff's checks and format, which folder may import which, types
 	ruff check .
 	ruff format --check .
 	lint-imports
+	mypy
 
 lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock from pyproject.toml
 	$(UV) pip compile pyproject.toml --extra dev --extra landmarks --python $(PYTHON) --generate-hashes \

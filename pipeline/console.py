@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from tfx.orchestration.pipeline import Pipeline
 
+from components.overrides import slug
+
 _OUT = Console(stderr=True, highlight=False)
 
 
@@ -65,7 +67,7 @@ class ComponentProgress(logging.Handler):
 
 def print_results(name: str, output_dir: str, progress: ComponentProgress) -> None:
     """The table at the end: what was measured, whether it was pushed and why not, where everything lies."""
-    folder = os.path.join(output_dir, "reports", name.replace("/", "-"))
+    folder = os.path.join(output_dir, "reports", slug(name))
     with open(os.path.join(folder, "results.json")) as f:
         results = json.load(f)
     table = Table(title=f"{name}: {results['verdict']}", show_header=False, title_justify="left", min_width=60)

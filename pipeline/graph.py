@@ -31,6 +31,7 @@ from components.datasets.binding import bound_tasks
 from components.evaluator.config import eval_config
 from components.example_gen import FacesExampleGen
 from components.landmark_annotator.component import LandmarkAnnotator
+from components.overrides import slug
 from components.report.component import RunReport
 from components.serving.check import ServingCheck
 from components.soft_labels import SoftLabeler, no_teacher
@@ -103,7 +104,7 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
     tasks = bound_tasks(experiment)
     tested = _splits(data, experiment.evaluation.split)
     prepared, examples, annotation, transform = _data_nodes(experiment, tasks, paths)
-    own = name.replace("/", "-")
+    own = slug(name)
     schema = _outputs(prepared, RecordSchemaGen)["schema"]
     learnt = to_json(tuple(task.learnt for task in tasks))
 
@@ -241,7 +242,7 @@ def _teachers(teachers: Sequence[Teacher], paths: PipelinePaths) -> dict[str, Ba
     nodes = {}
     for teacher in teachers:
         name = teacher.experiment
-        nodes[name] = nodes.get(name) or _blessed(name, f"Teacher-{name.replace('/', '-')}", paths)
+        nodes[name] = nodes.get(name) or _blessed(name, f"Teacher-{slug(name)}", paths)
         if nodes[name] is None:
             raise no_teacher(teacher)
     return nodes
@@ -271,7 +272,7 @@ def _blessed(name: str, node_id: str, paths: PipelinePaths, strategy=LatestBless
         if not uri:
             return None
         return Importer(uri, standard_artifacts.Model, output_key="model").with_id(node_id)
-    own = name.replace("/", "-")
+    own = slug(name)
     return Resolver(
         strategy_class=strategy,
         model=Channel(type=standard_artifacts.Model, producer_component_id=f"Trainer-{own}"),

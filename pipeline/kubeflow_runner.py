@@ -13,6 +13,7 @@ Environment:
                     into the containers.
     DATA_VERSION    any word; change it when the files in DATA_DIR have changed, so that they are read again.
     SEED            instead of the experiment's seed.
+    SET             other values than the experiment's, as of pipeline/local_runner.py.
     ACCELERATOR     for the Trainer, as the cluster calls it: NVIDIA_TESLA_T4 (Vertex AI), nvidia.com/gpu (Kubernetes).
     ACCELERATOR_COUNT, TRAINER_CPU (cores), TRAINER_MEMORY (GB)
                     for the Trainer as well; defaults: 1, and what the cluster gives.
@@ -49,6 +50,7 @@ from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
 from components.config import Experiment  # noqa: E402
 from components.datasets import build_dataset  # noqa: E402
+from components.overrides import overridden, run_name  # noqa: E402
 from pipeline import experiments  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
 
@@ -63,7 +65,9 @@ def kubeflow_pipeline(environment: Mapping[str, str]) -> Pipeline:
         ModuleNotFoundError: an optional package that the experiment needs is not installed.
     """
     name = _required(environment, "EXPERIMENT", "an experiment's name")
-    experiment = experiments.get(name)
+    settings = shlex.split(environment.get("SET", ""))
+    name = experiments.current(name)
+    experiment = overridden(experiments.get(name), settings)
     if environment.get("SEED"):
         seed = _number(environment, "SEED", int)
         experiment = replace(experiment, training=replace(experiment.training, seed=seed))
@@ -74,12 +78,12 @@ def kubeflow_pipeline(environment: Mapping[str, str]) -> Pipeline:
         root=f"{root}/pipeline",
         serving=f"{root}/serving",
         reports=f"{root}/reports",
-        models=_models(environment, name, experiment),
+        models=_models(environment, run_name(name, settings), experiment),
         custom_resolvers=False,
     )
     pipeline = create_pipeline(
-        pipeline_name(name),
-        name,
+        pipeline_name(run_name(name, settings)),
+        run_name(name, settings),
         experiment,
         paths,
         beam_pipeline_args=shlex.split(environment.get("BEAM_ARGS", "")),

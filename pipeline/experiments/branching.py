@@ -6,22 +6,23 @@ CelebA, accuracy / top-10 recall (Table 1): VGG-16 91.44 / 73.55 %, low-rank 90.
 79.91 / 88.09, 64-2.0 83.24 / 90.39.
 
     make run EXPERIMENT=branching/celeb_a-vgg16 DATA_DIR=...    first: others start from its weights or learn from it
-    make run EXPERIMENT=branching/celeb_a-32-1.0 DATA_DIR=...   width 32, factor 1: 60,000 batches at 224 px on a GPU
-    make run EXPERIMENT=branching/joint-64-2.0 DATA_DIR=...     a folder with celeba/ and deepfashion/; both vgg16 first
-    make run EXPERIMENT=branching/celeb_a-tiny DATA_DIR=...     width 32, factor 1 at 64 px: 5 min on two CPU cores
+    make run EXPERIMENT=branching/celeb_a-w32-a1 DATA_DIR=...   width 32, factor 1: 60,000 batches at 224 px on a GPU
+    make run EXPERIMENT=branching/joint-w64-a2 DATA_DIR=...     a folder with celeba/ and deepfashion/; both vgg16 first
+    make run EXPERIMENT=branching/celeb_a-w32-a1-tiny DATA_DIR=...   width 32, factor 1 at 64 px: 5 min on two CPU cores
     make run EXPERIMENT=branching/synthetic                     drawn faces, to try it
 
 thin32 and thin64 never branch. Random weights at the start instead of VGG-16's (Table 3, Fig. 5): vgg16-random,
-thin32-random, 32-2.0-random. The tree of 32-2.0 trained from random weights: 32-2.0-retrained as it was found,
-32-2.0-shuffled with the left half of its tasks in the places of the right half (Fig. 3).
+thin32-random, w32-a2-random. The tree of w32-a2 trained from random weights: w32-a2-retrained as it was found,
+w32-a2-shuffled with the left half of its tasks in the places of the right half (Fig. 3).
 
-At 64 px: celeb_a-tiny, -2.0-tiny, -thin-tiny, -retrained-tiny, -shuffled-tiny, from random weights; -vgg16-tiny and,
-from its weights, -thin_somp-tiny and -somp-tiny; -resnet18-tiny widens a ResNet-18. clothing-vgg16-tiny and joint-tiny
-have the public clothing subset of ten categories.
+At 64 px: celeb_a-w32-a1-tiny, -w32-a2-tiny, -thin-tiny, -retrained-tiny, -shuffled-tiny, from random weights;
+-vgg16-tiny and, from its weights, -thin_somp-tiny and -somp-tiny; -resnet18-tiny widens a ResNet-18. clothing-vgg16-tiny
+and joint-tiny have the public clothing subset of ten categories.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from components.config import Bar, Data, DatasetConfig, Evaluation, Experiment, Task, Teacher, Training, configured
@@ -129,9 +130,9 @@ def _branched(width: int, alpha: float, paper: str) -> Experiment:
 BRANCHED = {
     "thin32": _branched(32, 0.0, "89.96 % mean accuracy, 65.95 % top-10 recall"),
     "thin64": _branched(64, 0.0, "no figure for thin-64"),
-    "32-1.0": _branched(32, 1.0, "90.74 % mean accuracy, 69.95 % top-10 recall"),
-    "32-2.0": _branched(32, 2.0, "90.90 % mean accuracy, 71.08 % top-10 recall"),
-    "64-1.0": _branched(64, 1.0, "91.26 % mean accuracy, 72.03 % top-10 recall"),
+    "w32-a1": _branched(32, 1.0, "90.74 % mean accuracy, 69.95 % top-10 recall"),
+    "w32-a2": _branched(32, 2.0, "90.90 % mean accuracy, 71.08 % top-10 recall"),
+    "w64-a1": _branched(64, 1.0, "91.26 % mean accuracy, 72.03 % top-10 recall"),
 }
 
 
@@ -206,8 +207,8 @@ def _joint(width: int, alpha: float, paper: str) -> Experiment:
 
 
 JOINT = {
-    "32-2.0": _joint(32, 2.0, "90.4 % mean accuracy, 68.72 % top-10 recall; clothing 79.91 % top-3, 88.09 % top-5"),
-    "64-2.0": _joint(64, 2.0, "91.02 % mean accuracy, 71.38 % top-10 recall; clothing 83.24 % top-3, 90.39 % top-5"),
+    "w32-a2": _joint(32, 2.0, "90.4 % mean accuracy, 68.72 % top-10 recall; clothing 79.91 % top-3, 88.09 % top-5"),
+    "w64-a2": _joint(64, 2.0, "91.02 % mean accuracy, 71.38 % top-10 recall; clothing 83.24 % top-3, 90.39 % top-5"),
 }
 
 # At 64 px a round is a pass: 8,000 pictures of faces, 3,068 of clothing, in batches of 64.
@@ -263,10 +264,10 @@ TINY_CLOTHING = _tiny(
 )
 TINY_JOINT = _tiny(
     replace(
-        JOINT["32-2.0"],
+        JOINT["w32-a2"],
         data=replace(
-            JOINT["32-2.0"].data,
-            datasets=(JOINT["32-2.0"].data.datasets[0], SUBSET),
+            JOINT["w32-a2"].data,
+            datasets=(JOINT["w32-a2"].data.datasets[0], SUBSET),
             teachers=(
                 Teacher("attributes", "branching/celeb_a-vgg16-tiny"),
                 Teacher("clothing", "branching/clothing-vgg16-tiny"),
@@ -302,26 +303,34 @@ SYNTHETIC = replace(
     training=replace(TINY.training, epochs=8, steps=40, batch_size=32, max_shift=0.05),
 )
 
+
+def _former(name: str) -> str | None:
+    """What an experiment was called when width and factor stood in its name as numbers alone; None if it wasn't."""
+    former = re.sub(r"w(\d+)-a(\d+)", r"\1-\2.0", name)
+    return None if former == name else former
+
+
 register("branching/synthetic", SYNTHETIC)
 register("branching/celeb_a-vgg16", VGG16)
 register("branching/celeb_a-vgg16-random", _random(VGG16))
 register("branching/celeb_a-low_rank", LOW_RANK)
 for _name, _experiment in BRANCHED.items():
-    register(f"branching/celeb_a-{_name}", _experiment)
-for _name in ("thin32", "32-2.0"):
-    register(f"branching/celeb_a-{_name}-random", _random(BRANCHED[_name]))
+    register(f"branching/celeb_a-{_name}", _experiment, formerly=_former(f"branching/celeb_a-{_name}"))
+for _name in ("thin32", "w32-a2"):
+    _full = f"branching/celeb_a-{_name}-random"
+    register(_full, _random(BRANCHED[_name]), formerly=_former(_full))
 for _name, _given in (("retrained", "learned"), ("shuffled", "permuted")):
-    _experiment = _in_the_tree_of("branching/celeb_a-32-2.0", BRANCHED["32-2.0"], _given)
-    register(f"branching/celeb_a-32-2.0-{_name}", _experiment)
-    register(f"branching/celeb_a-{_name}-tiny", _in_the_tree_of("branching/celeb_a-tiny", TINY, _given))
+    _experiment = _in_the_tree_of("branching/celeb_a-w32-a2", BRANCHED["w32-a2"], _given)
+    register(f"branching/celeb_a-w32-a2-{_name}", _experiment, formerly=f"branching/celeb_a-32-2.0-{_name}")
+    register(f"branching/celeb_a-{_name}-tiny", _in_the_tree_of("branching/celeb_a-w32-a1-tiny", TINY, _given))
 register("branching/deepfashion-vgg16", DEEPFASHION_VGG16)
 register("branching/deepfashion-low_rank", DEEPFASHION_LOW_RANK)
 for _name, _experiment in JOINT.items():
-    register(f"branching/joint-{_name}", _experiment)
+    register(f"branching/joint-{_name}", _experiment, formerly=_former(f"branching/joint-{_name}"))
 register("branching/celeb_a-vgg16-tiny", TINY_VGG16)
 register("branching/celeb_a-thin-tiny", TINY_THIN)
-register("branching/celeb_a-tiny", TINY)
-register("branching/celeb_a-2.0-tiny", _tiny_branched(2.0))
+register("branching/celeb_a-w32-a1-tiny", TINY, formerly="branching/celeb_a-tiny")
+register("branching/celeb_a-w32-a2-tiny", _tiny_branched(2.0), formerly="branching/celeb_a-2.0-tiny")
 register("branching/celeb_a-thin_somp-tiny", _tiny_somp(TINY_THIN))
 register("branching/celeb_a-somp-tiny", _tiny_somp(TINY))
 register("branching/celeb_a-resnet18-tiny", TINY_RESNET18)
