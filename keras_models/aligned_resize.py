@@ -1,4 +1,4 @@
-"""Bilinear resizing with aligned corners, as every up-sampling of DML-CSR has it."""
+"""Bilinear resizing with aligned corners: the up-sampling of DML-CSR and of the plain multi-task network."""
 
 from __future__ import annotations
 

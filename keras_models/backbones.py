@@ -70,9 +70,7 @@ def backbone(
         ValueError: for an unknown name or tap, and for weights or a width that the network doesn't come with.
         OSError: if "imagenet" can't be fetched.
     """
-    if name not in _BLOCK_ENDS:
-        raise ValueError(f"No backbone is called {name!r}. There are: {', '.join(_BLOCK_ENDS)}.")
-    ends = _BLOCK_ENDS[name]
+    ends = _block_ends(name)
     if not set(taps) <= set(ends):
         raise ValueError(f"{name} has the blocks {', '.join(map(str, ends))}, received taps={tuple(taps)}.")
     if width != 64 and name not in _BASIC_RESNETS:
@@ -92,6 +90,21 @@ def backbone(
         return model
     tapped = {f"block{block}": model.get_layer(ends[block]).output for block in taps}
     return keras.Model(model.input, {**tapped, "last": model.output}, name=name)
+
+
+def backbone_blocks(name: str) -> tuple[int, ...]:
+    """The numbers that `taps` of `backbone` may have, from the input up.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return tuple(_block_ends(name))
+
+
+def _block_ends(name):
+    if name not in _BLOCK_ENDS:
+        raise ValueError(f"No backbone is called {name!r}. There are: {', '.join(_BLOCK_ENDS)}.")
+    return _BLOCK_ENDS[name]
 
 
 def _load_file(model, path):
