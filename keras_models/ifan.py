@@ -37,8 +37,8 @@ _MIDDLE = 0.5  # of the picture: coordinates are learnt from there, in [-0.5, 0.
 
 def IFAN(
     input_shape: tuple[int, int, int],
-    tasks: Mapping[str, int] = PAPER_TASKS,
-    iterations: int = 2,
+    tasks: Mapping[str, int],
+    iterations: int,
     re_encoders: bool = True,
     task_batch_norm: bool = True,
     stop_gradient: bool = True,
@@ -57,7 +57,7 @@ def IFAN(
         input_shape: (H, W, 3), RGB pixels in [0, 255]; both sides multiples of 32.
         tasks: names of DECODED_FROM, with the number of classes ("parsing", background among them; "emotion"), of
             points ("landmarks") or of yes-or-no answers ("attributes").
-        iterations: ITER, how often predictions are fed back; 0 is plain multi-task learning.
+        iterations: ITER, how often predictions are fed back: 2 in the paper; 0 is plain multi-task learning.
         re_encoders: whether predictions are re-encoded; else they are resized to the levels as they are.
         task_batch_norm: whether each task has a batch norm of its own in the backbone; else all share one, and one pass
             through it serves all tasks.
