@@ -14,7 +14,7 @@ from tensorflow import keras
 
 from keras_models.convolution import conv
 from keras_models.normalization import batch_norm
-from keras_models.torchvision_weights import imagenet_file, load_torchvision_weights
+from keras_models.pytorch_weights import imagenet_file, load_pytorch_weights
 
 layers = keras.layers
 
@@ -83,7 +83,7 @@ def backbone(
     else:
         model = _alexnet(input_shape) if name == "alexnet" else _basic_resnet(name, input_shape, width)
         if weights == "imagenet":
-            load_torchvision_weights(model, imagenet_file(name))
+            load_pytorch_weights(model, imagenet_file(name))
     if weights not in (None, "imagenet"):
         _load_file(model, weights)
     if not taps:
@@ -115,7 +115,7 @@ def _load_file(model, path):
     elif model.name in _KERAS_APPLICATIONS:
         raise ValueError(f"{model.name} is keras.applications' and takes Keras weights files, received {path!r}.")
     else:
-        load_torchvision_weights(model, path)
+        load_pytorch_weights(model, path)
 
 
 def _keras_application(name, input_shape, weights):

@@ -9,7 +9,7 @@ from tensorflow import keras
 
 from keras_models.activated_batch_norm import conv_abn, conv_bn_relu
 from keras_models.backbones import imagenet_rgb
-from keras_models.torchvision_weights import imagenet_file, load_torchvision_weights
+from keras_models.pytorch_weights import imagenet_file, load_pytorch_weights
 
 layers = keras.layers
 
@@ -74,7 +74,7 @@ def dilated_resnet(
         features[f"C{stage}"] = x
     model = keras.Model(pixels, features, name="dilated_resnet")
     if path is not None:
-        load_torchvision_weights(model, path)
+        load_pytorch_weights(model, path)
     return model
 
 
