@@ -1,4 +1,4 @@
-"""Backbones: networks that turn pictures into features, each with the input scaling it was made for.
+"""Backbones: networks that turn images into features, each with the input scaling it was trained with.
 
 Every backbone takes RGB pixels in [0, 255] as float32 [batch, H, W, 3]. keras.applications is used where it has the
 network; ResNet-18, ResNet-34 and AlexNet follow torchvision's layout, so that they can take its weights: symmetric
@@ -58,7 +58,7 @@ def backbone(
         weights: None (random), "imagenet", or a file. "imagenet" is fetched at first use: keras.applications' own
             where it has the network, else torchvision's. A file is one of Keras weights or, for ResNet-18, ResNet-34
             and AlexNet, torchvision's state dict as .safetensors.
-        taps: numbers of the blocks whose features are wanted beside the last. Block b is conv{b}_x of a ResNet
+        taps: numbers of the blocks whose features are returned as well. Block b is conv{b}_x of a ResNet
             (2 to 5), block b of VGG-16 after its pooling, conv b of AlexNet after its ReLU (both 1 to 5).
 
     Returns:
@@ -67,7 +67,7 @@ def backbone(
         [batch, h_b, w_b, C_b] as "block{b}" for each tap b. h = H/32 in all but AlexNet.
 
     Raises:
-        ValueError: for an unknown name or tap, and for weights or a width that the network doesn't come with.
+        ValueError: for an unknown name or tap, and for weights or a width that the network doesn't have.
         OSError: if "imagenet" can't be fetched.
     """
     ends = _block_ends(name)
@@ -121,7 +121,7 @@ def _load_file(model, path):
 def _keras_application(name, input_shape, weights):
     build, preprocess = _KERAS_APPLICATIONS[name]
     pixels = keras.Input(input_shape, name="image")
-    # These networks were trained on BGR pixels less the ImageNet mean.
+    # These networks were trained on BGR pixels minus the ImageNet mean.
     return build(include_top=False, weights=weights, input_tensor=preprocess(pixels))
 
 
@@ -175,7 +175,7 @@ def _conv_relu(x, channels, kernel, name, strides=1, padding="same"):
 
 
 def imagenet_rgb(pixels):
-    """torchvision's scaling: each channel less its mean over ImageNet, by its standard deviation."""
+    """torchvision's scaling: each channel minus its ImageNet mean, divided by its standard deviation."""
     return layers.Normalization(
         mean=(123.675, 116.28, 103.53), variance=(58.395**2, 57.12**2, 57.375**2), name="imagenet_rgb"
     )(pixels)

@@ -1,4 +1,4 @@
-"""Fully connected layers that run side by side."""
+"""Parallel fully connected layers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class BranchedDense(keras.layers.Layer):
     """A Dense layer for each branch, computed as one batched product.
 
     Args:
-        units: of each branch.
-        branches: c.
-        shared: all branches get the whole input; otherwise each its own c-th part.
-        use_bias: none where batch norm follows.
+        units: outputs of each branch.
+        branches: c, the number of branches.
+        shared: whether every branch reads the whole input; otherwise each reads its own c-th part.
+        use_bias: whether there is a bias; batch norm after the layer makes it redundant.
 
     Call: [batch, n], or [batch, c·n] unless shared -> [batch, c·units].
     """
@@ -30,8 +30,8 @@ class BranchedDense(keras.layers.Layer):
         inputs = input_shape[-1] if self.shared else input_shape[-1] // self.branches
 
         def initial(shape, dtype=None, **kwargs):
-            # Each branch as a layer of its own: an initializer would count the branches among the inputs, and called
-            # again it would give the same values.
+            # Each branch is initialised as a layer of its own: one initializer would count the branches as inputs, and
+            # calling it again would repeat its values.
             return tf.stack([keras.initializers.HeNormal()(shape[1:], dtype, **kwargs) for _ in range(shape[0])])
 
         self.kernel = self.add_weight("kernel", [self.branches, inputs, self.units], initializer=initial)
@@ -44,7 +44,7 @@ class BranchedDense(keras.layers.Layer):
         return outputs + self.bias if self.use_bias else outputs
 
     def _alone(self, x):
-        # As a batched product of one, fc6 of VGG-16 takes three times as long for one picture.
+        # As a batched product of one, fc6 of VGG-16 takes three times as long for one image.
         return tf.matmul(x, tf.reshape(self.kernel, self.kernel.shape[1:]))
 
     def _side_by_side(self, x):

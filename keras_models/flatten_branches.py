@@ -1,4 +1,4 @@
-"""From the maps of branches side by side to their features side by side."""
+"""Flattening of branches that lie side by side."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tensorflow import keras
 
 @keras.saving.register_keras_serializable("facetfx")
 class FlattenBranches(keras.layers.Layer):
-    """Flattens each branch by itself; of one branch it is keras.layers.Flatten.
+    """Flattens each branch separately; for one branch it is keras.layers.Flatten.
 
     Args:
-        branches: c.
+        branches: c, the number of branches.
 
     Call: [batch, H, W, c·C] -> [batch, c·H·W·C].
     """

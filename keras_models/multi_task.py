@@ -37,7 +37,7 @@ def MultiTaskNetwork(
         outputs: names of the outputs, with the number n of values that each predicts, of an image or of a pixel. A
             layer is named after each output.
         maps: those of them that are predicted for every pixel.
-        backbone: see `keras_models.backbones.backbone`, as are `backbone_width` and `weights`.
+        backbone: its name; `backbone_width` and `weights` are its options: see `keras_models.backbones.backbone`.
         dropout: share of the pooled features that is dropped in training, before the linear layers.
         map_width: channels of the decoder.
 

@@ -1,4 +1,4 @@
-"""What the branches of a layer are fed, where the layer below has branches of its own."""
+"""The input of a layer's branches where the layer below branches, too."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tensorflow import keras
 
 @keras.saving.register_keras_serializable("facetfx")
 class SelectBranches(keras.layers.Layer):
-    """Puts beside each other the features of the branches that the branches of the next layer hang on.
+    """Concatenates the features of each branch's parent in the layer below.
 
     Args:
-        parents: for each branch of the next layer, the number of the one it hangs on.
-        branches: how many lie side by side in the input.
+        parents: for each branch of the next layer, the number of its parent branch.
+        branches: number of branches side by side in the input.
 
     Call: [..., branches·C] -> [..., len(parents)·C].
     """

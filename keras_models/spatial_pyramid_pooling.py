@@ -13,8 +13,11 @@ class SpatialPyramidPooling(keras.layers.Layer):
     Args:
         levels: the finest level's bins per side.
 
-    Input: [batch, H, W, C], H and W static or not.
+    Input: [batch, H, W, C], H and W may be dynamic.
     Output: [batch, C·Σ_{n=1..levels} n²], level by level, bins row by row, channels last.
+
+    Raises:
+        ValueError: for fewer than one level.
     """
 
     def __init__(self, levels: int, **kwargs):
