@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -23,7 +25,7 @@ class AlignedResize(keras.layers.Layer):
         ValueError: for a size that isn't two positive numbers, and if both or neither of `size` and `like` are given.
     """
 
-    def __init__(self, size: tuple[int, int] | None = None, **kwargs):
+    def __init__(self, size: tuple[int, int] | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f"size is (height, width), both positive, received {size!r}.")
@@ -38,7 +40,7 @@ class AlignedResize(keras.layers.Layer):
         resized = tf.raw_ops.ResizeBilinear(images=tf.cast(features, tf.float32), size=size, align_corners=True)
         return tf.cast(resized, self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}
 
 

@@ -174,7 +174,7 @@ def _conv_relu(x, channels, kernel, name, strides=1, padding="same"):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def imagenet_rgb(pixels):
+def imagenet_rgb(pixels: tf.Tensor) -> tf.Tensor:
     """torchvision's scaling: each channel minus its ImageNet mean, divided by its standard deviation."""
     return layers.Normalization(
         mean=(123.675, 116.28, 103.53), variance=(58.395**2, 57.12**2, 57.375**2), name="imagenet_rgb"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -19,7 +21,7 @@ class BranchedDense(keras.layers.Layer):
     Call: [batch, n], or [batch, c·n] unless shared -> [batch, c·units].
     """
 
-    def __init__(self, units: int, branches: int, shared: bool, use_bias: bool = True, **kwargs):
+    def __init__(self, units: int, branches: int, shared: bool, use_bias: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
         self.branches = branches
@@ -55,7 +57,7 @@ class BranchedDense(keras.layers.Layer):
         outputs = tf.transpose(tf.matmul(inputs, self.kernel), [1, 0, 2])
         return tf.reshape(outputs, [-1, self.branches * self.units])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

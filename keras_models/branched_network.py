@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow as tf
 from tensorflow import keras
@@ -94,7 +94,7 @@ class BranchedNetwork(keras.Model):
         raise NotImplementedError  # Keras instantiates every base class, so that this one can't be abstract
 
     @classmethod
-    def scores(cls, x: Branches, tree: BranchTree):
+    def scores(cls, x: Branches, tree: BranchTree) -> tf.Tensor:
         """[batch, T] logits."""
         # In float32: mixed precision would round scores that differ to the same value.
         return dense(x, tree.parents(OUTPUT), 1, OUTPUT, use_bias=True, dtype="float32").features
@@ -113,16 +113,16 @@ class BranchedNetwork(keras.Model):
         """Channels of one branch of a layer: ω, but never more than the published network has."""
         return min(width, cls.WIDTHS[layer])
 
-    def rebuilt(self, **changes) -> BranchedNetwork:
+    def rebuilt(self, **changes: Any) -> BranchedNetwork:
         """A network with the same arguments except for `changes`, and with new weights."""
         return type(self)(**{**self._given, **changes})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments; the tree as JSON."""
         return {**self._given, "tree": self.tree.to_json(), "outputs": dict(self._given["outputs"])}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> BranchedNetwork:
         """Inverse of `get_config`."""
         del custom_objects
         return cls(**{**config, "tree": BranchTree.from_json(config["tree"])})

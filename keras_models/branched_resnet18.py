@@ -32,7 +32,7 @@ class BranchedResNet18(BranchedNetwork):
     )
 
     @classmethod
-    def features(cls, x, width, tree, folded):
+    def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
         x = conv(x, tree.parents("conv1"), cls.branch_width("conv1", width), 7, "conv1", strides=2, use_bias=folded)
         x = relu(normalised(x, "conv1", folded), "conv1_relu")
         features = layers.ZeroPadding2D(1, name="pool1_pad")(x.features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import tensorflow as tf
@@ -38,11 +38,11 @@ class BranchedVGG16(BranchedNetwork):
     POOLING_ABOVE = MappingProxyType({**{name: above for name, _, _, above in _CONVS}, "fc6": 0, "fc7": 0})
 
     @classmethod
-    def branch_width(cls, layer, width):
+    def branch_width(cls, layer: str, width: int) -> int:
         return min(2 * width if layer.startswith("fc") else width, cls.WIDTHS[layer])
 
     @classmethod
-    def features(cls, x, width, tree, folded):
+    def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
         for name, _, pooled, _ in _CONVS:
             x = cls.convolution(x, tree.parents(name), cls.branch_width(name, width), name, folded)
             x = relu(normalised(x, name, folded), f"{name}_relu")
@@ -55,12 +55,12 @@ class BranchedVGG16(BranchedNetwork):
         return x
 
     @classmethod
-    def convolution(cls, x: Branches, parents, channels: int, name: str, folded: bool) -> Branches:
+    def convolution(cls, x: Branches, parents: Sequence[int], channels: int, name: str, folded: bool) -> Branches:
         """A 3x3 convolution."""
         return conv(x, parents, channels, 3, name, use_bias=folded)
 
     @classmethod
-    def fully_connected(cls, x: Branches, parents, units: int, name: str, folded: bool) -> Branches:
+    def fully_connected(cls, x: Branches, parents: Sequence[int], units: int, name: str, folded: bool) -> Branches:
         """A fully connected layer."""
         return dense(x, parents, units, name, use_bias=folded)
 
@@ -77,21 +77,21 @@ class FactorizedVGG16(BranchedVGG16):
         {**{name: (8, 16, 32, 64, 64)[int(name[4]) - 1] for name, *_ in _CONVS}, "fc6": 64, "fc7": 64, OUTPUT: 16}
     )
 
-    def max_branches(self, layer):
+    def max_branches(self, layer: str) -> int:
         return 1
 
     @classmethod
-    def convolution(cls, x, parents, channels, name, folded):
+    def convolution(cls, x: Branches, parents: Sequence[int], channels: int, name: str, folded: bool) -> Branches:
         basis = conv(x, parents, cls.RANKS[name], 3, f"{name}_basis")
         return conv(basis, range(len(parents)), channels, 1, name, use_bias=folded)
 
     @classmethod
-    def fully_connected(cls, x, parents, units, name, folded):
+    def fully_connected(cls, x: Branches, parents: Sequence[int], units: int, name: str, folded: bool) -> Branches:
         basis = dense(x, parents, cls.RANKS[name], f"{name}_basis")
         return dense(basis, range(len(parents)), units, name, use_bias=folded)
 
     @classmethod
-    def scores(cls, x, tree):
+    def scores(cls, x: Branches, tree: BranchTree) -> tf.Tensor:
         basis = dense(x, range(x.count), cls.RANKS[OUTPUT], f"{OUTPUT}_basis")
         return super().scores(basis, tree)
 

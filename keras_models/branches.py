@@ -6,8 +6,8 @@ other layers' weights unchanged.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -20,7 +20,8 @@ from keras_models.select_branches import SelectBranches
 layers = keras.layers
 
 
-class Branches(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Branches:
     """Features of branches side by side.
 
     Attributes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
 from tensorflow import keras
 
 layers = keras.layers
 
 
-def conv(x, channels: int, kernel: int, name: str, strides: int = 1, dilation: int = 1):
+def conv(x: tf.Tensor, channels: int, kernel: int, name: str, strides: int = 1, dilation: int = 1) -> tf.Tensor:
     """Convolution without bias, layer {name}_conv, padded symmetrically."""
     padding = "same"
     if strides > 1 and kernel > 1:

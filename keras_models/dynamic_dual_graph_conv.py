@@ -13,7 +13,7 @@ layers = keras.layers
 
 
 @keras.saving.register_keras_serializable("facetfx")
-class DynamicDualGraphConv(layers.Layer):
+class DynamicDualGraphConv(keras.layers.Layer):
     """Global context from a graph over the channels of a downsampled map and one over learnt groups of pixels.
 
     Spatial: L is X after three strided depthwise convolutions, H_S a graph over its channels;

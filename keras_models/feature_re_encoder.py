@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tensorflow import keras
 
@@ -25,7 +26,7 @@ class FeatureReEncoder(keras.layers.Layer):
         vector [batch, C] -> a list with the same [batch, widths[1]] for every level.
     """
 
-    def __init__(self, widths: Sequence[int] = WIDTHS, **kwargs):
+    def __init__(self, widths: Sequence[int] = WIDTHS, **kwargs: Any):
         super().__init__(**kwargs)
         self.widths = tuple(widths)
 
@@ -52,5 +53,5 @@ class FeatureReEncoder(keras.layers.Layer):
             pyramid.append(x)
         return pyramid
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "widths": self.widths}

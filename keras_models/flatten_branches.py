@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -16,7 +18,7 @@ class FlattenBranches(keras.layers.Layer):
     Call: [batch, H, W, c·C] -> [batch, c·H·W·C].
     """
 
-    def __init__(self, branches: int, **kwargs):
+    def __init__(self, branches: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.branches = branches
 
@@ -25,5 +27,5 @@ class FlattenBranches(keras.layers.Layer):
         apart = tf.reshape(x, [-1, height * width, self.branches, channels // self.branches])
         return tf.reshape(tf.transpose(apart, [0, 2, 1, 3]), [-1, height * width * channels])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "branches": self.branches}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from tensorflow import keras
 
 from keras_models.branched_network import BranchedNetwork
 
@@ -36,7 +35,7 @@ def _layer(network, name):
     return next((layer for layer in network.layers if layer.name == name), None)
 
 
-def _folded(layer, norm: keras.layers.BatchNormalization):
+def _folded(layer, norm):
     """Kernel and bias of the layer and its batch norm in one."""
     gamma, beta, mean, variance = (weight.astype(np.float64) for weight in norm.get_weights())
     scale = gamma / np.sqrt(variance + norm.epsilon)

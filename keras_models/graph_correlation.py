@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow import keras
 
-layers = keras.layers
-
 
 @keras.saving.register_keras_serializable("facetfx")
-class GraphCorrelation(layers.Layer):
+class GraphCorrelation(keras.layers.Layer):
     """One step of a directed graph network over groups: every group receives messages from the K - 1 others.
 
     e'_ij = w_e_iᵀ ReLU(W_g_i f_j);  e_ij = softmax over j ≠ i of e'_ij;
@@ -25,7 +25,7 @@ class GraphCorrelation(layers.Layer):
         ValueError: for fewer than two groups, or α outside [0, 1].
     """
 
-    def __init__(self, alpha: float = 0.5, **kwargs):
+    def __init__(self, alpha: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha is a share in [0, 1], received {alpha}.")
@@ -50,5 +50,5 @@ class GraphCorrelation(layers.Layer):
         received = tf.einsum("bij,bijd->bid", tf.cast(affinities, features.dtype), messages)
         return tf.nn.relu((1 - self.alpha) * features + self.alpha * received), affinities
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -14,7 +15,7 @@ layers = keras.layers
 
 
 @keras.saving.register_keras_serializable("facetfx")
-class GroupAttention(layers.Layer):
+class GroupAttention(keras.layers.Layer):
     """K attention masks over a feature map, and the features pooled under each: M_i = φ(F), f_i = GAP(F · M_i).
 
     φ is a 1 x 1 convolution C -> C/2, a 3 x 3 one C/2 -> C/4 and a 1 x 1 one C/4 -> 1, each with batch norm and ReLU.
@@ -32,7 +33,7 @@ class GroupAttention(layers.Layer):
 
     ACTIVATIONS = ("relu", "sigmoid")
 
-    def __init__(self, groups: Sequence[str], mask_activation: str = "relu", **kwargs):
+    def __init__(self, groups: Sequence[str], mask_activation: str = "relu", **kwargs: Any):
         super().__init__(**kwargs)
         if mask_activation not in self.ACTIVATIONS:
             raise ValueError(f"mask_activation is one of {self.ACTIVATIONS}, received {mask_activation!r}.")
@@ -67,7 +68,7 @@ class GroupAttention(layers.Layer):
         area = tf.cast(tf.reduce_prod(tf.shape(features)[1:3]), features.dtype)
         return tf.einsum("bhwc,bhwk->bkc", features, masks) / area, masks
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "groups": self.groups, "mask_activation": self.mask_activation}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tensorflow import keras
 
 
@@ -15,7 +17,7 @@ class GroupedConv2D(keras.layers.Conv2D):
     Args: those of keras.layers.Conv2D.
     """
 
-    def __init__(self, filters: int, kernel_size: int, groups: int, **kwargs):
+    def __init__(self, filters: int, kernel_size: int, groups: int, **kwargs: Any):
         super().__init__(filters, kernel_size, groups=groups, **{"use_bias": False, **kwargs})
 
     def call(self, inputs):

@@ -89,7 +89,7 @@ def IFAN(
         raise ValueError(f"re_encoder_widths are three numbers, received {tuple(re_encoder_widths)}.")
     growths = dict(zip((*_LEVELS, "bottleneck"), [growth] * 6 if isinstance(growth, int) else growth, strict=True))
     tasks = {task: tasks[task] for task in DECODED_FROM if task in tasks}
-    size = tuple(input_shape[:2])
+    size = input_shape[0], input_shape[1]
     domains = len(tasks) if task_batch_norm else 1
     image = keras.Input(input_shape, name="image")
     integrator = _task_integrator(tasks, size, re_encoders, re_encoder_widths)
@@ -224,7 +224,7 @@ def _task_integrator(tasks, size, re_encoders, widths):
         task: keras.Input(shapes.get(task, lambda outputs: (outputs,))(number), name=task)
         for task, number in tasks.items()
     }
-    levels = {f"level{level}": [] for level in _FED_BACK}
+    levels: dict[str, list[tf.Tensor]] = {f"level{level}": [] for level in _FED_BACK}
     for task, prediction in inputs.items():
         if task == "landmarks":
             points = tf.reshape(prediction, [-1, tasks[task], 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,7 @@ class InitialFeedback(keras.layers.Layer):
         [1, 2·L], vectors [1, N], float32.
     """
 
-    def __init__(self, tasks: Mapping[str, int], size: tuple[int, int], **kwargs):
+    def __init__(self, tasks: Mapping[str, int], size: tuple[int, int], **kwargs: Any):
         super().__init__(**kwargs)
         self.tasks = dict(tasks)
         self.size = tuple(size)
@@ -51,5 +52,5 @@ class InitialFeedback(keras.layers.Layer):
         del anything
         return {task: mean[None] for task, mean in self.means.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "tasks": self.tasks, "size": self.size}

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import tensorflow as tf
 from safetensors import SafetensorError, safe_open
 from tensorflow import keras
 
@@ -148,7 +149,10 @@ def pytorch_module(layer: str) -> str:
     """Name of PyTorch's module for a layer of ours: "conv3_block1_2_bn" -> "layer2.0.bn2"."""
     if layer in _MODULES:
         return _MODULES[layer]
-    stage, block, part, kind = re.fullmatch(r"conv(\d)_block(\d+)_([123]|shortcut)_(conv|bn)", layer).groups()
+    match = re.fullmatch(r"conv(\d)_block(\d+)_([123]|shortcut)_(conv|bn)", layer)
+    if match is None:
+        raise ValueError(f"The layer {layer!r} has no counterpart in the networks of torchvision and timm.")
+    stage, block, part, kind = match.groups()
     module = f"layer{int(stage) - 1}.{int(block) - 1}"
     if part == "shortcut":
         return f"{module}.downsample.{('conv', 'bn').index(kind)}"
@@ -171,12 +175,12 @@ def _differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tu
     return missing + other + unexpected
 
 
-def _own_name(variable) -> str:
+def _own_name(variable: tf.Variable) -> str:
     """ "conv1_conv/kernel:0" -> "kernel"."""
     return variable.name.split("/")[-1].split(":")[0]
 
 
-def _torch_shape(variable) -> tuple[int, ...]:
+def _torch_shape(variable: tf.Variable) -> tuple[int, ...]:
     """Shape of a Keras variable in PyTorch's order: a kernel's [height, width, in, out] -> [out, in, height, width]."""
     shape = tuple(variable.shape)
     return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -21,7 +22,7 @@ class ResumableDropout(keras.layers.Layer):
     Call: [batch, ...] -> the same shape; in training what remains is divided by 1 - rate.
     """
 
-    def __init__(self, rate: float, **kwargs):
+    def __init__(self, rate: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.rate = rate
 
@@ -34,5 +35,5 @@ class ResumableDropout(keras.layers.Layer):
             return x
         return tf.nn.experimental.stateless_dropout(x, self.rate, seed=self.generator.make_seeds()[:, 0])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -19,7 +20,7 @@ class SelectBranches(keras.layers.Layer):
     Call: [..., branches·C] -> [..., len(parents)·C].
     """
 
-    def __init__(self, parents: Sequence[int], branches: int, **kwargs):
+    def __init__(self, parents: Sequence[int], branches: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.parents = tuple(parents)
         self.branches = branches
@@ -29,5 +30,5 @@ class SelectBranches(keras.layers.Layer):
         pieces = tf.split(x, self.branches, axis=-1)
         return tf.concat([pieces[parent] for parent in self.parents], axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "parents": self.parents, "branches": self.branches}

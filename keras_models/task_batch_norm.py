@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -25,7 +27,7 @@ class TaskBatchNorm(keras.layers.Layer):
         ValueError: for fewer than one task.
     """
 
-    def __init__(self, num_tasks: int, momentum: float = MOMENTUM, epsilon: float = EPSILON, **kwargs):
+    def __init__(self, num_tasks: int, momentum: float = MOMENTUM, epsilon: float = EPSILON, **kwargs: Any):
         super().__init__(**kwargs)
         if num_tasks < 1:
             raise ValueError(f"A network has at least one task, received num_tasks={num_tasks}.")
@@ -85,7 +87,7 @@ class TaskBatchNorm(keras.layers.Layer):
             moving.assign_add((1.0 - self.momentum) * this * (batch - moving))
         return normalised
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tasks": self.num_tasks,

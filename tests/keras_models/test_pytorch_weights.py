@@ -288,6 +288,8 @@ def test_names_of_modules():
     assert [pytorch_module(f"stem{i}_conv") for i in (1, 2, 3)] == ["conv1.0", "conv1.3", "conv1.6"]
     assert [pytorch_module(f"stem{i}_bn") for i in (1, 2, 3)] == ["conv1.1", "conv1.4", "bn1"]
     assert pytorch_module("conv4_block23_3_bn") == "layer3.22.bn3"
+    with pytest.raises(ValueError, match="'conv6_block1_4_bn' has no counterpart"):
+        pytorch_module("conv6_block1_4_bn")
 
 
 def test_heads_of_the_republished_alexnet_are_not_read(tmp_path):
