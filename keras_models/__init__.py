@@ -11,6 +11,7 @@ from keras_models.graph_correlation import GraphCorrelation
 from keras_models.group_attention import GroupAttention
 from keras_models.ifan import IFAN
 from keras_models.mgg_net import MGGNet
+from keras_models.multi_task import MultiTaskNetwork
 from keras_models.spatial_pyramid_pooling import SpatialPyramidPooling
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "GroupAttention",
     "LowRankVGG16",
     "MGGNet",
+    "MultiTaskNetwork",
     "SpatialPyramidPooling",
     "ThinResNet18",
     "ThinVGG16",

@@ -1,6 +1,6 @@
 """The eight parts of a face and the CelebA attributes that belong to each (MGG-Net, Section 3.1).
 
-The paper names the parts and lists no members: this assignment is ours.
+The paper names the parts but not their members: this assignment is ours.
 """
 
 PART_GROUPS = {

@@ -1,4 +1,4 @@
-"""Backbones: networks that turn pictures into features, each with the input scaling it was made for.
+"""Backbones: networks that turn images into features, each with the input scaling it was trained with.
 
 Every backbone takes RGB pixels in [0, 255] as float32 [batch, H, W, 3]. keras.applications is used where it has the
 network; ResNet-18, ResNet-34 and AlexNet follow torchvision's layout, so that they can take its weights: symmetric
@@ -14,7 +14,7 @@ from tensorflow import keras
 
 from keras_models.convolution import conv
 from keras_models.normalization import batch_norm
-from keras_models.torchvision_weights import imagenet_file, load_torchvision_weights
+from keras_models.pytorch_weights import imagenet_file, load_pytorch_weights
 
 layers = keras.layers
 
@@ -58,7 +58,7 @@ def backbone(
         weights: None (random), "imagenet", or a file. "imagenet" is fetched at first use: keras.applications' own
             where it has the network, else torchvision's. A file is one of Keras weights or, for ResNet-18, ResNet-34
             and AlexNet, torchvision's state dict as .safetensors.
-        taps: numbers of the blocks whose features are wanted beside the last. Block b is conv{b}_x of a ResNet
+        taps: numbers of the blocks whose features are returned as well. Block b is conv{b}_x of a ResNet
             (2 to 5), block b of VGG-16 after its pooling, conv b of AlexNet after its ReLU (both 1 to 5).
 
     Returns:
@@ -67,12 +67,10 @@ def backbone(
         [batch, h_b, w_b, C_b] as "block{b}" for each tap b. h = H/32 in all but AlexNet.
 
     Raises:
-        ValueError: for an unknown name or tap, and for weights or a width that the network doesn't come with.
+        ValueError: for an unknown name or tap, and for weights or a width that the network doesn't have.
         OSError: if "imagenet" can't be fetched.
     """
-    if name not in _BLOCK_ENDS:
-        raise ValueError(f"No backbone is called {name!r}. There are: {', '.join(_BLOCK_ENDS)}.")
-    ends = _BLOCK_ENDS[name]
+    ends = _block_ends(name)
     if not set(taps) <= set(ends):
         raise ValueError(f"{name} has the blocks {', '.join(map(str, ends))}, received taps={tuple(taps)}.")
     if width != 64 and name not in _BASIC_RESNETS:
@@ -85,13 +83,28 @@ def backbone(
     else:
         model = _alexnet(input_shape) if name == "alexnet" else _basic_resnet(name, input_shape, width)
         if weights == "imagenet":
-            load_torchvision_weights(model, imagenet_file(name))
+            load_pytorch_weights(model, imagenet_file(name))
     if weights not in (None, "imagenet"):
         _load_file(model, weights)
     if not taps:
         return model
     tapped = {f"block{block}": model.get_layer(ends[block]).output for block in taps}
     return keras.Model(model.input, {**tapped, "last": model.output}, name=name)
+
+
+def backbone_blocks(name: str) -> tuple[int, ...]:
+    """The numbers that `taps` of `backbone` may have, from the input up.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return tuple(_block_ends(name))
+
+
+def _block_ends(name):
+    if name not in _BLOCK_ENDS:
+        raise ValueError(f"No backbone is called {name!r}. There are: {', '.join(_BLOCK_ENDS)}.")
+    return _BLOCK_ENDS[name]
 
 
 def _load_file(model, path):
@@ -102,13 +115,13 @@ def _load_file(model, path):
     elif model.name in _KERAS_APPLICATIONS:
         raise ValueError(f"{model.name} is keras.applications' and takes Keras weights files, received {path!r}.")
     else:
-        load_torchvision_weights(model, path)
+        load_pytorch_weights(model, path)
 
 
 def _keras_application(name, input_shape, weights):
     build, preprocess = _KERAS_APPLICATIONS[name]
     pixels = keras.Input(input_shape, name="image")
-    # These networks were trained on BGR pixels less the ImageNet mean.
+    # These networks were trained on BGR pixels minus the ImageNet mean.
     return build(include_top=False, weights=weights, input_tensor=preprocess(pixels))
 
 
@@ -161,8 +174,8 @@ def _conv_relu(x, channels, kernel, name, strides=1, padding="same"):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def imagenet_rgb(pixels):
-    """torchvision's scaling: each channel less its mean over ImageNet, by its standard deviation."""
+def imagenet_rgb(pixels: tf.Tensor) -> tf.Tensor:
+    """torchvision's scaling: each channel minus its ImageNet mean, divided by its standard deviation."""
     return layers.Normalization(
         mean=(123.675, 116.28, 103.53), variance=(58.395**2, 57.12**2, 57.375**2), name="imagenet_rgb"
     )(pixels)

@@ -19,7 +19,7 @@ class BranchTree:
         branches: for each of `layers` its branches, each a tuple of task numbers in rising order.
 
     Raises:
-        ValueError: if the branches of a layer are not a partition of the tasks, or one of them hangs on several
+        ValueError: if the branches of a layer are not a partition of the tasks, or one of them has tasks of several
             branches of the layer below.
     """
 
@@ -46,7 +46,7 @@ class BranchTree:
         return cls(num_tasks, layers, (((*range(num_tasks),),),) * len(layers))
 
     def of(self, layer: str) -> tuple[tuple[int, ...], ...]:
-        """The branches of a layer; of OUTPUT, each task alone."""
+        """The branches of a layer; for OUTPUT, one branch per task."""
         if layer == OUTPUT:
             return tuple((task,) for task in range(self.num_tasks))
         return self.branches[self._number(layer)]
@@ -56,7 +56,7 @@ class BranchTree:
         return (*self.layers, OUTPUT)[self._number(layer) + 1]
 
     def parents(self, layer: str) -> tuple[int, ...]:
-        """For each branch of a layer, the number of the branch below that it hangs on; of the lowest layer all 0."""
+        """The number of each branch's parent in the layer below; all 0 in the lowest layer."""
         number = len(self.layers) if layer == OUTPUT else self._number(layer)
         if number == 0:
             return (0,) * len(self.of(layer))
@@ -65,7 +65,7 @@ class BranchTree:
         for branch in self.of(layer):
             parents = [i for i, lower in enumerate(self.of(below)) if set(branch) <= set(lower)]
             if not parents:
-                raise ValueError(f"The branch {branch} of {layer} hangs on several branches of {below}.")
+                raise ValueError(f"The branch {branch} of {layer} has tasks of several branches of {below}.")
             found += parents
         return tuple(found)
 
@@ -73,7 +73,7 @@ class BranchTree:
         """The tree in which `layer` has a branch for each group.
 
         Args:
-            groups: lists of branch numbers of the layer above; each group hangs on a branch of its own.
+            groups: lists of branch numbers of the layer above; each group gets a branch of its own.
         """
         above = self.of(self.above(layer))
         branches = tuple(tuple(sorted(task for number in group for task in above[number])) for group in groups)
@@ -86,7 +86,7 @@ class BranchTree:
         return self.layers.index(layer)
 
     def order(self) -> tuple[int, ...]:
-        """All tasks from left to right as the tree is drawn: those that share more layers stand closer."""
+        """All tasks from left to right as the tree is drawn: tasks that share more layers are closer."""
         places = [
             tuple(next(i for i, branch in enumerate(branches) if task in branch) for branches in self.branches)
             for task in range(self.num_tasks)
@@ -94,7 +94,7 @@ class BranchTree:
         return tuple(sorted(range(self.num_tasks), key=lambda task: (places[task], task)))
 
     def with_halves_swapped(self) -> BranchTree:
-        """The tree with the left half of its tasks in the places of the right half (Section 4.4); an odd one stays."""
+        """The tree with the two halves of its tasks swapped (Section 4.4); an odd one in the middle stays."""
         order = self.order()
         half = self.num_tasks // 2
         swapped = dict(zip(order[:half], order[-half:], strict=True)) | dict(
@@ -109,10 +109,10 @@ class BranchTree:
         )
 
     def describe(self, names: Sequence[str] | None = None) -> str:
-        """An outline for people: a line for each layer that branches, from the top down, with its groups of tasks.
+        """A readable outline: one line per branching layer, from the top down, with its groups of tasks.
 
         Args:
-            names: of the tasks; their numbers if None.
+            names: names of the tasks; None shows their numbers.
         """
         named = names or [str(task) for task in range(self.num_tasks)]
         lines = [
@@ -123,7 +123,7 @@ class BranchTree:
         return "\n".join(lines) or f"All {self.num_tasks} tasks share every layer."
 
     def to_json(self) -> str:
-        """For a file or an experiment; `from_json` reads it."""
+        """The tree as JSON, which `from_json` reads."""
         branches = dict(zip(self.layers, self.branches, strict=True))
         return json.dumps({"num_tasks": self.num_tasks, "branches": branches})
 

@@ -1,6 +1,8 @@
-"""Fully connected layers that run side by side."""
+"""Parallel fully connected layers."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -11,15 +13,15 @@ class BranchedDense(keras.layers.Layer):
     """A Dense layer for each branch, computed as one batched product.
 
     Args:
-        units: of each branch.
-        branches: c.
-        shared: all branches get the whole input; otherwise each its own c-th part.
-        use_bias: none where batch norm follows.
+        units: outputs of each branch.
+        branches: c, the number of branches.
+        shared: whether every branch reads the whole input; otherwise each reads its own c-th part.
+        use_bias: whether there is a bias; batch norm after the layer makes it redundant.
 
     Call: [batch, n], or [batch, c·n] unless shared -> [batch, c·units].
     """
 
-    def __init__(self, units: int, branches: int, shared: bool, use_bias: bool = True, **kwargs):
+    def __init__(self, units: int, branches: int, shared: bool, use_bias: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
         self.branches = branches
@@ -30,8 +32,8 @@ class BranchedDense(keras.layers.Layer):
         inputs = input_shape[-1] if self.shared else input_shape[-1] // self.branches
 
         def initial(shape, dtype=None, **kwargs):
-            # Each branch as a layer of its own: an initializer would count the branches among the inputs, and called
-            # again it would give the same values.
+            # Each branch is initialised as a layer of its own: one initializer would count the branches as inputs, and
+            # calling it again would repeat its values.
             return tf.stack([keras.initializers.HeNormal()(shape[1:], dtype, **kwargs) for _ in range(shape[0])])
 
         self.kernel = self.add_weight("kernel", [self.branches, inputs, self.units], initializer=initial)
@@ -44,7 +46,7 @@ class BranchedDense(keras.layers.Layer):
         return outputs + self.bias if self.use_bias else outputs
 
     def _alone(self, x):
-        # As a batched product of one, fc6 of VGG-16 takes three times as long for one picture.
+        # As a batched product of one, fc6 of VGG-16 takes three times as long for one image.
         return tf.matmul(x, tf.reshape(self.kernel, self.kernel.shape[1:]))
 
     def _side_by_side(self, x):
@@ -55,7 +57,7 @@ class BranchedDense(keras.layers.Layer):
         outputs = tf.transpose(tf.matmul(inputs, self.kernel), [1, 0, 2])
         return tf.reshape(outputs, [-1, self.branches * self.units])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,10 +1,10 @@
-"""A network that is a tree of branches and can be built anew with another tree."""
+"""A network that is a tree of branches and can be rebuilt with another tree."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow as tf
 from tensorflow import keras
@@ -17,23 +17,24 @@ layers = keras.layers
 
 
 class BranchedNetwork(keras.Model):
-    """Base of the networks whose layers may branch, from a trunk that all tasks share to a sigmoid for each task.
+    """Base of the networks whose layers may branch, from a trunk that all tasks share to one sigmoid per task.
 
-    Functional: the layers of tree layer L are named {L}_..., batch norm {unit}_bn stands behind {unit}_conv or
-    {unit}_dense. A subclass says in LAYERS what can branch, in WIDTHS how wide the published network is there, in
-    POOLING_ABOVE how many times features are pooled above it, and in `features` what it computes.
+    Functional: the layers of tree layer L are named {L}_..., batch norm {unit}_bn follows {unit}_conv or
+    {unit}_dense. A subclass defines in LAYERS what can branch, in WIDTHS the published network's channels there, in
+    POOLING_ABOVE how many poolings are above, and in `features` the computation.
 
     Args:
         input_shape: (H, W, 3), RGB pixels in [0, 255].
-        width: ω, of a branch.
+        width: ω, the channels of a branch.
         tree: which tasks share which layer.
-        outputs: the names of the outputs with how many of the tasks each has, in order; None for all "attributes".
-        folded: batch norm is folded into the layers before it, which have biases then (`fold_batch_norm`).
+        outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
+            "attributes".
+        folded: whether batch norm is folded into the layers before it, which then have biases (`fold_batch_norm`).
 
     Call: [batch, H, W, 3] -> dict of [batch, tasks of the output] probabilities, float32.
 
     Raises:
-        ValueError: for a picture that is too small, a tree of other layers, and outputs that don't add up to its tasks.
+        ValueError: for an image that is too small, a tree of other layers, and outputs that don't add up to its tasks.
     """
 
     LAYERS: ClassVar[tuple[str, ...]]
@@ -52,7 +53,7 @@ class BranchedNetwork(keras.Model):
     ):
         if min(input_shape[:2]) < self.SMALLEST:
             raise ValueError(
-                f"{type(self).__name__} takes pictures of {self.SMALLEST} pixels a side and more, received "
+                f"{type(self).__name__} takes images of at least {self.SMALLEST} pixels a side, received "
                 f"input_shape={tuple(input_shape)}."
             )
         if tree.layers != self.LAYERS:
@@ -69,13 +70,13 @@ class BranchedNetwork(keras.Model):
         x = self.features(Branches(imagenet_rgb(image), 1), width, tree, folded)
         scores = self.scores(x, tree)
         shares = [scores] if len(outputs) == 1 else tf.split(scores, list(outputs.values()), axis=-1)
-        answers = {
+        predictions = {
             output: layers.Activation("sigmoid", dtype="float32", name=output)(share)
             for output, share in zip(outputs, shares, strict=True)
         }
-        super().__init__(inputs=image, outputs=answers, name=name or type(self).__name__.lower())
+        super().__init__(inputs=image, outputs=predictions, name=name or type(self).__name__.lower())
         self.tree = tree
-        # A plain dict would become part of every checkpoint.
+        # Keras would track a plain dict in every checkpoint.
         self._given = MappingProxyType(
             {
                 "input_shape": tuple(input_shape),
@@ -89,18 +90,18 @@ class BranchedNetwork(keras.Model):
 
     @classmethod
     def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
-        """The tree up to the features [batch, count·C] that the tasks' outputs hang on."""
-        raise NotImplementedError  # Keras makes an instance of every base and can't of an abstract class
+        """The tree up to the features [batch, count·C] that the tasks are predicted from."""
+        raise NotImplementedError  # Keras instantiates every base class, so that this one can't be abstract
 
     @classmethod
-    def scores(cls, x: Branches, tree: BranchTree):
+    def scores(cls, x: Branches, tree: BranchTree) -> tf.Tensor:
         """[batch, T] logits."""
-        # In float32: mixed precision would round the scores, by which answers are compared.
+        # In float32: mixed precision would round scores that differ to the same value.
         return dense(x, tree.parents(OUTPUT), 1, OUTPUT, use_bias=True, dtype="float32").features
 
     @property
     def width(self) -> int:
-        """ω, of a branch."""
+        """ω, the channels of a branch."""
         return self._given["width"]
 
     def max_branches(self, layer: str) -> int:
@@ -112,16 +113,16 @@ class BranchedNetwork(keras.Model):
         """Channels of one branch of a layer: ω, but never more than the published network has."""
         return min(width, cls.WIDTHS[layer])
 
-    def rebuilt(self, **changes) -> BranchedNetwork:
-        """Another network like it but for `changes` to its arguments, with weights of its own."""
+    def rebuilt(self, **changes: Any) -> BranchedNetwork:
+        """A network with the same arguments except for `changes`, and with new weights."""
         return type(self)(**{**self._given, **changes})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments; the tree as JSON."""
         return {**self._given, "tree": self.tree.to_json(), "outputs": dict(self._given["outputs"])}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> BranchedNetwork:
         """Inverse of `get_config`."""
         del custom_objects
         return cls(**{**config, "tree": BranchTree.from_json(config["tree"])})

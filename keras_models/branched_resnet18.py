@@ -1,4 +1,4 @@
-"""ResNet-18 as a tree: widening is not bound to VGG-16."""
+"""ResNet-18 as a tree: widening is not limited to VGG-16."""
 
 from __future__ import annotations
 
@@ -20,22 +20,19 @@ _CHANNELS = MappingProxyType({stage: 64 * 2 ** (stage - 2) for stage in _STAGES}
 
 @keras.saving.register_keras_serializable("facetfx")
 class BranchedResNet18(BranchedNetwork):
-    """ResNet-18 (He et al. 2016) whose first convolution and residual blocks branch; ω channels in each branch.
-
-    Args: of BranchedNetwork.
-    """
+    """ResNet-18 (He et al. 2016) whose first convolution and residual blocks branch; ω channels in each branch."""
 
     LAYERS = ("conv1", *(f"conv{stage}_block{block}" for stage in _STAGES for block in _BLOCKS))
     WIDTHS = MappingProxyType(
         {"conv1": 64, **{f"conv{stage}_block{block}": _CHANNELS[stage] for stage in _STAGES for block in _BLOCKS}}
     )
-    # Poolings and strides that stand above; the last block is followed by the global pooling, which is not counted.
+    # Poolings and strides above each layer; the global pooling after the last block is not counted.
     POOLING_ABOVE = MappingProxyType(
         {"conv1": 4, **{f"conv{stage}_block{block}": 5 - stage for stage in _STAGES for block in _BLOCKS}}
     )
 
     @classmethod
-    def features(cls, x, width, tree, folded):
+    def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
         x = conv(x, tree.parents("conv1"), cls.branch_width("conv1", width), 7, "conv1", strides=2, use_bias=folded)
         x = relu(normalised(x, "conv1", folded), "conv1_relu")
         features = layers.ZeroPadding2D(1, name="pool1_pad")(x.features)
@@ -50,7 +47,7 @@ class BranchedResNet18(BranchedNetwork):
 
 def _basic_block(x, parents, channels, strides, name, folded):
     own = range(len(parents))
-    # A convolution, so that a new branch has a shortcut of its own whatever it hangs on.
+    # Always a convolution, so that a new branch has a shortcut of its own, whatever its parent.
     shortcut = conv(x, parents, channels, 1, f"{name}_shortcut", strides=strides, use_bias=folded)
     shortcut = normalised(shortcut, f"{name}_shortcut", folded)
     x = conv(x, parents, channels, 3, f"{name}_1", strides=strides, use_bias=folded)
@@ -66,6 +63,14 @@ def ThinResNet18(
     num_tasks: int,
     outputs: Mapping[str, int] | None = None,
 ) -> BranchedResNet18:
-    """A ResNet-18 of ω channels throughout, for widening; arguments as of keras_models.ThinVGG16."""
+    """A ResNet-18 of ω channels throughout, from which widening starts.
+
+    Args:
+        input_shape: (H, W, 3), RGB pixels in [0, 255], 32 and more a side.
+        width: ω; no layer gets wider than ResNet-18's.
+        num_tasks: T.
+        outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
+            "attributes".
+    """
     tree = BranchTree.unbranched(BranchedResNet18.LAYERS, num_tasks)
     return BranchedResNet18(input_shape, width, tree, outputs)

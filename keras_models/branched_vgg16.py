@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import tensorflow as tf
@@ -28,11 +28,9 @@ _FC = 4096
 
 @keras.saving.register_keras_serializable("facetfx")
 class BranchedVGG16(BranchedNetwork):
-    """VGG-16 whose layers branch; batch norm behind every layer but the output.
+    """VGG-16 whose layers branch; batch norm after every layer but the output.
 
     A branch has min(ω, VGG-16's) channels in the convolutions and min(2ω, 4096) in fc6 and fc7.
-
-    Args: of BranchedNetwork.
     """
 
     LAYERS = (*(name for name, *_ in _CONVS), "fc6", "fc7")
@@ -40,11 +38,11 @@ class BranchedVGG16(BranchedNetwork):
     POOLING_ABOVE = MappingProxyType({**{name: above for name, _, _, above in _CONVS}, "fc6": 0, "fc7": 0})
 
     @classmethod
-    def branch_width(cls, layer, width):
+    def branch_width(cls, layer: str, width: int) -> int:
         return min(2 * width if layer.startswith("fc") else width, cls.WIDTHS[layer])
 
     @classmethod
-    def features(cls, x, width, tree, folded):
+    def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
         for name, _, pooled, _ in _CONVS:
             x = cls.convolution(x, tree.parents(name), cls.branch_width(name, width), name, folded)
             x = relu(normalised(x, name, folded), f"{name}_relu")
@@ -57,12 +55,12 @@ class BranchedVGG16(BranchedNetwork):
         return x
 
     @classmethod
-    def convolution(cls, x: Branches, parents, channels: int, name: str, folded: bool) -> Branches:
+    def convolution(cls, x: Branches, parents: Sequence[int], channels: int, name: str, folded: bool) -> Branches:
         """A 3x3 convolution."""
         return conv(x, parents, channels, 3, name, use_bias=folded)
 
     @classmethod
-    def fully_connected(cls, x: Branches, parents, units: int, name: str, folded: bool) -> Branches:
+    def fully_connected(cls, x: Branches, parents: Sequence[int], units: int, name: str, folded: bool) -> Branches:
         """A fully connected layer."""
         return dense(x, parents, units, name, use_bias=folded)
 
@@ -71,9 +69,7 @@ class BranchedVGG16(BranchedNetwork):
 class FactorizedVGG16(BranchedVGG16):
     """VGG-16 whose every layer is a few basis filters, {layer}_basis, and a 1x1 combination of them.
 
-    It is a baseline and does not branch.
-
-    Args: of BranchedNetwork; the tree has no branches.
+    It is a baseline for an unbranched tree.
     """
 
     # Section 4.5: 8-16-32-64-64-64-64-16.
@@ -81,21 +77,21 @@ class FactorizedVGG16(BranchedVGG16):
         {**{name: (8, 16, 32, 64, 64)[int(name[4]) - 1] for name, *_ in _CONVS}, "fc6": 64, "fc7": 64, OUTPUT: 16}
     )
 
-    def max_branches(self, layer):
+    def max_branches(self, layer: str) -> int:
         return 1
 
     @classmethod
-    def convolution(cls, x, parents, channels, name, folded):
+    def convolution(cls, x: Branches, parents: Sequence[int], channels: int, name: str, folded: bool) -> Branches:
         basis = conv(x, parents, cls.RANKS[name], 3, f"{name}_basis")
         return conv(basis, range(len(parents)), channels, 1, name, use_bias=folded)
 
     @classmethod
-    def fully_connected(cls, x, parents, units, name, folded):
+    def fully_connected(cls, x: Branches, parents: Sequence[int], units: int, name: str, folded: bool) -> Branches:
         basis = dense(x, parents, cls.RANKS[name], f"{name}_basis")
         return dense(basis, range(len(parents)), units, name, use_bias=folded)
 
     @classmethod
-    def scores(cls, x, tree):
+    def scores(cls, x: Branches, tree: BranchTree) -> tf.Tensor:
         basis = dense(x, range(x.count), cls.RANKS[OUTPUT], f"{OUTPUT}_basis")
         return super().scores(basis, tree)
 
@@ -112,7 +108,8 @@ def ThinVGG16(
         input_shape: (H, W, 3), RGB pixels in [0, 255], 32 and more a side.
         width: ω, the thinness factor.
         num_tasks: T.
-        outputs: see BranchedNetwork.
+        outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
+            "attributes".
     """
     tree = BranchTree.unbranched(BranchedVGG16.LAYERS, num_tasks)
     return BranchedVGG16(input_shape, width, tree, outputs)
@@ -124,15 +121,18 @@ def VGG16(
     outputs: Mapping[str, int] | None = None,
     weights: str | None = None,
 ) -> BranchedVGG16:
-    """The full network with batch norm, a sigmoid for each task.
+    """The full network with batch norm, one sigmoid per task.
 
     Args:
-        input_shape, num_tasks, outputs: as of ThinVGG16.
+        input_shape: (H, W, 3), RGB pixels in [0, 255], 32 and more a side.
+        num_tasks: T.
+        outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
+            "attributes".
         weights: None (random), "imagenet" (fetched by keras.applications at first use), or a file of Keras weights of
-            keras.applications.VGG16: with its top for pictures of 224 x 224 pixels, without it for all others.
+            keras.applications.VGG16: with its top for images of 224 × 224 pixels, without it for all others.
 
     Raises:
-        ValueError: for a file that isn't there or doesn't fit.
+        ValueError: for a file that is missing or doesn't fit.
     """
     network = ThinVGG16(input_shape, _FULL_WIDTH, num_tasks, outputs)
     if weights:
@@ -141,7 +141,7 @@ def VGG16(
 
 
 def _load(network, weights):
-    """Kernels of all layers that keras.applications' network has: biases mean nothing before a batch norm."""
+    """Takes the kernels of keras.applications' network; its biases have no effect before batch norm."""
     if weights != "imagenet" and not tf.io.gfile.exists(weights):
         raise ValueError(f"VGG-16: no weights file {weights!r}. Expected None, 'imagenet' or the path of a file.")
     shape = network.input_shape[1:]
@@ -151,7 +151,7 @@ def _load(network, weights):
     except (OSError, ValueError) as error:
         raise ValueError(
             f"VGG-16: {weights!r} can't be loaded. Expected Keras weights of keras.applications.VGG16 "
-            f"{'with' if top else 'without'} its top, for pictures of {shape}: {error}"
+            f"{'with' if top else 'without'} its top, for images of {shape}: {error}"
         ) from error
     theirs = {layer.name: layer for layer in pretrained.layers}
     for layer in network.layers:
@@ -167,5 +167,12 @@ def _load(network, weights):
 def LowRankVGG16(
     input_shape: tuple[int, int, int], num_tasks: int, outputs: Mapping[str, int] | None = None
 ) -> FactorizedVGG16:
-    """The full network with every layer factorized; arguments as of ThinVGG16."""
+    """The full network with every layer factorized.
+
+    Args:
+        input_shape: (H, W, 3), RGB pixels in [0, 255], 32 and more a side.
+        num_tasks: T.
+        outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
+            "attributes".
+    """
     return FactorizedVGG16(input_shape, _FULL_WIDTH, BranchTree.unbranched(BranchedVGG16.LAYERS, num_tasks), outputs)

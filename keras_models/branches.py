@@ -1,13 +1,13 @@
 """Layers whose branches lie side by side in one tensor, branch by branch along its last axis.
 
-So a layer is one op however many branches it has, and widening it (components.trainer.branching.widen) repeats its
-weights along one axis and leaves all other layers' weights as they are.
+So a layer is one op however many branches it has, and widening it repeats its weights along one axis and leaves all
+other layers' weights unchanged.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -20,12 +20,13 @@ from keras_models.select_branches import SelectBranches
 layers = keras.layers
 
 
-class Branches(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Branches:
     """Features of branches side by side.
 
     Attributes:
         features: [batch, H, W, count·C] or [batch, count·C].
-        count: of branches.
+        count: number of branches.
     """
 
     features: tf.Tensor
@@ -35,12 +36,12 @@ class Branches(NamedTuple):
 def conv(
     x: Branches, parents: Sequence[int], channels: int, kernel: int, name: str, strides: int = 1, use_bias: bool = False
 ) -> Branches:
-    """A convolution for each branch, layer {name}_conv, padded alike on both sides.
+    """A convolution for each branch, layer {name}_conv, padded symmetrically.
 
     Args:
-        x: of the layer below.
-        parents: for each branch, the number of the branch of `x` it hangs on.
-        channels: of each branch.
+        x: features of the layer below.
+        parents: for each branch, the number of its parent branch in `x`.
+        channels: output channels of each branch.
     """
     features, shared = _of_parents(x, parents, name)
     padding = "same"
@@ -63,14 +64,14 @@ def conv(
 def dense(
     x: Branches, parents: Sequence[int], units: int, name: str, use_bias: bool = False, dtype: str | None = None
 ) -> Branches:
-    """A fully connected layer for each branch, layer {name}_dense; arguments as of `conv`."""
+    """A fully connected layer for each branch, layer {name}_dense; `parents` as in `conv`."""
     features, shared = _of_parents(x, parents, name)
     features = BranchedDense(units, len(parents), shared, use_bias, dtype=dtype, name=f"{name}_dense")(features)
     return Branches(features, len(parents))
 
 
 def normalised(x: Branches, name: str, folded: bool) -> Branches:
-    """Batch norm, layer {name}_bn; nothing once it is folded into the layer before it."""
+    """Batch norm, layer {name}_bn; the identity if it is folded into the layer before it."""
     return x if folded else Branches(batch_norm(f"{name}_bn")(x.features), x.count)
 
 
@@ -80,7 +81,7 @@ def relu(x: Branches, name: str) -> Branches:
 
 
 def _of_parents(x, parents, name):
-    """What the branches are fed, and whether that is the same for all of them."""
+    """The input of the branches, and whether all of them share it."""
     if x.count == 1:
         return x.features, True
     if tuple(parents) == tuple(range(x.count)):

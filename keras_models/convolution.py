@@ -1,14 +1,15 @@
-"""The convolution of our own networks, padded as PyTorch pads."""
+"""The convolution of our own networks, padded and initialised as in PyTorch."""
 
 from __future__ import annotations
 
+import tensorflow as tf
 from tensorflow import keras
 
 layers = keras.layers
 
 
-def conv(x, channels: int, kernel: int, name: str, strides: int = 1, dilation: int = 1):
-    """Convolution without bias, layer {name}_conv, padded alike on both sides."""
+def conv(x: tf.Tensor, channels: int, kernel: int, name: str, strides: int = 1, dilation: int = 1) -> tf.Tensor:
+    """Convolution without bias, layer {name}_conv, padded symmetrically."""
     padding = "same"
     if strides > 1 and kernel > 1:
         # "same" would pad even sizes on one side only.

@@ -1,4 +1,4 @@
-"""Dilated ResNet-101 with a deep stem: DML-CSR's backbone, whose deep features stay at an eighth of the picture."""
+"""Dilated ResNet-101 with a deep stem: DML-CSR's backbone, whose deep features stay at 1/8 of the image."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tensorflow import keras
 
 from keras_models.activated_batch_norm import conv_abn, conv_bn_relu
 from keras_models.backbones import imagenet_rgb
-from keras_models.torchvision_weights import imagenet_file, load_torchvision_weights
+from keras_models.pytorch_weights import imagenet_file, load_pytorch_weights
 
 layers = keras.layers
 
-# Of conv2_x to conv5_x: the deepest two neither shrink the map nor, thanks to dilation, see less of it.
+# Of conv2_x to conv5_x: the deepest two keep the map's size; dilation keeps the receptive field.
 _STRIDES = (1, 2, 1, 1)
 _DILATIONS = (1, 1, 1, 2)
-# Blocks and width of the network that the ImageNet weights are of.
+# Blocks and width of the network with ImageNet weights.
 _IMAGENET_SIZE = ((3, 4, 23, 3), 64)
 
 
@@ -33,10 +33,10 @@ def dilated_resnet(
         blocks: bottleneck blocks of conv2_x to conv5_x; the default is ResNet-101.
         width: inner channels of the blocks of conv2_x. They double from stage to stage.
         weights: None (random), "imagenet" (ResNet-101 of width 64 only; GluonCV's, fetched at first use), or a file: a
-            state dict of these blocks and this width in timm's names, as .safetensors. ImageNet's are where training
-            starts, as in the paper, and not yet good features: the classifier they come from had neither the dilation
-            nor a LeakyReLU before a sum. The authors' file, resnet101-imagenet.pth, is a pickle of another training
-            and isn't read.
+            state dict of these blocks and this width in timm's names, as .safetensors. The ImageNet weights are for
+            initialisation, as in the paper, and not good features yet: the classifier that they come from had neither
+            dilation nor a LeakyReLU before its sums. The authors' file, resnet101-imagenet.pth, is a pickle from
+            another training run and can't be read.
 
     Returns:
         image -> {"C2": [batch, ⌈H/4⌉, ⌈W/4⌉, 4·width], "C3": [batch, ⌈H/8⌉, ⌈W/8⌉, 8·width], "C4" and "C5" of C3's
@@ -74,7 +74,7 @@ def dilated_resnet(
         features[f"C{stage}"] = x
     model = keras.Model(pixels, features, name="dilated_resnet")
     if path is not None:
-        load_torchvision_weights(model, path)
+        load_pytorch_weights(model, path)
     return model
 
 

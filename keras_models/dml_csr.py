@@ -31,22 +31,23 @@ def DMLCSR(
         input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
         num_classes: labels of the parsing, background among them.
         context: "ddgcn"; or "conv", the paper's baseline: one 3 × 3 convolution C5 -> head_width instead.
-        context_kernel: 3 as released or 1, which gives the paper's counts: kernel of the convolution below the DDGCN.
-            "conv" is 3 × 3 whatever it says.
-        edges: whether the edge branches are there. They share features with the parsing and give it none.
-        backbone_blocks: see `keras_models.dilated_resnet.dilated_resnet`, as are `backbone_width` and `weights`.
+        context_kernel: kernel of the convolution before the DDGCN: 3 as released, or 1, which gives the paper's
+            parameter counts. "conv" ignores it.
+        edges: whether there are edge branches. They read features of the backbone and feed none back to the parsing.
+        backbone_blocks: bottleneck blocks of the backbone's four stages; the default is ResNet-101.
+        backbone_width: inner channels of the backbone's first stage.
         head_width: channels of the parsing head and the edge branches; the context has twice as many.
         weights: of the backbone. None (random), "imagenet" as in the paper, or a file.
 
     Returns:
         keras.Model: image -> dict of logits in float32. "parsing" is [batch, H, W, num_classes]; with edges there are
         "binary_edge" [batch, H, W, 2] (no edge, edge) and "category_edge" [batch, H, W, num_classes], whose class 0 is
-        "no part's edge". All three are computed at C2's size and resized to the input's, where the labels are; layers
-        "{name}_logits" have them before. `without_edges` takes the branches off again.
+        "no part's edge". All three are computed at C2's size and resized to the image's; layers "{name}_logits" have
+        them before that. `without_edges` removes the branches.
 
     Raises:
         ValueError: for an unknown context or kernel, fewer than two classes, a head width that isn't a multiple of 16,
-            and what `dilated_resnet` rejects.
+            and a backbone or weights that `dilated_resnet` rejects.
         OSError: if "imagenet" can't be fetched.
     """
     if context not in ("ddgcn", "conv"):
@@ -71,7 +72,7 @@ def DMLCSR(
 
 
 def without_edges(network: keras.Model) -> keras.Model:
-    """The network for inference: image -> {"parsing"}, sharing the layers of `network`, without any of its edges."""
+    """The network for inference: image -> {"parsing"}, sharing the layers of `network`, without its edge branches."""
     return keras.Model(network.input, {"parsing": network.output["parsing"]}, name=network.name)
 
 

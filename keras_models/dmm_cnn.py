@@ -13,7 +13,7 @@ from keras_models.spatial_pyramid_pooling import SpatialPyramidPooling
 
 layers = keras.layers
 
-# The paper shows which group a few attributes belong to (Fig. 1) and lists no full split: this one is ours.
+# The paper shows which group a few attributes belong to (Fig. 1) but lists no full split: this one is ours.
 SUBJECTIVE_ATTRIBUTES = (
     "Attractive",
     "Big_Lips",
@@ -35,7 +35,7 @@ SUBJECTIVE_ATTRIBUTES = (
     "Rosy_Cheeks",
 )
 
-_MIDDLE = 0.5  # of the picture: where a landmark that is known nothing of stands
+_MIDDLE = 0.5  # initial landmark position, in [0, 1] of the image
 
 
 def DMMCNN(
@@ -55,7 +55,7 @@ def DMMCNN(
     Args:
         input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
         num_landmarks: T, points of the landmark branch; 0 leaves the branch out (the paper's DMM-FAC).
-        backbone: see `keras_models.backbones.backbone`, as are `backbone_width` and `weights`.
+        backbone: its name; `backbone_width` and `weights` are its options: see `keras_models.backbones.backbone`.
         attributes: names of the N attributes, in the order of the output.
         subjective: those of them that are predicted from the 3-level pyramid; None: all, the paper's DMM-SPP.
         objective_units: hidden units of the objective branch.
@@ -86,7 +86,7 @@ def DMMCNN(
         scores.append(_branch(fine, subjective_units, len(subjective), name="subjective"))
     outputs = {"attributes": _in_order(scores, [*objective, *subjective], attributes)}
     if num_landmarks:
-        # Before training, every point stands in the middle of the picture.
+        # Before training, every landmark is predicted at the centre of the image.
         outputs["landmarks"] = _branch(coarse, landmark_units, 2 * num_landmarks, name="landmarks", start=_MIDDLE)
     return keras.Model(image, outputs, name="dmm_cnn")
 
@@ -100,10 +100,13 @@ def AttributeBaseline(
 ) -> keras.Model:
     """The paper's Baseline: a backbone, global average pooling and one linear output per attribute.
 
-    Args: as of `DMMCNN`.
+    Args:
+        input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
+        backbone: its name; `backbone_width` and `weights` are its options: see `keras_models.backbones.backbone`.
+        num_attributes: N.
 
     Returns:
-        keras.Model: image -> {"attributes": [batch, N] real scores}.
+        keras.Model: image -> {"attributes": [batch, N] real scores}, float32.
     """
     image = keras.Input(input_shape, name="image")
     features = build_backbone(backbone, input_shape, backbone_width, weights)(image)
@@ -113,7 +116,7 @@ def AttributeBaseline(
 
 
 def _branch(features, hidden_units, outputs, name, start=0.0):
-    """Fully connected layers with ReLU between them: [batch, D] -> [batch, outputs], `start` before any training."""
+    """Fully connected layers with ReLU between them: [batch, D] -> [batch, outputs], initially `start`."""
     x = features
     for i, units in enumerate(hidden_units, start=1):
         x = layers.Dense(units, activation="relu", name=f"{name}_fc{i}")(x)
@@ -127,6 +130,6 @@ def _branch(features, hidden_units, outputs, name, start=0.0):
 
 
 def _in_order(scores, names, attributes):
-    """Scores of the branches, whose attributes are `names`, in the order of `attributes`."""
+    """Scores of the branches, which are in the order of `names`, in that of `attributes`."""
     joined = tf.concat(scores, axis=-1, name="groups")
     return tf.gather(joined, [names.index(name) for name in attributes], axis=-1, name="attributes")

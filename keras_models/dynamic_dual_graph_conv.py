@@ -13,17 +13,18 @@ layers = keras.layers
 
 
 @keras.saving.register_keras_serializable("facetfx")
-class DynamicDualGraphConv(layers.Layer):
-    """Global context from a graph over the channels of a shrunken map and one over learnt groups of pixels.
+class DynamicDualGraphConv(keras.layers.Layer):
+    """Global context from a graph over the channels of a downsampled map and one over learnt groups of pixels.
 
-    Spatial: H_S of a map L that three strided depthwise convolutions make of X; S = X · up(λ H_S(L) + L) + X.
-    Feature: H_F gathers X into C/4 nodes of C/2 features, reasons between them and hands the result back to the pixels;
-    F = γ H_F(X) + X.
+    Spatial: L is X after three strided depthwise convolutions, H_S a graph over its channels;
+    S = X · up(λ H_S(L) + L) + X.
+    Feature: H_F projects X onto C/4 nodes of C/2 features, reasons over them and projects the result back onto the
+    pixels; F = γ H_F(X) + X.
     Fusion (Eq. 1): a 1 × 1 convolution and ABN over [S, F].
 
-    λ and γ, the weights `spatial_scale` and `feature_scale`, are learnt and start at 0: at first there are no graphs.
+    λ and γ, the weights `spatial_scale` and `feature_scale`, are learnt from 0: initially neither graph contributes.
 
-    Call: X [batch, H, W, C] -> [batch, H, W, C]. H and W may be known at run time only.
+    Call: X [batch, H, W, C] -> [batch, H, W, C]. H and W may be dynamic.
 
     Raises:
         ValueError: if C is not divisible by 4.
@@ -71,9 +72,9 @@ class DynamicDualGraphConv(layers.Layer):
         return self.fusion(tf.concat([spatial, feature], axis=-1), training=training)
 
     def _spatial(self, local, training):
-        """λ H_S(L) + L of [batch, h, w, C]: each channel of k becomes a mixture of all, by how q and v go together."""
+        """λ H_S(L) + L of [batch, h, w, C]: mixes the channels of k by the affinities of q and v."""
         k, v, q = self.k(local), self.v(local), self.q(local)
-        # In float32: a sum over all pixels, and the softmax of half-precision scores is coarse.
+        # In float32: it sums over all pixels, and a softmax of half-precision scores is coarse.
         affinity = tf.nn.softmax(tf.einsum("bhwi,bhwj->bij", tf.cast(q, tf.float32), tf.cast(v, tf.float32)))
         mixed = tf.einsum("bhwi,bij->bhwj", k, tf.cast(affinity, k.dtype))
         mixed = self.spatial_graph(mixed, training=training)

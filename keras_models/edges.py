@@ -1,4 +1,4 @@
-"""Edges as labels: made from a label map, after it has been augmented, so that they lie where its classes meet."""
+"""Edge labels, computed from the augmented label map, so that they lie on its class boundaries."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ def edge_labels(
     """Binary and category edges of a label map (DML-CSR, Fig. 4). Runs eagerly and in tf.data.
 
     A pixel is on an edge if one of its four neighbours is of another class, so both sides of a boundary are. It is on
-    the category edge of its own class: the inner boundary of that class's mask. 255 is no class and makes no edge, nor
-    does the border of the image.
+    the category edge of its own class: the inner boundary of that class's mask. 255 is not a class and makes no edge,
+    nor does the border of the image.
 
     Args:
         label_map: [H, W] or [batch, H, W] integers below num_classes, or 255.
-        num_classes: C, background (0) among them.
-        both_sides: False takes the binary edges as the union of the category edges: it leaves background out.
-        dilation: pixels that both kinds of edges grow by, in a square; never over a pixel labelled 255.
+        num_classes: C, including background (0).
+        both_sides: False makes the binary edges the union of the category edges: the background side is left out.
+        dilation: pixels by which both kinds of edges are dilated, with a square; never onto a pixel labelled 255.
 
     Returns:
         Binary [.., H, W] and category [.., H, W, C], uint8, 0 or 1. Background has no category edge: channel 0 is 0,
         since every boundary of background is that of a part as well.
 
     Raises:
-        ValueError: for a label map of other rank, fewer than two classes, or a negative dilation.
+        ValueError: for a label map of another rank, fewer than two classes, or a negative dilation.
     """
     labels = tf.cast(label_map, tf.int32)
     if labels.shape.rank not in (2, 3):
@@ -58,7 +58,7 @@ def _differs(labels, axis):
 
 
 def _dilated(edges, pixels):
-    """[.., H, W, C] of 0 and 1, grown by `pixels` to all sides and corners."""
+    """[.., H, W, C] of 0 and 1, dilated by `pixels` with a square."""
     single = edges.shape.rank == 3
     grown = tf.cast(edges[None] if single else edges, tf.float32)
     grown = tf.cast(tf.nn.max_pool2d(grown, 2 * pixels + 1, 1, "SAME"), edges.dtype)

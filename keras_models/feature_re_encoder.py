@@ -1,8 +1,9 @@
-"""From a prediction back to features (iFAN, Section 4.1.2): what tasks tell each other."""
+"""Predictions re-encoded as features (iFAN, Section 4.1.2): the feedback between tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tensorflow import keras
 
@@ -13,19 +14,19 @@ WIDTHS = (24, 48, 64)
 
 @keras.saving.register_keras_serializable("facetfx")
 class FeatureReEncoder(keras.layers.Layer):
-    """A prediction re-encoded as features for each of the levels where it is fed back.
+    """Re-encodes a prediction as features for each level of the backbone that it is fed back to.
 
-    A map goes through a 5 × 5 convolution of stride 2 and then 3 × 3 ones, each with ReLU and a maximum pool of two
-    behind it. A vector goes through two fully connected layers with ReLU, and is to be tiled at every level.
+    A map goes through a 5 × 5 convolution of stride 2 and then 3 × 3 ones, each followed by ReLU and 2 × 2 max
+    pooling. A vector goes through two fully connected layers with ReLU; the caller tiles it at every level.
 
     Args:
-        widths: channels of the levels; the second is the width of the fully connected layers, too.
+        widths: channels of the levels; the second is also the width of the fully connected layers.
 
     Call: map [batch, H, W, C] -> a list of [batch, H/4, W/4, widths[0]], [batch, H/8, W/8, widths[1]] and so on; or
-        vector [batch, C] -> a list of as many times [batch, widths[1]].
+        vector [batch, C] -> a list with the same [batch, widths[1]] for every level.
     """
 
-    def __init__(self, widths: Sequence[int] = WIDTHS, **kwargs):
+    def __init__(self, widths: Sequence[int] = WIDTHS, **kwargs: Any):
         super().__init__(**kwargs)
         self.widths = tuple(widths)
 
@@ -52,5 +53,5 @@ class FeatureReEncoder(keras.layers.Layer):
             pyramid.append(x)
         return pyramid
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "widths": self.widths}

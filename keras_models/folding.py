@@ -1,9 +1,8 @@
-"""A network for serving: batch norm becomes part of the layers before it."""
+"""Batch norm folded into the layers before it, for serving."""
 
 from __future__ import annotations
 
 import numpy as np
-from tensorflow import keras
 
 from keras_models.branched_network import BranchedNetwork
 
@@ -11,15 +10,15 @@ _LAYERS = ("conv", "dense")
 
 
 def fold_batch_norm(network: BranchedNetwork) -> BranchedNetwork:
-    """The same function without batch norm, for inference: it has no statistics to train on.
+    """The same network without batch norm layers, for inference only.
 
-    Behind a layer with kernel W, batch norm is a layer with W·s and bias β - μ·s, s = γ / √(σ² + ε).
+    A layer with kernel W followed by batch norm is a layer with kernel W·s and bias β - μ·s, s = γ / √(σ² + ε).
 
     Args:
-        network: its statistics are μ and σ² as they are now.
+        network: μ and σ² are its current moving statistics.
 
     Returns:
-        A network with weights of its own, which a later training of `network` does not change.
+        A network that shares no weights with `network`.
     """
     folded = network.rebuilt(folded=True)
     for layer in folded.layers:
@@ -36,11 +35,11 @@ def _layer(network, name):
     return next((layer for layer in network.layers if layer.name == name), None)
 
 
-def _folded(layer, norm: keras.layers.BatchNormalization):
+def _folded(layer, norm):
     """Kernel and bias of the layer and its batch norm in one."""
     gamma, beta, mean, variance = (weight.astype(np.float64) for weight in norm.get_weights())
     scale = gamma / np.sqrt(variance + norm.epsilon)
     (kernel,) = layer.get_weights()
-    # Of a convolution the last axis is all channels; of a fully connected layer those of one branch, the first axis.
+    # The last axis of a convolution is all channels; a fully connected kernel is [branches, inputs, units].
     by_kernel = scale if kernel.ndim == 4 else scale.reshape(kernel.shape[0], 1, kernel.shape[2])
     return [kernel * by_kernel, beta - mean * scale]

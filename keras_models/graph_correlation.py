@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow import keras
 
-layers = keras.layers
-
 
 @keras.saving.register_keras_serializable("facetfx")
-class GraphCorrelation(layers.Layer):
-    """One step of a directed graph network over groups: every group listens to the K - 1 others.
+class GraphCorrelation(keras.layers.Layer):
+    """One step of a directed graph network over groups: every group receives messages from the K - 1 others.
 
     e'_ij = w_e_iᵀ ReLU(W_g_i f_j);  e_ij = softmax over j ≠ i of e'_ij;
     f'_i = ReLU((1 - α) f_i + α Σ_j e_ij W_g_i f_j).
 
     Args:
-        alpha: α, the share of what the others say; the paper calls it a constant and doesn't state it.
+        alpha: α, the share of the messages; the paper calls it a constant and doesn't state it.
 
     Call: group features [batch, K, C] -> (refined features [batch, K, C], affinities [batch, K, K]). Row i of the
-        affinities says whom group i listens to: it sums to 1, with 0 on the diagonal.
+        affinities weights the messages to group i: it sums to 1, with 0 on the diagonal.
 
     Raises:
         ValueError: for fewer than two groups, or α outside [0, 1].
     """
 
-    def __init__(self, alpha: float = 0.5, **kwargs):
+    def __init__(self, alpha: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha is a share in [0, 1], received {alpha}.")
@@ -35,7 +35,7 @@ class GraphCorrelation(layers.Layer):
         groups, channels = input_shape[1:]
         if groups < 2:
             raise ValueError(f"A graph needs at least two groups, received {groups}.")
-        # The initializers take the first axis for a part of a convolution's window: `scale` undoes that.
+        # The initializers count the first axis as a part of the receptive field: `scale` undoes that.
         glorot = keras.initializers.VarianceScaling(groups, "fan_avg", "uniform")
         self.transfer = self.add_weight("transfer", [groups, channels, channels], initializer=glorot)
         self.edge = self.add_weight("edge", [groups, channels], initializer="glorot_uniform")
@@ -44,11 +44,11 @@ class GraphCorrelation(layers.Layer):
     def call(self, features):
         messages = tf.einsum("bjc,icd->bijd", features, self.transfer)
         scores = tf.einsum("bijd,id->bij", tf.nn.relu(messages), self.edge)
-        # In float32: the softmax of half-precision scores is coarse.
+        # In float32: a softmax of half-precision scores is coarse.
         scores = tf.linalg.set_diag(tf.cast(scores, tf.float32), tf.fill(tf.shape(scores)[:2], float("-inf")))
         affinities = tf.nn.softmax(scores)
-        heard = tf.einsum("bij,bijd->bid", tf.cast(affinities, features.dtype), messages)
-        return tf.nn.relu((1 - self.alpha) * features + self.alpha * heard), affinities
+        received = tf.einsum("bij,bijd->bid", tf.cast(affinities, features.dtype), messages)
+        return tf.nn.relu((1 - self.alpha) * features + self.alpha * received), affinities
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -14,11 +15,11 @@ layers = keras.layers
 
 
 @keras.saving.register_keras_serializable("facetfx")
-class GroupAttention(layers.Layer):
-    """K masks over a feature map, and the features that each lets through: M_i = φ(F), f_i = GAP(F · M_i).
+class GroupAttention(keras.layers.Layer):
+    """K attention masks over a feature map, and the features pooled under each: M_i = φ(F), f_i = GAP(F · M_i).
 
     φ is a 1 x 1 convolution C -> C/2, a 3 x 3 one C/2 -> C/4 and a 1 x 1 one C/4 -> 1, each with batch norm and ReLU.
-    The K modules of φ share nothing but their input, so they run side by side as grouped convolutions.
+    The K modules of φ share nothing but their input, so they run as grouped convolutions.
 
     Args:
         groups: names of the K groups.
@@ -27,12 +28,12 @@ class GroupAttention(layers.Layer):
     Call: features [batch, H, W, C] -> (group features [batch, K, C], masks [batch, H, W, K]).
 
     Raises:
-        ValueError: for another activation, or if C is not divisible by 4.
+        ValueError: for an unknown activation, or if C is not divisible by 4.
     """
 
     ACTIVATIONS = ("relu", "sigmoid")
 
-    def __init__(self, groups: Sequence[str], mask_activation: str = "relu", **kwargs):
+    def __init__(self, groups: Sequence[str], mask_activation: str = "relu", **kwargs: Any):
         super().__init__(**kwargs)
         if mask_activation not in self.ACTIVATIONS:
             raise ValueError(f"mask_activation is one of {self.ACTIVATIONS}, received {mask_activation!r}.")
@@ -46,7 +47,7 @@ class GroupAttention(layers.Layer):
         modules = len(self.groups)
         self._phi = keras.Sequential(
             [
-                # All modules look at the same input: side by side, their first convolutions are one.
+                # All modules read the same input: together, their first convolutions are one.
                 _convolution(modules * channels // 2, 1, groups=1, name="reduce"),
                 batch_norm(name="reduce_bn"),
                 layers.ReLU(name="reduce_relu"),
@@ -67,7 +68,7 @@ class GroupAttention(layers.Layer):
         area = tf.cast(tf.reduce_prod(tf.shape(features)[1:3]), features.dtype)
         return tf.einsum("bhwc,bhwk->bkc", features, masks) / area, masks
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "groups": self.groups, "mask_activation": self.mask_activation}
 
 

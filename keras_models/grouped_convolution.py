@@ -1,6 +1,8 @@
-"""Convolutions that run side by side."""
+"""Grouped convolution without XLA."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from tensorflow import keras
 
@@ -12,10 +14,10 @@ class GroupedConv2D(keras.layers.Conv2D):
     Keras 2 compiles a convolution of several groups with XLA, which on a CPU made a step of MGG-Net's training twelve
     times as long (BUILD.md).
 
-    Args: of keras.layers.Conv2D.
+    Args: those of keras.layers.Conv2D.
     """
 
-    def __init__(self, filters: int, kernel_size: int, groups: int, **kwargs):
+    def __init__(self, filters: int, kernel_size: int, groups: int, **kwargs: Any):
         super().__init__(filters, kernel_size, groups=groups, **{"use_bias": False, **kwargs})
 
     def call(self, inputs):

@@ -1,4 +1,4 @@
-"""iFAN: an integrated face analytics network whose tasks hear of each other's predictions (Li et al. 2017).
+"""iFAN: an integrated face analytics network that feeds every task's predictions back to all tasks (Li et al. 2017).
 
 The backbone is a fully convolutional DenseNet. Each task decodes its prediction from it; the predictions are re-encoded
 to features and fed back into the backbone, where the next iteration finds them.
@@ -21,24 +21,24 @@ from keras_models.task_batch_norm import TaskBatchNorm
 
 layers = keras.layers
 
-# The tasks there are, in the order in which a network has them, with the features that they are decoded from.
+# All tasks, in a network's order, with the features that they are decoded from.
 DECODED_FROM = MappingProxyType(
     {"parsing": "up1", "landmarks": "down5", "emotion": "bottleneck", "attributes": "bottleneck"}
 )
 PAPER_TASKS = MappingProxyType({"parsing": 9, "landmarks": 5, "emotion": 7})
 
-_LEVELS = (1, 2, 3, 4, 5)  # of the dense blocks: at level i a side has 2 ** (1 - i) of the picture's pixels
+_LEVELS = (1, 2, 3, 4, 5)  # of the dense blocks: at level i a side has 2 ** (1 - i) of the image's pixels
 _FED_BACK = (1, 3, 4, 5)  # the levels that get feedback
 _BOTTLENECK_SCALE = 2 ** len(_LEVELS)
-_RADIUS = 5 / 128  # of a landmark's disc, as a share of the picture's height
+_RADIUS = 5 / 128  # of a landmark's disc, as a share of the image's height
 _DROPOUT = 0.3
-_MIDDLE = 0.5  # of the picture: coordinates are learnt from there, in [-0.5, 0.5]
+_MIDDLE = 0.5  # centre of the image: offsets from it are learnt, in [-0.5, 0.5]
 
 
 def IFAN(
     input_shape: tuple[int, int, int],
-    tasks: Mapping[str, int] = PAPER_TASKS,
-    iterations: int = 2,
+    tasks: Mapping[str, int],
+    iterations: int,
     re_encoders: bool = True,
     task_batch_norm: bool = True,
     stop_gradient: bool = True,
@@ -50,18 +50,18 @@ def IFAN(
 ) -> keras.Model:
     """Integrated face analytics network, unrolled over its iterations, which have the same weights.
 
-    A task's prediction is always made with the task's own batch norm, and these predictions are what all tasks are fed
-    back. The network is as at inference even if it is called with training=True: `task_network` gives what is trained.
+    A task's prediction is always made with the task's own batch norm, and these predictions are fed back to all tasks.
+    The network runs as at inference even if it is called with training=True: `task_network` gives the model to train.
 
     Args:
         input_shape: (H, W, 3), RGB pixels in [0, 255]; both sides multiples of 32.
-        tasks: names of DECODED_FROM, with the number of classes ("parsing", background among them; "emotion"), of
-            points ("landmarks") or of yes-or-no answers ("attributes").
-        iterations: ITER, how often predictions are fed back; 0 is plain multi-task learning.
-        re_encoders: whether predictions are re-encoded; else they are resized to the levels as they are.
-        task_batch_norm: whether each task has a batch norm of its own in the backbone; else all share one, and one pass
-            through it serves all tasks.
-        stop_gradient: whether feedback keeps the gradient from the predictions that it is made of.
+        tasks: names of tasks, keys of DECODED_FROM, with the number of classes ("parsing", including background;
+            "emotion"), of points ("landmarks") or of attributes ("attributes").
+        iterations: ITER, how often predictions are fed back: 2 in the paper; 0 is plain multi-task learning.
+        re_encoders: whether predictions are re-encoded; otherwise they are only resized to the levels.
+        task_batch_norm: whether each task has its own batch norm in the backbone; otherwise all share one, and one pass
+            serves all tasks.
+        stop_gradient: whether no gradient flows from the feedback into the predictions that it is made from.
         width: channels of the first convolution.
         growth: channels that a dense layer adds; one number, or one for each level and one for the bottleneck.
         block_layers: dense layers of a block.
@@ -74,11 +74,11 @@ def IFAN(
         image; "emotion" logits [batch, classes]; "attributes" logits [batch, N].
 
     Raises:
-        ValueError: for an unknown task or none, sides that aren't multiples of 32, a negative number of iterations, or
-            another number of widths than three or of growths than one or six.
+        ValueError: for an unknown task or none, sides that aren't multiples of 32, a negative number of iterations,
+            other than three widths, or other than one or six growths.
     """
     if any(side is None or side % _BOTTLENECK_SCALE for side in input_shape[:2]):
-        raise ValueError(f"A picture's sides are multiples of {_BOTTLENECK_SCALE}; received input_shape={input_shape}.")
+        raise ValueError(f"The image's sides are multiples of {_BOTTLENECK_SCALE}; received input_shape={input_shape}.")
     if not tasks or set(tasks) - set(DECODED_FROM):
         raise ValueError(f"tasks are one or several of {', '.join(DECODED_FROM)}; received {dict(tasks)}.")
     if iterations < 0:
@@ -89,7 +89,7 @@ def IFAN(
         raise ValueError(f"re_encoder_widths are three numbers, received {tuple(re_encoder_widths)}.")
     growths = dict(zip((*_LEVELS, "bottleneck"), [growth] * 6 if isinstance(growth, int) else growth, strict=True))
     tasks = {task: tasks[task] for task in DECODED_FROM if task in tasks}
-    size = tuple(input_shape[:2])
+    size = input_shape[0], input_shape[1]
     domains = len(tasks) if task_batch_norm else 1
     image = keras.Input(input_shape, name="image")
     integrator = _task_integrator(tasks, size, re_encoders, re_encoder_widths)
@@ -104,7 +104,7 @@ def IFAN(
 
     x = layers.Rescaling(1 / 127.5, -1, name="rescaling")(image)
     stem = layers.Conv2D(width, 7, padding="same", name="stem")(x)
-    # Before anything is predicted, feedback is the same for every picture.
+    # Before anything is predicted, the feedback is the same for every image.
     initial = integrator(InitialFeedback(tasks, size, name="initial")(image))
     feedback = {level: tf.repeat(maps, tf.shape(image)[0], axis=0) for level, maps in initial.items()}
     outputs = {}
@@ -121,15 +121,15 @@ def IFAN(
 
 
 def task_network(network: keras.Model, task: str, iteration: int) -> keras.Model:
-    """What is trained of a task at an iteration (Algorithm 1, Δ^t_I): one pass, on the feedback that inference has.
+    """The model trained for a task at an iteration (Algorithm 1, Δ^t_I): one pass, with the feedback of inference.
 
     Args:
-        network: of `IFAN`.
+        network: an `IFAN`.
         task: one of its tasks.
         iteration: I, one of its iterations.
 
     Returns:
-        keras.Model: image -> the task's output, as of `IFAN`. It shares the weights of `network`. Called with
+        keras.Model: image -> the task's output, as in `IFAN`. It shares the weights of `network`. Called with
         training=True, its last pass has dropout and normalises by the batch's statistics.
     """
     names = {layer.name for layer in network.layers}
@@ -157,12 +157,12 @@ def network_iterations(network: keras.Model) -> int:
 
 
 def task_variables(network: keras.Model, task: str, re_encoders: bool = True) -> list[tf.Variable]:
-    """What an update for a task moves: what all share, its decoder, its batch norm, and the re-encoders.
+    """The variables that a task's update changes: the shared ones, its decoder, its batch norm, and the re-encoders.
 
     Args:
-        network: of `IFAN`.
+        network: an `IFAN`.
         task: one of its tasks.
-        re_encoders: False leaves them out, as task-wise pre-training does.
+        re_encoders: False leaves their variables out, for task-wise pre-training.
     """
     others = [other for other in network_tasks(network) if other != task]
     left_out = [network.get_layer(other) for other in others]
@@ -177,14 +177,14 @@ def task_variables(network: keras.Model, task: str, re_encoders: bool = True) ->
 
 
 def _num_domains(network):
-    """How many batch norms stand side by side."""
+    """Number of batch norms that the tasks have in each place."""
     return max((layer.num_tasks for layer in network.submodules if isinstance(layer, TaskBatchNorm)), default=1)
 
 
 def _predict_all(parts, tasks, domains, stem, feedback):
     """Every task's output at inference, made with its own batch norm."""
     batch = tf.shape(stem)[:1]
-    # The pictures once for each batch norm, one after the other.
+    # The batch, repeated for each batch norm.
     inputs = {"stem": stem, **feedback, "domain": tf.zeros(batch, tf.int32)}
     if domains > 1:
         inputs = {name: tf.concat([x] * domains, axis=0) for name, x in inputs.items()}
@@ -203,7 +203,7 @@ def _predict_all(parts, tasks, domains, stem, feedback):
 
 
 def _as_feedback(outputs, stop_gradient):
-    """Outputs as predictions: probabilities for logits."""
+    """Predictions from outputs: probabilities in place of logits."""
     activation = {
         "parsing": tf.nn.softmax,
         "landmarks": tf.identity,
@@ -217,14 +217,14 @@ def _as_feedback(outputs, stop_gradient):
 def _task_integrator(tasks, size, re_encoders, widths):
     """Predictions -> all tasks' features at the levels that are fed back, by concatenation (Eqs 2 and 4).
 
-    At level 1 predictions are as they are: heat maps, probabilities, and vectors tiled.
+    Level 1 gets the predictions themselves: heat maps, probabilities, and tiled vectors.
     """
     shapes = {"parsing": lambda classes: (*size, classes), "landmarks": lambda points: (2 * points,)}
     inputs = {
         task: keras.Input(shapes.get(task, lambda outputs: (outputs,))(number), name=task)
         for task, number in tasks.items()
     }
-    levels = {f"level{level}": [] for level in _FED_BACK}
+    levels: dict[str, list[tf.Tensor]] = {f"level{level}": [] for level in _FED_BACK}
     for task, prediction in inputs.items():
         if task == "landmarks":
             points = tf.reshape(prediction, [-1, tasks[task], 2])
@@ -265,7 +265,7 @@ def _down_path(size, width, fed_back, domains, growths, block_layers):
 
 
 def _up_path(down, size, fed_back, domains, growths, block_layers, up_width):
-    """Features of the down path and the feedback -> the last block's features, at the picture's size."""
+    """Features of the down path and the feedback -> the last block's features, at the image's size."""
     inputs, domain = _path_inputs(size, fed_back)
     inputs.update({name: keras.Input(shape[1:], name=name) for name, shape in down.output_shape.items()})
     x = inputs["bottleneck"]
@@ -277,7 +277,7 @@ def _up_path(down, size, fed_back, domains, growths, block_layers, up_width):
 
 
 def _path_inputs(size, fed_back):
-    """Inputs of the feedback by level and of the pictures' batch norm, together and the latter alone."""
+    """All inputs by name (each level's feedback, the number of each image's batch norm), and the latter alone."""
     inputs = {
         level: keras.Input((*_scaled(size, int(level.removeprefix("level"))), channels), name=level)
         for level, channels in fed_back.items()
@@ -318,24 +318,24 @@ def _norm_relu(x, domain, domains, name):
 
 
 def _joined(maps, name):
-    """Concatenated along the channels; None stands for no map."""
+    """Concatenated along the channels, leaving out None."""
     maps = [x for x in maps if x is not None]
     return layers.Concatenate(name=name)(maps) if len(maps) > 1 else maps[0]
 
 
 def _decoder(task, number, shape):
-    """Features -> output, as of `IFAN`; normalised and rectified first, as for any layer of a DenseNet."""
+    """Features -> output, as in `IFAN`; batch norm and ReLU come first, as in every layer of a DenseNet."""
     features = keras.Input(shape, name="features")
     x = layers.ReLU(name=f"{task}_relu")(batch_norm(f"{task}_bn")(features))
     if task == "parsing":
         return keras.Model(features, layers.Conv2D(number, 1, dtype="float32", name=f"{task}_logits")(x), name=task)
     x = ResumableDropout(_DROPOUT, name=f"{task}_dropout")(layers.Flatten(name=f"{task}_flatten")(x))
-    # Before training, all classes are as likely, and every point stands in the middle of the picture.
+    # Before training, all classes are equally likely, and every landmark is at the centre of the image.
     if task != "landmarks":
         x = layers.Dense(number, kernel_initializer="zeros", dtype="float32", name=f"{task}_logits")(x)
         return keras.Model(features, x, name=task)
     # Coordinates differ by tenths: a step of an optimizer that normalises gradients would, over thousands of weights,
-    # move the points out of the picture.
+    # move the points out of the image.
     x = layers.Rescaling(x.shape[-1] ** -0.5, dtype="float32", name=f"{task}_scaled")(x)
     x = layers.Dense(2 * number, kernel_initializer="zeros", dtype="float32", name=f"{task}_logits")(x)
     return keras.Model(

@@ -1,4 +1,4 @@
-"""Landmarks as maps, in which a network can find them beside the picture."""
+"""Landmarks as heat maps, aligned with the image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ def landmark_heat_maps(landmarks: tf.Tensor, size: tuple[int, int], radius: floa
     """A disc of ones about each point (iFAN, Section 4.1.2: "we enlarge the one-hot point heat map to a radius of 5").
 
     Args:
-        landmarks: [batch, L, 2] x, y in [0, 1] of the image. A point outside leaves its map empty but for what of its
-            disc lies inside.
+        landmarks: [batch, L, 2] x, y in [0, 1] of the image. The map of a point outside has
+            only the part of its disc that lies inside.
         size: (H, W) of the maps.
         radius: in pixels of the maps.
 

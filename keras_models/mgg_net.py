@@ -34,20 +34,20 @@ def MGGNet(
 
     Args:
         input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
-        backbone: see `keras_models.backbones.backbone`, as are `backbone_width` and `weights`.
+        backbone: its name; `backbone_width` and `weights` are its options: see `keras_models.backbones.backbone`.
         taps: the B blocks of the backbone whose features are grouped.
         attention: "group": K modules a tap, one for each of `groups`; "independent": N modules, one for each attribute
-            (Table 3); None: the paper's baseline, the base head alone, whatever the other arguments say.
-        graph: whether groups hear of each other (GCL); without it the final prediction rests on the group features.
+            (Table 3); None: the paper's baseline, the base head alone; what groups, graph and masks need is ignored.
+        graph: whether groups exchange messages (GCL); without it the final prediction is from the group features.
         alpha: α of Eq. 2.
-        groups: the members of each group; every attribute is in just one.
+        groups: the attributes of each group; every attribute is in exactly one.
         share_heads: predict from group and graph features with the same weights, Eq. 3 to the letter.
         mask_activation: "relu" or "sigmoid".
         attributes: names of the N attributes, in the order of the outputs.
 
     Returns:
-        keras.Model: image -> dict of probabilities [batch, N] in float32. "attributes" is the final mean (Eq. 4); what
-        the loss of Eq. 5 needs beside it is "base" and, for each tap b, "gal_block{b}" and "gcl_block{b}". Layer
+        keras.Model: image -> dict of probabilities [batch, N] in float32. "attributes" is the final mean (Eq. 4); the
+        loss of Eq. 5 also takes "base" and, for each tap b, "gal_block{b}" and "gcl_block{b}". Layer
         "block{b}_attention" has the masks [batch, h, w, K] as its second output and "block{b}_graph" the affinities
         [batch, K, K]: see `attention_maps`.
 
@@ -82,7 +82,7 @@ def MGGNet(
 
 
 def attention_maps(network: keras.Model) -> keras.Model | None:
-    """What a network attends to, as a model that shares its weights.
+    """The attention masks and graph affinities of a network, as a model that shares its weights.
 
     Returns:
         image -> {"masks_block{b}": [batch, h, w, K], "affinities_block{b}": [batch, K, K]} in float32; None if the

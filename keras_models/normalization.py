@@ -1,4 +1,4 @@
-"""Batch normalisation as every network of ours has it."""
+"""Batch normalisation with the constants that all our networks share."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Spatial pyramid pooling (He et al. 2014), as DMM-CNN uses it (Mao et al. 2020, Section 3.2.2)."""
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -13,11 +15,14 @@ class SpatialPyramidPooling(keras.layers.Layer):
     Args:
         levels: the finest level's bins per side.
 
-    Input: [batch, H, W, C], H and W static or not.
+    Input: [batch, H, W, C], H and W may be dynamic.
     Output: [batch, C·Σ_{n=1..levels} n²], level by level, bins row by row, channels last.
+
+    Raises:
+        ValueError: for fewer than one level.
     """
 
-    def __init__(self, levels: int, **kwargs):
+    def __init__(self, levels: int, **kwargs: Any):
         super().__init__(**kwargs)
         if levels < 1:
             raise ValueError(f"SpatialPyramidPooling needs at least one level, received levels={levels}.")
@@ -34,7 +39,7 @@ class SpatialPyramidPooling(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1] * sum(n * n for n in range(1, self.levels + 1)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": self.levels}
 
 
@@ -42,10 +47,5 @@ def _max_in_bins(x, bins, axis):
     """Maximum of `x` in each of `bins` adaptive bins along `axis`, which gets the length `bins`."""
     size = x.shape[axis] if x.shape[axis] is not None else tf.shape(x)[axis]
     before = [slice(None)] * axis
-    return tf.stack(
-        [
-            tf.reduce_max(x[(*before, slice(k * size // bins, -(-(k + 1) * size // bins)))], axis=axis)
-            for k in range(bins)
-        ],
-        axis=axis,
-    )
+    windows = [(*before, slice(k * size // bins, -(-(k + 1) * size // bins))) for k in range(bins)]
+    return tf.stack([tf.reduce_max(x[window], axis=axis) for window in windows], axis=axis)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -10,21 +12,22 @@ from keras_models.normalization import EPSILON, MOMENTUM
 
 @keras.saving.register_keras_serializable("facetfx")
 class TaskBatchNorm(keras.layers.Layer):
-    """Task-wise batch norm: tasks' data sets differ, so that the statistics of one are wrong for another's pictures.
+    """Task-wise batch norm: tasks' data sets differ, so that the statistics of one are wrong for another's images.
 
     Args:
         num_tasks: T.
-        momentum, epsilon: as of keras.layers.BatchNormalization.
+        momentum, epsilon: as in keras.layers.BatchNormalization.
 
-    Call: features [batch, H, W, C], task [batch] int32 in [0, T) -> [batch, H, W, C]. In training a batch is of one
-        task, that of its first picture: the batch's statistics count, over all replicas, and move that task's alone.
-        Else each picture is normalised by its own task's statistics, and tasks may stand side by side in a batch.
+    Call: features [batch, H, W, C], task [batch] int32 in [0, T) -> [batch, H, W, C]. In training all images
+        of a batch are of one task, that of the first: they are normalised by the batch's statistics, over all replicas,
+        which update the moving statistics of that task alone. At inference each image is normalised by the moving
+        statistics of its own task, and a batch may mix tasks.
 
     Raises:
-        ValueError: for less than one task.
+        ValueError: for fewer than one task.
     """
 
-    def __init__(self, num_tasks: int, momentum: float = MOMENTUM, epsilon: float = EPSILON, **kwargs):
+    def __init__(self, num_tasks: int, momentum: float = MOMENTUM, epsilon: float = EPSILON, **kwargs: Any):
         super().__init__(**kwargs)
         if num_tasks < 1:
             raise ValueError(f"A network has at least one task, received num_tasks={num_tasks}.")
@@ -84,7 +87,7 @@ class TaskBatchNorm(keras.layers.Layer):
             moving.assign_add((1.0 - self.momentum) * this * (batch - moving))
         return normalised
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tasks": self.num_tasks,

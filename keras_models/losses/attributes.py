@@ -22,16 +22,16 @@ def attribute_mse(labels: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.T
 
 
 def weighted_binary_crossentropy(y_true: tf.Tensor, y_pred: tf.Tensor, positive_rate: tf.Tensor | float) -> tf.Tensor:
-    """Cross-entropy in which an attribute's two sides weigh the same over the training split (MGG-Net, Section 3.3).
+    """Cross-entropy in which an attribute's positives and negatives weigh the same in total (MGG-Net, Section 3.3).
 
-    -(w⁺ y log ŷ + w⁻ (1 - y) log(1 - ŷ)) with w⁺ = 1 / (2p) and w⁻ = 1 / (2(1 - p)). A rate of 1/2 gives both sides
+    -(w⁺ y log ŷ + w⁻ (1 - y) log(1 - ŷ)) with w⁺ = 1 / (2p) and w⁻ = 1 / (2(1 - p)). A rate of 1/2 gives both
     the weight 1: the plain cross-entropy.
 
     Args:
         y_true: [batch, N] integers: 1, 0, or -1 where not annotated.
         y_pred: [batch, N] probabilities.
-        positive_rate: p, the share of positives in the training split; broadcasts to [batch, N]. A side that the split
-            lacks weighs 0.
+        positive_rate: p, the share of positives in the training split; broadcasts to [batch, N]. A side without
+            examples in the split has the weight 0.
 
     Returns:
         [batch, N] of y_pred's dtype, 0 where not annotated.
@@ -49,11 +49,11 @@ def soft_binary_crossentropy(targets: tf.Tensor, probabilities: tf.Tensor) -> tf
     """Cross-entropy -(t log s + (1 - t) log(1 - s)) of each task (Lu et al. 2017, Section 4.5).
 
     Args:
-        targets: t, [batch, T] from 0 to 1; negative where not known.
+        targets: t, [batch, T] from 0 to 1; negative where unknown.
         probabilities: s, [batch, T].
 
     Returns:
-        [batch, T] of the probabilities' dtype, 0 where not known.
+        [batch, T] of the probabilities' dtype, 0 where unknown.
     """
     epsilon = keras.backend.epsilon()
     s, t = tf.clip_by_value(probabilities, epsilon, 1.0 - epsilon), tf.cast(targets, probabilities.dtype)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-# Lovász-softmax sorts up to so many errors, and counts more of them in so many ranges.
+# Lovász-softmax sorts up to this many errors; more are counted in this many ranges.
 _RANGES = 4096
 
 
@@ -32,14 +32,14 @@ def labelled_mean(pixel_losses: tf.Tensor, y_true: tf.Tensor, ignore_label: int 
 
 
 def lovasz_softmax(y_true: tf.Tensor, probabilities: tf.Tensor, ignore_label: int = 255) -> tf.Tensor:
-    """Lovász-softmax (Berman et al. 2018, Eq. 11): a convex stand-in for 1 - IoU, averaged over classes.
+    """Lovász-softmax (Berman et al. 2018, Eq. 11): a convex surrogate of 1 - IoU, averaged over classes.
 
     The errors of a class, |[y = c] - p_c|, are ranked from the largest on, over the pixels of the whole batch; each
     weighs what its pixel adds to the Jaccard loss of the pixels ranked above it.
 
-    Above 4096 pixels, or if their number is known at run time only, errors whose square roots agree to 1/4096 rank as
-    equal: TensorFlow takes seconds to sort a batch of label maps on a CPU, and counting makes a millionth of difference
-    to the loss (at most 1/2048, which is what such errors differ by) and shares the gradient out among such pixels.
+    Above 4096 pixels, or if their number is dynamic, errors whose square roots agree to 1/4096 are tied: TensorFlow
+    takes seconds to sort a batch of label maps on a CPU, and counting changes the loss by about a millionth (at most by
+    1/2048, the largest difference between tied errors) and shares the gradient among tied pixels.
 
     Args:
         y_true: [batch, H, W] integers in [0, C), or ignore_label.
@@ -54,7 +54,7 @@ def lovasz_softmax(y_true: tf.Tensor, probabilities: tf.Tensor, ignore_label: in
     predicted = tf.transpose(tf.reshape(tf.cast(probabilities, tf.float32), [-1, classes]))
     labelled = labels != ignore_label
     foreground = (labels == tf.cast(tf.range(classes)[:, None], labels.dtype)) & labelled
-    # An error of 0 ranks below all foreground, where nothing weighs anything.
+    # An error of 0 ranks below all foreground, where the gradient is zero.
     errors = tf.abs(tf.cast(foreground, tf.float32) - predicted) * tf.cast(labelled, tf.float32)
 
     ranks, size = _ranks(tf.stop_gradient(errors))
@@ -70,8 +70,8 @@ def _ranks(errors):
     pixels = errors.shape[1]
     if pixels is not None and pixels <= _RANGES:
         return tf.argsort(tf.argsort(errors, axis=1), axis=1), pixels
-    # Most errors are small: their square roots are spread better. The lower bound is for NaN, which is to come out as
-    # the loss and not as an error of the counting.
+    # Most errors are small: their square roots are spread better. The lower bound is for NaN, which should make
+    # the loss NaN and not fail in the counting.
     return tf.clip_by_value(tf.cast(tf.sqrt(errors) * _RANGES, tf.int32), 0, _RANGES - 1), _RANGES
 
 

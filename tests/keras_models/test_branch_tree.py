@@ -22,7 +22,7 @@ def test_branches_are_a_partition(branches):
 
 
 def test_a_branch_hangs_on_one_branch():
-    with pytest.raises(ValueError, match=r"branch \(0, 1\) of b hangs on several branches of a"):
+    with pytest.raises(ValueError, match=r"branch \(0, 1\) of b has tasks of several branches of a"):
         BranchTree(3, ("a", "b"), (((0,), (1, 2)), ((0, 1), (2,))))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from layer_checks import check_layer
 
 from keras_models.branched_dense import BranchedDense
 from keras_models.flatten_branches import FlattenBranches
@@ -59,7 +60,14 @@ def test_selected_by_parents(leading):
 
 
 @pytest.mark.parametrize(
-    "layer", [BranchedDense(2, 3, True, use_bias=False), FlattenBranches(2), SelectBranches((1, 0), 2)]
+    ("layer", "shape"),
+    [
+        (BranchedDense(2, 3, True, use_bias=False), (4,)),
+        (BranchedDense(2, 3, False), (6,)),
+        (BranchedDense(2, 1, True), (4,)),
+        (FlattenBranches(2), (3, 2, 4)),
+        (SelectBranches((1, 0), 2), (3, 2, 4)),
+    ],
 )
-def test_from_configuration(layer):
-    assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
+def test_conformance(layer, shape):
+    check_layer(layer, np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32))

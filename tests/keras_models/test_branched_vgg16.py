@@ -198,7 +198,7 @@ def test_poolings_above():
 
 
 def test_too_small_a_picture():
-    with pytest.raises(ValueError, match=r"32 pixels a side and more, received input_shape=\(64, 31, 3\)"):
+    with pytest.raises(ValueError, match=r"at least 32 pixels a side, received input_shape=\(64, 31, 3\)"):
         ThinVGG16((64, 31, 3), 8, 2)
 
 

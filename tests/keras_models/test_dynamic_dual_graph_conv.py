@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from layer_checks import check_layer
 from tensorflow import keras
 
 from keras_models.dynamic_dual_graph_conv import DynamicDualGraphConv
@@ -183,13 +184,9 @@ def test_half_precision():
     assert np.abs(got.numpy().astype(np.float32) - expected).mean() < 0.02 * np.abs(expected).mean()
 
 
-def test_saved_and_loaded(layer, tmp_path):
-    image = keras.Input((None, None, 8))
-    model = keras.Model(image, layer(image))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
+def test_conformance():
     x = _features()
-    np.testing.assert_array_equal(loaded(x), model(x))
+    check_layer(_layer(x.shape), x, any_size=True, formats=(".keras",))
 
 
 def test_every_weight_has_its_name(layer):

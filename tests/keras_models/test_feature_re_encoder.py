@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from layer_checks import check_layer
 from tensorflow import keras
 
 from keras_models.feature_re_encoder import FeatureReEncoder
@@ -92,17 +93,7 @@ def test_two_calls_have_the_same_weights(shape):
     assert all(gradient is not None for gradient in tape.gradient(loss, layer.trainable_weights))
 
 
-def test_a_saved_model_with_the_layer_loads(tmp_path):
-    maps, vector = keras.Input((32, 32, 2)), keras.Input((6,))
-    model = keras.Model([maps, vector], [FeatureReEncoder((4, 5, 6))(maps), FeatureReEncoder((4, 5, 6))(vector)])
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    random = np.random.default_rng(0)
-    inputs = [random.uniform(0, 1, (2, 32, 32, 2)).astype(np.float32), random.uniform(0, 1, (2, 6)).astype(np.float32)]
-    for x, y in zip(tf.nest.flatten(model(inputs)), tf.nest.flatten(loaded(inputs)), strict=True):
-        np.testing.assert_array_equal(x, y)
-
-
-def test_a_layer_comes_back_from_its_configuration():
-    layer = FeatureReEncoder([1, 2, 3], name="parsing_re_encoder")
-    assert FeatureReEncoder.from_config(layer.get_config()).get_config() == layer.get_config()
+@pytest.mark.parametrize("shape", [(32, 32, 2), (6,)])
+def test_conformance(shape):
+    prediction = np.random.default_rng(0).uniform(0, 1, (2, *shape)).astype(np.float32)
+    check_layer(FeatureReEncoder([4, 5, 6], name="parsing_re_encoder"), prediction)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layer_checks import check_layer
 
 from keras_models import GraphCorrelation
 
@@ -74,6 +75,6 @@ def test_errors_quote_what_was_received():
         GraphCorrelation().build((None, 1, 8))
 
 
-def test_a_layer_comes_back_from_its_configuration():
-    layer = GraphCorrelation(alpha=0.2, name="block3_graph")
-    assert GraphCorrelation.from_config(layer.get_config()).get_config() == layer.get_config()
+def test_conformance():
+    features = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    check_layer(GraphCorrelation(alpha=0.2, name="block3_graph"), features, half_precision=["bfloat16", "float32"])

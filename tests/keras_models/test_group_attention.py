@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow import keras
+from layer_checks import check_layer
 
 from keras_models import GroupAttention
 
@@ -82,18 +82,11 @@ def test_masks_are_not_negative_and_sigmoid_masks_below_one():
     assert masks.min() > 0 and masks.max() < 1
 
 
-def test_a_layer_comes_back_from_its_configuration():
+def test_conformance():
     layer = GroupAttention(PARTS, mask_activation="sigmoid", name="block3_attention")
-    assert GroupAttention.from_config(layer.get_config()).get_config() == layer.get_config()
-
-
-def test_a_saved_model_with_the_layer_loads(tmp_path):
-    image = keras.Input((5, 4, 8))
-    model = keras.Model(image, GroupAttention(PARTS)(image))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    for one, other in zip(model(_features()), loaded(_features()), strict=True):
-        np.testing.assert_array_equal(one, other)
+    layer(_features())
+    _set_random(layer)
+    check_layer(layer, _features())
 
 
 def test_errors_quote_what_was_received():

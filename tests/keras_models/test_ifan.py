@@ -22,8 +22,8 @@ TASKS = tuple(PAPER_TASKS)
 LEVELS = ("level1", "level3", "level4", "level5")
 
 
-def _small(tasks=PAPER_TASKS, **options):
-    return IFAN((*SIZE, 3), tasks, **{**SMALL, **options})
+def _small(tasks=PAPER_TASKS, iterations=2, **options):
+    return IFAN((*SIZE, 3), tasks, iterations, **{**SMALL, **options})
 
 
 def _images(count=3):
@@ -70,7 +70,7 @@ def _feedback(network, iteration):
 @pytest.fixture(scope="module")
 def paper():
     """The paper's network."""
-    return IFAN((128, 128, 3))
+    return IFAN((128, 128, 3), PAPER_TASKS, iterations=2)
 
 
 @pytest.fixture(scope="module")
@@ -167,11 +167,11 @@ def test_parameters_of_fewer_tasks(tasks, parameters):
 
 
 def test_parameters_of_the_variants(paper):
-    shared = IFAN((128, 128, 3), iterations=0, task_batch_norm=False)
+    shared = IFAN((128, 128, 3), PAPER_TASKS, iterations=0, task_batch_norm=False)
     assert _parameters(shared) == 4_160_864 == _by_hand(PAPER_TASKS, own_norms=False)
     # Each of the 38 batch norms has γ and β for two tasks less.
     assert len(_norms(paper)) == 38 and len(paper.trainable_weights) - len(shared.trainable_weights) == 38 * 2 * 2
-    plain = IFAN((128, 128, 3), iterations=0, re_encoders=False)
+    plain = IFAN((128, 128, 3), PAPER_TASKS, iterations=0, re_encoders=False)
     assert _parameters(plain) == 2_271_656 == _by_hand(PAPER_TASKS, re_encoders=False)
     attributes = {**PAPER_TASKS, "attributes": 40}
     assert _parameters(IFAN((128, 128, 3), attributes, iterations=0)) == _by_hand(attributes)
@@ -581,6 +581,12 @@ def test_saved_and_loaded(tmp_path):
     assert len(task_variables(loaded, "parsing")) == len(task_variables(short, "parsing"))
 
 
+def test_an_experiment_states_tasks_and_iterations():
+    for arguments in ({"tasks": PAPER_TASKS}, {"iterations": 2}):
+        with pytest.raises(TypeError, match="missing 1 required positional argument"):
+            IFAN((64, 64, 3), **arguments, **SMALL)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -595,4 +601,4 @@ def test_saved_and_loaded(tmp_path):
 )
 def test_errors_quote_what_was_received(arguments, message):
     with pytest.raises(ValueError, match=message):
-        IFAN(**{"input_shape": (64, 64, 3), **SMALL, **arguments})
+        IFAN(**{"input_shape": (64, 64, 3), "tasks": PAPER_TASKS, "iterations": 2, **SMALL, **arguments})

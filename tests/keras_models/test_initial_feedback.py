@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tensorflow import keras
+from layer_checks import check_layer
 
 from keras_models.initial_feedback import InitialFeedback
 from keras_models.landmark_heat_maps import landmark_heat_maps
@@ -63,19 +63,11 @@ def test_means_are_weights_that_no_gradient_moves():
     }
 
 
-def test_a_saved_model_keeps_the_means(tmp_path):
-    image = keras.Input((6, 8, 3))
-    model = keras.Model(image, _layer(name="initial")(image))
-    model.get_layer("initial").set_mean("landmarks", [0.25, 0.5, 0.75, 0.5])
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded(_pictures())["landmarks"], [[0.25, 0.5, 0.75, 0.5]])
-    np.testing.assert_array_equal(loaded(_pictures())["parsing"], np.zeros(SHAPES["parsing"]))
-
-
-def test_a_layer_comes_back_from_its_configuration():
+def test_conformance():
     layer = _layer(name="initial")
-    assert InitialFeedback.from_config(layer.get_config()).get_config() == layer.get_config()
+    layer(_pictures())
+    layer.set_mean("landmarks", [0.25, 0.5, 0.75, 0.5])
+    check_layer(layer, _pictures(), half_precision="float32")
 
 
 def test_means_stay_float32_in_mixed_precision():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_checks import check_layer
 from tensorflow import keras
 
 from keras_models import SpatialPyramidPooling
@@ -72,21 +73,9 @@ def test_no_pixel_is_dropped(height, width, levels, seed):
         assert level.max() == grid.max()
 
 
-def test_config_round_trip():
-    layer = SpatialPyramidPooling(3, name="pyramid")
-    again = SpatialPyramidPooling.from_config(layer.get_config())
-    assert (again.levels, again.name) == (3, "pyramid")
-
-
-@pytest.mark.parametrize("suffix", [".keras", ".h5", ""])
-def test_saved_and_loaded(suffix, tmp_path):
-    image = keras.Input((None, None, 2))
-    model = keras.Model(image, SpatialPyramidPooling(2)(image))
-    model.save(f"{tmp_path}/model{suffix}")
-    loaded = keras.models.load_model(f"{tmp_path}/model{suffix}")
+def test_conformance():
     features = np.random.default_rng(0).normal(size=(2, 5, 3, 2)).astype(np.float32)
-    np.testing.assert_array_equal(loaded(features), model(features))
-    assert loaded.layers[-1].levels == 2
+    check_layer(SpatialPyramidPooling(3, name="pyramid"), features, any_size=True, formats=(".keras", ".h5", ""))
 
 
 @pytest.mark.parametrize("levels", [0, -1])

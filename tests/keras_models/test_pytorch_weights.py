@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from keras_models import torchvision_weights
+from keras_models import pytorch_weights
 from keras_models.backbones import backbone
 from keras_models.dilated_resnet import dilated_resnet
 from keras_models.dml_csr import DMLCSR
-from keras_models.torchvision_weights import imagenet_file, load_torchvision_weights, torchvision_module
+from keras_models.pytorch_weights import imagenet_file, load_pytorch_weights, pytorch_module
 
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 ALEXNET_CONVOLUTIONS = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
@@ -263,7 +263,7 @@ def test_every_weight_is_set_from_a_tensor_of_its_own(name, width, tensors, tmp_
         shapes = alexnet_shapes() if name == "alexnet" else resnet_shapes(name, width)
     before = model.get_weights()
     state = random_state(shapes)
-    load_torchvision_weights(model, saved(state, tmp_path))
+    load_pytorch_weights(model, saved(state, tmp_path))
     after = model.get_weights()
     assert len(after) == tensors == sum(map(is_read, state))
     assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
@@ -278,16 +278,18 @@ def read(state):
 
 
 def test_names_of_modules():
-    assert torchvision_module("conv1_conv") == "conv1"
-    assert torchvision_module("conv1_bn") == "bn1"
-    assert torchvision_module("conv2_block3_1_conv") == "layer1.2.conv1"
-    assert torchvision_module("conv3_block1_2_bn") == "layer2.0.bn2"
-    assert torchvision_module("conv5_block1_shortcut_conv") == "layer4.0.downsample.0"
-    assert torchvision_module("conv5_block1_shortcut_bn") == "layer4.0.downsample.1"
-    assert torchvision_module("conv4") == "features.8"
-    assert [torchvision_module(f"stem{i}_conv") for i in (1, 2, 3)] == ["conv1.0", "conv1.3", "conv1.6"]
-    assert [torchvision_module(f"stem{i}_bn") for i in (1, 2, 3)] == ["conv1.1", "conv1.4", "bn1"]
-    assert torchvision_module("conv4_block23_3_bn") == "layer3.22.bn3"
+    assert pytorch_module("conv1_conv") == "conv1"
+    assert pytorch_module("conv1_bn") == "bn1"
+    assert pytorch_module("conv2_block3_1_conv") == "layer1.2.conv1"
+    assert pytorch_module("conv3_block1_2_bn") == "layer2.0.bn2"
+    assert pytorch_module("conv5_block1_shortcut_conv") == "layer4.0.downsample.0"
+    assert pytorch_module("conv5_block1_shortcut_bn") == "layer4.0.downsample.1"
+    assert pytorch_module("conv4") == "features.8"
+    assert [pytorch_module(f"stem{i}_conv") for i in (1, 2, 3)] == ["conv1.0", "conv1.3", "conv1.6"]
+    assert [pytorch_module(f"stem{i}_bn") for i in (1, 2, 3)] == ["conv1.1", "conv1.4", "bn1"]
+    assert pytorch_module("conv4_block23_3_bn") == "layer3.22.bn3"
+    with pytest.raises(ValueError, match="'conv6_block1_4_bn' has no counterpart"):
+        pytorch_module("conv6_block1_4_bn")
 
 
 def test_heads_of_the_republished_alexnet_are_not_read(tmp_path):
@@ -306,7 +308,7 @@ def test_tensors_that_do_not_fit(tmp_path):
     before = model.get_weights()
     path = saved(state, tmp_path)
     with pytest.raises(ValueError) as error:
-        load_torchvision_weights(model, path)
+        load_pytorch_weights(model, path)
     assert str(error.value) == (
         f"{path} does not fit resnet18 as it was built: "
         "layer2.0.downsample.1.running_mean: expected (8,), found none; "
@@ -362,9 +364,9 @@ def publish(tmp_path, monkeypatch):
     def _publish(name, content, sha256=None):
         origin = tmp_path / "origin.safetensors"
         origin.write_bytes(content)
-        remote = torchvision_weights.IMAGENET[name]
+        remote = pytorch_weights.IMAGENET[name]
         remote = remote._replace(url=origin.as_uri(), sha256=sha256 or hashlib.sha256(content).hexdigest())
-        monkeypatch.setitem(torchvision_weights.IMAGENET, name, remote)
+        monkeypatch.setitem(pytorch_weights.IMAGENET, name, remote)
         return origin
 
     return _publish
@@ -406,7 +408,7 @@ def test_a_file_with_another_checksum_is_refused(publish):
 
 def test_without_a_network_the_error_says_what_to_do(publish, tmp_path):
     origin = publish("resnet34", b"weights")
-    remote = torchvision_weights.IMAGENET["resnet34"]
+    remote = pytorch_weights.IMAGENET["resnet34"]
     origin.unlink()
     with pytest.raises(OSError) as error:
         backbone("resnet34", (None, None, 3), weights="imagenet")
@@ -430,7 +432,7 @@ def test_without_a_network_the_error_names_timm_for_its_weights(publish, tmp_pat
 
 
 def test_published_files_have_a_whole_checksum_each():
-    assert list(torchvision_weights.IMAGENET) == ["resnet18", "resnet34", "alexnet", "resnet101s"]
-    for remote in torchvision_weights.IMAGENET.values():
+    assert list(pytorch_weights.IMAGENET) == ["resnet18", "resnet34", "alexnet", "resnet101s"]
+    for remote in pytorch_weights.IMAGENET.values():
         assert re.fullmatch(r"https://huggingface\.co/.+\.safetensors", remote.url)
         assert re.fullmatch(r"[0-9a-f]{64}", remote.sha256)

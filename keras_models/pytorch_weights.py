@@ -1,7 +1,7 @@
-"""ImageNet weights in torchvision's names, read from safetensors: ResNet-18, ResNet-34, AlexNet, dilated ResNet-101.
+"""PyTorch weights, read from safetensors: torchvision's ResNet-18, ResNet-34 and AlexNet, timm's ResNet-101-S.
 
-The first three are torchvision's. Dilated ResNet-101's are GluonCV's of its ResNet-101-V1s, as timm republishes them:
-that has the same tensors (a stem of 64, 64 and 128 channels) and, like ours, its strides in the 3 x 3 convolutions.
+The dilated ResNet-101 takes the last: GluonCV's weights of ResNet-101-V1s as timm republishes them. That network has
+the same tensors (a stem of 64, 64 and 128 channels) and, like ours, its strides in the 3 × 3 convolutions.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import tensorflow as tf
 from safetensors import SafetensorError, safe_open
 from tensorflow import keras
 
 
 class RemoteFile(NamedTuple):
-    """Where a file is fetched from, its sha256, its name in Keras' cache, and the model in PyTorch that it is of."""
+    """A file's address, its sha256, its name in Keras' cache, and the expression that builds the model in PyTorch."""
 
     url: str
     sha256: str
@@ -30,7 +31,7 @@ def _of_torchvision(name: str, url: str, sha256: str) -> RemoteFile:
     return RemoteFile(url, sha256, f"{name}_torchvision_imagenet1k_v1.safetensors", in_pytorch)
 
 
-# AlexNet's address holds no revision, so that its checksum alone says which file is meant.
+# AlexNet's address holds no revision, so that only its checksum says which file is meant.
 IMAGENET = {
     "resnet18": _of_torchvision(
         "resnet18",
@@ -90,7 +91,7 @@ def imagenet_file(name: str) -> str:
     """Path of the ImageNet weights of a network of `IMAGENET`, fetched into Keras' cache at first use.
 
     Raises:
-        OSError: if the file can't be had, or isn't the one it should be. It says what to do without a network.
+        OSError: if the file can't be fetched or has another checksum. The message says what to do offline.
     """
     remote = IMAGENET[name]
     try:
@@ -109,19 +110,19 @@ def imagenet_file(name: str) -> str:
         ) from error
 
 
-def load_torchvision_weights(model: keras.Model, path: str) -> None:
-    """Sets every weight of one of our backbones, moving statistics among them, from a state dict of torchvision.
+def load_pytorch_weights(model: keras.Model, path: str) -> None:
+    """Sets every weight of one of our backbones, moving statistics among them, from a PyTorch state dict.
 
     Args:
         model: "resnet18", "resnet34" or "alexnet" of `keras_models.backbones`, or a `dilated_resnet`.
-        path: a safetensors file with torchvision's names and layouts, convolutions as [out, in, height, width]. The
-            stem and the bottlenecks of a `dilated_resnet` are called as timm calls those of its ResNet-101-S.
+        path: a safetensors file with torchvision's names, or timm's of ResNet-101-S for a `dilated_resnet`, and
+            PyTorch's layouts: convolutions as [out, in, height, width].
 
     Raises:
         ValueError: if tensors are missing, have another shape or belong to no layer of the model; none is set then.
     """
     variables = {
-        f"{torchvision_module(layer.name)}.{_PARAMETERS[_own_name(variable)]}": variable
+        f"{pytorch_module(layer.name)}.{_PARAMETERS[_own_name(variable)]}": variable
         for layer in model.layers
         for variable in layer.weights
     }
@@ -144,11 +145,14 @@ def load_torchvision_weights(model: keras.Model, path: str) -> None:
         raise ValueError(f"{path} can't be read as safetensors: {error}") from error
 
 
-def torchvision_module(layer: str) -> str:
-    """Name of torchvision's module for a layer of ours: "conv3_block1_2_bn" -> "layer2.0.bn2"."""
+def pytorch_module(layer: str) -> str:
+    """Name of PyTorch's module for a layer of ours: "conv3_block1_2_bn" -> "layer2.0.bn2"."""
     if layer in _MODULES:
         return _MODULES[layer]
-    stage, block, part, kind = re.fullmatch(r"conv(\d)_block(\d+)_([123]|shortcut)_(conv|bn)", layer).groups()
+    match = re.fullmatch(r"conv(\d)_block(\d+)_([123]|shortcut)_(conv|bn)", layer)
+    if match is None:
+        raise ValueError(f"The layer {layer!r} has no counterpart in the networks of torchvision and timm.")
+    stage, block, part, kind = match.groups()
     module = f"layer{int(stage) - 1}.{int(block) - 1}"
     if part == "shortcut":
         return f"{module}.downsample.{('conv', 'bn').index(kind)}"
@@ -171,12 +175,12 @@ def _differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tu
     return missing + other + unexpected
 
 
-def _own_name(variable) -> str:
+def _own_name(variable: tf.Variable) -> str:
     """ "conv1_conv/kernel:0" -> "kernel"."""
     return variable.name.split("/")[-1].split(":")[0]
 
 
-def _torch_shape(variable) -> tuple[int, ...]:
+def _torch_shape(variable: tf.Variable) -> tuple[int, ...]:
     """Shape of a Keras variable in PyTorch's order: a kernel's [height, width, in, out] -> [out, in, height, width]."""
     shape = tuple(variable.shape)
     return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
