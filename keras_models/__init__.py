@@ -1,5 +1,6 @@
 """What is learnt: functional Keras models, their layers and losses. Imports neither TFX nor Beam."""
 
+from keras_models import _environment  # noqa: F401 (before TensorFlow)
 from keras_models.aligned_resize import AlignedResize
 from keras_models.branch_tree import BranchTree
 from keras_models.branched_resnet18 import BranchedResNet18, ThinResNet18

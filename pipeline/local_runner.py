@@ -19,7 +19,7 @@ from dataclasses import replace
 
 # Before TensorFlow is imported, which reads it once; a person's run should not drown in library noise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/__init__.py says why
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/_environment.py says why
 warnings.filterwarnings("ignore")
 
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner  # noqa: E402
