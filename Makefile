@@ -32,8 +32,8 @@ setup: .venv/installed ## install everything into .venv, nothing else
 run: .venv/installed $(LOCAL_HOME)/facetfx/pipeline_args.json ## run EXPERIMENT (on the files in DATA_DIR, with SEED and SET)
 	@tfx run create --engine local --pipeline_name facetfx
 
-experiments: .venv/installed ## list the experiments
-	@python -m pipeline.experiments
+experiments: .venv/installed ## list the experiments (whose names fit FILTER='mgg_net/*-tiny')
+	@python -m pipeline.experiments "$(or $(FILTER),*)"
 
 compare: .venv/installed ## the runs so far side by side, mean and spread over seeds
 	@python -m pipeline.compare
