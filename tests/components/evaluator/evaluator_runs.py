@@ -50,7 +50,7 @@ def run_evaluator(root, examples, splits, model, config, baseline=None):
     properties = {
         "eval_config": proto_utils.proto_to_json(config),
         "example_splits": json.dumps(splits),
-        "module_path": "components.evaluator.module",
+        "module_path": "components.evaluator.slicing",
     }
     Executor().Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
     return evaluation.uri, (root / "blessing" / "BLESSED").exists()
