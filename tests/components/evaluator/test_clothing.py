@@ -7,13 +7,12 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from evaluator_runs import run_evaluator, write_examples, write_model
+from evaluator_runs import bound, run_evaluator, write_examples, write_model
 
-from components.config import Bar, Task
+from components.config import Bar
 from components.evaluator.config import eval_config
 from components.evaluator.results import read_blessing, read_evaluation
 from components.record import FaceRecord
-from components.tasks.annotation import Annotation, BoundTask
 from components.tasks.multi_label.evaluation import COUNTS
 
 ATTRIBUTES = tuple(f"attribute_{index}" for index in range(12))
@@ -26,13 +25,11 @@ PEOPLE = [FIRST, FIRST, [1] * 12, [0] * 12, LAST, None, None, None, None, FIRST,
 
 
 def _attributes():
-    bar = Bar("mean_balanced_accuracy", at_least=0.1)
-    return BoundTask(Task("attributes", "multi_label", bar=bar), Annotation("multi_label", ATTRIBUTES), "by_hand")
+    return bound("attributes", "multi_label", ATTRIBUTES, Bar("mean_balanced_accuracy", at_least=0.1))
 
 
 def _clothing(min_top_3=0.5):
-    task = Task("clothing", "classification", {"top": [3, 5]}, Bar("top_3_accuracy", at_least=min_top_3))
-    return BoundTask(task, Annotation("classification", CATEGORIES), "by_hand")
+    return bound("clothing", "classification", CATEGORIES, Bar("top_3_accuracy", at_least=min_top_3), top=[3, 5])
 
 
 def _scores(category, place):

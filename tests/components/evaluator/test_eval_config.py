@@ -9,27 +9,21 @@ import tokenize
 import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
+from evaluator_runs import bound
 
 from components import evaluator
 from components import tasks as task_kinds
-from components.config import Bar, Task
+from components.config import Bar
 from components.datasets.binding import bound_tasks
 from components.datasets.synthetic_faces import SyntheticFaces
 from components.evaluator.config import ITERATIONS_SIGNATURE, SIGNATURE, eval_config
 from components.evaluator.slicing import add_slice_features
-from components.tasks.annotation import Annotation, BoundTask
 from pipeline import experiments
 
-
-def bound(name, kind, *names, bar=None, merged_parts=None, **options):
-    """A task with its annotation."""
-    return BoundTask(Task(name, kind, options, bar), Annotation(kind, names, merged_parts or {}), "by_hand")
-
-
-LOOKS = bound("looks", "multi_label", "Male", "Young", bar=Bar("mean_f1", at_least=0.5))
-MOOD = bound("mood", "classification", "calm", "glad", "sad", bar=Bar("accuracy", at_least=0.4))
-MARKS = bound("marks", "landmarks", *"12345", bar=Bar("failure_rate", at_most=0.2))
-PARTS = bound("parts", "segmentation", "back", "skin")
+LOOKS = bound("looks", "multi_label", ["Male", "Young"], bar=Bar("mean_f1", at_least=0.5))
+MOOD = bound("mood", "classification", ["calm", "glad", "sad"], bar=Bar("accuracy", at_least=0.4))
+MARKS = bound("marks", "landmarks", "12345", bar=Bar("failure_rate", at_most=0.2))
+PARTS = bound("parts", "segmentation", ["back", "skin"])
 TASKS = [LOOKS, MOOD, MARKS, PARTS]
 
 
@@ -94,7 +88,7 @@ def test_what_can_not_be_configured():
 
 
 def test_slices_of_one_name_are_refused():
-    shape = bound("shape", "classification", "Young", "long")
+    shape = bound("shape", "classification", ["Young", "long"])
     eval_config([LOOKS, shape], slice_by=["Male", "shape"])
     with pytest.raises(ValueError, match="Slicing by Young, shape gives several slices the name Young"):
         eval_config([LOOKS, shape], slice_by=["Young", "shape"])

@@ -8,14 +8,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from evaluator_runs import run_evaluator, write_examples, write_model
+from evaluator_runs import bound, run_evaluator, write_examples, write_model
 from sklearn import metrics as sklearn_metrics
 
-from components.config import Bar, Task
+from components.config import Bar
 from components.evaluator.config import eval_config
 from components.evaluator.results import Evaluation, read_blessing, read_evaluation
 from components.record import FaceRecord
-from components.tasks.annotation import Annotation, BoundTask, points
+from components.tasks.annotation import points
 from components.tasks.segmentation.label_maps import encode_label_map
 
 ATTRIBUTES = ("Male", "Young", "Smiling")
@@ -48,22 +48,15 @@ def _label_maps():
 LABEL_MAPS = _label_maps()
 
 
-def _bound(name, annotation, metric="", **bounds):
-    bar = Bar(metric, **bounds) if bounds else None
-    return BoundTask(Task(name, annotation.kind, bar=bar), annotation, "by_hand")
-
-
 def _attributes(min_balanced_accuracy=0.5):
-    annotation = Annotation("multi_label", ATTRIBUTES)
-    return _bound("attributes", annotation, metric="mean_balanced_accuracy", at_least=min_balanced_accuracy)
+    return bound("attributes", "multi_label", ATTRIBUTES, Bar("mean_balanced_accuracy", min_balanced_accuracy))
 
 
-def _parsing(min_mean_f1=0.5, merged_parts=MERGED_PARTS):
-    annotation = Annotation("segmentation", CLASSES, merged_parts)
-    return _bound("parsing", annotation, metric="mean_f1", at_least=min_mean_f1)
+def _parsing(bar=0.5, metric="mean_f1"):
+    return bound("parsing", "segmentation", CLASSES, Bar(metric, bar), MERGED_PARTS)
 
 
-LANDMARKS = _bound("landmarks", Annotation("landmarks", points(5)))
+LANDMARKS = bound("landmarks", "landmarks", points(5))
 
 
 def _tasks(min_balanced_accuracy=0.5, min_mean_f1=0.5):
@@ -282,7 +275,7 @@ def test_one_missed_bar_of_several_is_enough(evaluate, models, result):
     "metric, bar, passes", [("mean_f1", 0.5, True), ("overall_f1", 0.5, True), ("mean_f1", 0.9, False)]
 )
 def test_parsing_alone(evaluate, models, result, metric, bar, passes):
-    task = _bound("parsing", _parsing().annotation, metric=metric, at_least=bar)
+    task = _parsing(bar, metric)
     uri, blessed = evaluate(models["parser"], eval_config([task]))
     assert (blessed, read_blessing(uri)[0]) == (passes, passes)
     alone = read_evaluation(uri, [task])

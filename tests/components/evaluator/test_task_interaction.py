@@ -7,13 +7,13 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from evaluator_runs import run_evaluator, write_examples, write_model
+from evaluator_runs import bound, run_evaluator, write_examples, write_model
 
-from components.config import Bar, Task
+from components.config import Bar
 from components.evaluator.config import ITERATIONS_SIGNATURE, eval_config
 from components.evaluator.results import read_blessing, read_evaluation
 from components.record import FaceRecord
-from components.tasks.annotation import Annotation, BoundTask, points
+from components.tasks.annotation import points
 from components.tasks.segmentation.label_maps import encode_label_map
 
 ATTRIBUTES = ("Male", "Young")
@@ -129,24 +129,19 @@ class _Parrot(tf.Module):
         }
 
 
-def _bound(name, annotation, bar=None):
-    return BoundTask(Task(name, annotation.kind, bar=bar), annotation, "by_hand")
-
-
 def _emotion(min_accuracy=0.6):
-    return _bound("emotion", Annotation("classification", EMOTIONS), Bar("accuracy", at_least=min_accuracy))
+    return bound("emotion", "classification", EMOTIONS, Bar("accuracy", at_least=min_accuracy))
 
 
 def _landmarks(max_nme=None):
-    return _bound("landmarks", Annotation("landmarks", points(5)), max_nme and Bar("nme", at_most=max_nme))
+    return bound("landmarks", "landmarks", points(5), max_nme and Bar("nme", at_most=max_nme))
 
 
 def _tasks(max_nme=0.05, min_accuracy=0.6):
-    attributes = Annotation("multi_label", ATTRIBUTES)
     return [
-        _bound("attributes", attributes, Bar("mean_balanced_accuracy", at_least=0.6)),
+        bound("attributes", "multi_label", ATTRIBUTES, Bar("mean_balanced_accuracy", at_least=0.6)),
         _landmarks(max_nme),
-        _bound("parsing", Annotation("segmentation", CLASSES, MERGED_PARTS), Bar("mean_f1", at_least=0.6)),
+        bound("parsing", "segmentation", CLASSES, Bar("mean_f1", at_least=0.6), MERGED_PARTS),
         _emotion(min_accuracy),
     ]
 
