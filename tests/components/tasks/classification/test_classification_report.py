@@ -1,37 +1,41 @@
-"""The section of emotions, or of any other choice of one class a picture, and its confusion matrix."""
+"""The part of one class an image, and its confusion matrix."""
 
-import dataclasses
 import re
 
 import numpy as np
 import pytest
-import sample_data
-from page_checks import check
 
-from components.report import class_part, figures, run_page
-from components.report.class_figures import confusion_drawing, share_text
-from components.report.common import percent
+from components.page import figures
+from components.page.formatting import percent
+from components.tasks.classification.drawings import confusion_drawing, share_text
+from components.tasks.classification.report import answer, part
+from tests.components.page.page_checks import check
+from tests.components.report import sample_run
+from tests.components.report.sample_run import (
+    EMOTION,
+    EMOTIONS,
+    artifacts,
+    bound,
+    class_values,
+    emotion_values,
+    made_sample,
+)
 
 
-def render(results, iterations=None):
-    page = run_page(sample_data.run(), [class_part(results, iterations)]).render()
-    return page, check(page)
+def section(task=EMOTION, values=None, **changed):
+    run = artifacts(task, values={task.name: values} if values else None, **changed)
+    found = part(task, run)
+    page = sample_run.page_of(run, *found.sections)
+    return found, page, check(page)
 
 
-def shown(share, digits=2):
-    return percent(share, digits).replace("\u00a0", " ")
+def small(confusion):
+    return section(bound("mood", "classification", ("sad", "happy", "calm"), "fer2013"), class_values(confusion))
 
 
-def small(confusion, classes=("sad", "happy", "calm"), **changed):
-    """Results that rest on a [C, C] confusion."""
-    confusion = np.asarray(confusion)
-    with np.errstate(invalid="ignore"):
-        recall = confusion.diagonal() / confusion.sum(axis=1)
-        f1 = 2 * confusion.diagonal() / (confusion.sum(axis=0) + confusion.sum(axis=1))
-        accuracy = confusion.trace() / confusion.sum()
-    given = {"title": "emotion", "classes": classes, "dataset": "fer2013", "count": int(confusion.sum())}
-    results = sample_data.ClassResults(accuracy=float(accuracy), recall=recall, f1=f1, confusion=confusion, **given)
-    return dataclasses.replace(results, **changed)
+def rows(found):
+    """The cells' texts of the table."""
+    return [[cell.text for cell in row] for row in found.sections[0].blocks[1].rows]
 
 
 def written(drawing):
@@ -40,39 +44,30 @@ def written(drawing):
 
 
 def test_the_headline_stands_beside_the_commonest_class():
-    results = sample_data.emotion_results()
-    _, reader = render(results)
-    assert results.commonest_accuracy == pytest.approx(1774 / 7178)
-    for share in (results.accuracy, results.commonest_accuracy, results.mean_recall):
-        assert shown(share) in reader.text
-    gain = shown(results.accuracy - results.commonest_accuracy).replace(" %", " points")
-    assert f"“happy” for every picture would score, without looking. The model is {gain} above it." in reader.text
-    assert "of the 7,178 test pictures of fer2013 are given the emotion of their label, one of 7." in reader.text
-    assert "over all 7: rare classes count" in reader.text and "would score 14.3 %" in reader.text
+    values = emotion_values()
+    accuracy, recall = section()[0].headlines
+    assert (accuracy.value, recall.value) == (percent(values["accuracy"]), percent(values["mean_recall"]))
+    assert accuracy.tone == "good" and f"Always “happy” would score {percent(1774 / 7178)}" in accuracy.meaning
+    assert "the 7,178 test images of fer2013" in accuracy.meaning and "one of 7." in accuracy.meaning
+    assert percent(1 / 7, 1) in recall.meaning
 
 
-def test_what_is_derived_worked_by_hand():
-    results = small([[3, 1, 0], [2, 4, 0], [0, 0, 0]])
-    assert results.pictures.tolist() == [4, 6, 0]
-    assert results.commonest == 1
-    assert results.commonest_accuracy == 0.6
-    assert results.mean_recall == pytest.approx((3 / 4 + 4 / 6) / 2)
-    _, reader = render(results)
-    assert "over the 2 that occur" in reader.text and "would score 50.0 %" in reader.text
+def test_classes_that_do_not_occur_are_left_out_of_the_mean():
+    recall = small([[3, 1, 0], [2, 4, 0], [0, 0, 0]])[0].headlines[1]
+    assert recall.value == percent((3 / 4 + 4 / 6) / 2)
+    assert "over the 2 that occur" in recall.meaning and percent(0.5, 1) in recall.meaning
 
 
 def test_a_model_below_the_commonest_class_is_said_to_be():
-    part = class_part(small([[1, 3, 0], [6, 4, 0], [0, 0, 0]]))
-    assert [number.tone for number in part.numbers] == ["bad", "", ""]
-    assert "points below it" in part.numbers[1].meaning
+    found, _, _ = small([[1, 3, 0], [6, 4, 0], [0, 0, 0]])
+    assert [each.tone for each in found.headlines] == ["bad", ""]
+    assert "points below it" in found.headlines[0].meaning
 
 
-def test_no_picture_with_a_label():
-    part = class_part(small(np.zeros((3, 3), int)))
-    reader = check(run_page(sample_data.run(), [part]).render())
-    assert "no test picture of fer2013 has a label" in reader.text
-    assert len(part.numbers) == 1
-    assert all(value is None for value in part.figures.values())
+def test_no_image_with_a_label():
+    found, _, _ = small(np.zeros((3, 3), int))
+    assert [each.value for each in found.headlines] == ["–"]
+    assert set(found.details["mood recall"].values()) == {None}
 
 
 def test_rows_are_labels_and_their_numbers_are_shares_of_the_row():
@@ -82,7 +77,7 @@ def test_rows_are_labels_and_their_numbers_are_shares_of_the_row():
     assert axes.get_ylim() == (3, 0), "the first row is above"
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["very sad (4)", "happy (8)", "calm (0)"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["very sad", "happy", "calm"]
-    assert (axes.get_ylabel(), axes.get_xlabel()) == ("label (test pictures)", "taken for")
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("label (test images)", "predicted as")
 
 
 def test_the_more_the_fuller_and_never_so_full_that_a_number_is_lost():
@@ -105,135 +100,72 @@ def test_a_matrix_of_many_classes_has_colours_alone():
     drawing = confusion_drawing(np.eye(40, dtype=int), names)
     assert not written(drawing)
     assert figures.pixels(drawing)[0, 0].tolist() == [255, 255, 255]
-    results = small(np.eye(40, dtype=int), tuple(names))
-    page, reader = render(results)
+    _, page, reader = section(bound("clothing", "classification", names), class_values(np.eye(40, dtype=int)))
     assert reader.count("figure", cls="wide") == 2
     assert len(page) < 500_000
 
 
-def test_the_matrix_takes_its_colours_from_the_page():
-    page, _ = render(sample_data.emotion_results())
-    matrix = re.search(r'<svg [^>]*aria-label="What each emotion is taken for".*?</svg>', page, re.DOTALL)[0]
-    assert "var(--s1)" in matrix and "var(--ink)" in matrix
-    assert not re.findall(r"#0102\w\w", matrix)
-
-
 def test_without_iterations_the_matrix_stands_beside_the_recalls():
-    page, reader = render(sample_data.emotion_results())
-    titles = ["What each emotion is taken for", "How much of each emotion is recognised"]
-    assert re.findall(r'role="img" aria-label="([^"]*)"', page) == titles
-    assert reader.sections == ["result", "emotion", "run"]
-    assert "iteration" not in reader.text
+    _, page, reader = section()
+    assert reader.count("svg", role="img") == 2 and reader.sections == ["emotion"]
     recalls = re.findall(r'aria-label="How much.*?</svg>', page, re.DOTALL)[0]
     assert re.findall(r">(happy|sad|disgust)</text>", recalls) == ["happy", "sad", "disgust"], "the commonest first"
 
 
 def test_the_matrix_without_feedback_stands_beside_that_with_it():
-    results = {iteration: sample_data.emotion_results(iteration) for iteration in range(3)}
-    page, reader = render(results[2], results)
-    assert [f'aria-label="What each emotion is taken for, iteration {i}"' in page for i in range(3)] == [1, 0, 1]
-    assert f"Here no prediction has been fed back: the accuracy is {shown(results[0].accuracy)}." in reader.text
-    gain = 100 * (results[2].accuracy - results[0].accuracy)
-    assert f"fed back twice: the accuracy is {shown(results[2].accuracy)}, +{gain:.2f} points." in reader.text
-    alone, _ = render(results[0], {0: results[0]})
-    assert "iteration" not in check(alone).text
+    found, _, reader = section(iterations=(0, 1, 2))
+    assert [figure.title[-11:] for figure in found.sections[0].blocks[0].figures] == ["iteration 0", "iteration 2"]
+    first, last = (emotion_values(number)["accuracy"] for number in (0, 2))
+    assert f"+{100 * (last - first):.2f} points" in reader.text
+    assert "iteration" not in section(iterations=(0,))[2].text
 
 
 def test_the_table_has_a_row_for_every_class():
-    results = sample_data.emotion_results()
-    said = results.confusion.sum(axis=0) / results.confusion.sum()
-    _, reader = render(results)
-    for index, name in enumerate(results.classes):
-        share = results.pictures[index] / results.pictures.sum()
-        numbers = (100 * results.recall[index], 100 * results.f1[index])
-        row = f"{name} {results.pictures[index]:,} {' '.join(f'{value:.2f}' for value in numbers)} {100 * share:.1f}"
-        assert f"{row} {100 * said[index]:.1f} {results.classes[(index + 1) % 7]}" in reader.text
+    values = emotion_values()
+    labelled, predicted = (values["confusion"].sum(axis=axis) for axis in (1, 0))
+    for index, row in enumerate(rows(section()[0])):
+        shares = (values["recall"][index], values["f1"][index])
+        assert row[:4] == [EMOTIONS[index], f"{labelled[index]:,}", *(f"{100 * share:.2f}" for share in shares)]
+        assert row[4:6] == [f"{100 * each[index] / labelled.sum():.1f}" for each in (labelled, predicted)]
+        assert row[6].startswith(EMOTIONS[(index + 1) % 7])
+    assert index == 6
 
 
-def test_classes_that_do_not_occur_or_are_never_said():
-    _, reader = render(small([[3, 1, 0], [2, 4, 0], [0, 0, 0]]))
-    assert "calm 0 – – 0.0 0.0 –" in reader.text
-    assert "Never said" not in reader.text, "the class that does not occur is no mistake"
-    _, reader = render(small([[0, 4, 0], [0, 4, 0], [0, 1, 1]]))
-    assert "Never said of a picture: sad." in reader.text
-
-
-def test_figures_for_programs():
-    results = sample_data.emotion_results()
-    part = class_part(results)
-    assert part.figures == pytest.approx({
-        "emotion accuracy": results.accuracy,
-        "emotion top-3": None,
-        "emotion top-5": None,
-        "emotion: always the commonest": 1774 / 7178,
-        "emotion mean recall": results.mean_recall,
-    })  # fmt: skip
-    assert part.count == 7178
-    details = class_part(small([[3, 1, 0], [2, 4, 0], [0, 0, 0]])).details
-    assert details == {"emotion recall": {"sad": 0.75, "happy": pytest.approx(4 / 6), "calm": None}}
-
-
-def test_another_choice_of_classes_has_its_own_name_and_address():
-    part = class_part(dataclasses.replace(sample_data.emotion_results(), title="type of clothing"))
-    assert part.sections[0].title == "Type of clothing"
-    assert part.sections[0].anchor == "type-of-clothing"
-    assert "type of clothing accuracy" in part.figures
-    both = run_page(sample_data.run(), [class_part(sample_data.emotion_results()), part]).render()
-    assert check(both).sections == ["result", "emotion", "type-of-clothing", "run"]
-
-
-CLOTHES = ("Blouse", "Coat", "Dress", "Jeans", "Skirt", "Tee")
-
-
-def clothing(**changed):
-    """The three commonest are 12 of 16 pictures."""
-    confusion = np.diag([3, 1, 1, 2, 1, 4])
-    confusion[2, :2] = 1, 3
-    return small(confusion, CLOTHES, **{"title": "clothing", "dataset": "deepfashion", **changed})
+def test_classes_that_do_not_occur_or_are_never_predicted():
+    found, _, reader = small([[3, 1, 0], [2, 4, 0], [0, 0, 0]])
+    assert rows(found)[2] == ["calm", "0", "–", "–", "0.0", "0.0", "–"]
+    assert "Never predicted" not in reader.text, "the class that does not occur is no mistake"
+    assert "Never predicted: sad." in small([[0, 4, 0], [0, 4, 0], [0, 1, 1]])[2].text
 
 
 def test_top_accuracies_stand_beside_the_commonest_classes():
-    part = class_part(clothing(top_3=0.5, top_5=0.9375))
-    assert [number.label for number in part.numbers] == [
-        "Clothing accuracy", "Clothing top-3 accuracy", "Clothing top-5 accuracy", "Always the commonest clothing",
-        "Clothing mean recall",
-    ]  # fmt: skip
-    top_3, top_5 = part.numbers[1:3]
+    """The three commonest are 12 of 16 images."""
+    confusion = np.diag([3, 1, 1, 2, 1, 4])
+    confusion[2, :2] = 1, 3
+    task = bound("clothing", "classification", "abcdef", top=[3, 5])
+    found, _, _ = section(task, class_values(confusion, ranks=[4, 2, 2, 4, 3, 1], top=(3, 5)))
+    top_3, top_5 = found.headlines[1:3]
     assert (top_3.value, top_3.tone, top_5.value, top_5.tone) == (percent(0.5), "bad", percent(0.9375), "bad")
-    text = check(run_page(sample_data.run(), [part]).render()).text
-    assert "among the 3 likeliest. Always the 3 commonest would score 75.00 %." in text  # 5 + 4 + 3
-    assert "among the 5 likeliest. Always the 5 commonest would score 93.75 %." in text
-    assert class_part(clothing(top_3=0.76)).numbers[1].tone == "good"
-    assert (part.figures["clothing top-3"], part.figures["clothing top-5"]) == (0.5, 0.9375)
+    assert percent(0.75) in top_3.meaning and percent(0.9375) in top_5.meaning
 
 
-@pytest.mark.parametrize("unknown", [None, float("nan")])
-def test_unknown_top_accuracies_leave_no_trace(unknown):
-    part = class_part(clothing(top_3=unknown, top_5=unknown))
-    assert not [number for number in part.numbers if "top" in number.label]
-    assert part.figures["clothing top-3"] is None and part.figures["clothing top-5"] is None
-    nobody = small(np.zeros((6, 6), int), CLOTHES, title="clothing", top_3=unknown, top_5=unknown)
-    assert len(class_part(nobody).numbers) == 1
+def test_figures_for_programs():
+    details = small([[3, 1, 0], [2, 4, 0], [0, 0, 0]])[0].details
+    assert details == {"mood recall": {"sad": 0.75, "happy": pytest.approx(4 / 6), "calm": None}}
 
 
-def test_the_matrix_of_clothing_is_not_that_of_ifans_paper():
-    reader = render(clothing(top_3=0.75))[1]
-    assert reader.sections == ["result", "clothing", "run"]
-    assert "What each clothing is taken for" in reader.text and "iFAN" not in reader.text
+def test_an_answer_is_held_against_its_label():
+    def chips(sample):
+        shown = answer(EMOTION, sample, None)
+        return [(chip.symbol, chip.text.replace("\u00a0", " "), chip.tone) for chip in shown.chips]
+
+    assert chips(made_sample(1, "fer2013", [EMOTION])) == [("✓", "disgust 90 %", "good")]
+    assert chips(made_sample(2, "fer2013", [EMOTION])) == [("✗", "happy 90 %, labelled fear", "bad")]
+    assert chips(made_sample(1, "helen", [EMOTION])) == [("?", "disgust 90 %", "")]
 
 
 def test_names_from_outside_are_escaped():
     nasty = "<img src=http://x.example/>'Zoë'"
-    results = sample_data.emotion_results()
-    results = dataclasses.replace(results, classes=(nasty, "<b>sad</b>", *results.classes[2:]), dataset=nasty)
-    page, reader = render(dataclasses.replace(results, title="<i>mood</i>"), {0: results, 1: results})
-    assert reader.text.count(nasty) >= 5
-    assert "<img src=http" not in page and "<b>sad" not in page and "<i>mood" not in page
-
-
-def test_wrong_shapes_are_refused_with_both_shapes():
-    results = sample_data.emotion_results()
-    with pytest.raises(ValueError, match=r"ClassResults.confusion should have shape \[7, 7\], got \[7, 3\]"):
-        dataclasses.replace(results, confusion=results.confusion[:, :3])
-    with pytest.raises(ValueError, match=r"ClassResults.recall should have shape \[7\], got \[6\]"):
-        dataclasses.replace(results, recall=results.recall[1:])
+    _, page, reader = section(bound("emotion", "classification", (nasty, *EMOTIONS[1:]), nasty))
+    assert reader.text.count(nasty) >= 3
+    assert "<img src=http" not in page

@@ -1,225 +1,157 @@
+"""The part of yes-or-no labels."""
+
 import dataclasses
-import re
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
-import sample_data
-from page_checks import check
-from sample_data import attribute_page
 
-from components.report.common import decimal, percent, points
-from components.report.data import History, Pictures, SplitCount, Verdict
-from components.report.learning import representative
-from components.report.predictions import most_confident_mistakes
+from components.page.formatting import percent
+from components.tasks.multi_label.report import answer, curves, majority_accuracy, part, surest_mistakes, thresholds
+from components.tasks.reporting import representative
+from tests.components.page.page_checks import check
+from tests.components.report import sample_run
+from tests.components.report.sample_run import ATTRIBUTES, NAMES, artifacts, attribute_values, bound, made_sample
 
-
-def render(**parts):
-    return attribute_page(sample_data.run(), **parts).render()
+SIDES = {"Male": ("Male", "not Male"), "Eyeglasses": ("Eyeglasses", "not Eyeglasses")}
+COUNTS = {"Male": 411, "not Male": 587, "Eyeglasses": 66, "not Eyeglasses": 932}
 
 
-@pytest.fixture(scope="module")
-def whole():
-    start = time.process_time()
-    page = attribute_page(**sample_data.whole_report()).render()
-    return page, check(page), time.process_time() - start
+def sliced(task=ATTRIBUTES, **values):
+    """A run whose evaluation has two sides of two labels."""
+    made = {name: attribute_values(seed, COUNTS[name]) for seed, name in enumerate(COUNTS)} | values
+    return artifacts(task, slices=SIDES, counts=COUNTS, values={(task.name, name): of for name, of in made.items()})
 
 
-def test_a_report_takes_seconds_and_stays_small(whole):
-    page, _, seconds = whole
-    assert seconds < 10
-    assert len(page) < 2_000_000
+def table(run, anchor):
+    """The cells' texts of a section's first table, and the table."""
+    sections = {section.anchor: section for section in part(run.tasks[0], run).sections}
+    shown = next(block for block in sections[anchor].blocks if hasattr(block, "rows"))
+    return [[cell.text for cell in row] for row in shown.rows], shown
 
 
-def test_every_section_is_there_in_order(whole):
-    sections = ["result", "predictions", "attention", "attributes", "fairness", "learning", "data", "run"]
-    assert whole[1].sections == sections
+def test_the_table_has_a_row_for_every_label():
+    values = attribute_values()
+    rows, shown = table(artifacts(ATTRIBUTES), "attributes")
+    assert [row[0] for row in rows] == [name.replace("_", " ") for name in NAMES]
+    gains = values["accuracy"] - majority_accuracy(values)
+    for index in (0, 4, 39):
+        assert rows[index][1] == f"{100 * values['accuracy'][index]:.2f}"
+        assert float(rows[index][2].replace("−", "-")) == pytest.approx(100 * gains[index], abs=0.006)
+    assert [row[2].startswith("−") for row in rows] == (gains < 0).tolist()
+    assert shown.footer[0][1].text == f"{100 * values['mean_accuracy']:.2f}"
+    assert len(shown.columns) == 8, "thresholds are known"
 
 
-def test_key_numbers_appear(whole):
-    text, results = whole[1].text, sample_data.results()
-    for share in (results.mean_accuracy, results.mean_balanced_accuracy, results.landmark_nme):
-        assert percent(share).replace("\u00a0", " ") in text
-    assert decimal(results.mean_f1) in text
-    assert "Blessed" in text and "Serving check passed" in text and "Pushed" in text
-    assert "91.70 % mean accuracy on CelebA" in text
-    assert "10,000 9,991 9" in text  # read, kept, quarantined
-    assert "7,801" in text and "found value 9 in 3 records" in text
-    assert "88,713,432 (354.9 MB as float32)" in text
-    assert "41.3" in text and "from the cache" in text
-    assert "tensorboard --logdir" in text and "docker run" in text
+def test_the_headlines_stand_beside_the_majority():
+    values = attribute_values()
+    found = part(ATTRIBUTES, artifacts(ATTRIBUTES)).headlines
+    shares = (values["mean_accuracy"], values["mean_balanced_accuracy"], 0.6251)
+    assert [found[index].value for index in (0, 1, 3)] == [percent(share) for share in shares]
+    assert percent(float(np.mean(majority_accuracy(values)))) in found[0].meaning and found[0].tone == "good"
+    worse = artifacts(ATTRIBUTES, values={"attributes": values | {"mean_accuracy": 0.7}})
+    headline = part(ATTRIBUTES, worse).headlines[0]
+    assert headline.tone == "bad" and "points below it" in headline.meaning
 
 
-def test_the_table_has_a_row_for_every_attribute(whole):
-    results = sample_data.results()
-    for index, name in enumerate(results.names):
-        row = f"{name.replace('_', ' ')} {100 * results.accuracy[index]:.2f}"
-        assert row in whole[1].text
+def test_the_balanced_gap_is_over_what_is_defined_on_both_sides():
+    """On one side nobody has a hat: the sides' own means, 80 % and 70 %, are over different labels."""
+    task = bound("attributes", "multi_label", ("Hat", "Young"))
+    values = attribute_values(rates=np.array([0.2, 0.5]))
+    having = values | {"balanced_accuracy": np.array([0.9, 0.7]), "mean_balanced_accuracy": 0.8}
+    lacking = values | {"balanced_accuracy": np.array([np.nan, 0.7]), "mean_balanced_accuracy": 0.7}
+    others = dict.fromkeys(("Eyeglasses", "not Eyeglasses"), values)
+    run = sliced(task, **{"Male": having, "not Male": lacking}, **others)
+    assert {row[0]: row[5] for row in table(run, "attributes-fairness")[0]}["Male"] == "+0.00"
 
 
-def test_gaps_are_signed_and_few_images_are_pointed_out(whole):
-    for each in sample_data.slices():
-        assert points(each.gap) in whole[1].text
-    assert "Fewer than 100 images on one side (Eyeglasses)" in whole[1].text
+def test_gaps_are_signed_and_the_largest_comes_first():
+    high = attribute_values()
+    low = high | {"accuracy": high["accuracy"] - 0.136, "mean_accuracy": high["mean_accuracy"] - 0.136}
+    run = sliced(**{"Male": high, "not Male": low, "Eyeglasses": low, "not Eyeglasses": low})
+    rows, _ = table(run, "attributes-fairness")
+    assert [(row[0], row[1], row[4]) for row in rows] == [
+        ("Male", "411 / 587", "+13.60"), ("Eyeglasses", "66 / 932", "+0.00"),
+    ]  # fmt: skip
+    found = part(ATTRIBUTES, run)
+    gaps = {"attributes accuracy gap Male": 0.136, "attributes accuracy gap Eyeglasses": 0}
+    assert found.metrics == pytest.approx(gaps)
+    notes = [block.text for block in found.sections[-1].blocks if hasattr(block, "tone")]
+    assert [("Male" in note, "Eyeglasses" in note) for note in notes] == [(True, False), (False, True)], "large; few"
 
 
-def test_twelve_pictures_with_landmarks_and_a_chip_for_every_yes(whole):
-    page, reader, _ = whole
-    assert reader.count("article") == 12 + 6  # and the mistakes
-    assert page.count("<circle") == 12 * 68
-    pictures = sample_data.pictures().pictures
-    said_or_labelled = sum(int(np.sum(p.decisions | (0 if p.attributes is None else p.attributes))) for p in pictures)
-    legend = 4
-    assert sum(reader.count("li", cls=f"chip {tone}") for tone in ("good", "bad", "")) == said_or_labelled + legend
-    assert "not labelled" in reader.text
+def test_a_slice_of_classes_has_a_row_for_each():
+    moods = ("happy", "sad", "calm")
+    values = {("attributes", mood): attribute_values(seed, 300) for seed, mood in enumerate(moods)}
+    counts = dict(zip(moods, (500, 400, 98), strict=True))
+    run = artifacts(ATTRIBUTES, slices={"mood": moods}, counts=counts, values=values)
+    rows, _ = table(run, "attributes-fairness")
+    assert [row[:2] for row in rows] == [["happy", "500"], ["sad", "400"], ["calm", "98"]]
+    assert part(ATTRIBUTES, run).metrics == {}
 
 
-def test_the_figures_of_learning_have_axis_labels_and_name_the_papers_attributes(whole):
-    page = whole[0]
-    for label in ("iterations (batches)", "weight λ (no unit)", "threshold τ (score)", "learning rate (log scale)"):
-        assert f">{label}</text>" in page
-    for name in ("Mouth Slightly Open", "Young"):
-        assert page.count(f">{name}</text>") >= 2 + 2  # Figs. 5 and 6, and the two charts of all attributes
-    assert "The 10 that moved most of 40" in whole[1].text
-
-
-def test_weights_and_thresholds_that_never_moved_leave_no_figure():
-    history = sample_data.history()
-    fixed = dataclasses.replace(
-        history, weights=np.ones_like(history.weights), thresholds=np.full_like(history.thresholds, 0.5)
-    )
-    text = check(render(history=fixed)).text
-    assert "Validation loss of the attributes" in text
-    for absent in ("Dynamic weights", "Adaptive thresholds", "The weights change"):
-        assert absent in check(render(history=history)).text
-        assert absent not in text
-
-
-def without(record):
-    """The record with every optional field unknown."""
-    return dataclasses.replace(record, **{f.name: None for f in dataclasses.fields(record) if f.default is None})
-
-
-def bare_parts():
-    """Every part, each with nothing optional in it."""
-    pictures = sample_data.pictures()
-    return {
-        "data": without(sample_data.data_summary()),
-        "results": without(sample_data.results()),
-        "slices": [
-            dataclasses.replace(each, having=without(each.having), lacking=without(each.lacking))
-            for each in sample_data.slices()
-        ],
-        "history": dataclasses.replace(without(sample_data.history()), names=()),
-        "pictures": dataclasses.replace(pictures, pictures=tuple(without(picture) for picture in pictures.pictures)),
-        "verdict": Verdict(blessed=None),
-    }
-
-
-def test_parts_with_nothing_optional():
-    reader = check(render(**bare_parts()))
-    assert len(reader.sections) == 7
-    assert "Not judged" in reader.text
-    for absent in ("Majority baseline", "Threshold", "landmarks:", "The mistakes it is surest of", "Dynamic weights"):
-        assert absent not in reader.text
-
-
-@pytest.mark.parametrize(
-    "part, section",
-    [
-        ("data", "data"),
-        ("results", "attributes"),
-        ("slices", "fairness"),
-        ("history", "learning"),
-        ("pictures", "predictions"),
-        ("verdict", None),
-    ],
-)
-def test_a_missing_part_leaves_no_trace(part, section):
-    parts = bare_parts()
-    del parts[part]
-    reader = check(render(**parts))
-    assert section not in reader.sections
-    assert len(reader.sections) == 7 - (section is not None)
-
-
-def test_nothing_but_the_run():
-    run = dataclasses.replace(
-        sample_data.run(), target=None, seed=None, components=None, parameters=None, image_size=None,
-        model_location=None, log_location=None, tensorboard_command=None, serving_commands=None,
-    )  # fmt: skip
-    reader = check(attribute_page(run).render())
-    assert reader.sections == ["result", "run"]
-    assert "was not evaluated" in reader.text
-
-
-def test_one_epoch_one_attribute_and_figures_that_are_undefined():
-    names, nan = ("Hat",), np.array([np.nan])
-    history = History(np.ones(1), np.ones(1), np.zeros(1), names, *[np.ones((1, 1))] * 3)
-    results = dataclasses.replace(
-        sample_data.results(), names=names, accuracy=np.ones(1), majority_accuracy=np.ones(1), balanced_accuracy=nan,
-        f1=nan, positive_rate_true=np.zeros(1), positive_rate_predicted=np.zeros(1), thresholds=np.zeros(1),
-        mean_balanced_accuracy=np.nan, mean_f1=np.nan, mean_accuracy=1.0,
-    )  # fmt: skip
-    assert "over 1 epoch." in check(render(history=history, results=results)).text
-
-
-def test_names_from_outside_are_escaped():
-    nasty = "<img src=http://x.example/>'Zoë'.jpg"
-    sample = sample_data.pictures(count=2)
-    first = dataclasses.replace(sample.pictures[0], id=nasty)
-    names = ("<b>Hat</b>", *sample.names[1:])
-    data = dataclasses.replace(sample_data.data_summary(), attribute_names=names, anomalies=(nasty,))
-    results = dataclasses.replace(sample_data.results(), names=names)
-    verdict = dataclasses.replace(sample_data.verdict(), reasons=(nasty,), serving_message=nasty)
-    page = render(pictures=Pictures(names, sample.thresholds, (first,)), data=data, results=results, verdict=verdict)
-    assert nasty in check(page).text
-    assert "<b>Hat" not in page
-
-
-def test_a_model_below_the_majority_is_said_to_be():
-    results = dataclasses.replace(sample_data.results(), mean_accuracy=0.7)
-    assert re.search(r"The model is \d+\.\d\d points below it", check(render(results=results)).text)
-
-
-def test_records_that_vanished_are_reported():
-    data = dataclasses.replace(sample_data.data_summary(), splits={"train": SplitCount(100, 90, 7)})
-    assert "train: 3 records were read but neither kept nor quarantined" in check(render(data=data)).text
+def test_two_tasks_of_the_kind_have_addresses_of_their_own():
+    tags = bound("tags", "multi_label", ("Hat", "Tie"), "web")
+    run = artifacts(ATTRIBUTES, tags, values={"tags": attribute_values(rates=np.array([0.2, 0.5]))})
+    sections = check(sample_run.whole_page(run)).sections
+    assert {"attributes", "attributes-mistakes", "tags", "tags-mistakes"} <= set(sections)
 
 
 def test_the_surest_mistakes_come_first():
-    pictures = sample_data.pictures()
-    mistakes = most_confident_mistakes(pictures)
-    margins = [abs(picture.scores[index] - pictures.thresholds[index]) for picture, index in mistakes]
-    assert margins == sorted(margins, reverse=True)
-    assert all(picture.decisions[index] != picture.attributes[index] for picture, index in mistakes)
+    run = artifacts(ATTRIBUTES)
+    limits, mistakes = thresholds(ATTRIBUTES, run), surest_mistakes(ATTRIBUTES, run)
+    margins = [abs(sample.outputs["attributes"][index] - limits[index]) for sample, index in mistakes]
+    assert len(mistakes) == 6 and margins == sorted(margins, reverse=True)
+    for sample, index in mistakes:
+        assert sample.outputs["attributes_decisions"][index] != sample.record.labels["attributes"][index]
 
 
-def test_representative_attributes_where_the_papers_are_missing():
-    history = sample_data.history()
-    assert [history.names[index] for index in representative(history)] == ["Mouth_Slightly_Open", "Young"]
-    renamed = dataclasses.replace(history, names=tuple(f"a{index}" for index in range(40)))
-    assert representative(renamed) == [0, 39]
+def test_thresholds_are_the_served_ones_or_else_the_last_epochs():
+    run = artifacts(ATTRIBUTES)
+    assert thresholds(ATTRIBUTES, run).tolist() == run.training["epochs"][-1]["attributes_thresholds"]
+    contract = {"from_examples": {"attributes_decisions": {"thresholds": [0.25] * 40}}}
+    assert thresholds(ATTRIBUTES, dataclasses.replace(run, contract=contract)).tolist() == [0.25] * 40
+    run = artifacts(ATTRIBUTES, epochs=[{"loss": 1.0}])
+    assert thresholds(ATTRIBUTES, run) is None
+    assert len(table(run, "attributes")[1].columns) == 7
 
 
-def test_wrong_shapes_are_refused_with_both_shapes():
-    with pytest.raises(ValueError, match=r"f1 should have shape \[40\], got \[3\]"):
-        dataclasses.replace(sample_data.results(), f1=np.ones(3))
+def test_an_answer_has_a_chip_for_every_yes_and_its_score():
+    task = bound("tags", "multi_label", "abcde")
+    values = {"tags": attribute_values(rates=np.full(5, 0.5))}
+    run = artifacts(task, values=values, epochs=[{"tags_thresholds": [0.5] * 5}])
+    outputs = {"tags": np.array([0.9, 0.1, 0.7, 0.0, 0.8]), "tags_decisions": np.array([1, 0, 1, 0, 1])}
+    sample = dataclasses.replace(made_sample(0, "celeb_a", [task]), outputs=outputs)
+    sample.record.labels["tags"] = np.array([1, 1, 0, 0, -1])
+    shown = answer(task, sample, run)
+    assert [(chip.symbol, chip.text) for chip in shown.chips] == [("−", "b"), ("+", "c"), ("✓", "a"), ("?", "e")]
+    assert shown.chips[0].meaning == "score 0.10, threshold 0.50"
+    assert shown.text == "2 of 4 right" and len(shown.legend) == 4, "the fifth is not annotated"
+    del sample.record.labels["tags"]
+    shown = answer(task, sample, run)
+    assert [chip.symbol for chip in shown.chips] == ["?"] * 3 and not shown.labelled
 
 
-@pytest.mark.parametrize("value, written", [(0.917, "91.70\u00a0%"), (None, "–"), (float("nan"), "–")])
-def test_percent(value, written):
-    assert percent(value) == written
+def test_curves_of_what_moved():
+    run = artifacts(ATTRIBUTES)
+    shown = curves(ATTRIBUTES, run)
+    assert len(shown) == 3 and ">Young</text>" in shown[0].markup
+    fixed = {"attributes_weights": [1.0] * 40, "attributes_thresholds": [0.5] * 40}
+    still = artifacts(ATTRIBUTES, epochs=[epoch | fixed for epoch in run.history.epochs])
+    assert [figure.title for figure in curves(ATTRIBUTES, still)] == [shown[0].title]
+    assert representative(NAMES) == [NAMES.index("Mouth_Slightly_Open"), NAMES.index("Young")]
+    assert representative("abc") == [0, 2]
 
 
-def test_no_number_is_minus_nought():
-    assert (points(-0.00001), decimal(-0.0001)) == ("+0.00", "0.000")
-    assert points(-0.0117) == "−1.17"
+@pytest.mark.parametrize("count", [0, 5])
+def test_one_label_and_figures_that_are_undefined(count):
+    task = bound("tags", "multi_label", ("Hat",))
+    values = {"tags": attribute_values(count=count, rates=np.zeros(1))}
+    run = artifacts(task, values=values, epochs=[{"loss": 1.0, "tags_losses": [1.0]}])
+    assert "tags" in check(sample_run.whole_page(run)).sections
 
 
-def test_the_report_needs_no_tensorflow():
-    code = "import sys, components.report; print({'tensorflow', 'tfx', 'apache_beam'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+def test_names_from_outside_are_escaped():
+    nasty = "<img src=http://x.example/>"
+    page = sample_run.whole_page(artifacts(bound("attributes", "multi_label", (nasty, *NAMES[1:]), nasty)))
+    assert check(page).text.count(nasty) >= 3
+    assert "<img src=http" not in page
