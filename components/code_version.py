@@ -12,15 +12,16 @@ def code_version(*paths: str) -> str:
     """Hash of Python files.
 
     Args:
-        *paths: files or folders (with what lies below) relative to the project's root.
+        *paths: files, folders (with what lies below) or patterns of such, relative to the project's root.
 
     Raises:
         FileNotFoundError: for a path that isn't there.
     """
     digest = hashlib.sha256()
     for path in paths:
-        place = _ROOT / path
-        files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-        for file in files:
+        places = sorted(_ROOT.glob(path))
+        if not places:
+            raise FileNotFoundError(f"There is no {path!r} in {str(_ROOT)!r}.")
+        for file in (file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])):
             digest.update(f"{file.relative_to(_ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
