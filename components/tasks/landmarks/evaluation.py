@@ -1,27 +1,51 @@
-"""Normalised mean error (NME) and failure rate of landmarks, together and a point: formulas, and the TFMA metric.
+"""How points are measured: normalised mean error (NME) and failure rate, together and a point.
 
 NME is the mean distance between predicted and annotated points over the annotated inter-ocular distance, both in pixels
-of the picture as found: normalised coordinates of a picture that is not square would weigh x and y differently.
+of the image as found: normalised coordinates of an image that is not square would weigh x and y differently.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import PIL.Image
 import tensorflow_model_analysis as tfma
 
-from components.tasks.ratios import ratio
-from components.tasks.summed_metric import summed_metric
+from components.tasks.annotation import BoundTask
+from components.tasks.figures import Figure
 from components.tasks.landmarks.markup import MARKUPS
+from components.tasks.ratios import ratio
+from components.tasks.summed_metric import SummedMetric, metrics_spec
 
-FAILURE_THRESHOLD = 0.10  # a picture with a larger NME is a failure, and a point with a larger error
+FAILURE_THRESHOLD = 0.10  # an image with a larger NME is a failure, and a point with a larger error
+MEANS = {}  # of no two points is one defined without the other
+UNDEFINED = "no record has points that can be measured, or a predicted point is not a number"
+
+
+def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpec]:
+    """What is measured of the task, where it is served or after an iteration of task interaction."""
+    return [metrics_spec(task, task.name, LandmarkMetrics, iteration)]
+
+
+def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
+    """The task's scalars, from what was measured of one slice."""
+    return [
+        Figure(f"{task.name} NME", values["nme"], higher_is_better=False, headline=True),
+        Figure(f"{task.name} failure rate", values["failure_rate"], higher_is_better=False),
+    ]
+
+
+def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
+    """None: every image has the same points."""
+    del task, names
+    return {}
 
 
 def point_errors(truth: np.ndarray, predicted: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
-    """Errors of one picture's points; their mean is the picture's NME.
+    """Errors of one image's points; their mean is the image's NME.
 
     Args:
         truth: [L, 2] annotated x, y in [0, 1] of the image, of a mark-up in MARKUPS.
@@ -63,39 +87,28 @@ def summarize(sums: np.ndarray) -> dict[str, float | np.ndarray]:
     }
 
 
-class LandmarkMetrics(tfma.metrics.Metric):
-    """TFMA metric on an output of landmarks [B, L, 2] against the labels [B, 2 L]; see `summarize` for what it emits.
+class LandmarkMetrics(SummedMetric):
+    """TFMA metric on an output of points [B, L, 2] against the labels [B, 2 L]; `summarize` says what it emits.
 
-    Records without landmarks are left out; those whose annotated eyes coincide are counted as `landmarks_skipped`.
+    Records without points are left out; those whose annotated eyes coincide count as "landmarks_skipped" alone. Where a
+    predicted point is not a number, it and its image are failures.
 
     Args:
-        num_landmarks: L.
-        name: "nme", which thresholds apply to.
-        failure_threshold: a picture with a larger NME, or with predictions that are not numbers, is a failure; so is a
-            point with such an error.
-        code: part of TFX's cache key only (see config.py).
+        names: of the L points.
+        **config: of SummedMetric.
 
     Raises:
         ValueError: if no mark-up has that many points; when it runs, if a record or the prediction has not that many.
     """
 
-    def __init__(
-        self, num_landmarks: int, name: str = "nme", failure_threshold: float = FAILURE_THRESHOLD, code: str = ""
-    ):
-        if num_landmarks not in MARKUPS:
-            raise ValueError(f"No mark-up has {num_landmarks} points; NME is defined for {sorted(MARKUPS)}.")
-        super().__init__(
-            _computations, num_landmarks=num_landmarks, name=name, failure_threshold=failure_threshold, code=code
-        )
+    def __init__(self, names: Sequence[str], **config):
+        if len(names) not in MARKUPS:
+            raise ValueError(f"No mark-up has {len(names)} points; NME is defined for {sorted(MARKUPS)}.")
+        measure = functools.partial(_measure, num_landmarks=len(names))
+        super().__init__(measure, np.zeros(4 + 2 * len(names)), summarize, names=names, **config)
 
 
-def _computations(num_landmarks, name, failure_threshold, code, model_names=("",), output_names=("",)):
-    del name, code
-    measure = functools.partial(_measure, num_landmarks=num_landmarks, failure_threshold=failure_threshold)
-    return summed_metric(measure, np.zeros(4 + 2 * num_landmarks), summarize, model_names, output_names)
-
-
-def _measure(truth, predicted, features, num_landmarks, failure_threshold):
+def _measure(truth, predicted, features, num_landmarks):
     truth, predicted = truth.reshape(-1, 2), predicted.reshape(-1, 2)
     if len(truth) != num_landmarks or len(predicted) != num_landmarks:
         raise ValueError(
@@ -106,5 +119,5 @@ def _measure(truth, predicted, features, num_landmarks, failure_threshold):
     if errors is None:
         return np.concatenate([[0, 0, 0, 1], np.zeros(2 * num_landmarks)])
     nme = errors.mean()
-    failed, failed_points = ~(nme <= failure_threshold), ~(errors <= failure_threshold)  # NaN is a failure too
+    failed, failed_points = ~(nme <= FAILURE_THRESHOLD), ~(errors <= FAILURE_THRESHOLD)  # NaN is a failure too
     return np.concatenate([[nme, failed, 1, 0], errors, failed_points])
