@@ -52,12 +52,18 @@ class Helen(FaceDataset):
 
     name = "helen"
     # What Helen's overall F1 counts, as its published tables do: left and right, and the parts of the mouth, as one.
-    MERGED_PARTS = MappingProxyType(
+    ANNOTATIONS = MappingProxyType(
         {
-            "brows": ("left_eyebrow", "right_eyebrow"),
-            "eyes": ("left_eye", "right_eye"),
-            "nose": ("nose",),
-            "mouth": ("upper_lip", "inner_mouth", "lower_lip"),
+            "parsing": Annotation(
+                "segmentation",
+                FACE_PARTS,
+                merged_parts={
+                    "brows": ("left_eyebrow", "right_eyebrow"),
+                    "eyes": ("left_eye", "right_eye"),
+                    "nose": ("nose",),
+                    "mouth": ("upper_lip", "inner_mouth", "lower_lip"),
+                },
+            )
         }
     )
 
@@ -144,12 +150,11 @@ class HelenMerged(Helen):
     """
 
     name = "helen_merged"
-    LABELS = FACE_PARTS_WITHOUT_SIDES
     ANNOTATIONS = MappingProxyType(
         {
             "parsing": Annotation(
                 "segmentation",
-                FACE_PARTS,
+                FACE_PARTS_WITHOUT_SIDES,
                 merged_parts={
                     "brows": ("eyebrows",),
                     "eyes": ("eyes",),

@@ -18,7 +18,7 @@ ATTRIBUTES = CELEBA_ATTRIBUTES
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
 # The classes of a data set of garments, and the indices of those that begin above the waist: no others are drawn.
-CLOTHING = ClothingSubset.CLOTHING
+CLOTHING = ClothingSubset.CATEGORIES
 CLOTHES = {name: CLOTHING.index(name) for name in ("dress", "longsleeve", "outwear", "shirt", "t-shirt")}
 
 _MALE = 0.42
