@@ -1,6 +1,6 @@
-"""Drawings of parsed faces: label maps in colours, and where they are wrong.
+"""Drawings of label maps: in colours, and where they are wrong.
 
-The report shows the pictures in its page, TensorBoard a panel of them as pixels.
+The report shows the images in its page, TensorBoard a panel of them as pixels.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageOps
 
-from components.report.common import readable
-from components.report.data import IGNORED
-from components.report.figures import MUTED, PAPER, STYLE, WIDE
+from components.page.figures import MUTED, PAPER, STYLE, WIDE
+from components.page.formatting import readable
+from components.record import IGNORE_LABEL
 
 # A class has the colour of its number. Found by a search for colours that are far from each other in CIELAB; a test
 # holds their distance. Dark grey for background, the second for skin.
@@ -31,9 +31,29 @@ PALETTE = np.array(
 WRONG = np.array([255, 62, 48], np.uint8)
 _HATCH = np.array([[112, 112, 112], [176, 176, 176]], np.uint8)  # stripes over pixels without a class
 _STRIPE = 4  # pixels of a stripe's width
-_NO_EDGE = np.array([16, 18, 20], np.uint8)
-_SIDE = 360  # pixels of a drawn picture's longer side
-_COLUMNS = ("picture", "predicted", "truth", "errors")
+SIDE = 360  # pixels of a drawn image's longer side
+_COLUMNS = ("image", "predicted", "truth", "errors")
+
+
+# CelebAMask-HQ's names of its classes, which can be misread: l_lip is the lower lip, l_eye the left eye.
+_SPELT_OUT = {
+    "eye_g": "glasses",
+    "l_eye": "left eye",
+    "r_eye": "right eye",
+    "l_brow": "left brow",
+    "r_brow": "right brow",
+    "l_ear": "left ear",
+    "r_ear": "right ear",
+    "u_lip": "upper lip",
+    "l_lip": "lower lip",
+    "ear_r": "earring",
+    "neck_l": "necklace",
+}
+
+
+def class_name(name: str) -> str:
+    """A class as a person reads it: `l_lip` -> `lower lip`."""
+    return _SPELT_OUT.get(name, readable(name))
 
 
 def css(colour: np.ndarray) -> str:
@@ -48,45 +68,45 @@ def hatch_css() -> str:
 
 
 def shown_image(image: np.ndarray) -> np.ndarray:
-    """[H, W, 3] uint8, smoothly resized to the size of a drawn picture."""
+    """[H, W, 3] uint8, smoothly resized to the size of a drawn image."""
     return _resized(image, Image.Resampling.LANCZOS)
 
 
 def shown_labels(labels: np.ndarray) -> np.ndarray:
-    """[H, W] uint8 at the size of a drawn picture, where each pixel keeps a class that was there."""
+    """[H, W] uint8 at the size of a drawn image, where each pixel keeps a class that was there."""
     return _resized(labels, Image.Resampling.NEAREST)
 
 
 def _resized(array: np.ndarray, method: Image.Resampling) -> np.ndarray:
     height, width = array.shape[:2]
-    scale = _SIDE / max(height, width)
+    scale = SIDE / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     return np.asarray(Image.fromarray(array).resize(size, method))
 
 
 def label_colours(labels: np.ndarray) -> np.ndarray:
-    """[H, W] uint8 classes -> [H, W, 3] uint8: each class in its colour, IGNORED in stripes."""
-    coloured = PALETTE[np.where(labels == IGNORED, 0, labels)]
-    coloured[labels == IGNORED] = _stripes(labels.shape)[labels == IGNORED]
+    """[H, W] uint8 classes -> [H, W, 3] uint8: each class in its colour, IGNORE_LABEL in stripes."""
+    coloured = PALETTE[np.where(labels == IGNORE_LABEL, 0, labels)]
+    coloured[labels == IGNORE_LABEL] = _stripes(labels.shape)[labels == IGNORE_LABEL]
     return coloured
 
 
 def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The picture in grey under its classes' colours: what is where, and the face it is of.
+    """The image in grey under its classes' colours: what is where, and the face it is of.
 
     Args:
         image: [H, W, 3] uint8 RGB.
-        labels: [H, W] uint8; IGNORED is striped.
+        labels: [H, W] uint8; IGNORE_LABEL is striped.
 
     Returns:
-        [h, w, 3] uint8 of the size of a drawn picture.
+        [h, w, 3] uint8 of the size of a drawn image.
     """
     grey = shown_image(np.asarray(Image.fromarray(image).convert("L").convert("RGB"))).astype(np.float32)
     return np.round(0.4 * grey + 0.6 * label_colours(shown_labels(labels))).astype(np.uint8)
 
 
 def error_map(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The picture in dim grey with its wrong pixels in one strong colour; those without a class are striped.
+    """The image in dim grey with its wrong pixels in one strong colour; those without a class are striped.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -97,27 +117,10 @@ def error_map(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np
     """
     grey = np.asarray(Image.fromarray(image).convert("L"), np.float32) * 0.4 + 16
     drawn = np.repeat(np.round(grey).astype(np.uint8)[..., None], 3, axis=-1)
-    unknown = truth == IGNORED
+    unknown = truth == IGNORE_LABEL
     drawn[unknown] = _stripes(truth.shape)[unknown] // 2
     drawn[(predicted != truth) & ~unknown] = WRONG
     return drawn
-
-
-def edge_shades(probabilities: np.ndarray) -> np.ndarray:
-    """[H, W] in [0, 1] -> [h, w, 3] uint8 of the size of a drawn picture: the surer of an edge, the brighter."""
-    known = np.nan_to_num(np.asarray(probabilities, np.float32)).clip(0, 1)[..., None]
-    return shown_image(np.round(_NO_EDGE + known * (245.0 - _NO_EDGE)).astype(np.uint8))
-
-
-def edge_colours(categories: np.ndarray) -> np.ndarray:
-    """[H, W] uint8 classes, 0 for no edge -> [h, w, 3] uint8 of the size of a drawn picture: edges in their colours.
-
-    Edges that would get lost as the map is made smaller are drawn a pixel wider to all sides.
-    """
-    if max(categories.shape) > _SIDE:
-        categories = np.asarray(Image.fromarray(categories).filter(ImageFilter.MaxFilter(3)))
-    shown = shown_labels(categories)
-    return np.where(shown[..., None] == 0, _NO_EDGE, label_colours(shown))
 
 
 def _stripes(shape: tuple[int, int]) -> np.ndarray:
@@ -129,11 +132,11 @@ def _stripes(shape: tuple[int, int]) -> np.ndarray:
 def parsing_panel(
     images: Sequence[np.ndarray], predicted: Sequence[np.ndarray], truth: Sequence[np.ndarray], classes: Sequence[str]
 ) -> Canvas:
-    """A row a picture: the picture, what is predicted, the truth, and the wrong pixels; below, the classes' colours.
+    """A row an image: the image, what is predicted, the truth, and the wrong pixels; below, the classes' colours.
 
     Args:
         images: P of [H, W, 3] uint8 RGB, of any sizes.
-        predicted, truth: P of [H, W] uint8; IGNORED in the truth where a pixel has no class.
+        predicted, truth: P of [H, W] uint8; IGNORE_LABEL in the truth where a pixel has no class.
         classes: C names, background first.
     """
     rows = [_row(*each) for each in zip(images, predicted, truth, strict=True)]
@@ -142,13 +145,13 @@ def parsing_panel(
     grid = np.concatenate([np.concatenate([_padded(cell, width, height) for cell in row], axis=1) for row in rows])
 
     legend_columns = 7
-    side = WIDE / len(_COLUMNS)  # inches: width of a picture
-    pictures = len(rows) * side * height / width
+    side = WIDE / len(_COLUMNS)  # inches: width of an image
+    heights = len(rows) * side * height / width
     above, below = 0.3, 0.15 + 0.2 * -(-(len(classes) + 2) // legend_columns)
-    total = below + pictures + above
+    total = below + heights + above
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         canvas = Canvas(figsize=(WIDE, total))
-        axes = canvas.add_axes((0, below / total, 1, pictures / total))
+        axes = canvas.add_axes((0, below / total, 1, heights / total))
         axes.imshow(grid, extent=(0, len(_COLUMNS), len(rows), 0), aspect="auto")
         axes.set_axis_off()
         axes.vlines(range(1, len(_COLUMNS)), 0, len(rows), color=PAPER, linewidth=2)
@@ -156,7 +159,7 @@ def parsing_panel(
         for column, name in enumerate(_COLUMNS):
             axes.text(column + 0.5, -0.02, name, ha="center", va="bottom")
         patches = [
-            Patch(facecolor=css(colour), label=readable(name))
+            Patch(facecolor=css(colour), label=class_name(name))
             for name, colour in zip(classes, PALETTE[: len(classes)], strict=True)
         ]
         patches.append(Patch(facecolor=css(_HATCH[0]), edgecolor=css(_HATCH[1]), hatch="////", label="not labelled"))

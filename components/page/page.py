@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Literal
 
 import jinja2
 from markupsafe import Markup
 
 Tone = Literal["", "good", "bad", "quiet"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Text:
-    """A paragraph."""
-
-    text: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +34,7 @@ class Note:
 
 
 @dataclasses.dataclass(frozen=True)
-class Number:
+class Headline:
     """One big number, what it is called, and a sentence that says what it means."""
 
     value: str
@@ -50,15 +44,15 @@ class Number:
 
 
 @dataclasses.dataclass(frozen=True)
-class Numbers:
+class Headlines:
     """Big numbers side by side."""
 
-    numbers: tuple[Number, ...]
+    headlines: tuple[Headline, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture: inline SVG or <img> with a data URI, its title and how to read it."""
+    """A drawing: inline SVG or <img> with a data URI, its title and how to read it."""
 
     markup: Markup
     title: str
@@ -128,7 +122,6 @@ class Table:
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    caption: str = ""
     footer: tuple[tuple[Cell, ...], ...] = ()
     sortable: bool = False
 
@@ -146,9 +139,9 @@ class Chip:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """A picture with its name, a line of text and chips."""
+    """An image with its name, a line of text and chips."""
 
-    picture: Markup
+    image: Markup
     title: str
     text: str = ""
     chips: tuple[Chip, ...] = ()
@@ -159,7 +152,7 @@ class Gallery:
     """Cards in a grid under a legend. `small` lays each card out as a row: thumbnail left, words right. `wide` gives
     each card a row of its own.
 
-    `overlay` names what the pictures carry in an SVG group of class "overlay", and gives a box to switch it off.
+    `overlay` names what the images carry in an SVG group of class "overlay", and gives a box to switch it off.
     """
 
     cards: tuple[Card, ...]
@@ -170,10 +163,10 @@ class Gallery:
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class Properties:
     """Pairs of a name and a value."""
 
-    facts: tuple[tuple[str, str], ...]
+    properties: tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +185,7 @@ class Details:
     blocks: tuple[Block, ...]
 
 
-Block = Text | Heading | Note | Numbers | Figures | Table | Gallery | Facts | Code | Details
+Block = Heading | Note | Headlines | Figures | Table | Gallery | Properties | Code | Details
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +196,25 @@ class Section:
     anchor: str
     blocks: tuple[Block, ...]
     lead: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one matter adds to a report.
+
+    Attributes:
+        headlines: for the head of the page.
+        sections: in order.
+        metrics: for programs, by names that no other part has; None is left out.
+        compared: those of `metrics` that are worth a column where runs stand side by side.
+        details: further figures for programs: title -> name of an attribute or a class -> figure.
+    """
+
+    headlines: tuple[Headline, ...] = ()
+    sections: tuple[Section, ...] = ()
+    metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    compared: tuple[str, ...] = ()
+    details: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

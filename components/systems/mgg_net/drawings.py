@@ -1,4 +1,4 @@
-"""Drawings of what a network of groups attends to: masks over faces, and who listens to whom.
+"""Drawings of what a network of groups attends to: masks over faces, and the groups' affinities.
 
 The report shows them as SVG, TensorBoard as pixels.
 """
@@ -10,19 +10,18 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
 from PIL import Image, ImageOps
 
-from components.report.common import readable
-from components.report.figures import GRID, INK, MUTED, NARROW, PAPER, SERIES, STYLE, WIDE
+from components.page.figures import GRID, MUTED, NARROW, PAPER, SERIES, STYLE, WIDE, draw_matrix
+from components.page.formatting import readable
 
 MASKS_SHOWN = 8  # of one tap: as many as the paper's groups; more would not be legible
 NUMBERS_SHOWN = 8  # groups up to which an affinity has its number printed
 _FULL_COLOUR = 99  # percentile: one bright place must not leave the others pale
 _GLOW = np.array([255, 160, 30])  # of the masks: brighter than the grey face below
-_FACE_PIXELS = 200  # of a picture's longer side
+_FACE_PIXELS = 200  # of a image's longer side
 
 
 def most_varied(masks: np.ndarray, count: int = MASKS_SHOWN) -> np.ndarray:
@@ -32,7 +31,7 @@ def most_varied(masks: np.ndarray, count: int = MASKS_SHOWN) -> np.ndarray:
 
 
 def dead(masks: np.ndarray) -> np.ndarray:
-    """Indices of the masks of [P, h, w, K] that are 0 everywhere on all P pictures, as ReLU lets them become."""
+    """Indices of the masks of [P, h, w, K] that are 0 everywhere on all P images, as ReLU lets them become."""
     return np.flatnonzero(~masks.any(axis=(0, 1, 2)))
 
 
@@ -42,7 +41,7 @@ def full_colour(masks: np.ndarray) -> float:
 
 
 def mask_drawing(images: Sequence[np.ndarray], masks: np.ndarray, groups: Sequence[str]) -> Canvas:
-    """A row a picture: the face, then each group's mask over it, all on one scale.
+    """A row an image: the face, then each group's mask over it, all on one scale.
 
     Args:
         images: S of [H, W, 3] uint8 RGB, of any sizes.
@@ -67,7 +66,7 @@ def mask_drawing(images: Sequence[np.ndarray], masks: np.ndarray, groups: Sequen
         axes.set_axis_off()
         axes.vlines(range(1, columns), 0, rows, color=PAPER, linewidth=2)
         axes.hlines(range(1, rows), 0, columns, color=PAPER, linewidth=2)
-        for column, name in enumerate(["picture", *groups]):
+        for column, name in enumerate(["image", *groups]):
             axes.text(column + 0.5, -0.03, textwrap.fill(readable(name), 14), ha="center", va="bottom")
         for row, column in np.argwhere(~masks.any(axis=(1, 2))):
             # On a photograph: the same in a light page and a dark one.
@@ -107,44 +106,31 @@ def _add_scale(axes, top):
 
 
 def affinity_drawing(affinities: np.ndarray, groups: Sequence[str]) -> Canvas:
-    """[K, K] as a matrix: row i says whom group i listens to. More has more colour, and its number where it fits."""
+    """[K, K] as a matrix: row i has the source groups of target group i. More has more colour, and few have numbers."""
     count = len(groups)
     few = count <= NUMBERS_SHOWN
     size = (NARROW, 1.7 + 0.33 * count) if few else (WIDE, 1.9 + 0.22 * count)
     names = [readable(name) for name in groups]
     most = float(affinities.max())  # at least 1 / (K - 1), since rows add up to 1
-    cells = [(row, column) for row in range(count) for column in range(count) if row != column]
-    squares = [[(c, r), (c + 1, r), (c + 1, r + 1), (c, r + 1)] for r, c in cells]
-
-    def shade(affinity):
-        # Never full where there are numbers: they stay legible on the strongest cell. A diverged network has NaN.
-        return SERIES[0], (0.55 if few else 1.0) * float(np.nan_to_num(affinity / most))
-
+    # Never full where there are numbers: they stay legible on the strongest cell. A diverged network has NaN.
+    full = 0.55 if few else 1.0
+    opacity = full * np.nan_to_num(affinities / most)
+    np.fill_diagonal(opacity, np.nan)
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         canvas = Canvas(figsize=size, layout="constrained", dpi=72)
         axes = canvas.add_subplot()
-        shades = [shade(affinities[cell]) for cell in cells]
-        axes.add_collection(PolyCollection(squares, facecolors=shades, linewidths=0, clip_on=False))
-        axes.vlines(range(count + 1), 0, count, color=GRID, linewidth=0.5, clip_on=False)
-        axes.hlines(range(count + 1), 0, count, color=GRID, linewidth=0.5, clip_on=False)
+        draw_matrix(axes, opacity, names, names)
         axes.plot([0, count], [0, count], color=GRID, linewidth=0.8)  # strikes out the diagonal
-        if few:
-            for row, column in cells:
-                axes.text(column + 0.5, row + 0.5, f"{affinities[row, column]:.2f}", ha="center", va="center")
-        axes.set_xlim(0, count)
-        axes.set_ylim(count, 0)
-        places = np.arange(count) + 0.5
-        axes.set_yticks(places, names, color=INK)
-        axes.set_xticks(places, names, color=INK, **({"rotation": 40, "ha": "left"} if few else {"rotation": 90}))
-        axes.xaxis.tick_top()
-        axes.xaxis.set_label_position("top")
-        axes.set_xlabel("who is heard")
-        axes.set_ylabel("who listens")
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
+        for row, column in np.argwhere(np.isfinite(opacity)) if few else ():
+            axes.text(column + 0.5, row + 0.5, f"{affinities[row, column]:.2f}", ha="center", va="center")
+        for label in axes.get_xticklabels():
+            label.set(**({"rotation": 40, "ha": "left"} if few else {"rotation": 90}))
+        axes.set_xlabel("source group")
+        axes.set_ylabel("target group")
         patches = [
-            Patch(facecolor=shade(value), edgecolor=GRID, label=f"{value:.2g}: {words}")
-            for value, words in ((1 / (count - 1), "everyone alike"), (most, "the most"))
-        ]
+            Patch(facecolor=(SERIES[0], full * float(np.nan_to_num(value / most))), edgecolor=GRID,
+                  label=f"{value:.2g}: {words}")
+            for value, words in ((1 / (count - 1), "all alike"), (most, "the most"))
+        ]  # fmt: skip
         canvas.legend(handles=patches, loc="outside lower left", ncols=2, frameon=False, labelcolor=MUTED)
     return canvas

@@ -20,6 +20,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
@@ -60,6 +61,7 @@ STYLE = {
     "hatch.linewidth": 0.8,
 }
 NARROW, WIDE = 5.3, 11.0  # widths in inches: of one of two figures in a row, of one that has the row
+TWO_COLUMNS_FROM = 25  # rows of a chart of names
 _POINTS_AN_INCH = 72  # of SVG: a figure of 6 inches is 432 units wide, and its 9 point letters are 9 units high
 _PIXELS_A_POINT = 1.5  # of a drawing as pixels, and at least of the photographs in an SVG
 
@@ -111,7 +113,7 @@ def pixels(canvas: Canvas) -> np.ndarray:
 
 
 def image_uri(image: np.ndarray, longest: int = 512) -> str:
-    """[H, W, 3] uint8 -> the picture as a data URI, its longer side at most `longest` pixels.
+    """[H, W, 3] uint8 -> the image as a data URI, its longer side at most `longest` pixels.
 
     JPEG, and no larger than it is shown: a page of a dozen faces stays below a megabyte or so.
     """
@@ -130,7 +132,7 @@ def drawn_uri(image: np.ndarray) -> str:
 
 
 def strip(panes: Sequence[tuple[str, str]], description: str) -> Markup:
-    """Pictures side by side, each with its name below; two in a row where the page is narrow.
+    """Images side by side, each with its name below; two in a row where the page is narrow.
 
     Args:
         panes: (name, data URI) of each.
@@ -144,14 +146,14 @@ def strip(panes: Sequence[tuple[str, str]], description: str) -> Markup:
 
 
 def stack(panes: Sequence[tuple[str, Markup]]) -> Markup:
-    """Pictures below each other, each (name, markup) with its name below it."""
+    """Images below each other, each (name, markup) with its name below it."""
     drawn = Markup("").join(
         Markup('<div class="pane">{}<p>{}</p></div>').format(markup, name) for name, markup in panes
     )
     return Markup('<div class="stack">{}</div>').format(drawn)
 
 
-def picture(
+def annotated_image(
     image: np.ndarray,
     description: str,
     points: np.ndarray | None = None,
@@ -167,7 +169,7 @@ def picture(
         points: [T, 2] predicted x, y in [0, 1] of the image.
         true_points: [T, 2] given ones.
         longest: pixels of the longer side that are kept; the marks stay sharp at any size.
-        mark_size: what the marks are enlarged by, where they are few or the picture is shown small.
+        mark_size: what the marks are enlarged by, where they are few or the image is shown small.
     """
     height, width = image.shape[:2]
     unit = mark_size * np.hypot(height, width) / 280  # marks keep their size on the page for images of any size
@@ -324,6 +326,25 @@ def dumbbell_chart(
     return svg(canvas, description)
 
 
+def draw_matrix(axes: Axes, opacity: np.ndarray, row_names: Sequence[str], column_names: Sequence[str]) -> None:
+    """[R, C] opacities in [0, 1] as a grid of squares with the columns' names above; a NaN leaves its cell empty."""
+    height, width = opacity.shape
+    cells = np.argwhere(np.isfinite(opacity)).tolist()
+    squares = [[(c, r), (c + 1, r), (c + 1, r + 1), (c, r + 1)] for r, c in cells]
+    shades = [(SERIES[0], float(opacity[r, c])) for r, c in cells]
+    axes.add_collection(PolyCollection(squares, facecolors=shades, linewidths=0, clip_on=False))
+    axes.vlines(range(width + 1), 0, height, color=GRID, linewidth=0.5, clip_on=False)
+    axes.hlines(range(height + 1), 0, width, color=GRID, linewidth=0.5, clip_on=False)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_yticks(np.arange(height) + 0.5, row_names, color=INK)
+    axes.set_xticks(np.arange(width) + 0.5, column_names, color=INK)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
 def bar_chart(
     description: str,
     names: Sequence[str],
@@ -358,11 +379,11 @@ def bar_chart(
 
 
 def _panels(count: int, above: float = 0.0, wide: bool = False) -> tuple[Canvas, list[tuple[Axes, np.ndarray]]]:
-    """A canvas with one column of axes, or two beyond 24 rows, and which rows stand in each.
+    """A canvas with one column of axes, or two where the rows are many, and which rows stand in each.
 
     It has the row only with two columns, or if it is to be `wide`.
     """
-    columns = 2 if count > 24 else 1
+    columns = 2 if count >= TWO_COLUMNS_FROM else 1
     parts = np.array_split(np.arange(count), columns)
     size = (WIDE if wide else WIDE / 2 * columns, 0.215 * len(parts[0]) + 0.6 + above)
     canvas = Canvas(figsize=size, layout="constrained", dpi=_POINTS_AN_INCH)

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from components.report.common import readable
-from components.report.figures import INK, MUTED, NARROW, PAPER, SERIES, STYLE, WIDE
+from components.page.figures import INK, MUTED, NARROW, PAPER, SERIES, STYLE, WIDE
+from components.page.formatting import readable
 from keras_models.branch_tree import BranchTree
 
 _ROW = 0.17  # inches a task
@@ -124,10 +124,12 @@ def costs_drawing(rounds: Sequence[tuple[str, Sequence[float], int]]) -> Canvas:
     Args:
         rounds: (layer, L(1), L(2), ..., the chosen d).
     """
-    rows = math.ceil(len(rounds) / _PANELS)
+    columns = min(len(rounds), _PANELS)
+    rows = math.ceil(len(rounds) / columns)
     with matplotlib.rc_context(STYLE):
-        canvas = Canvas(figsize=(WIDE, 0.3 + 1.75 * rows), layout="constrained", dpi=72)
-        panels = canvas.subplots(rows, _PANELS, squeeze=False).ravel()
+        width = WIDE if columns > 2 else NARROW
+        canvas = Canvas(figsize=(width, 0.3 + 1.75 * rows), layout="constrained", dpi=72)
+        panels = canvas.subplots(rows, columns, squeeze=False).ravel()
         for axes, (layer, costs, chosen) in zip(panels, rounds, strict=False):
             x = np.arange(1, len(costs) + 1)
             axes.plot(x, costs, color=SERIES[0], marker="o", markersize=2.6)
