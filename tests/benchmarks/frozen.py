@@ -32,8 +32,8 @@ UNSTABLE = ("minutes", "training minutes")  # differ from run to run
 
 
 def shortened(experiment):
-    """The experiment for an epoch or two, in its own precision: so it shows what a user gets."""
-    training = replace(experiment.training, epochs=2)
+    """The experiment for an epoch or two, in float32."""
+    training = replace(experiment.training, precision="float32", epochs=2)
     if hasattr(training, "tasks"):  # each task alone, then turns
         tasks = tuple(replace(task, pretraining_epochs=1) for task in training.tasks)
         training = replace(training, tasks=tasks, epochs=1, steps=4)
