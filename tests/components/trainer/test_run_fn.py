@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_faces
 from tensorflow.core.protobuf import saved_model_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.config import Evaluation, Training, factory, to_json
+from components.config import Evaluation, Training, configured, to_json
 from components.images.decoding import decode_and_resize_batch
 from components.serving.branch_tree import read_tree
 from components.serving.signatures import restore_trained
@@ -18,6 +17,7 @@ from components.trainer import widening
 from components.trainer.inputs import example_images
 from components.trainer.run_fn import TRAINING_FILE, _run_key, files_by_split, run_fn
 from keras_models.branch_tree import BranchTree
+from tests.support import tiny_faces
 
 BOTH = replace(tiny_faces.TREE_DATA, clothing=True)
 OUTPUTS = {"attributes": 6, "clothing": 3}
@@ -116,9 +116,9 @@ def widened(examples, tmp_path_factory):
         return left[-1]
 
     experiment = tiny_faces.widening_experiment(
-        (factory("components.trainer.adaptive.AdaptiveThresholds", gamma=0.1),),
+        (configured("components.systems.dmm_cnn.adaptive.AdaptiveThresholds", gamma=0.1),),
         data=BOTH,
-        model=factory("tiny_faces.tree_network", outputs=OUTPUTS),
+        model=configured("tests.support.tiny_faces.tree_network", outputs=OUTPUTS),
         epochs=3,
         learning_rate=0.01,
     )
@@ -189,12 +189,12 @@ def test_a_tree_that_is_trained_by_the_plain_recipe(examples, tmp_path):
     experiment = replace(
         tiny_faces.experiment(),
         data=replace(BOTH, attributes=False),
-        model=factory("tiny_faces.tree_network", outputs={"clothing": 3}),
+        model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
         training=Training(
             epochs=1,
             batch_size=8,
-            optimizer=factory("tensorflow.keras.optimizers.SGD"),
-            loss=factory("components.trainer.objectives.TaskCrossEntropy"),
+            optimizer=configured("tensorflow.keras.optimizers.SGD"),
+            loss=configured("components.trainer.objectives.TaskCrossEntropy"),
         ),
         evaluation=Evaluation(min_clothing_top3=0.5),
     )

@@ -6,53 +6,51 @@ As a script: widens on one device and on two.
 import contextlib
 import io
 import json
-import os
 import pathlib
-import signal
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_faces
 from tensorflow import keras
 
-from components.config import factory, from_json, to_json
-from components.serving.branch_tree import write_tree
-from components.serving.people import ServedPeople
-from components.serving.signatures import export
-from components.trainer import widening
-from components.trainer.adaptive import adaptive_weights, dynamic_weights
-from components.trainer.branching import TaskAffinity, branch_affinity, separation_cost, somp_init, somp_select
+from components.config import configured, from_json, to_json
+from components.serving.export import export, serving_module
+from components.systems.branching import training
+from components.systems.branching.formulas import TaskAffinity, branch_affinity, separation_cost, somp_select
+from components.systems.branching.initializers import somp_init
+from components.systems.branching.loss import TaskCrossEntropy
+from components.systems.branching.system import BranchingSystem
+from components.systems.branching.training import FINAL_PHASE, WIDENING, WideningModel, choose_split
+from components.systems.branching.tree_file import write_tree
+from components.systems.dmm_cnn.adaptive import adaptive_weights, dynamic_weights
+from components.tasks.annotation import Annotation
+from components.tasks.base import learning_of
 from components.trainer.checkpoint import EpochCheckpoint
 from components.trainer.inputs import evaluation_examples
-from components.trainer.objectives import TaskCrossEntropy
-from components.trainer.widening import FINAL_PHASE, WIDENING, WideningModel, decide
 from keras_models import ThinVGG16
 from keras_models.branch_tree import BranchTree
-from keras_models.folding import fold_batch_norm
+from tests.support import tiny_faces
 
 TASKS = len(tiny_faces.ATTRIBUTES)
 LAYERS = tiny_faces.TreeNetwork.LAYERS
 UNBRANCHED = BranchTree.unbranched(LAYERS, TASKS)
-THRESHOLDS = factory("components.trainer.adaptive.AdaptiveThresholds")
-DW = factory("components.trainer.adaptive.DynamicWeights")
+THRESHOLDS = configured("components.systems.dmm_cnn.adaptive.AdaptiveThresholds")
+DW = configured("components.systems.dmm_cnn.adaptive.DynamicWeights")
 # The weights of a step come from all validation images, at it and at the step before.
-AW = factory("components.trainer.adaptive.AdaptiveWeighting", batch_size=20, window=1, every=1)
+AW = configured("components.systems.dmm_cnn.adaptive.AdaptiveWeighting", batch_size=20, window=1, every=1)
 # The loss never falls by 100: the rate falls in the 3rd epoch, if the 1st and 2nd are remembered.
-PLATEAU = factory(
+PLATEAU = configured(
     "tensorflow.keras.callbacks.ReduceLROnPlateau", monitor="val_loss", factor=0.5, patience=2, min_delta=100.0
 )
-STOP = factory("tiny_faces.StopAt")
-ONE_CYCLE = factory("components.trainer.schedules.one_cycle", peak=0.02)
-ADAM_W = factory("tensorflow.keras.optimizers.AdamW", weight_decay=0.01)
+ONE_CYCLE = configured("components.trainer.schedules.one_cycle", peak=0.02)
+ADAM_W = configured("tensorflow.keras.optimizers.AdamW", weight_decay=0.01)
 SHAPE = (*tiny_faces.SIZE, 3)
 
 
 class Watched(WideningModel):
-    """What `widening.fit` trains: the one of the last run, with what each widening found and left."""
+    """What is trained: the model of the last run, with what each widening found and left."""
 
     last = None
 
@@ -70,20 +68,20 @@ class Watched(WideningModel):
         image = np.random.default_rng(0).integers(0, 256, (4, *SHAPE)).astype(np.float32)
         return {
             "scores": self(image)["attributes"].numpy(),
-            "thresholds": self.thresholds.numpy(),
+            "thresholds": self.tasks["attributes"].thresholds.numpy(),
             "iterations": int(self.optimizer.iterations),
             "affinity": [variable.numpy() for variable in self.affinity.variables],
         }
 
 
 class Run:
-    """A run of `widening.fit` with what it said on stderr, and its model."""
+    """A run with what it said on stderr, and its model."""
 
     def __init__(self, tiny, folder, files, **more):
         with contextlib.redirect_stderr(io.StringIO()) as said:
             self.trained = tiny_faces.fit(tiny, folder, files, **more)
         self.said, self.model = said.getvalue(), Watched.last
-        self.epochs, self.branching = self.trained.epochs, self.trained.branching
+        self.epochs, self.branching = self.trained.epochs, self.trained.record["branching"]
         self.rounds = self.branching["rounds"]
         self.tree = BranchTree.from_json(json.dumps(self.branching["tree"]))
 
@@ -91,7 +89,7 @@ class Run:
 @pytest.fixture(scope="module", autouse=True)
 def _watched():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(widening, "WideningModel", Watched)
+        patch.setattr(training, "WideningModel", Watched)
         yield
 
 
@@ -104,7 +102,7 @@ def _no_stop():
 @pytest.fixture(scope="module")
 def tiny():
     """Three layers that branch: three rounds of three steps, two of the final phase."""
-    return tiny_faces.widening_experiment((THRESHOLDS, DW, STOP), learning_rate=ONE_CYCLE)
+    return tiny_faces.widening_experiment((THRESHOLDS, DW, tiny_faces.STOP), learning_rate=ONE_CYCLE)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +165,12 @@ PAIRS = np.array([[1, 0.1, 0.9, 0.1], [0.1, 1, 0.1, 0.9], [0.9, 0.1, 1, 0.1], [0
 SINGLE = [[0], [1], [2], [3]]
 
 
+def _tasks(count=TASKS):
+    annotations = {"attributes": Annotation("multi_label", tiny_faces.ATTRIBUTES[:count])}
+    (task,) = tiny_faces.bound(tiny_faces.LIKELY, annotations=annotations)
+    return {"attributes": learning_of(task, tiny_faces.SIZE)}
+
+
 def _network_of_four(tree=None):
     network = tiny_faces.tree_network(SHAPE, outputs={"attributes": 4})
     return network.rebuilt(tree=tree) if tree else network
@@ -174,7 +178,7 @@ def _network_of_four(tree=None):
 
 def test_a_decision_worked_by_hand():
     # L_s: 1 - 0.1 of one group, 1 - 0.9 of the pairs, a third of that with one pair parted, 0. A branch costs 1/64.
-    found = decide(_network_of_four(), PAIRS, "fc", alpha=0.2)
+    found = choose_split(_network_of_four(), PAIRS, "fc", alpha=0.2)
     expected = [0.2 * 0.9, 1 / 64 + 0.2 * 0.1, 2 / 64 + 0.2 * 0.1 / 3, 3 / 64]
     assert found["costs"] == pytest.approx(expected)
     assert found["groups"] == [[0, 2], [1, 3]]
@@ -184,16 +188,16 @@ def test_a_decision_worked_by_hand():
 def test_a_decision_under_a_pooling_and_a_cap():
     """conv1 has one pooling above it, and is at width 2 half as wide as it may be: a branch costs 2/64, two at most."""
     tree = BranchTree.unbranched(LAYERS, 4).widened("fc", SINGLE).widened("conv2", SINGLE)
-    found = decide(_network_of_four(tree), PAIRS, "conv1", alpha=0.2)
+    found = choose_split(_network_of_four(tree), PAIRS, "conv1", alpha=0.2)
     assert found["costs"] == pytest.approx([0.2 * 0.9, 2 / 64 + 0.2 * 0.1])
-    assert decide(_network_of_four(tree), PAIRS, "conv1", alpha=1e6)["groups"] == [[0, 2], [1, 3]]
-    assert decide(_network_of_four(tree), PAIRS, "conv1", alpha=1e-3)["groups"] == [[0, 1, 2, 3]]
+    assert choose_split(_network_of_four(tree), PAIRS, "conv1", alpha=1e6)["groups"] == [[0, 2], [1, 3]]
+    assert choose_split(_network_of_four(tree), PAIRS, "conv1", alpha=1e-3)["groups"] == [[0, 1, 2, 3]]
 
 
 def test_the_junction_is_of_branches_not_of_tasks():
     """Of the pairs themselves: Ã = 0.1 across; within, the least alike of a pair is 0.9."""
     tree = BranchTree.unbranched(LAYERS, 4).widened("fc", [[0, 2], [1, 3]])
-    found = decide(_network_of_four(tree), PAIRS, "conv2", alpha=0.2)
+    found = choose_split(_network_of_four(tree), PAIRS, "conv2", alpha=0.2)
     np.testing.assert_allclose(found["branch_affinity"], [[0.9, 0.1], [0.1, 0.9]])
     assert found["costs"] == pytest.approx([0.2 * 0.9, 1 / 64 + 0.2 * 0.1])
     assert found["groups"] == [[0], [1]]
@@ -238,20 +242,20 @@ def test_a_large_alpha_parts_all_that_may_be_parted(tiny_files, tmp_path):
 def test_what_is_learnt_is_watched_until_the_final_phase():
     """A teacher's scores too; and what is watched is the network's scores."""
     random = np.random.default_rng(0)
-    model = WideningModel(_network_of_four(), TaskCrossEntropy(), 4)
+    model = WideningModel(_network_of_four(), _tasks(4), TaskCrossEntropy())
     expected = TaskAffinity(4)
     for _ in range(3):
         truth, soft = random.integers(-1, 2, (8, 4)), random.random((8, 4), np.float32)
         scores = tf.constant(random.random((8, 4), np.float32))
         labels = {"attributes": tf.constant(truth), "attributes_soft": tf.constant(soft)}
-        model.count_training(labels, {"attributes": scores})
+        model.observe(labels, {"attributes": scores})
         expected.update(tf.constant(np.where(truth >= 0, truth, soft), tf.float32), scores)
     np.testing.assert_allclose(model.affinity.affinity(), expected.affinity())
     assert len(np.unique(expected.affinity())) > 4
     model.stage = FINAL_PHASE
-    model.count_training(labels, {"attributes": scores})
+    model.observe(labels, {"attributes": scores})
     np.testing.assert_allclose(model.affinity.affinity(), expected.affinity())
-    assert model.training_losses.annotated.numpy().tolist() == [32] * 4
+    assert model.tasks["attributes"].training_losses.annotated.numpy().tolist() == [32] * 4
 
 
 OPTIMIZERS = {
@@ -268,8 +272,9 @@ def _values(variables):
 def test_a_widened_network_goes_on_where_it_was(tiny_files, kind):
     """Same losses; a branch has the weights, statistics and moments of the one it was, the schedule goes on."""
     keras.utils.set_random_seed(1)
-    splits = {split: evaluation_examples(files, tiny_faces.TREE_DATA) for split, files in tiny_files.items()}
-    model = WideningModel(tiny_faces.tree_network(SHAPE), TaskCrossEntropy(), TASKS)
+    tasks = tiny_faces.bound(tiny_faces.LIKELY)
+    splits = {name: evaluation_examples(files, tasks, tiny_faces.SIZE) for name, files in tiny_files.items()}
+    model = WideningModel(tiny_faces.tree_network(SHAPE), _tasks(), TaskCrossEntropy())
     model.compile(OPTIMIZERS[kind](), weighted_metrics=[])
     model.optimizer.build(model.trainable_variables)
     model.fit(splits["train"].batch(16), steps_per_epoch=4, verbose=0)
@@ -321,13 +326,14 @@ def test_the_network_is_the_models(unbroken):
     scores = unbroken.trained.network(image)["attributes"]
     np.testing.assert_allclose(scores, unbroken.model.network(image)["attributes"], atol=1e-6)
     assert np.ptp(scores, axis=0).min() > 1e-4
-    np.testing.assert_array_equal(unbroken.trained.thresholds, unbroken.model.thresholds)
+    tasks = unbroken.trained.tasks, unbroken.model.tasks
+    np.testing.assert_array_equal(*(each["attributes"].thresholds for each in tasks))
 
 
 def test_thresholds_and_weights_follow_every_epoch(unbroken):
     losses, weights, thresholds = (
         np.array([epoch[name] for epoch in unbroken.epochs])
-        for name in ("attribute_losses", "attribute_weights", "thresholds")
+        for name in ("attributes_losses", "attributes_weights", "attributes_thresholds")
     )
     for epoch in range(1, 5):
         np.testing.assert_allclose(weights[epoch], dynamic_weights(losses[epoch], losses[epoch - 1]), rtol=1e-4)
@@ -341,7 +347,7 @@ def test_thresholds_and_weights_follow_every_epoch(unbroken):
 @pytest.fixture(scope="module")
 def step_by_step():
     """Rounds of two steps, with callbacks that keep most."""
-    return tiny_faces.widening_experiment((AW, PLATEAU, STOP), steps=2, optimizer=ADAM_W, learning_rate=0.01)
+    return tiny_faces.widening_experiment((AW, PLATEAU, tiny_faces.STOP), steps=2, optimizer=ADAM_W, learning_rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -360,8 +366,8 @@ def test_weights_follow_the_network_as_it_is_now(unbroken_steps, folder_of_steps
     recent = kept.get_tensor("callback0_recent_losses/.ATTRIBUTES/VARIABLE_VALUE")
     assert kept.get_tensor("callback0_steps/.ATTRIBUTES/VARIABLE_VALUE") == 10
     epoch = unbroken_steps.epochs[-1]
-    np.testing.assert_allclose(recent[-1], epoch["attribute_losses"], rtol=1e-5)
-    np.testing.assert_allclose(epoch["attribute_weights"], adaptive_weights(recent[-1], recent), rtol=1e-5)
+    np.testing.assert_allclose(recent[-1], epoch["attributes_losses"], rtol=1e-5)
+    np.testing.assert_allclose(epoch["attributes_weights"], adaptive_weights(recent[-1], recent), rtol=1e-5)
     assert len(unbroken_steps.rounds) == 3 and min(len(found["groups"]) for found in unbroken_steps.rounds) > 1
 
 
@@ -375,16 +381,11 @@ def test_the_plateau_is_remembered_over_the_rounds(unbroken_steps):
 
 def _assert_same(run, unbroken):
     assert run.tree == unbroken.tree
-    for one, other in zip(run.trained.network.get_weights(), unbroken.trained.network.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(run.trained.thresholds, unbroken.trained.thresholds, rtol=1e-6)
-    for one, other in (
-        *zip(run.epochs, unbroken.epochs, strict=True),
-        *zip(run.rounds, unbroken.rounds, strict=True),
-    ):
+    tiny_faces.assert_same(run.trained, unbroken.trained, rtol=1e-5, atol=1e-6)
+    for one, other in zip(run.rounds, unbroken.rounds, strict=True):
         assert one.keys() == other.keys()
         for name, value in other.items():
-            if name in ("stage", "layer", "above", "groups", "branches"):
+            if name in ("layer", "above", "groups"):
                 assert json.dumps(one[name]) == json.dumps(value), name
             else:
                 np.testing.assert_allclose(one[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
@@ -438,24 +439,11 @@ def test_stopped_where_the_tree_is_found_to_stay(tiny_files, tmp_path, without_a
 
 def test_a_killed_run_continues_to_the_same_result(step_by_step, tiny_folder, tiny_files, tmp_path, unbroken_steps):
     """Killed with SIGKILL in the third round; moments, patience and the order of validation batches are kept."""
-    killed = _in_a_process(
-        tiny_faces.__file__, tiny_folder, to_json(step_by_step), tmp_path, **{tiny_faces.KILL_AT: "2/0"}
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    tiny_faces.fit_and_be_killed(step_by_step, tmp_path, tiny_folder, "2/0")
     assert [path.name for path in (tmp_path / "checkpoints").glob("*.index")] == ["ckpt-4.index"]
     run = Run(from_json(to_json(step_by_step)), tmp_path, tiny_files)
     assert "Continuing after epoch 2." in run.said
     _assert_same(run, unbroken_steps)
-
-
-def _in_a_process(script, *arguments, **environment):
-    return subprocess.run(
-        [sys.executable, script, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path]), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 # --- other starts
@@ -465,7 +453,7 @@ def test_a_tree_with_its_halves_swapped_is_trained_as_it_is(tiny_files, tmp_path
     """Beside the tree the folder has nothing: weights aren't taken. A run that is continued has the same tree."""
     found = UNBRANCHED.widened("fc", [[0, 1, 2, 3], [4, 5]])
     write_tree(found, str(tmp_path / "model"))
-    tiny = tiny_faces.widening_experiment((STOP,), given_tree="shuffled", epochs=2, alpha=1e6)
+    tiny = tiny_faces.widening_experiment((tiny_faces.STOP,), fixed_tree="permuted", epochs=2, alpha=1e6)
     # 0 and 3, 1 and 4, 2 and 5 change places.
     swapped = UNBRANCHED.widened("fc", [[3, 4, 5, 0], [1, 2]])
     unbroken = Run(tiny, tmp_path / "unbroken", tiny_files, warm_start=str(tmp_path / "model"))
@@ -482,26 +470,45 @@ def test_a_tree_with_its_halves_swapped_is_trained_as_it_is(tiny_files, tmp_path
 def test_a_tree_is_given_as_it_was_found(tiny_files, tmp_path):
     found = UNBRANCHED.widened("fc", [[0, 1, 2, 3], [4, 5]])
     write_tree(found, str(tmp_path / "model"))
-    tiny = tiny_faces.widening_experiment(given_tree="found", epochs=1)
+    tiny = tiny_faces.widening_experiment(fixed_tree="learned", epochs=1)
     assert Run(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model")).tree == found
 
 
-def test_a_tree_without_branches_or_by_another_word_is_not_taken(tiny_files, tmp_path):
+def test_a_tree_without_branches_is_not_taken(tiny_files, tmp_path):
     write_tree(UNBRANCHED, str(tmp_path / "model"))
-    tiny = tiny_faces.widening_experiment(given_tree="shuffled")
+    tiny = tiny_faces.widening_experiment(fixed_tree="permuted")
     with pytest.raises(ValueError, match="has no branches"):
         tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model"))
-    tiny = tiny_faces.widening_experiment(given_tree="swapped")
-    with pytest.raises(ValueError, match="'found', 'shuffled' or None, received 'swapped'"):
-        tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model"))
 
 
-def test_a_model_without_a_tree_has_none_to_shuffle(tiny_files, tmp_path):
-    tiny = tiny_faces.widening_experiment(given_tree="shuffled")
+def test_a_model_without_a_tree_has_none_to_permute(tiny_files, tmp_path):
+    tiny = tiny_faces.widening_experiment(fixed_tree="permuted")
     with pytest.raises(ValueError, match=r"branch_tree\.json, which tells its branches\. Name in training\.warm_start"):
         tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model"))
-    with pytest.raises(ValueError, match=r"given_tree=.* give the experiment's training a warm_start"):
-        tiny_faces.fit(tiny, tmp_path, tiny_files)
+
+
+@pytest.mark.parametrize(
+    ("settings", "tasks", "message"),
+    [
+        (
+            {"fixed_tree": "swapped", "warm_start": "other"},
+            (tiny_faces.LIKELY,),
+            "'learned', 'permuted' or None; .*'swapped'",
+        ),
+        (
+            {"fixed_tree": "learned"},
+            (tiny_faces.LIKELY,),
+            "fixed_tree='learned' needs a tree: give training a warm_start",
+        ),
+        ({}, (tiny_faces.SIGNED,), "task 'attributes' is of kind multi_label .*Give it scores='probabilities'"),
+        ({}, (tiny_faces.LIKELY, tiny_faces.PARSED), "task 'parsing' is of kind segmentation"),
+    ],
+)
+def test_what_a_widening_can_not_do(settings, tasks, message):
+    tiny = tiny_faces.widening_experiment(tasks=tasks, **settings)
+    tiny_faces.widening_experiment().training.validate((tiny_faces.LIKELY, tiny_faces.CLOTHING))
+    with pytest.raises(ValueError, match=message):
+        tiny.training.validate(tiny.tasks)
 
 
 def test_a_start_by_somp(tiny_files, tmp_path):
@@ -511,15 +518,16 @@ def test_a_start_by_somp(tiny_files, tmp_path):
     for layer in wider.layers:
         if layer.name.endswith("_bn"):
             layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
-    names, thresholds = {"attributes": tiny_faces.ATTRIBUTES}, tf.Variable(tf.fill([TASKS], 0.3))
-    picture = tf.io.encode_jpeg(np.zeros(SHAPE, np.uint8)).numpy()
-    served = ServedPeople(fold_batch_norm(wider), tiny_faces.SIZE, names, thresholds)
-    export(served, str(tmp_path / "model"), [picture], wider, thresholds)
+    tasks, system = _tasks(), BranchingSystem()
+    tasks["attributes"].thresholds.assign([0.3] * TASKS)
+    image = tf.io.encode_jpeg(np.zeros(SHAPE, np.uint8)).numpy()
+    served = serving_module(wider, tasks, tiny_faces.SIZE, system)
+    export(served, str(tmp_path / "model"), [image], wider, tasks, system)
     tiny = tiny_faces.widening_experiment(
-        model=factory("keras_models.ThinVGG16", width=4, num_tasks=TASKS),
-        start=factory(
-            "components.trainer.branching.start_by_somp",
-            wider=factory("keras_models.ThinVGG16", width=8, num_tasks=TASKS),
+        model=configured("keras_models.ThinVGG16", width=4, num_tasks=TASKS),
+        initializer=configured(
+            "components.systems.branching.initializers.start_by_somp",
+            wider=configured("keras_models.ThinVGG16", width=8, num_tasks=TASKS),
         ),
         epochs=1,
         steps=1,
@@ -534,7 +542,9 @@ def test_a_start_by_somp(tiny_files, tmp_path):
     weights = _values(expected.trainable_weights)
     for weight in run.trained.network.trainable_weights:
         np.testing.assert_array_equal(weight, weights[weight.name], err_msg=weight.name)
-    np.testing.assert_array_equal(run.trained.thresholds, [0.5] * TASKS)  # the wider network's are for its scores
+    np.testing.assert_array_equal(
+        run.trained.tasks["attributes"].thresholds, [0.5] * TASKS
+    )  # the wider network's are for its scores
 
 
 # --- two devices
@@ -542,18 +552,18 @@ def test_a_start_by_somp(tiny_files, tmp_path):
 
 def _runs(folder):
     """By number of devices: what the rounds decided and what the epochs left, of a run of two rounds."""
-    files = {split: sorted(map(str, (folder / split).iterdir())) for split in ("train", "validation")}
-    mirrored = factory("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
+    files = tiny_faces.files_in(folder)
+    mirrored = configured("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
     for name, strategy in {"one": {}, "two": {"strategy": mirrored}}.items():
         tiny = tiny_faces.widening_experiment(epochs=2, batch_size=20, learning_rate=0.01, **strategy)
         with tempfile.TemporaryDirectory() as outputs:
             trained = tiny_faces.fit(tiny, pathlib.Path(outputs), files)
-        yield name, (trained.branching["rounds"], trained.epochs)
+        yield name, (trained.record["branching"]["rounds"], trained.epochs)
 
 
 def test_two_devices_decide_as_one(tiny_folder):
     """After the last round nothing is decided: the branches would not be trained."""
-    process = _in_a_process(__file__, tiny_folder)
+    process = tiny_faces.in_a_process(__name__, tiny_folder)
     assert process.returncode == 0, process.stderr[-3000:]
     one, two = json.loads(process.stdout.splitlines()[-1]).values()
     (expected,), (found,) = one[0], two[0]
@@ -564,12 +574,6 @@ def test_two_devices_decide_as_one(tiny_folder):
         assert epoch["loss"] == pytest.approx(of_one["loss"], rel=1e-3)
 
 
-if __name__ == "__main__":
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    print(json.dumps(dict(_runs(pathlib.Path(sys.argv[1])))))
-
-
 def test_another_kind_of_network_is_refused(tiny_files, tmp_path):
     tiny = tiny_faces.widening_experiment(model=tiny_faces.CONVOLUTIONAL)
     with pytest.raises(ValueError, match="takes a BranchedNetwork, such as ThinVGG16"):
@@ -578,13 +582,22 @@ def test_another_kind_of_network_is_refused(tiny_files, tmp_path):
 
 def test_outputs_in_another_order_than_the_labels_are_refused(tiny_files, tmp_path):
     """Tasks are numbered by the outputs in the tree, by the labels everywhere else."""
-    model = factory("tiny_faces.tree_network", outputs={"clothing": 2, "attributes": TASKS - 2})
-    with pytest.raises(ValueError, match=r"in the order of .*, received \['clothing', 'attributes'\]"):
-        tiny_faces.fit(tiny_faces.widening_experiment(model=model), tmp_path, tiny_files)
+    model = configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3, "attributes": TASKS})
+    tasks = (tiny_faces.LIKELY, tiny_faces.CLOTHING)
+    with pytest.raises(
+        ValueError, match=r"order \['clothing', 'attributes'\], the tasks in \['attributes', 'clothing'\]"
+    ):
+        tiny_faces.fit(tiny_faces.widening_experiment(tasks=tasks, model=model), tmp_path, tiny_files)
 
 
-def test_a_tree_that_swapping_leaves_as_it_is_cannot_be_shuffled(tiny_files, tmp_path):
+def test_a_tree_that_swapping_leaves_as_it_is_cannot_be_permuted(tiny_files, tmp_path):
     write_tree(UNBRANCHED.widened("fc", [[0, 1, 2], [3, 4, 5]]), str(tmp_path / "model"))
-    tiny = tiny_faces.widening_experiment(given_tree="shuffled")
+    tiny = tiny_faces.widening_experiment(fixed_tree="permuted")
     with pytest.raises(ValueError, match="is what it was: its branches are the halves"):
         tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=str(tmp_path / "model"))
+
+
+if __name__ == "__main__":
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    print(json.dumps(dict(_runs(pathlib.Path(sys.argv[1])))))

@@ -1,19 +1,22 @@
 """What is kept of the edge branches for the report."""
 
-import numpy as np
-import tensorflow as tf
-import tiny_faces
-from tensorflow import keras
+import dataclasses
 
-from components.trainer.edge_maps import write_edge_maps
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.config import configured
+from components.systems.dml_csr.edge_maps import EDGES_FILE, write_edge_maps
 from components.trainer.inputs import evaluation_examples
 from keras_models.edges import edge_labels
+from tests.support import tiny_faces
 
 
 def test_what_is_written(parsing_files, tmp_path):
-    examples = evaluation_examples(parsing_files["validation"], tiny_faces.PARSING_DATA)
+    examples = evaluation_examples(parsing_files["validation"], tiny_faces.bound(tiny_faces.PARSED), tiny_faces.SIZE)
     network = tiny_faces.parsing_network((*tiny_faces.SIZE, 3))
-    write_edge_maps(network, examples, str(tmp_path / "edges.npz"))
+    write_edge_maps(network, "parsing", examples, str(tmp_path / "edges.npz"))
     image, labels = next(iter(examples.batch(4)))
     binary, category = (edges.numpy() for edges in edge_labels(labels["parsing"], 4))
     outputs = network(tf.cast(image, tf.float32))
@@ -27,9 +30,11 @@ def test_what_is_written(parsing_files, tmp_path):
         np.testing.assert_array_equal(written["category"], outputs["category_edge"].numpy().argmax(-1))
 
 
-def test_a_network_without_edge_branches_leaves_none(parsing_files, tmp_path):
-    examples = evaluation_examples(parsing_files["validation"], tiny_faces.PARSING_DATA)
-    with_edges = tiny_faces.parsing_network((*tiny_faces.SIZE, 3))
-    network = keras.Model(with_edges.input, {"parsing": with_edges.output["parsing"]})
-    write_edge_maps(network, examples, str(tmp_path / "edges.npz"))
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("edges", [True, False])
+def test_a_training_leaves_them_where_there_are_edge_branches(parsing_files, tmp_path, edges):
+    network = tiny_faces.PARSING if edges else configured("tests.support.tiny_faces.parsing_network", edges=False)
+    loss = configured("components.systems.dml_csr.loss.DMLLoss", weights=[1, int(edges), 0, 0, 0])
+    tiny = tiny_faces.parsing_experiment(model=network, epochs=1, loss=loss)
+    system = "components.systems.dml_csr.system.DMLCSRSystem"
+    tiny_faces.fit(dataclasses.replace(tiny, system=system), tmp_path, parsing_files)
+    assert (tmp_path / "logs" / EDGES_FILE).exists() == edges

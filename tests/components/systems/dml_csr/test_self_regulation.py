@@ -3,21 +3,20 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_faces
 from tensorflow import keras
 
-from components.config import factory
-from components.trainer.self_regulation import (
+from components.config import configured
+from components.systems.dml_csr.self_regulation import (
     Distillation,
     SelfRegulation,
     reestimate_batch_norm,
     self_ensemble,
 )
 from keras_models.losses import lovasz_softmax
+from tests.support import tiny_faces
 
-REGULATION = "components.trainer.self_regulation.SelfRegulation"
-STOP = factory("tiny_faces.StopAt")
-PROBE = factory("test_self_regulation.Probe")
+REGULATION = "components.systems.dml_csr.self_regulation.SelfRegulation"
+PROBE = configured(f"{__name__}.Probe")
 
 
 class Probe(keras.callbacks.Callback):
@@ -31,10 +30,10 @@ class Probe(keras.callbacks.Callback):
         Probe.runs = (*Probe.runs, self)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.distils = self.model.distillation is not None
+        self.distils = self.model.training_objective is not None
 
     def on_epoch_end(self, epoch, logs=None):
-        distillation = self.model.distillation
+        distillation = self.model.training_objective
         teacher = distillation.teacher.get_weights() if distillation else None
         self.epochs.append((self.distils, logs, self.model.network.get_weights(), teacher))
 
@@ -88,7 +87,7 @@ def test_a_teacher_that_agrees_leaves_lovasz():
     image, labels = _batch()
     network = tiny_faces.parsing_network((*tiny_faces.SIZE, 3))
     outputs = network(image)
-    terms = Distillation(network, weights=(2.0, 1.0, 0.1))(image, labels, outputs)
+    terms = Distillation(network, "parsing", weights=(2.0, 1.0, 0.1))(image, labels, outputs)
     lovasz = lovasz_softmax(labels["parsing"], tf.nn.softmax(outputs["parsing"]))
     assert float(terms["edge_loss"]) == pytest.approx(0, abs=1e-6)
     assert float(terms["parsing_loss"]) == pytest.approx(float(lovasz), rel=1e-5)
@@ -109,7 +108,7 @@ def test_distillation_against_numpy(edges):
     outputs, soft = tiny_faces.parsing_network((*tiny_faces.SIZE, 3))(image), teacher(image)
     if not edges:
         outputs = {"parsing": outputs["parsing"]}
-    terms = Distillation(teacher, weights=(1.0, 3.0, 0.1))(image, labels, outputs)
+    terms = Distillation(teacher, "parsing", weights=(1.0, 3.0, 0.1))(image, labels, outputs)
     counted = labels["parsing"].numpy() != 255
     lovasz = float(lovasz_softmax(labels["parsing"], tf.nn.softmax(outputs["parsing"])))
     kl = {name: _divergence(soft[name], outputs[name], counted) for name in outputs}
@@ -125,7 +124,7 @@ def _moving(network):
 @pytest.mark.parametrize("ensemble", ["all", "last"])
 def test_a_run_against_numpy(parsing_files, tmp_path, ensemble):
     """Two epochs, then two cycles of two: best, members and teachers are recomputed from the weights seen."""
-    regulation = factory(REGULATION, first_epochs=2, cycle_epochs=2, ensemble=ensemble)
+    regulation = configured(REGULATION, first_epochs=2, cycle_epochs=2, ensemble=ensemble)
     tiny = tiny_faces.parsing_experiment((regulation, PROBE), epochs=6)
     trained = tiny_faces.fit(tiny, tmp_path, parsing_files)
     (probe,) = Probe.runs
@@ -134,10 +133,10 @@ def test_a_run_against_numpy(parsing_files, tmp_path, ensemble):
 
     best, best_f1, members = None, -1.0, []
     for epoch, (_, logs, weights, teacher) in enumerate(probe.epochs):
-        if logs["val_mean_f1"] > best_f1:
-            best, best_f1 = weights, logs["val_mean_f1"]
+        if logs["val_parsing_mean_f1"] > best_f1:
+            best, best_f1 = weights, logs["val_parsing_mean_f1"]
         if epoch == 2:  # the teacher of the first cycle is the best model of the first phase
-            phase_best = max(probe.epochs[:2], key=lambda seen: seen[1]["val_mean_f1"])[2]
+            phase_best = max(probe.epochs[:2], key=lambda seen: seen[1]["val_parsing_mean_f1"])[2]
             for one, other in zip(teacher, phase_best, strict=True):
                 np.testing.assert_array_equal(one, other)
         if epoch >= 2:
@@ -159,7 +158,7 @@ def test_a_run_against_numpy(parsing_files, tmp_path, ensemble):
 
 def test_the_teacher_teaches(parsing_files, tmp_path):
     """In a cycle the parsing loss is the divergence from the teacher, far below the first phase's cross-entropy."""
-    regulation = factory(REGULATION, first_epochs=3, cycle_epochs=1)
+    regulation = configured(REGULATION, first_epochs=3, cycle_epochs=1)
     epochs = tiny_faces.fit(tiny_faces.parsing_experiment((regulation,), epochs=4), tmp_path, parsing_files).epochs
     assert epochs[3]["attention_loss"] == 0 < epochs[2]["attention_loss"]
     assert epochs[3]["edge_loss"] < 0.1 * epochs[2]["edge_loss"]
@@ -168,25 +167,20 @@ def test_the_teacher_teaches(parsing_files, tmp_path):
 
 @pytest.mark.parametrize("where", [(1, 1), (2, 0), (3, "end"), (4, 2)], ids=str)
 def test_stopped_anywhere(parsing_files, tmp_path, where):
-    regulation = factory(REGULATION, first_epochs=2, cycle_epochs=2)
-    tiny = tiny_faces.parsing_experiment((regulation, STOP), epochs=6)
+    regulation = configured(REGULATION, first_epochs=2, cycle_epochs=2)
+    tiny = tiny_faces.parsing_experiment((regulation, tiny_faces.STOP), epochs=6)
     unbroken = tiny_faces.fit(tiny, tmp_path / "unbroken", parsing_files)
     tiny_faces.StopAt.where = where
     with pytest.raises(tiny_faces.Stopped):
         tiny_faces.fit(tiny, tmp_path / "stopped", parsing_files)
     tiny_faces.StopAt.where = None
     continued = tiny_faces.fit(tiny, tmp_path / "stopped", parsing_files)
-    for one, other in zip(continued.network.get_weights(), unbroken.network.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-    for epoch, expected in zip(continued.epochs, unbroken.epochs, strict=True):
-        assert epoch.keys() == expected.keys()
-        for name, values in expected.items():
-            np.testing.assert_allclose(epoch[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
+    tiny_faces.assert_same(continued, unbroken, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("epochs", [2, 5])
 def test_cycles_must_fit_the_run(parsing_files, tmp_path, epochs):
-    tiny = tiny_faces.parsing_experiment((factory(REGULATION, first_epochs=2, cycle_epochs=2),), epochs=epochs)
+    tiny = tiny_faces.parsing_experiment((configured(REGULATION, first_epochs=2, cycle_epochs=2),), epochs=epochs)
     with pytest.raises(ValueError, match=f"2 epochs and a whole number of cycles of 2; the run has {epochs} epochs"):
         tiny_faces.fit(tiny, tmp_path, parsing_files)
 

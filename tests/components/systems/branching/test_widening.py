@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from components.trainer.branching import copy_branches, widen
+from components.systems.branching.widening import copy_branches, widen
 from keras_models import ThinResNet18, ThinVGG16
 from keras_models.branch_tree import BranchTree
 
 TASKS = 6
 WIDTH = 8
-PICTURES = np.random.default_rng(7).uniform(0, 255, (8, 64, 64, 3)).astype(np.float32)
+IMAGES = np.random.default_rng(7).uniform(0, 255, (8, 64, 64, 3)).astype(np.float32)
 # From the top down, each group the numbers of branches above: out of order, groups apart, a layer as the one above.
 VGG_ROUNDS = (
     ("fc7", [[5], [0, 3], [1, 4], [2]]),
@@ -66,13 +66,13 @@ def _trained_on(network):
 
 
 def _outspoken(network, training=False):
-    """With outputs that differ: the logits of each task spread by 1 over the pictures."""
+    """With outputs that differ: the logits of each task spread by 1 over the images."""
     random = np.random.default_rng(1)
     output = network.get_layer("output_dense")
     kernel = random.normal(size=output.kernel.shape)
     output.kernel.assign(kernel)
     output.bias.assign(np.zeros(TASKS))
-    logits = keras.Model(network.input, output.output)(PICTURES, training=training).numpy()
+    logits = keras.Model(network.input, output.output)(IMAGES, training=training).numpy()
     spread = logits.std(axis=0)
     output.kernel.assign(kernel / spread[:, np.newaxis, np.newaxis])
     output.bias.assign(random.normal(0, 0.5, TASKS) - logits.mean(axis=0) / spread)
@@ -95,7 +95,7 @@ def _with(tree, **branches):
 
 
 def _answers(network, training=False):
-    return {name: answer.numpy() for name, answer in network(PICTURES, training=training).items()}
+    return {name: answer.numpy() for name, answer in network(IMAGES, training=training).items()}
 
 
 def _assert_same(found, expected, atol=1e-5):
@@ -107,7 +107,7 @@ def _assert_same(found, expected, atol=1e-5):
 def _assert_varied(answers):
     """Else that two networks agree says little."""
     for answer in answers.values():
-        assert np.ptp(answer, axis=0).min() > 0.01  # over pictures
+        assert np.ptp(answer, axis=0).min() > 0.01  # over images
         assert np.ptp(answer, axis=1).min() > 0.01  # over tasks
 
 
@@ -309,7 +309,7 @@ class TestOptimizer:
         targets = np.random.default_rng(3).integers(0, 2, (8, TASKS))
         for _ in range(2):
             with tf.GradientTape() as tape:
-                loss = keras.losses.BinaryCrossentropy()(targets, network(PICTURES, training=True)["attributes"])
+                loss = keras.losses.BinaryCrossentropy()(targets, network(IMAGES, training=True)["attributes"])
             variables = network.trainable_variables
             optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         halves = ((0, 1, 2), (3, 4, 5))

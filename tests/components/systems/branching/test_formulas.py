@@ -8,14 +8,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.trainer.branching import (
+from components.systems.branching.formulas import (
     TaskAffinity,
     branch_affinity,
     branching_costs,
     choose_branches,
     separation_cost,
     somp_select,
-    task_affinity,
+    task_agreements,
 )
 
 PROPERTY = settings(max_examples=30, deadline=None)
@@ -35,6 +35,10 @@ def _blocks(*sizes, within=0.8, between=0.0):
     affinity = np.where(block[:, None] == block, within, between)
     np.fill_diagonal(affinity, 1)
     return affinity
+
+
+def _chosen(*arguments, **options):
+    return choose_branches(branching_costs(*arguments, **options))
 
 
 def _members(groups):
@@ -121,25 +125,37 @@ class TestSompSelect:
             somp_select(np.eye(3), number)
 
 
-class TestTaskAffinityOfABatch:
+def _agreement(difficult):
+    """A of Eq. 6 where all is known."""
+    difficult = tf.cast(difficult, tf.bool)
+    agree, both = task_agreements(difficult, tf.ones_like(difficult))
+    return (agree / both).numpy()
+
+
+class TestTaskAgreements:
     """Eq. 6."""
 
     def test_worked_by_hand(self):
         # Tasks 0 and 1 agree on examples 0, 1, 3; 0 and 2 on 0, 2; 1 and 2 on 0 alone.
         difficult = [[1, 1, 1], [1, 1, 0], [0, 1, 0], [0, 0, 1]]
         expected = [[1, 0.75, 0.5], [0.75, 1, 0.25], [0.5, 0.25, 1]]
-        np.testing.assert_allclose(task_affinity(tf.constant(difficult)), expected)
-        np.testing.assert_allclose(task_affinity(tf.constant(difficult) > 0), expected)
+        np.testing.assert_allclose(_agreement(difficult), expected)
+
+    def test_what_is_not_known_counts_nowhere(self):
+        difficult = tf.constant([[True, True], [True, False], [False, False]])
+        known = tf.constant([[True, True], [True, True], [True, False]])
+        agree, both = task_agreements(difficult, known)
+        assert agree.numpy().tolist() == [[3, 1], [1, 2]] and both.numpy().tolist() == [[3, 2], [2, 2]]
 
     def test_opposites_have_none(self):
-        np.testing.assert_array_equal(task_affinity([[1, 0], [0, 1]]), np.eye(2))
+        np.testing.assert_array_equal(_agreement([[1, 0], [0, 1]]), np.eye(2))
 
     @PROPERTY
     @given(seed=SEEDS)
     def test_simple_and_difficult_are_alike(self, seed):
         difficult = np.random.default_rng(seed).integers(0, 2, (7, 5))
-        affinity = task_affinity(difficult).numpy()
-        np.testing.assert_allclose(task_affinity(1 - difficult), affinity)
+        affinity = _agreement(difficult)
+        np.testing.assert_allclose(_agreement(1 - difficult), affinity)
         np.testing.assert_array_equal(affinity, affinity.T)
         np.testing.assert_array_equal(affinity.diagonal(), 1)
         assert (affinity >= 0).all()
@@ -246,7 +262,7 @@ class TestTaskAffinity:
         affinity = TaskAffinity(5)
         affinity.update(np.zeros((9, 5)), first)
         affinity.update(np.zeros((9, 5)), second)
-        np.testing.assert_allclose(affinity.affinity(), task_affinity(second >= first.mean(axis=0)), rtol=1e-6)
+        np.testing.assert_allclose(affinity.affinity(), _agreement(second >= first.mean(axis=0)), rtol=1e-6)
 
     def test_decay(self):
         affinity = TaskAffinity(2, decay=0.5)
@@ -345,11 +361,11 @@ class TestChooseBranches:
         assert two == ([[0, 1], [2, 3]], pytest.approx(0.25 + 0.15))
         assert len(three[0]) == 3
         assert four == ([[0], [1], [2], [3]], 0.75)
-        assert choose_branches(FOUR_TASKS, 4, alpha=1) == [[0, 1], [2, 3]]
+        assert _chosen(FOUR_TASKS, 4, alpha=1) == [[0, 1], [2, 3]]
         # 0.2625 < 0.25 + 0.075
-        assert choose_branches(FOUR_TASKS, 4, alpha=0.5) == [[0, 1, 2, 3]]
+        assert _chosen(FOUR_TASKS, 4, alpha=0.5) == [[0, 1, 2, 3]]
         # 3 / 64 and at least 2 / 64 + 0.1 / 3
-        assert choose_branches(FOUR_TASKS, 0, alpha=1) == [[0], [1], [2], [3]]
+        assert _chosen(FOUR_TASKS, 0, alpha=1) == [[0], [1], [2], [3]]
 
     def test_unit_cost(self):
         costs = [cost for _, cost in branching_costs(FOUR_TASKS, 1, alpha=0, unit_cost=0.5)]
@@ -358,8 +374,8 @@ class TestChooseBranches:
     def test_fewer_groups_on_ties(self):
         # α / 2 against 1 / 64
         affinity = [[1, 0.5], [0.5, 1]]
-        assert choose_branches(affinity, 0, alpha=1 / 32) == [[0, 1]]
-        assert choose_branches(affinity, 0, alpha=1 / 31) == [[0], [1]]
+        assert _chosen(affinity, 0, alpha=1 / 32) == [[0, 1]]
+        assert _chosen(affinity, 0, alpha=1 / 31) == [[0], [1]]
 
     def test_one_branch(self):
         assert branching_costs([[1.0]], 3, alpha=2) == [([[0]], 0)]
@@ -372,19 +388,19 @@ class TestChooseBranches:
         expected = sorted(np.flatnonzero(block == number).tolist() for number in range(len(sizes)))
         affinity = _blocks(*sizes, within=0.99, between=between)[np.ix_(order, order)]
         assert branching_costs(affinity, 0, alpha=1)[len(sizes) - 1][0] == expected
-        assert choose_branches(affinity, 0, alpha=1) == expected
+        assert _chosen(affinity, 0, alpha=1) == expected
 
     def test_alpha_of_zero_makes_no_branch(self):
-        assert choose_branches(_blocks(3, 3), 0, alpha=0) == [list(range(6))]
+        assert _chosen(_blocks(3, 3), 0, alpha=0) == [list(range(6))]
 
     def test_a_huge_alpha_makes_all_that_are_allowed(self):
         affinity = _random_affinity(np.random.default_rng(1), 6)
-        assert choose_branches(affinity, 4, alpha=1e6) == [[branch] for branch in range(6)]
-        assert choose_branches(affinity, 4, alpha=1e6, max_branches=99) == [[branch] for branch in range(6)]
+        assert _chosen(affinity, 4, alpha=1e6) == [[branch] for branch in range(6)]
+        assert _chosen(affinity, 4, alpha=1e6, max_branches=99) == [[branch] for branch in range(6)]
         for most in range(1, 6):
             assert branching_costs(affinity, 4, 1e6, most) == branching_costs(affinity, 4, 1e6)[:most]
-        assert choose_branches(_blocks(2, 2), 4, alpha=1e6, max_branches=2) == [[0, 1], [2, 3]]
-        assert choose_branches(_blocks(2, 2), 4, alpha=1e6, max_branches=1) == [[0, 1, 2, 3]]
+        assert _chosen(_blocks(2, 2), 4, alpha=1e6, max_branches=2) == [[0, 1], [2, 3]]
+        assert _chosen(_blocks(2, 2), 4, alpha=1e6, max_branches=1) == [[0, 1, 2, 3]]
 
     @PROPERTY
     @given(seed=SEEDS, size=st.integers(2, 9))
@@ -398,7 +414,7 @@ class TestChooseBranches:
             assert groups == sorted(groups)
             assert 1 <= len(groups) <= number
             assert cost == pytest.approx((len(groups) - 1) / 32 + separation_cost(affinity, groups))
-        best = choose_branches(affinity, 1, alpha=1)
+        best = _chosen(affinity, 1, alpha=1)
         assert best in [groups for groups, cost in costs if cost == min(cost for _, cost in costs)]
 
     @PROPERTY
@@ -408,7 +424,7 @@ class TestChooseBranches:
         affinity = _blocks(3, 2, 4, within=0.9, between=0.2) + random.uniform(-0.02, 0.02, (9, 9))
         affinity = np.clip((affinity + affinity.T) / 2, 0, 1)
         order = random.permutation(9)
-        groups = choose_branches(affinity[np.ix_(order, order)], 1, alpha=1, max_branches=3)
+        groups = _chosen(affinity[np.ix_(order, order)], 1, alpha=1, max_branches=3)
         assert sorted(sorted(int(order[branch]) for branch in group) for group in groups) == [
             [0, 1, 2],
             [3, 4],
@@ -420,9 +436,9 @@ class TestChooseBranches:
     def test_more_branches_for_a_larger_alpha_and_for_fewer_pooling_layers(self, seed, alphas, pooling):
         affinity = _random_affinity(np.random.default_rng(seed), 5)
         less, more = sorted(alphas)
-        branches = len(choose_branches(affinity, pooling, more))
-        assert len(choose_branches(affinity, pooling, less)) <= branches
-        assert len(choose_branches(affinity, pooling + 1, more)) <= branches
+        branches = len(_chosen(affinity, pooling, more))
+        assert len(_chosen(affinity, pooling, less)) <= branches
+        assert len(_chosen(affinity, pooling + 1, more)) <= branches
 
     @pytest.mark.parametrize(
         "affinity", [np.zeros((5, 5)), np.ones((5, 5)), np.full((5, 5), 0.5), np.eye(5), _blocks(2, 3)]
@@ -447,13 +463,13 @@ class TestChooseBranches:
     )
     def test_not_an_affinity(self, affinity, message):
         with pytest.raises(ValueError, match=message):
-            choose_branches(affinity, 0, alpha=1)
+            branching_costs(affinity, 0, alpha=1)
 
     def test_bad_numbers(self):
         with pytest.raises(ValueError, match=r"alpha of 0 or more, got -0\.5"):
-            choose_branches(FOUR_TASKS, 0, alpha=-0.5)
+            branching_costs(FOUR_TASKS, 0, alpha=-0.5)
         with pytest.raises(ValueError, match="max_branches of 1 or more, or None, got 0"):
-            choose_branches(FOUR_TASKS, 0, alpha=1, max_branches=0)
+            branching_costs(FOUR_TASKS, 0, alpha=1, max_branches=0)
 
 
 def test_scores_that_are_no_numbers_are_told():

@@ -6,55 +6,41 @@ As a script: trains on one device and on two.
 import contextlib
 import io
 import json
-import os
 import pathlib
-import signal
-import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_faces
-import tiny_tasks
 from tensorflow import keras
-from tiny_tasks import StoppingValidation
 
-from components.config import factory, from_json, to_json
-from components.trainer import hybrid, inputs
-from components.trainer.hybrid import TURNS, training_stages
-from components.trainer.hybrid_model import HybridModel, Stage
-from components.trainer.tasks import TASKS
+from components.config import configured, from_json, to_json
+from components.systems.ifan.config import HybridTraining
+from components.systems.ifan.model import HybridModel, TurnStage
+from components.systems.ifan.training import TURNS, training_stages
+from components.tasks.base import learning_of
+from components.trainer import inputs
 from keras_models.task_batch_norm import TaskBatchNorm
+from tests.support import tiny_faces, tiny_tasks
+from tests.support.tiny_tasks import WatchedHybrid
 
 SIZES = {"parsing": 8, "landmarks": 14, "emotion": 10, "attributes": 4}  # in batches of 4: 2, 3, 2 and 1
 TWO = ("landmarks", "emotion")
 RATE = 0.1
 
 
-class Recorded(HybridModel):
-    """What `hybrid.fit` trains, kept."""
-
-    last = None
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        Recorded.last = self
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _watched():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hybrid, "HybridModel", Recorded)
-        patch.setattr(hybrid, "Validation", StoppingValidation)
+        patch.setattr(HybridTraining, "RECIPE", "tests.support.tiny_tasks.WatchedHybrid")
         yield
 
 
 @pytest.fixture(autouse=True)
 def _no_stop():
     yield
-    StoppingValidation.where = None
+    tiny_faces.StopAt.where = None
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +52,19 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def files(folder):
-    return tiny_tasks.files(folder)
+    return tiny_faces.files_in(folder)
 
 
 class Run:
-    """A run of `hybrid.fit` with what it said on stderr, how its updates were counted and what its optimizers keep."""
+    """A run with what it said on stderr, how its updates were counted and what its optimizers keep."""
 
     def __init__(self, tiny, outputs, files):
         with contextlib.redirect_stderr(io.StringIO()) as said:
             self.trained = tiny_tasks.fit(tiny, outputs, files)
         self.said = said.getvalue()
         self.epochs = self.trained.epochs
-        self.means = {label: v.numpy() for label, v in Recorded.last.network.get_layer("initial").means.items()}
-        optimizers = Recorded.last.optimizers
+        self.means = {label: v.numpy() for label, v in WatchedHybrid.last.network.get_layer("initial").means.items()}
+        optimizers = WatchedHybrid.last.optimizers
         self.updates = {label: int(optimizer.iterations) for label, optimizer in optimizers.items()}
         self.states = {label: [v.numpy() for v in optimizer.variables] for label, optimizer in optimizers.items()}
 
@@ -97,30 +83,34 @@ def _training(*pretraining_epochs, **settings):
     )
 
 
+def _stage(name, tasks, updates, re_encoders, first_epoch, last_epoch, steps):
+    return TurnStage(name, first_epoch, first_epoch, last_epoch, steps, last_epoch, tasks, updates, re_encoders)
+
+
 STEPS = {"parsing": 2, "landmarks": 3, "emotion": 2}
 THREE = tiny_tasks.THREE
 
 
 def test_the_stages_of_algorithm_1():
     assert training_stages(_training(2, 3, 4, epochs=5, steps=7), STEPS, iterations=2) == [
-        Stage("parsing alone", ("parsing",), (0,), False, 0, 2, 2),
-        Stage("landmarks alone", ("landmarks",), (0,), False, 2, 5, 3),
-        Stage("emotion alone", ("emotion",), (0,), False, 5, 9, 2),
-        Stage("taking turns", THREE, (1, 2), True, 9, 14, 7),
+        _stage("parsing alone", ("parsing",), (0,), False, 0, 2, 2),
+        _stage("landmarks alone", ("landmarks",), (0,), False, 2, 5, 3),
+        _stage("emotion alone", ("emotion",), (0,), False, 5, 9, 2),
+        _stage("taking turns", THREE, (1, 2), True, 9, 14, 7),
     ]
 
 
 def test_tasks_that_are_not_pre_trained():
     assert training_stages(_training(0, 3, 0, epochs=5, steps=7), STEPS, iterations=1) == [
-        Stage("landmarks alone", ("landmarks",), (0,), False, 0, 3, 3),
-        Stage("taking turns", THREE, (1,), True, 3, 8, 7),
+        _stage("landmarks alone", ("landmarks",), (0,), False, 0, 3, 3),
+        _stage("taking turns", THREE, (1,), True, 3, 8, 7),
     ]
     assert [stage.first_epoch for stage in training_stages(_training(0, 0, 0), STEPS, iterations=1)] == [0]
 
 
 def test_without_iterations_turns_are_at_iteration_0():
     assert training_stages(_training(0, 0, 0, epochs=5, steps=7), STEPS, iterations=0) == [
-        Stage("taking turns", THREE, (0,), False, 0, 5, 7)
+        _stage("taking turns", THREE, (0,), False, 0, 5, 7)
     ]
 
 
@@ -137,9 +127,9 @@ def three(files, tmp_path_factory):
     """An epoch for each task alone; then two of twelve turns, each of two updates."""
     tiny = tiny_tasks.experiment(
         steps=12,
-        optimizer=factory("tensorflow.keras.optimizers.Adam"),
-        pretraining_rate=factory("components.trainer.schedules.constant", rate=0.004),
-        learning_rate=factory("components.trainer.schedules.exponential", first=0.005, last=0.002),
+        optimizer=configured("tensorflow.keras.optimizers.Adam"),
+        pretraining_rate=configured("components.trainer.schedules.constant", rate=0.004),
+        learning_rate=configured("components.trainer.schedules.exponential", first=0.005, last=0.002),
     )
     return Run(tiny, tmp_path_factory.mktemp("three"), files)
 
@@ -163,15 +153,19 @@ def test_learning_rates(three):
     assert [epoch["learning_rate"] for epoch in three.epochs] == pytest.approx([0.004] * 3 + falling, rel=1e-4)
 
 
+def _learnings(labels=THREE):
+    return {task.name: learning_of(task, tiny_tasks.SIZE) for task in tiny_tasks.bound(labels)}
+
+
 def test_every_task_learns(three, files):
-    data = tiny_tasks.data()
     keras.utils.set_random_seed(3)
     untrained = tiny_tasks.model().build(input_shape=(32, 32, 3))
     figures = {}
-    for label in THREE:
-        task = TASKS[label](tiny_tasks.OUTPUTS[label], tiny_tasks.SIZE)
-        for image, labels in inputs.evaluation_examples(files[f"{label}_validation"], data.only(label)).batch(7):
-            task.count(labels[label], untrained(image)[label])
+    for label, task in _learnings().items():
+        examples = inputs.evaluation_examples(files[f"{label}_validation"], [task.task], tiny_tasks.SIZE)
+        for image, labels in examples.batch(7):
+            output = untrained(image)[label]
+            task.update(labels, output, task.loss(labels, output))
         figures[label] = float(task.metric.result())
     last = three.epochs[-1]
     assert figures["emotion"] == pytest.approx(1 / 7)
@@ -230,14 +224,13 @@ def _model(labels=THREE, iterations=1, seed=5, **arguments):
     for weight in network.trainable_variables:
         weight.assign_add(random.normal(0, 0.1, weight.shape))
     sgd = {label: keras.optimizers.SGD(RATE) for label in labels}
-    model = HybridModel(network, {label: TASKS[label](tiny_tasks.OUTPUTS[label], (32, 32)) for label in labels}, sgd)
+    model = HybridModel(network, _learnings(labels), sgd)
     model.compile(sgd[labels[0]])
     return model
 
 
 def _batch(label, files):
-    data = tiny_tasks.data()
-    examples = inputs.evaluation_examples(files[f"{label}_train"], data.only(label))
+    examples = inputs.evaluation_examples(files[f"{label}_train"], tiny_tasks.bound([label]), tiny_tasks.SIZE)
     return next(iter(examples.batch(4)))
 
 
@@ -273,7 +266,7 @@ def _same(before, after):
 def test_pre_training_leaves_the_other_tasks_alone(files, label):
     model = _model()
     parts, norms = _values(model), _norms(model)
-    _train(model, Stage("alone", (label,), (0,), False, 0, 1, 1), files)
+    _train(model, _stage("alone", (label,), (0,), False, 0, 1, 1), files)
     for part, values in _values(model).items():
         if part in ("integrator", "initial") or (part in THREE and part != label):
             assert all(_same(parts[part], values)), part
@@ -290,7 +283,7 @@ def test_pre_training_leaves_the_other_tasks_alone(files, label):
 def test_a_turn_moves_the_re_encoders(files):
     model = _model()
     before = _values(model)
-    history = _train(model, Stage(TURNS, ("emotion", "parsing"), (1,), True, 0, 1, 1), files)
+    history = _train(model, _stage(TURNS, ("emotion", "parsing"), (1,), True, 0, 1, 1), files)
     after = _values(model)
     assert not all(_same(before["integrator"], after["integrator"]))
     assert all(_same(before["landmarks"], after["landmarks"])) and all(_same(before["initial"], after["initial"]))
@@ -328,7 +321,7 @@ def test_an_update_recomputed(files):
         loss = -tf.reduce_sum(log * wanted * labelled[..., None]) / labelled.sum()
     gradients = tape.gradient(loss, watched)
     before = [variable.numpy() for variable in watched]
-    history = _train(model, Stage(TURNS, ("parsing",), (1,), True, 0, 1, 1), files)
+    history = _train(model, _stage(TURNS, ("parsing",), (1,), True, 0, 1, 1), files)
     assert history["parsing_loss"][0] == pytest.approx(float(loss), rel=1e-5)
     assert (truth == 255).any() and len(watched) > 6
     part = model.network.get_layer
@@ -365,16 +358,11 @@ def unbroken(tiny_two, files, tmp_path_factory):
 
 
 def _assert_same(run, unbroken):
-    for one, other in zip(run.trained.network.get_weights(), unbroken.trained.network.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    tiny_faces.assert_same(run.trained, unbroken.trained)
     assert run.updates == unbroken.updates
     for label, values in unbroken.states.items():
         for one, other in zip(run.states[label], values, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6, err_msg=label)
-    assert len(run.epochs) == len(unbroken.epochs)
-    for epoch, expected in zip(run.epochs, unbroken.epochs, strict=True):
-        assert epoch.pop("stage") == expected["stage"]
-        assert epoch == pytest.approx({k: v for k, v in expected.items() if k != "stage"}, rel=1e-6, abs=1e-6)
 
 
 def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbroken):
@@ -384,12 +372,12 @@ def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbrok
     tiny = from_json(to_json(replace(tiny_two, model=replace(model, kwargs=turned))))
     assert tiny == tiny_two
     for where, saved in {(0, 1): 0, (1, 0): 1, (1, "end"): 1, (2, 0): 2, (3, 1): 3}.items():
-        StoppingValidation.where = where
+        tiny_faces.StopAt.where = where
         with pytest.raises(tiny_faces.Stopped):
             tiny_tasks.fit(tiny, tmp_path, files)
         checkpoints = [path.name for path in (tmp_path / "checkpoints").glob("*.index")]
         assert checkpoints == ([f"ckpt-{saved}.index"] if saved else []), where
-    StoppingValidation.where = None
+    tiny_faces.StopAt.where = None
     run = Run(tiny, tmp_path, files)
     assert "Continuing after epoch 3." in run.said
     _assert_same(run, unbroken)
@@ -400,40 +388,41 @@ def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbrok
 
 
 def test_a_killed_run_continues_to_the_same_result(tiny_two, folder, files, tmp_path, unbroken):
-    killed = subprocess.run(
-        [sys.executable, tiny_tasks.__file__, str(folder), to_json(tiny_two), str(tmp_path)],
-        env={**os.environ, tiny_tasks.KILL_AT: "3/1", "PYTHONPATH": os.pathsep.join(["", *sys.path])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    tiny_faces.fit_and_be_killed(tiny_two, tmp_path, folder, "3/1", tiny_tasks.bound(TWO))
     _assert_same(Run(tiny_two, tmp_path, files), unbroken)
 
 
 # --- what can't be trained
 
 
-def test_unknown_initial_feedback(files, tmp_path):
-    with pytest.raises(ValueError, match="initial_feedback is 'mean' or 'zeros', received 'ones'"):
-        tiny_tasks.fit(tiny_tasks.experiment(initial_feedback="ones"), tmp_path, files)
+def test_what_a_hybrid_training_can_not_do():
+    tiny = tiny_tasks.experiment(initial_feedback="ones")
+    with pytest.raises(ValueError, match="initial_feedback is 'mean' or 'zeros'; received 'ones'"):
+        tiny.training.validate(tiny.tasks)
+    with pytest.raises(
+        ValueError, match=r"training\.tasks are emotion, landmarks, parsing, .* tasks emotion, landmarks:"
+    ):
+        tiny.training.validate(tiny_tasks.tasks(TWO))
 
 
 def test_another_networks_tasks(files, tmp_path):
     tiny = tiny_tasks.experiment(TWO, network=tiny_tasks.model(("emotion",)))
-    with pytest.raises(ValueError, match="The network's tasks are emotion, but landmarks, emotion train"):
+    with pytest.raises(ValueError, match="no output for task 'landmarks', but emotion"):
+        tiny_tasks.fit(tiny, tmp_path, files)
+    tiny = tiny_tasks.experiment(("emotion",), network=tiny_tasks.model(TWO))
+    with pytest.raises(ValueError, match="The network's tasks are emotion, landmarks, but emotion train"):
         tiny_tasks.fit(tiny, tmp_path, files)
 
 
-@pytest.mark.parametrize(("label", "expected"), [("landmarks", 5), ("emotion", 7)])
-def test_another_number_of_outputs(files, tmp_path, label, expected):
+@pytest.mark.parametrize(("label", "received", "expected"), [("landmarks", 8, 10), ("emotion", 4, 7)])
+def test_another_number_of_outputs(files, tmp_path, label, received, expected):
     network = tiny_tasks.model(TWO, tasks={**{other: tiny_tasks.OUTPUTS[other] for other in TWO}, label: 4})
-    message = f"The network has 4 outputs for {label}, but {label} has {expected}: give the experiment's model"
+    message = f"has {received} channels for task '{label}', the labels of {label} need {expected}"
     with pytest.raises(ValueError, match=message):
         tiny_tasks.fit(tiny_tasks.experiment(TWO, network=network), tmp_path, files)
 
 
-def test_fewer_pictures_than_a_batch(files, tmp_path):
+def test_fewer_images_than_a_batch(files, tmp_path):
     tiny = tiny_tasks.experiment(TWO, batch_size=11)
     with pytest.raises(ValueError, match="The training split for emotion has fewer images than one batch of 11"):
         tiny_tasks.fit(tiny, tmp_path, files)
@@ -454,25 +443,19 @@ def _epochs(folder):
     import keras_models.ifan
 
     keras_models.ifan._DROPOUT = 0.0  # devices draw from streams of their own
-    files = tiny_tasks.files(folder / "data")
-    mirrored = factory("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
+    files = tiny_faces.files_in(folder / "data")
+    mirrored = configured("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
     for name, strategy in {"one": {}, "two": {"strategy": mirrored}}.items():
         tiny = tiny_tasks.experiment(
             ("parsing", "landmarks"), iterations=1, pretraining=0, epochs=2, steps=1, **strategy
         )
-        tiny = replace(tiny, training=replace(tiny.training, optimizer=factory("tensorflow.keras.optimizers.SGD")))
+        tiny = replace(tiny, training=replace(tiny.training, optimizer=configured("tensorflow.keras.optimizers.SGD")))
         yield name, tiny_tasks.fit(tiny, folder / name, files).epochs
 
 
 def test_two_devices_compute_what_one_computes(files, folder, tmp_path):
     (tmp_path / "data").symlink_to(folder)
-    process = subprocess.run(
-        [sys.executable, __file__, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = tiny_faces.in_a_process(__name__, tmp_path)
     assert process.returncode == 0, process.stderr[-3000:]
     one, two = json.loads(process.stdout.splitlines()[-1]).values()
     assert [epoch.keys() for epoch in two] == [epoch.keys() for epoch in one]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from components.trainer.adaptive import (
+from components.systems.dmm_cnn.adaptive import (
     adaptive_weights,
     dynamic_weight_average,
     dynamic_weights,

@@ -7,20 +7,21 @@ import pytest
 from PIL import Image
 from tensorflow import keras
 
-from components.config import factory
-from components.serving.people import ServedPeople
-from components.serving.signatures import export
-from components.trainer.branching import somp_init, start_by_somp, start_by_svd, svd_init
+from components.config import Task, configured
+from components.serving.export import export, serving_module
+from components.systems.branching.initializers import somp_init, start_by_somp, start_by_svd, svd_init
+from components.systems.branching.system import BranchingSystem
+from components.tasks.annotation import Annotation, BoundTask, points
+from components.tasks.base import learning_of
 from keras_models import ThinVGG16
 from keras_models.branch_tree import BranchTree
 from keras_models.branched_vgg16 import BranchedVGG16, FactorizedVGG16
-from keras_models.folding import fold_batch_norm
 
 SIZE = (64, 64, 3)  # fc6 gets 2 x 2 maps
 TASKS = 5
 THIN, WIDE = 6, 10
 CONVS = BranchedVGG16.LAYERS[:-2]
-PICTURES = np.random.default_rng(7).uniform(0, 255, (6, *SIZE)).astype(np.float32)
+IMAGES = np.random.default_rng(7).uniform(0, 255, (6, *SIZE)).astype(np.float32)
 HALVES = ((0, 1), (2, 3, 4))
 
 
@@ -50,14 +51,14 @@ def _branched(network_class=BranchedVGG16, width=THIN):
 
 
 def _trained(width, num_tasks=TASKS):
-    """Statistics of these pictures with scale and shift as training might leave them; kernels of whole numbers by 8,
+    """Statistics of these images with scale and shift as training might leave them; kernels of whole numbers by 8,
     whose products are exact: two equal filters are so in every sum."""
     random = np.random.default_rng(width)
     network = ThinVGG16(SIZE, width, num_tasks)
     for layer in network.LAYERS:
         kernel = _kernel(network, layer)
         kernel.assign(random.integers(-8, 9, kernel.shape) / 8)
-        features = keras.Model(network.input, network.get_layer(_norm(network, layer).name).input)(PICTURES).numpy()
+        features = keras.Model(network.input, network.get_layer(_norm(network, layer).name).input)(IMAGES).numpy()
         axes = tuple(range(features.ndim - 1))
         gamma, beta = random.uniform(0.8, 1.2, features.shape[-1]), random.uniform(0, 0.4, features.shape[-1])
         _norm(network, layer).set_weights([gamma, beta, features.mean(axes), features.var(axes) + 0.1])
@@ -68,7 +69,7 @@ def _trained(width, num_tasks=TASKS):
 
 
 def _answers(network):
-    return network(PICTURES)["attributes"].numpy()
+    return network(IMAGES)["attributes"].numpy()
 
 
 def _assert_same(found, expected, atol=1e-4):
@@ -180,8 +181,8 @@ class TestSomp:
         with pytest.raises(ValueError, match="conv1_1 has 10 channels, the network to start from only 6"):
             somp_init(ThinVGG16(SIZE, WIDE, TASKS), ThinVGG16(SIZE, THIN, TASKS))
 
-    def test_pictures_of_another_size(self):
-        with pytest.raises(ValueError, match=r"takes pictures of \(64, 64, 3\), .* from of \(96, 96, 3\)"):
+    def test_images_of_another_size(self):
+        with pytest.raises(ValueError, match=r"takes images of \(64, 64, 3\), .* from of \(96, 96, 3\)"):
             somp_init(ThinVGG16(SIZE, THIN, TASKS), ThinVGG16((96, 96, 3), WIDE, TASKS))
 
     def test_branches(self):
@@ -242,7 +243,7 @@ class TestSvd:
         [
             ({"width": 9}, "9 wide and has 5 tasks, .* into 8 and 5"),
             ({"num_tasks": 6}, "8 wide and has 6 tasks, .* into 8 and 5"),
-            ({"input_shape": (96, 96, 3)}, r"pictures of \(64, 64, 3\), .* of \(96, 96, 3\)"),
+            ({"input_shape": (96, 96, 3)}, r"images of \(64, 64, 3\), .* of \(96, 96, 3\)"),
         ],
     )
     def test_networks_that_differ(self, other, message):
@@ -255,19 +256,24 @@ class TestSvd:
             svd_init(_branched(FactorizedVGG16), _branched())
 
 
+def _tasks():
+    task = Task("attributes", "multi_label", {"scores": "probabilities"})
+    bound = BoundTask(task, Annotation("multi_label", points(TASKS)), "tiny")
+    return {"attributes": learning_of(bound, SIZE[:2])}
+
+
 class TestFromAnExportedModel:
-    """As `Training.start` calls them: what is served has no batch norm, what they start from has."""
+    """As `Training.initializer` calls them: what is served has no batch norm, what they start from has."""
 
     @pytest.fixture(scope="class")
     def exported(self, tmp_path_factory):
         wide = _trained(8)
         folder = str(tmp_path_factory.mktemp("model"))
         file = io.BytesIO()
-        Image.fromarray(PICTURES[0].astype(np.uint8)).save(file, "PNG")
-        names = {"attributes": [f"attribute {number}" for number in range(TASKS)]}
-        thresholds = keras.backend.variable(np.full(TASKS, 0.5))
-        served = ServedPeople(fold_batch_norm(wide), SIZE[:2], names, thresholds)
-        export(served, folder, [file.getvalue()], trained=wide, thresholds=thresholds)
+        Image.fromarray(IMAGES[0].astype(np.uint8)).save(file, "PNG")
+        tasks, system = _tasks(), BranchingSystem()
+        served = serving_module(wide, tasks, SIZE[:2], system)
+        export(served, folder, [file.getvalue()], wide, tasks, system)
         return folder, wide
 
     @pytest.mark.parametrize(
@@ -282,15 +288,16 @@ class TestFromAnExportedModel:
         folder, wide = exported
         found, expected = build(), build()
         expected.set_weights(found.get_weights())
-        thresholds = keras.backend.variable(np.full(TASKS, 0.25))
-        start(found, folder, thresholds, factory("keras_models.ThinVGG16", width=8, num_tasks=TASKS))
+        tasks = _tasks()
+        tasks["attributes"].thresholds.assign([0.25] * TASKS)
+        start(found, folder, tasks, configured("keras_models.ThinVGG16", width=8, num_tasks=TASKS))
         start_from(expected, wide)
         for ours, theirs in zip(found.get_weights(), expected.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        assert (thresholds.numpy() == 0.25).all()
+        assert (tasks["attributes"].thresholds.numpy() == 0.25).all()
 
     def test_the_model_of_another_network(self, exported):
         folder, _ = exported
-        wider = factory("keras_models.ThinVGG16", width=9, num_tasks=TASKS)
+        wider = configured("keras_models.ThinVGG16", width=9, num_tasks=TASKS)
         with pytest.raises(ValueError, match="another architecture"):
-            start_by_somp(ThinVGG16(SIZE, 4, TASKS), folder, None, wider)
+            start_by_somp(ThinVGG16(SIZE, 4, TASKS), folder, {}, wider)

@@ -1,15 +1,22 @@
 """The adaptive callbacks in model.fit, against the same steps redone in NumPy on the network's own predictions."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_faces
 from tensorflow import keras
 
-from components.trainer.adaptive import AdaptiveThresholds, AdaptiveWeighting, DynamicWeightAverage, DynamicWeights
-from components.trainer.callbacks import Run
-from components.trainer.face_model import FaceModel
-from components.trainer.objectives import JointObjective
+from components.systems.dmm_cnn.adaptive import (
+    AdaptiveThresholds,
+    AdaptiveWeighting,
+    DynamicWeightAverage,
+    DynamicWeights,
+)
+from components.systems.dmm_cnn.loss import DMMLoss
+from components.tasks.base import learning_of
+from components.trainer.task_model import TaskModel
+from tests.support import tiny_faces
 
 EPOCHS = 4
 NUM_ATTRIBUTES = len(tiny_faces.ATTRIBUTES)
@@ -51,7 +58,7 @@ class _Probe(keras.callbacks.Callback):
 
     def on_test_end(self, logs=None):
         self.validation_scores.append(self.model.network(VALIDATION[0])["attributes"].numpy())
-        self.thresholds.append(self.model.thresholds.numpy())
+        self.thresholds.append(self.model.tasks["attributes"].thresholds.numpy())
 
 
 class _Weights(keras.callbacks.Callback):
@@ -62,17 +69,22 @@ class _Weights(keras.callbacks.Callback):
         self.by_step, self.by_epoch = [], []
 
     def on_train_batch_end(self, batch, logs=None):
-        self.by_step.append(self.model.attribute_weights.numpy())
+        self.by_step.append(self.model.tasks["attributes"].weights.numpy())
 
     def on_epoch_end(self, epoch, logs=None):
-        self.by_epoch.append(self.model.attribute_weights.numpy())
+        self.by_epoch.append(self.model.tasks["attributes"].weights.numpy())
 
 
 def _model(learning_rate=0.05):
     keras.utils.set_random_seed(0)
-    model = FaceModel(tiny_faces.linear_network((6, 5, 3)), JointObjective(), NUM_ATTRIBUTES)
+    (task,) = tiny_faces.bound(tiny_faces.SIGNED)
+    model = TaskModel(tiny_faces.linear_network((6, 5, 3)), {"attributes": learning_of(task, (6, 5))}, DMMLoss())
     model.compile(keras.optimizers.Adam(learning_rate), weighted_metrics=[])
     return model
+
+
+def _task(model):
+    return model.tasks["attributes"]
 
 
 def _fit(*callbacks, batch_size=8, validation=None):
@@ -101,7 +113,7 @@ def test_thresholds_move_by_equation_6():
         false_negatives = (~positive & (labels == 1)).sum(axis=0)
         expected = expected + 0.05 * epoch * (false_positives - false_negatives) / annotated
     assert len(probe.thresholds) == EPOCHS
-    np.testing.assert_allclose(model.thresholds.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(_task(model).thresholds.numpy(), expected, atol=1e-6)
     assert np.count_nonzero(expected) > 1
 
 
@@ -109,9 +121,9 @@ def test_an_attribute_without_annotation_keeps_its_threshold_and_weight():
     images, labels = VALIDATION
     labels = np.where(np.arange(NUM_ATTRIBUTES) == 2, -1, labels)
     model, _, weights = _fit(AdaptiveThresholds(), DynamicWeights(), validation=_dataset((images, labels)))
-    assert model.thresholds.numpy()[2] == 0
+    assert _task(model).thresholds.numpy()[2] == 0
     assert [w[2] for w in weights.by_epoch] == [1, 0, 0, 0]
-    assert np.isfinite(model.thresholds.numpy()).all() and np.isfinite(weights.by_epoch).all()
+    assert np.isfinite(_task(model).thresholds.numpy()).all() and np.isfinite(weights.by_epoch).all()
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -129,7 +141,7 @@ def test_weights_follow_equation_4(normalize):
 def test_the_weights_weigh_the_loss():
     """Σ_j λ_j L_j over the split, whatever the batches."""
     model = _model()
-    model.attribute_weights.assign([0, 1, 2, 0, 0, 0.5])
+    _task(model).weights.assign([0, 1, 2, 0, 0, 0.5])
     scores = model.network(VALIDATION[0])["attributes"].numpy()
     # In one batch: a batch's mean is over its annotated images.
     terms = model.evaluate(_dataset(VALIDATION).batch(30), verbose=0, return_dict=True)
@@ -137,7 +149,7 @@ def test_the_weights_weigh_the_loss():
     assert terms["loss"] == pytest.approx(losses @ [0, 1, 2, 0, 0, 0.5], rel=1e-5)
     assert terms["attribute_loss"] == pytest.approx(losses.mean(), rel=1e-5)
     model.evaluate(_dataset(VALIDATION).batch(7), verbose=0)
-    np.testing.assert_allclose(model.validation.losses(), losses, rtol=1e-5)
+    np.testing.assert_allclose(_task(model).metric.losses(), losses, rtol=1e-5)
 
 
 def test_one_pass_over_the_validation_data_an_epoch():
@@ -168,7 +180,7 @@ def test_dynamic_weight_average_compares_the_last_two_epochs():
 
 def test_adaptive_weighting_follows_small_validation_batches():
     callback = AdaptiveWeighting(batch_size=10, window=2, every=3)
-    callback.set_run(Run(EPOCHS, tf.distribute.get_strategy(), None, None, _dataset(VALIDATION).batch(30)))
+    callback.set_recipe(types.SimpleNamespace(validation=_dataset(VALIDATION).batch(30)), None)
     _, probe, weights = _fit(callback)
     # 12 steps in all; the first with a full window of 4 that is a multiple of 3 is the 6th.
     labels = VALIDATION[1]
@@ -187,10 +199,10 @@ def test_adaptive_weighting_follows_small_validation_batches():
 
 def test_evaluation_alone_counts_the_errors():
     model = _model()
-    model.thresholds.assign(tf.fill([NUM_ATTRIBUTES], 0.1))
+    _task(model).thresholds.assign(tf.fill([NUM_ATTRIBUTES], 0.1))
     model.evaluate(_dataset(VALIDATION).batch(8), verbose=0)
     positive, labels = model.network(VALIDATION[0])["attributes"].numpy() > 0.1, VALIDATION[1]
-    np.testing.assert_array_equal(model.validation.false_positives, (positive & (labels == 0)).sum(axis=0))
-    np.testing.assert_array_equal(model.validation.false_negatives, (~positive & (labels == 1)).sum(axis=0))
+    np.testing.assert_array_equal(_task(model).metric.false_positives, (positive & (labels == 0)).sum(axis=0))
+    np.testing.assert_array_equal(_task(model).metric.false_negatives, (~positive & (labels == 1)).sum(axis=0))
     wrong = (positive & (labels == 0)) | (~positive & (labels == 1))
-    assert float(model.validation.result()) == pytest.approx(wrong.sum() / (labels >= 0).sum())
+    assert float(_task(model).metric.result()) == pytest.approx(1 - wrong.sum() / (labels >= 0).sum())

@@ -1,17 +1,18 @@
 """What TensorBoard shows of a network with attention."""
 
 import pathlib
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_faces
 from tensorflow import keras
 
 from components.report import attention_figures, figures
-from components.trainer.summaries import attention_summaries
+from components.systems.mgg_net.summaries import attention_summaries
 from keras_models import MGGNet
 from keras_models.mgg_net import attention_maps
+from tests.support import tiny_faces
 
 GROUPS = {"eyes": ("A", "B"), "mouth": ("C",), "whole face": ("D", "E", "F")}
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, *tiny_faces.SIZE, 3), np.uint8)
@@ -41,6 +42,11 @@ def written(folder):
     }
 
 
+def _recipe(folder):
+    run = types.SimpleNamespace(log_folder=str(folder))
+    return types.SimpleNamespace(run=run, validation=VALIDATION)
+
+
 def after_two_epochs(callbacks, folder):
     (callback,) = callbacks
     callback.on_train_begin()
@@ -58,10 +64,10 @@ def policy(request):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"], indirect=True)
-def test_pictures_of_each_block_and_epoch(policy, tmp_path):
+def test_images_of_each_block_and_epoch(policy, tmp_path):
     net = network()
     kill_mask(net, "block3", 1)
-    values = after_two_epochs(attention_summaries(str(tmp_path), net, VALIDATION), tmp_path)
+    values = after_two_epochs(attention_summaries(_recipe(tmp_path), net), tmp_path)
     tags = {f"{kind}/block{b}" for kind in ("masks", "affinities", "dead_masks") for b in (3, 4)}
     assert values.keys() == {(tag, step) for tag in tags for step in (0, 1)}
 
@@ -70,19 +76,19 @@ def test_pictures_of_each_block_and_epoch(policy, tmp_path):
     assert 1 in dead
     assert values["dead_masks/block3", 1] == len(dead)
     drawing = attention_figures.affinity_drawing(maps["affinities_block4"].mean(axis=0), list(GROUPS))
-    _, _, picture = values["affinities/block4", 1]
-    np.testing.assert_array_equal(tf.io.decode_png(picture), figures.pixels(drawing))
+    _, _, image = values["affinities/block4", 1]
+    np.testing.assert_array_equal(tf.io.decode_png(image), figures.pixels(drawing))
     drawing = attention_figures.mask_drawing(IMAGES[:3], maps["masks_block3"], list(GROUPS))
-    _, _, picture = values["masks/block3", 1]
-    np.testing.assert_array_equal(tf.io.decode_png(picture), figures.pixels(drawing))
+    _, _, image = values["masks/block3", 1]
+    np.testing.assert_array_equal(tf.io.decode_png(image), figures.pixels(drawing))
 
 
 def test_masks_for_each_attribute_and_no_graph(tmp_path):
     net = network(attention="independent", graph=False)
-    values = after_two_epochs(attention_summaries(str(tmp_path), net, VALIDATION), tmp_path)
+    values = after_two_epochs(attention_summaries(_recipe(tmp_path), net), tmp_path)
     assert {tag for tag, _ in values} == {f"{kind}/block{b}" for kind in ("masks", "dead_masks") for b in (3, 4)}
 
 
 @pytest.mark.parametrize("make", [lambda: network(attention=None), lambda: tiny_faces.linear_network((32, 32, 3))])
 def test_a_network_without_attention_writes_nothing(make, tmp_path):
-    assert attention_summaries(str(tmp_path), make(), VALIDATION) == []
+    assert attention_summaries(_recipe(tmp_path), make()) == []
