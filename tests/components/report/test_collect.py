@@ -132,7 +132,7 @@ def test_records_are_asked_about_a_few_at_a_time_with_their_crops(run):
 
 def test_the_contract_of_the_served_outputs(run):
     (run.folder / "model" / "assets.extra").mkdir()
-    contract = {"from_examples": {"emotion": {"kind": "probabilities"}}}
+    contract = {"version": 1, "signatures": {"from_examples": {"emotion": {"kind": "probabilities"}}}}
     (run.folder / "model" / "assets.extra" / "contract.json").write_text(json.dumps(contract))
     found = collect.collect("drawn/two", run.experiment, run.artifacts)
     assert found.output_contract("emotion") == {"kind": "probabilities"}
