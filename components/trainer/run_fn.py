@@ -55,7 +55,7 @@ def run_fn(fn_args: FnArgs) -> None:
     system = system_of(experiment)
     module = serving_module(trained.network, trained.tasks, experiment.data.image_size, system)
     warmup_images = example_images(all_files(train_files), _WARMUP_IMAGES)
-    export(module, fn_args.serving_model_dir, warmup_images, trained.network, trained.tasks, system)
+    export(module, fn_args.serving_model_dir, warmup_images, system, trained.network)
     training = {
         "epochs": trained.epochs,
         "parameters": module.network.count_params(),
