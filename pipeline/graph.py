@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from components.schema_gen import RecordSchemaGen
 from tfx.components import (
     Evaluator,
     ExampleValidator,
@@ -33,6 +32,7 @@ from components.example_gen import FacesExampleGen
 from components.landmark_annotator.component import LandmarkAnnotator
 from components.overrides import slug
 from components.report.component import RunReport
+from components.schema_gen import RecordSchemaGen
 from components.serving.check import ServingCheck
 from components.soft_labels import SoftLabeler, no_teacher
 from components.systems.base import system_of
@@ -42,6 +42,7 @@ from pipeline.last_blessed import LastBlessedBefore
 # What each component's result rests on beside its inputs: TFX sees no change of code behind a dotted path.
 _LABELS_CODE = ("components/record.py", "components/tasks/*/labels.py", "components/tasks/dense.py")
 _INGESTION_CODE = ("components/example_gen", "components/images", *_LABELS_CODE)
+_SCHEMA_CODE = ("components/schema_gen", "schemas/*.pbtxt", "components/datasets/binding.py", *_LABELS_CODE)
 _ANNOTATION_CODE = ("components/example_files.py", "components/record.py")
 _PREPROCESSING_CODE = ("components/preprocessing", "components/images", *_LABELS_CODE)
 _TRAINING_CODE = (
@@ -214,7 +215,7 @@ def _data_nodes(experiment: Experiment, tasks: tuple[BoundTask, ...], paths: Pip
         examples = labeler.outputs["labelled_examples"]
     validation = _splits(data, experiment.training.validation_split)
     statistics = StatisticsGen(examples=examples)
-    schema = RecordSchemaGen(data=data, code_version=code_version("components/schema_gen", *_LABELS_CODE))
+    schema = RecordSchemaGen(data=data, code_version=code_version(*code_files(data.datasets), *_SCHEMA_CODE))
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
     transform = Transform(
         examples=examples,

@@ -31,7 +31,9 @@ class SoftLabelerSpec(component_spec.ComponentSpec):
 def spec_with_teachers(tasks: Iterable[str]) -> type[SoftLabelerSpec]:
     """SoftLabelerSpec with an input for the model of each task's teacher: TFX has no input of a variable number."""
     # Optional, because a look-up that finds no blessed model still runs the step, which then says what to do.
-    models = {model_input(t): component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True) for t in tasks}
+    models = {
+        model_input(t): component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True) for t in tasks
+    }
     return type(SoftLabelerSpec.__name__, (SoftLabelerSpec,), {"INPUTS": {**SoftLabelerSpec.INPUTS, **models}})
 
 
@@ -80,4 +82,3 @@ class SoftLabeler(base_beam_component.BaseBeamComponent):
                 counts=types.Channel(type=simple_artifacts.Metrics),
             )
         )
-
