@@ -135,7 +135,7 @@ def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]
         training=_json(model_run, TRAINING_FILE),
         model=model,
         model_path=model_path,
-        contract=_json(contract) if tf.io.gfile.exists(contract) else {},
+        contract=_json(contract)["signatures"] if tf.io.gfile.exists(contract) else {},
         tested=tested,
         samples={dataset: tuple(answered(model, records[:_NUM_SAMPLES])) for dataset, records in tested.items()},
         model_run=model_run,

@@ -27,8 +27,8 @@ def gallery_section(artifacts: RunArtifacts) -> Section | None:
     alone = len(artifacts.tasks) == 1 and report_of(artifacts.tasks[0]).OWN_GALLERY
     if not shown or alone:
         return None
-    everything = [answer for pairs in shown.values() for _, answers in pairs for answer in answers.values()]
-    legend = tuple(dict.fromkeys(chip for answer in everything for chip in answer.legend))
+    everything = [answers for pairs in shown.values() for _, answers in pairs]
+    legend = tuple(dict.fromkeys(chip for answers in everything for each in answers.values() for chip in each.legend))
     overlay = _overlay(everything)
     blocks: list[Block] = [Gallery((), legend, overlay)] if legend or overlay else []
     for dataset, pairs in shown.items():
@@ -54,11 +54,14 @@ def _answers(artifacts, sample) -> dict[str, Answer]:
     return {task.name: report_of(task).answer(task, sample, artifacts) for task in artifacts.tasks}
 
 
-def _overlay(answers: Sequence[Answer]) -> str:
-    """What the switch of the points says."""
-    marks = ["● predicted" if any(each.points is not None for each in answers) else ""]
-    marks.append("✕ by the label" if any(each.true_points is not None for each in answers) else "")
-    return f"landmarks: {', '.join(filter(None, marks))}" if any(marks) else ""
+def _overlay(shown: Sequence[Mapping[str, Answer]]) -> str:
+    """What the switch of the points says; "" without any."""
+    answers = [(name, answer) for answers in shown for name, answer in answers.items()]
+    marked = dict.fromkeys(readable(name) for name, answer in answers if answer.points is not None)
+    if not marked:
+        return ""
+    given = ", ✕ by the label" if any(answer.true_points is not None for _, answer in answers) else ""
+    return f"{', '.join(marked)}: ● predicted{given}"
 
 
 def _card(sample: Sample, answers: Mapping[str, Answer]) -> Card:

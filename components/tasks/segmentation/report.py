@@ -132,7 +132,9 @@ def _headlines(task, values):
 def _occurring(by_class):
     """How many classes a mean of figures by class is over."""
     count = int(np.isfinite(by_class).sum())
-    return f"{count} classes" if count == len(by_class) else f"the {count} classes that occur"
+    if count == len(by_class):
+        return f"{count} classes"
+    return "the one class that occurs" if count == 1 else f"the {count} classes that occur"
 
 
 def _images_section(task, artifacts):

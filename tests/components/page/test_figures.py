@@ -1,10 +1,13 @@
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from components.report import figures
-from components.report.figures import Line
+from components.page import figures
+from components.page.figures import Line
 
 
 def texts(svg):
@@ -68,20 +71,20 @@ def test_spread_keeps_order_and_distance():
     assert np.diff(np.sort(moved)).min() >= 0.05 - 1e-9
 
 
-def test_picture_puts_a_mark_on_every_landmark():
+def test_an_image_has_a_mark_on_every_landmark():
     image = np.zeros((100, 200, 3), np.uint8)
-    svg = figures.picture(
+    svg = figures.annotated_image(
         image, "a face", points=np.array([[0.25, 0.5], [1.0, 1.0]]), true_points=np.array([[0.5, 0.5]])
     )
     assert re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg) == [("50.0", "50.0"), ("200.0", "100.0")]
     assert svg.count("<path") == 2  # the cross, and its dark edge
-    assert "overlay" not in figures.picture(image, "a face")
+    assert "overlay" not in figures.annotated_image(image, "a face")
 
 
 def test_marks_can_be_enlarged():
     image, points = np.zeros((100, 200, 3), np.uint8), np.array([[0.25, 0.5]])
     radii = [
-        float(re.search(r'r="([\d.]+)"', figures.picture(image, "a face", points, mark_size=size))[1])
+        float(re.search(r'r="([\d.]+)"', figures.annotated_image(image, "a face", points, mark_size=size))[1])
         for size in (1, 2)
     ]
     assert radii[1] == pytest.approx(2 * radii[0], abs=0.02)
@@ -114,3 +117,22 @@ def test_marks_of_a_chart_are_not_connected():
     last = re.findall(r'<g id="marks-line2d_\d+">.*?</g>\n', svg, re.DOTALL)[-1]
     assert {"curve", "marks"} <= set(texts(svg))
     assert last.count("<use") == 2 and 'style="fill: none; stroke: var(--s2)' not in last
+
+
+def test_a_strip_names_its_images():
+    markup = figures.strip([("<picture>", "data:,"), ("truth", "data:,")], 'Zoë "7".jpg')
+    assert markup.count("<img") == 2
+    assert "<p>&lt;picture&gt;</p>" in markup and "<p>truth</p>" in markup
+    assert 'alt="Zoë &#34;7&#34;.jpg, truth"' in markup
+    assert "--panes: 2" in markup
+
+
+def test_a_stack_names_its_images():
+    image = np.zeros((8, 6, 3), np.uint8)
+    stack = figures.stack(
+        [("<face>", figures.annotated_image(image, "a face")), ("parsing", figures.annotated_image(image, "labels"))]
+    )
+    assert re.findall(r"<p>(.*?)</p>", stack) == ["&lt;face&gt;", "parsing"]
+    assert stack.count("<svg") == 2
+    data = re.search(r"base64,([^\"]+)", stack)[1]
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (6, 8)

@@ -1,7 +1,11 @@
-import pytest
-from page_checks import check
+import re
+import subprocess
+import sys
 
-from components.report.page import (
+import pytest
+
+from components.page.formatting import by_name, decimal, percent, percent_cell, percentage_points
+from components.page.page import (
     Badge,
     Card,
     Cell,
@@ -9,41 +13,40 @@ from components.report.page import (
     Code,
     Column,
     Details,
-    Facts,
     Gallery,
     Heading,
+    Headline,
+    Headlines,
     Meter,
     Note,
-    Number,
-    Numbers,
     Page,
+    Properties,
     Section,
     Table,
-    Text,
 )
+from tests.components.page.page_checks import check
 
 NASTY = "<script>alert('Zoë & 李')</script>\""
 
 
 def test_every_block_escapes_what_it_is_given():
-    table = Table((Column(NASTY, NASTY),), ((Cell(NASTY),),), caption=NASTY, footer=((Cell(NASTY),),))
+    table = Table((Column(NASTY, NASTY),), ((Cell(NASTY),),), footer=((Cell(NASTY),),))
     blocks = (
-        Text(NASTY),
         Heading(NASTY, NASTY),
         Note(NASTY),
-        Numbers((Number(NASTY, NASTY, NASTY),)),
+        Headlines((Headline(NASTY, NASTY, NASTY),)),
         table,
         Gallery((Card("", NASTY, NASTY, (Chip("+", NASTY, "bad", NASTY),)),), (Chip("+", NASTY),), overlay=NASTY),
         Gallery((), (Chip("", "", colour=NASTY),), wide=True),
-        Facts(((NASTY, NASTY),)),
+        Properties(((NASTY, NASTY),)),
         Code(NASTY, NASTY),
-        Details(NASTY, (Text(NASTY),)),
+        Details(NASTY, (Note(NASTY),)),
     )
     page = Page(NASTY, (Section(NASTY, "one", blocks, NASTY),), NASTY, NASTY, (NASTY,), (Badge("!", NASTY),)).render()
     reader = check(page)
     assert reader.count("script") == 1  # the page's own
     assert "<script>alert" not in page
-    assert reader.text.count(NASTY) == 33  # every place above; in the tooltips of the column and the chip, too
+    assert reader.text.count(NASTY) == 31  # every place above; in the tooltips of the column and the chip, too
 
 
 def test_sections_are_linked_in_order():
@@ -77,3 +80,25 @@ def test_a_cell_sorts_by_its_value_even_if_it_is_zero():
 )
 def test_meter_worked_by_hand(meter, expected):
     assert (meter.left, meter.width, meter.tick_left) == expected
+
+
+@pytest.mark.parametrize("value, written", [(0.917, "91.70\u00a0%"), (None, "–"), (float("nan"), "–")])
+def test_percent(value, written):
+    assert percent(value) == written
+
+
+def test_no_number_is_minus_nought():
+    assert (percentage_points(-0.00001), decimal(-0.0001)) == ("+0.00", "0.000")
+    assert percentage_points(-0.0117) == "−1.17"
+
+
+def test_figures_for_programs_are_finite_or_none():
+    assert by_name("ab", [0.5, float("nan")]) == {"a": 0.5, "b": None}
+    assert percent_cell(float("nan"), Meter(0.5)).meter is None
+
+
+def test_a_page_needs_neither_tensorflow_nor_tasks():
+    code = "import sys, components.page.figures, components.page.formatting; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if re.match(r"tensorflow$|tfx$|components\.(?!page)", name)}
+    assert loaded == set()

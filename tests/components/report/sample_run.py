@@ -112,24 +112,24 @@ def class_values(confusion, ranks=None, top=()) -> dict:
     return classification_evaluation.summarize(np.concatenate([confusion, ranks[None]]), list(top))
 
 
-MADE = {"multi_label": attribute_values, "segmentation": parsing_values, "landmarks": landmark_values,
-        "classification": emotion_values}  # fmt: skip
-ITERATED = {"landmarks": landmark_values, "classification": emotion_values}
+def made_values(task, iteration=2) -> dict:
+    """Of one task."""
+    if task.kind == "multi_label":
+        return attribute_values(rates=np.resize(POSITIVE_RATE, len(task.names)))
+    if task.kind == "segmentation":
+        return parsing_values()
+    return landmark_values(iteration) if task.kind == "landmarks" else emotion_values(iteration)
 
 
 def evaluation(tasks, values=None, slices=None, counts=None, iterations=()) -> Evaluation:
-    """The table of `values`, by task or by (task, slice) or (task, slice, iteration); made up where there are none.
+    """The table of `values`, by task or by (task, slice); made up where there are none.
 
     The one place where tests make an Evaluation.
     """
     values = {key if isinstance(key, tuple) else (key,): found for key, found in (values or {}).items()}
-    table = {}
-    for task in tasks:
-        table[task.name, "", None] = values.pop((task.name,), None) or MADE[task.kind]()
-        for number in iterations:
-            table[task.name, "", number] = ITERATED.get(task.kind, lambda number, k=task.kind: MADE[k]())(number)
-    for key, found in values.items():
-        table[(*key, "", None)[:3] if len(key) == 1 else (*key, None)[:3]] = found
+    table = {(task.name, "", None): made_values(task) for task in tasks}
+    table |= {(task.name, "", number): made_values(task, number) for task in tasks for number in iterations}
+    table |= {(*(*key, "")[:2], None): found for key, found in values.items()}
     flat = {(name, metric, *where): value for (name, *where), of in table.items() for metric, value in of.items()}
     return Evaluation(tuple(tasks), flat, {"": 998, **(counts or {})}, slices or {}, tuple(iterations))
 
@@ -187,7 +187,7 @@ def made_sample(index, dataset, tasks, labelled=None) -> Sample:
         else:
             truth = np.array([index % len(task.names)])
             scores = np.full(len(task.names), 0.1 / (len(task.names) - 1))
-            scores[index % len(task.names) if index % 2 else 3] = 0.9
+            scores[(index if index % 2 else 3) % len(task.names)] = 0.9
             outputs[task.name] = scores
         if task.dataset == dataset if labelled is None else labelled:
             truths[task.name] = truth

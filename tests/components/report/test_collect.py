@@ -1,247 +1,154 @@
-"""From artifacts to the page's parts, with fakes in the place of evaluation and served model."""
+"""From artifacts to what the report's code is given, with fakes in the place of evaluation and served model."""
 
-import dataclasses
-import io
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import sample_data
 import tensorflow as tf
-from page_checks import check
-from PIL import Image
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
-from components.config import Data, Evaluation, Experiment, Factory, Source, Training
-from components.evaluator.results import EvaluationResult, ParsingResult, SliceResult
+from components.config import Data, DatasetConfig, Experiment, Task, Training, configured, to_json
 from components.record import FaceRecord
-from components.report import gather, gather_parsing, run_page
+from components.report import collect
+from components.report.executor import Executor
+from tests.components.page.page_checks import check
+from tests.components.report import sample_run
 
-CLASSES = ("background", "skin", "hair")
 RECORDS = 5
+DRAWN = tuple(
+    DatasetConfig(f"drawn_{name}", builder="synthetic_faces", labels=(name,)) for name in ("parsing", "emotion")
+)
+KINDS = {
+    "examples": standard_artifacts.Examples,
+    "ingestion": simple_artifacts.Metrics,
+    "anomalies": standard_artifacts.ExampleAnomalies,
+    "soft_labels": simple_artifacts.Metrics,
+    "model": standard_artifacts.Model,
+    "model_run": standard_artifacts.ModelRun,
+    "evaluation": standard_artifacts.ModelEvaluation,
+    "infra_blessing": standard_artifacts.InfraBlessing,
+    "pushed_model": standard_artifacts.PushedModel,
+}
 
 
-def png(array):
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, "PNG")
-    return file.getvalue()
-
-
-def record(index):
-    """Pictures of two sizes, the first without a label map."""
-    size = (6, 4) if index % 2 else (5, 8)
-    truth = np.ones(size, np.uint8)
-    truth[0] = 2
-    image = np.full((*size, 3), index, np.uint8)
-    return FaceRecord(f"face-{index}", "helen", png(image), parsing=png(truth) if index else None)
-
-
-class Parser:
-    """A served model that takes everything for skin; without thresholds, like all parsing models."""
+class Served:
+    """A model that answers with as many pixels as the largest image of a request has, and with one emotion."""
 
     def __init__(self):
         self.requests = []
-        self.signatures = {"serving_default": self.parse}
+        self.signatures = {"from_examples": self.answer}
 
-    def parse(self, image_bytes):
-        self.requests.append(len(image_bytes))
-        sizes = [tf.io.decode_png(image).shape[:2] for image in image_bytes]
-        maps = np.full((len(sizes), *np.max(sizes, axis=0)), 255, np.uint8)
-        for labels, (height, width) in zip(maps, sizes, strict=True):
-            labels[:height, :width] = 1
-        return {"parsing": tf.constant(maps)}
+    def answer(self, serialized):
+        records = [FaceRecord.from_example(tf.train.Example.FromString(each.numpy())) for each in serialized]
+        self.requests.append([(record.id, record.crop) for record in records])
+        size = np.max([tf.io.decode_png(record.image).shape[:2] for record in records], axis=0)
+        return {"parsing": tf.zeros([len(records), *size], tf.uint8), "emotion": tf.one_hot([2] * len(records), 7)}
 
 
-def parsing_result(**changed):
-    confusion = np.array([[0, 0, 0], [0, 24, 0], [0, 6, 0]])
-    result = ParsingResult(
-        classes=CLASSES, annotated=4, mean_f1=0.25, mean_iou=0.125, pixel_accuracy=0.8, overall_f1=None,
-        merged_parts={}, f1=np.array([np.nan, 0.5, 0.0]), iou=np.array([np.nan, 0.25, 0.0]), confusion=confusion,
-    )  # fmt: skip
-    return dataclasses.replace(result, **changed)
-
-
-def attribute_result(count=2, top_10_recall=None):
-    half = np.full(count, 0.5)
-    return SliceResult(
-        count=RECORDS, annotated=3, mean_accuracy=0.75, mean_balanced_accuracy=0.5, mean_f1=0.5, accuracy=half,
-        balanced_accuracy=half, f1=half, positive_rate_true=half, positive_rate_predicted=half,
-        counts=np.ones((4, count), np.int64), top_10_recall=top_10_recall,
-    )  # fmt: skip
-
-
-def epochs(parsing=True):
-    made = []
-    for number in range(3):
-        epoch = {"loss": 3.0 - number, "val_loss": 3.5 - number, "learning_rate": 0.1}
-        if parsing:
-            epoch |= {
-                "parsing_loss": 1.0,
-                "val_parsing_loss": 1.5,
-                "val_mean_f1": 0.2 * number,
-                "val_f1": [0.9, 0.5, 0.1],
-            }
-        made.append(epoch)
-    if parsing:
-        made[2]["ensemble_mean_f1"] = 0.6
-    return made
+def record(dataset, index):
+    """Of two sizes; the drawn_emotion ones have a crop."""
+    emotion = dataset == "drawn_emotion"
+    size = (6, 4) if index % 2 else (5, 8)
+    labels = {"emotion": 3} if emotion else {"parsing": sample_run.png(np.zeros(size, np.uint8))}
+    image, crop = sample_run.png(np.full((*size, 3), index, np.uint8)), (0.1, 0.1, 0.5, 0.5) if emotion else None
+    return FaceRecord(f"{dataset}-{index}", dataset, image, labels, crop=crop)
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Gathers a run of a parsing model, or of what the evaluation says; `.folder` is its model_run."""
-    folders = {}
-    kinds = {
-        "examples": standard_artifacts.Examples,
-        "ingestion": simple_artifacts.Metrics,
-        "anomalies": standard_artifacts.ExampleAnomalies,
-        "model": standard_artifacts.Model,
-        "model_run": standard_artifacts.ModelRun,
-        "evaluation": standard_artifacts.ModelEvaluation,
-        "infra_blessing": standard_artifacts.InfraBlessing,
-        "pushed_model": standard_artifacts.PushedModel,
-    }
-    for name, kind in kinds.items():
-        folders[name] = kind()
-        folders[name].uri = str(tmp_path / name)
+    """An experiment's artifacts, with what they are read by."""
+    artifacts = {name: kind() for name, kind in KINDS.items()}
+    for name, artifact in artifacts.items():
+        artifact.uri = str(tmp_path / name)
         (tmp_path / name).mkdir()
-    folders["examples"].split_names = '["test"]'
-    folders["anomalies"].split_names = "[]"
-    (tmp_path / "examples" / "Split-test").mkdir()
-    with tf.io.TFRecordWriter(str(tmp_path / "examples" / "Split-test" / "data.gz"), "GZIP") as writer:
-        for index in range(RECORDS):
-            writer.write(record(index).to_example().SerializeToString())
-    counts = {"test": {"read": RECORDS + 1, "kept": RECORDS, "quarantined": 1}}
+    splits = [f"{dataset.name}_test" for dataset in DRAWN]
+    for artifact in ("examples", "anomalies"):
+        artifacts[artifact].split_names = json.dumps(splits)
+    found = anomalies_pb2.Anomalies()
+    found.anomaly_info["emotion"].description = "value 9"
+    for dataset in DRAWN:
+        folders = [tmp_path / name / f"Split-{dataset.name}_test" for name in ("examples", "anomalies")]
+        for folder in folders:
+            folder.mkdir()
+        with tf.io.TFRecordWriter(str(folders[0] / "data.gz"), "GZIP") as writer:
+            for index in range(RECORDS):
+                writer.write(record(dataset.name, index).to_example().SerializeToString())
+        (folders[1] / "SchemaDiff.pb").write_bytes(found.SerializeToString())
+    counts = {split: {"read": RECORDS + 1, "kept": RECORDS, "quarantined": 1} for split in splits}
     (tmp_path / "ingestion" / "counts.json").write_text(json.dumps(counts))
-    monkeypatch.setattr(gather, "read_blessing", lambda uri: (True, []))
-    monkeypatch.setattr(gather.path_utils, "serving_model_path", lambda uri: uri)
+    (tmp_path / "ingestion" / "quarantine-0.jsonl").write_text('{"id": "x.jpg", "reason": "truncated"}\n')
+    taught = {"drawn_parsing_train": {"emotion": {"annotated": 1, "labelled": 2}}}
+    (tmp_path / "soft_labels" / "soft_labels.json").write_text(json.dumps(taught))
+    training = {"epochs": [{"loss": 1.0, "val_emotion_accuracy": 0.5}], "parameters": 7, "minutes": 2.0}
+    (tmp_path / "model_run" / "training.json").write_text(json.dumps(training))
+    artifacts["infra_blessing"].set_int_custom_property("blessed", 1)
+    artifacts["pushed_model"].set_string_custom_property("pushed_destination", "/serving/1")
 
-    def gathered(model, parsing=None, attributes=None, history=None, names=("Hat", "Young")):
-        training = {"epochs": history or epochs(), "parameters": 7, "minutes": 2.0}
-        (tmp_path / "model_run" / "training.json").write_text(json.dumps(training))
-        evaluation = EvaluationResult(RECORDS, names if attributes else (), attributes, {}, parsing)
-        monkeypatch.setattr(gather, "read_evaluation", lambda uri: evaluation)
-        monkeypatch.setattr(gather.tf.saved_model, "load", lambda folder: model)
-        nothing = Factory("builtins.dict")
-        data = Data((Source("helen"),), image_size=(64, 64), parsing=parsing is not None)
-        training = Training(epochs=3, batch_size=2, optimizer=nothing, loss=nothing)
-        experiment = Experiment("A summary.", "A target.", data, nothing, training, Evaluation())
-        return gather.gather("dml/helen", experiment, folders)
-
-    return SimpleNamespace(gathered=gathered, model_run=tmp_path / "model_run")
-
-
-def figures_of(gathered):
-    return json.loads(gather.results_json(**gathered, report="index.html"))
-
-
-def test_a_parsing_run_from_artifacts_to_page(run):
-    model = Parser()
-    gathered = run.gathered(model, parsing_result())
-    page = run_page(**gathered).render()
-    reader = check(page)
-    assert reader.sections == ["result", "parsed-pictures", "classes", "learning", "data", "run"]
-    assert model.requests == [4, 1]
-    assert "the mean of 2 classes (the 3 classes of helen, background left out)" in reader.text
-    assert "--output answer.json" in reader.text
-    history = gathered["history"]
-    assert history.mean_f1.tolist() == pytest.approx([0, 0.2, 0.4])
-    np.testing.assert_array_equal(history.ensemble_mean_f1, [np.nan, np.nan, 0.6])
-    assert history.class_f1.shape == (3, 3)
-    assert history.class_pixels.tolist() == [0, 24, 6]
-    assert {name: values.tolist() for name, values in history.terms.items()} == {"parsing_loss": [1.5] * 3}
-    assert history.attribute_losses is None
-
-
-def test_figures_of_a_parsing_run(run):
-    results = figures_of(run.gathered(Parser(), parsing_result(overall_f1=0.4, merged_parts={"all": CLASSES})))
-    assert results["figures"] == {
-        "images tested": 4,
-        "parsing mean F1": 0.25,
-        "mean IoU": 0.125,
-        "pixel accuracy": 0.8,
-        "overall F1": 0.4,
-        "training minutes": 2.0,
-        "parameters": 7,
-        "epochs": 3,
-        "records quarantined": 1,
-    }
-    assert results["f1"] == {"background": None, "skin": 0.5, "hair": 0.0}
-    assert "accuracy" not in results
-    assert "overall F1" not in figures_of(run.gathered(Parser(), parsing_result()))["figures"]
-
-
-def test_label_maps_are_cut_to_their_pictures_and_scored():
-    records = [record(index) for index in range(RECORDS)]
-    first, second, *_ = gather_parsing.parsing_pictures(Parser(), records, CLASSES)
-    assert first.truth is None and first.mean_f1 is None
-    assert first.predicted.shape == (5, 8)
-    assert second.predicted.shape == (6, 4)
-    assert (second.predicted == 1).all()
-    # 24 pixels: 20 are skin, the 4 of hair are taken for it. F1 of skin 2 * 20 / (20 + 24).
-    np.testing.assert_allclose(second.f1, [np.nan, 40 / 44, 0])
-    assert second.mean_f1 == pytest.approx(20 / 44)
-    assert second.pixel_accuracy == pytest.approx(20 / 24)
-
-
-def test_edges_where_they_were_learnt(run):
-    edges = sample_data.edge_maps(count=2, size=6)
-    np.savez_compressed(
-        run.model_run / "edges.npz", image=edges.images, true_binary=edges.true_binary, binary=edges.binary,
-        true_category=edges.true_category % 3, category=edges.category % 3,
+    model = Served()
+    monkeypatch.setattr(collect, "read_blessing", lambda uri: (True, []))
+    monkeypatch.setattr(collect, "read_evaluation", lambda uri, tasks: _evaluation(tasks))
+    monkeypatch.setattr(collect.path_utils, "serving_model_path", lambda uri: uri)
+    monkeypatch.setattr(collect.tf.saved_model, "load", lambda folder: model)
+    nothing = configured("builtins.dict")
+    experiment = Experiment(
+        "A summary.", "A target.", Data(DRAWN), (Task("parsing", "segmentation"), Task("emotion", "classification")),
+        nothing, Training(epochs=1, batch_size=2, optimizer=nothing),
     )  # fmt: skip
-    reader = check(run_page(**run.gathered(Parser(), parsing_result())).render())
-    assert "edges" in reader.sections
-    assert "Validation picture 2" in reader.text and "Validation picture 3" not in reader.text
+    return SimpleNamespace(artifacts=artifacts, experiment=experiment, model=model, folder=tmp_path)
 
 
-class Decider:
-    """A served model of attributes."""
-
-    def __init__(self, count=2):
-        self.thresholds = tf.constant([0.0, 0.5] * (count // 2))
-        self.signatures = {"serving_default": self.decide}
-
-    def decide(self, image_bytes):
-        scores = tf.ones([len(image_bytes), len(self.thresholds)])
-        return {"attributes": scores, "decisions": tf.cast(scores, tf.int64)}
+def _evaluation(tasks):
+    parsing = sample_run.parsing_values(confusion=np.eye(len(tasks[0].names), dtype=int))
+    return sample_run.evaluation(tasks, {"parsing": parsing})
 
 
-def test_an_attribute_run_keeps_its_figures_and_texts(run):
-    history = [
-        {**epoch, "val_attribute_loss": 1.0, "attribute_losses": [1.0, 2.0], "attribute_weights": [1.0, 1.0],
-         "thresholds": [0.0, 0.5]}
-        for epoch in epochs(parsing=False)
+def test_what_a_run_left_is_read(run):
+    found = collect.collect("drawn/two", run.experiment, run.artifacts)
+    assert [(task.name, task.dataset) for task in found.tasks] == [
+        ("parsing", "drawn_parsing"), ("emotion", "drawn_emotion"),
     ]  # fmt: skip
-    gathered = run.gathered(Decider(), attributes=attribute_result(), history=history)
-    reader = check(run_page(**gathered).render())
-    assert reader.sections == ["result", "predictions", "attributes", "learning", "data", "run"]
-    assert "What the loss is made of" not in reader.text and "answer.json" not in reader.text
-    results = figures_of(gathered)
-    assert list(results["figures"].items())[:5] == [
-        ("images tested", 3),
-        ("mean accuracy", 0.75),
-        ("always the commoner class", 0.5),
-        ("mean balanced accuracy", 0.5),
-        ("mean F1", 0.5),
-    ]
-    assert results["accuracy"] == {"Hat": 0.5, "Young": 0.5}
-    assert "f1" not in results
+    assert {name: len(records) for name, records in found.tested.items()} == {"drawn_parsing": 5, "drawn_emotion": 5}
+    assert found.data.splits["drawn_emotion_test"]["quarantined"] == 1
+    assert found.data.quarantine_samples == (("x.jpg", "truncated"),)
+    assert found.data.anomalies == ("drawn_parsing_test: emotion: value 9", "drawn_emotion_test: emotion: value 9")
+    assert found.data.soft_labels["drawn_parsing_train"]["emotion"]["labelled"] == 2 and not found.data.annotations
+    assert found.verdict.serving_ok and found.verdict.pushed_path == "/serving/1"
+    assert found.history.column("val_emotion_accuracy").tolist() == [0.5]
+    assert found.output_contract("emotion") == {}
 
 
-@pytest.mark.parametrize(
-    "count, recall, shown",
-    [(12, 0.625, 0.625), (12, None, None), (12, float("nan"), None), (10, 1.0, None)],
-    ids=["measured", "an evaluation of before", "nobody has an attribute", "all are assigned"],
-)
-def test_top_10_recall_where_it_says_something(run, count, recall, shown):
-    names = tuple(f"attribute_{index}" for index in range(count))
-    history = epochs(parsing=False)
-    gathered = run.gathered(Decider(count), None, attribute_result(count, recall), history, names)
-    assert figures_of(gathered)["figures"].get("top-10 recall") == shown
-    text = check(run_page(**gathered).render()).text
-    assert ("Top-10 recall" in text) == (shown is not None)
-    if shown:
-        assert "62.50 %" in text and "10 drawn at random would find 83.3 %." in text
+def test_records_are_asked_about_a_few_at_a_time_with_their_crops(run):
+    found = collect.collect("drawn/two", run.experiment, run.artifacts)
+    assert [len(request) for request in run.model.requests] == [4, 1, 4, 1]
+    assert run.model.requests[0][1] == ("drawn_parsing-1", None)
+    assert run.model.requests[2][0][1] == pytest.approx((0.1, 0.1, 0.5, 0.5))
+    sample = found.samples["drawn_parsing"][1]
+    assert sample.image.shape == (6, 4, 3) and (sample.image == 1).all()
+    assert sample.outputs["parsing"].shape == (6, 8), "as large as the largest of the request"
+
+
+def test_the_contract_of_the_served_outputs(run):
+    (run.folder / "model" / "assets.extra").mkdir()
+    contract = {"version": 1, "signatures": {"from_examples": {"emotion": {"kind": "probabilities"}}}}
+    (run.folder / "model" / "assets.extra" / "contract.json").write_text(json.dumps(contract))
+    found = collect.collect("drawn/two", run.experiment, run.artifacts)
+    assert found.output_contract("emotion") == {"kind": "probabilities"}
+
+
+def test_the_executor_writes_page_and_results_twice(run, tmp_path):
+    report = simple_artifacts.File()
+    report.uri, destination = str(tmp_path / "report"), tmp_path / "latest"
+    properties = {
+        "name": "drawn/two", "experiment": to_json(run.experiment), "destination": str(destination)
+    }  # fmt: skip
+    inputs = {name: [artifact] for name, artifact in run.artifacts.items()} | {"annotation": []}
+    Executor().Do(inputs, {"report": [report]}, properties)
+    for folder in (tmp_path / "report", destination):
+        reader = check((folder / "index.html").read_text())
+        assert {"predictions", "parsing-classes", "emotion"} <= set(reader.sections)
+        results = json.loads((folder / "results.json").read_text())
+        assert results["figures"]["records quarantined"] == 2
+        assert results["places"]["report"] == str(destination / "index.html")

@@ -8,7 +8,9 @@ import tempfile
 import pytest
 import tensorflow as tf
 
-from components.config import configured
+from components.config import Task, configured
+from components.tasks.base import learning_of
+from components.trainer.objectives import TaskLosses
 from tests.support import tiny_faces
 
 MIRRORED = configured("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
@@ -41,6 +43,38 @@ def _losses(folder):
                 files,
             )
         yield name, trained.epochs[0]
+
+
+def _shares():
+    """The terms of TaskLosses for a batch of four, and of its halves on two devices, of which one has more labels."""
+    labels = {
+        "attributes": tf.constant([[1, 0, -1, -1, -1, -1]] * 3 + [[-1] * 6], tf.int64),
+        "emotion": tf.constant([1, -1, -1, -1], tf.int64),
+        "landmarks": tf.constant([[0.5] * 10, [float("nan")] * 10, [0.4] * 10, [0.3] * 10]),
+    }
+    random = tf.random.Generator.from_seed(0)
+    outputs = {
+        "attributes": random.normal([4, 6]),
+        "emotion": random.normal([4, 2]),
+        "landmarks": random.normal([4, 10]),
+    }
+    tasks = tiny_faces.bound(
+        Task("attributes", "multi_label"), Task("emotion", "classification", weight=3.0), tiny_faces.LANDMARKS
+    )
+
+    def terms(rows=slice(None)):
+        return objective({k: v[rows] for k, v in labels.items()}, {k: v[rows] for k, v in outputs.items()})
+
+    def of_a_device():
+        first = 2 * tf.distribute.get_replica_context().replica_id_in_sync_group
+        return terms(slice(first, first + 2))
+
+    for name, strategy in {"one": tf.distribute.get_strategy(), "two": MIRRORED.build()}.items():
+        objective = TaskLosses()
+        with strategy.scope():
+            objective.bind({task.name: learning_of(task, tiny_faces.SIZE) for task in tasks})
+        found = strategy.run(of_a_device if name == "two" else terms)
+        yield name, {k: float(strategy.reduce(tf.distribute.ReduceOp.MEAN, v, axis=None)) for k, v in found.items()}
 
 
 def _parsing_losses(folder):
@@ -79,6 +113,12 @@ def test_validation_is_that_of_one_device(losses):
     assert two["attributes_thresholds"] == pytest.approx(one["attributes_thresholds"], abs=1e-3)
 
 
+def test_labels_that_are_spread_unevenly_weigh_the_same_on_two_devices(tmp_path):
+    one, two = _in_a_process("shares", tmp_path).values()
+    assert two == pytest.approx(one, rel=1e-5)
+    assert one["loss"] == pytest.approx(one["attributes_loss"] + 3 * one["emotion_loss"] + one["landmarks_loss"])
+
+
 def test_self_regulation_over_two_devices(tmp_path):
     """Lovász-softmax and the weights of edges are over a device's share of the batch, so the losses agree roughly."""
     one, two = _in_a_process("parsing", tmp_path).values()
@@ -91,5 +131,5 @@ def test_self_regulation_over_two_devices(tmp_path):
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    runs_of = {"attributes": _losses, "parsing": _parsing_losses}[sys.argv[1]]
+    runs_of = {"attributes": _losses, "parsing": _parsing_losses, "shares": lambda folder: _shares()}[sys.argv[1]]
     print(json.dumps(dict(runs_of(pathlib.Path(sys.argv[2])))))

@@ -6,8 +6,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.config import configured
-from components.serving.export import export, serving_module
-from components.systems.base import System
 from components.tasks.base import learning_of
 from components.trainer.checkpoint import EpochCheckpoint
 from tests.support import tiny_faces
@@ -139,7 +137,7 @@ def test_fewer_images_than_a_batch(tiny_files, tmp_path):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A SavedModel of a convolutional network with thresholds, and the network."""
-    folder, system = str(tmp_path_factory.mktemp("exported")), System()
+    folder = str(tmp_path_factory.mktemp("exported"))
     network = tiny_faces.convolutional_network((*tiny_faces.SIZE, 3))
     network.set_weights([np.full_like(weight, 0.01 * k) for k, weight in enumerate(network.get_weights())])
     tasks = {
@@ -147,8 +145,7 @@ def exported(tmp_path_factory):
         for task in tiny_faces.bound(tiny_faces.SIGNED, tiny_faces.LANDMARKS)
     }
     tasks["attributes"].thresholds.assign(MOVED)
-    image = tf.io.encode_jpeg(np.zeros((*tiny_faces.SIZE, 3), np.uint8)).numpy()
-    export(serving_module(network, tasks, tiny_faces.SIZE, system), folder, [image], network, tasks, system)
+    tiny_faces.export_network(network, tasks, folder)
     return folder, network
 
 

@@ -1,14 +1,10 @@
 """Starts from a wider network: networks whose right start is known, and what a start leaves out."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 from tensorflow import keras
 
 from components.config import Task, configured
-from components.serving.export import export, serving_module
 from components.systems.branching.initializers import somp_init, start_by_somp, start_by_svd, svd_init
 from components.systems.branching.system import BranchingSystem
 from components.tasks.annotation import Annotation, BoundTask, points
@@ -16,6 +12,7 @@ from components.tasks.base import learning_of
 from keras_models import ThinVGG16
 from keras_models.branch_tree import BranchTree
 from keras_models.branched_vgg16 import BranchedVGG16, FactorizedVGG16
+from tests.support import tiny_faces
 
 SIZE = (64, 64, 3)  # fc6 gets 2 x 2 maps
 TASKS = 5
@@ -269,11 +266,7 @@ class TestFromAnExportedModel:
     def exported(self, tmp_path_factory):
         wide = _trained(8)
         folder = str(tmp_path_factory.mktemp("model"))
-        file = io.BytesIO()
-        Image.fromarray(IMAGES[0].astype(np.uint8)).save(file, "PNG")
-        tasks, system = _tasks(), BranchingSystem()
-        served = serving_module(wide, tasks, SIZE[:2], system)
-        export(served, folder, [file.getvalue()], wide, tasks, system)
+        tiny_faces.export_network(wide, _tasks(), folder, BranchingSystem())
         return folder, wide
 
     @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import re
 
 import numpy as np
 import pytest
-import sample_data
 from PIL import Image
 
+from components.page import figures
 from components.record import IGNORE_LABEL
-from components.report import figures, parsing_figures
-from components.report.data import IGNORED
-from components.report.parsing_figures import PALETTE, WRONG, error_map, label_colours
+from components.tasks.segmentation import drawings
+from components.tasks.segmentation.drawings import PALETTE, WRONG, error_map, label_colours
+from tests.components.report import sample_run
 
 FACE = np.tile(np.array([200, 100, 50], np.uint8), (6, 8, 1))
 
@@ -36,7 +36,7 @@ def test_the_colours_of_nineteen_classes_are_far_from_each_other():
 
 def test_each_class_has_its_colour_and_what_has_none_is_striped():
     labels = np.arange(19, dtype=np.uint8).reshape(1, 19).repeat(6, axis=0)
-    labels[:, 18] = IGNORED
+    labels[:, 18] = IGNORE_LABEL
     coloured = label_colours(labels)
     np.testing.assert_array_equal(coloured[3, :18], PALETTE[:18])
     stripes = {tuple(pixel) for pixel in coloured[:, 18]}
@@ -44,16 +44,12 @@ def test_each_class_has_its_colour_and_what_has_none_is_striped():
     assert all(red == green == blue for red, green, blue in stripes)
 
 
-def test_the_label_to_ignore_is_the_records():
-    assert IGNORED == IGNORE_LABEL
-
-
 def test_exactly_the_wrong_pixels_are_marked():
     rng = np.random.default_rng(0)
     truth, predicted = rng.integers(0, 3, (2, 6, 8), np.uint8)
-    truth[0] = IGNORED
+    truth[0] = IGNORE_LABEL
     drawn = error_map(FACE, predicted, truth)
-    wrong = (predicted != truth) & (truth != IGNORED)
+    wrong = (predicted != truth) & (truth != IGNORE_LABEL)
     np.testing.assert_array_equal((drawn == WRONG).all(axis=-1), wrong)
     assert 0 < wrong.sum() < wrong.size
 
@@ -62,30 +58,15 @@ def test_right_pixels_are_quiet():
     labels = np.zeros((6, 8), np.uint8)
     drawn = error_map(np.full((6, 8, 3), 255, np.uint8), labels, labels)
     assert np.ptp(drawn, axis=-1).max() == 0, "grey"
-    assert drawn.max() < 128, "dim, however bright the picture is"
+    assert drawn.max() < 128, "dim, however bright the image is"
 
 
 def test_a_drawn_label_map_has_no_class_that_was_not_there():
     labels = np.where(np.indices((700, 500)).sum(axis=0) % 7 < 3, 2, 9).astype(np.uint8)
-    shown = parsing_figures.shown_labels(labels)
+    shown = drawings.shown_labels(labels)
     assert max(shown.shape) < max(labels.shape)
     assert set(np.unique(shown)) == {2, 9}
-    assert parsing_figures.shown_image(np.zeros((700, 500, 3), np.uint8)).shape[:2] == shown.shape
-
-
-def test_thin_edges_survive_being_made_smaller():
-    categories = np.zeros((1024, 1024), np.uint8)
-    categories[::101] = 5
-    drawn = parsing_figures.edge_colours(categories)
-    rows = (drawn == PALETTE[5]).all(axis=(1, 2))
-    assert np.flatnonzero(np.diff(rows.astype(int)) == 1).size + rows[0] == 11
-
-
-def test_the_surer_of_an_edge_the_brighter():
-    shades = parsing_figures.edge_shades(np.linspace(0, 1, 5).repeat(80).reshape(1, 400).repeat(10, axis=0))
-    middle = shades[4, [30, 100, 180, 250, 330], 0].astype(int)
-    assert (np.diff(middle) > 40).all()
-    parsing_figures.edge_shades(np.full((4, 4), np.nan, np.float16))  # of a network that diverged
+    assert drawings.shown_image(np.zeros((700, 500, 3), np.uint8)).shape[:2] == shown.shape
 
 
 def cells(drawing, rows):
@@ -96,12 +77,12 @@ def cells(drawing, rows):
     return pixels.reshape(rows, height, 4, width, 3).swapaxes(1, 2)
 
 
-def test_a_panel_has_picture_prediction_truth_and_errors():
+def test_a_panel_has_image_prediction_truth_and_errors():
     truth = np.zeros((2, 6, 8), np.uint8)
     predicted = truth.copy()
     predicted[1, :, 4:] = 2
-    drawing = parsing_figures.parsing_panel([FACE, FACE], predicted, truth, ("background", "skin", "l_lip"))
-    assert [text.get_text() for text in drawing.axes[0].texts] == ["picture", "predicted", "truth", "errors"]
+    drawing = drawings.parsing_panel([FACE, FACE], predicted, truth, ("background", "skin", "l_lip"))
+    assert [text.get_text() for text in drawing.axes[0].texts] == ["image", "predicted", "truth", "errors"]
     first, second = cells(drawing, 2)
     np.testing.assert_allclose(first[0], np.broadcast_to([200, 100, 50], first[0].shape), atol=1)
     assert (first[1] == PALETTE[0]).all() and (first[2] == PALETTE[0]).all()
@@ -117,29 +98,35 @@ def test_a_panel_has_picture_prediction_truth_and_errors():
 @pytest.mark.parametrize("count", [11, 19])
 def test_a_panel_for_the_page_and_for_tensorboard(count):
     names = [f"<class> {index}" for index in range(count)]
-    pictures = sample_data.parsing_pictures(3).pictures  # of two sizes
-    images, predicted, truth = zip(*((each.image, each.predicted, each.truth) for each in pictures), strict=True)
-    drawing = parsing_figures.parsing_panel(images, predicted, truth, names)
+    truth = [sample_run.label_map(), sample_run.label_map(48, 64)]
+    predicted = [np.roll(labels, 1, axis=1) for labels in truth]
+    images = [np.repeat(labels[..., None], 3, axis=-1) for labels in truth]
+    drawing = drawings.parsing_panel(images, predicted, truth, names)
     pixels = figures.pixels(drawing)
     assert pixels.dtype == np.uint8
     assert pixels[0, 0].tolist() == [255, 255, 255]
-    svg = figures.svg(parsing_figures.parsing_panel(images, predicted, truth, names), "Parsed faces")
+    svg = figures.svg(drawings.parsing_panel(images, predicted, truth, names), "Parsed faces")
     assert re.findall(r"<text[^>]*>(&lt;class&gt; \d+)</text>", svg) == [
         name.replace("<", "&lt;").replace(">", "&gt;") for name in names
     ]
 
 
 def test_flat_colours_keep_every_pixel():
-    image = label_colours(sample_data.label_map())
+    image = label_colours(sample_run.label_map())
     uri = figures.drawn_uri(image)
     kind, data = uri.split(",")
     assert kind == "data:image/png;base64"
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), image)
 
 
-def test_a_strip_names_its_pictures():
-    markup = figures.strip([("<picture>", "data:,"), ("truth", "data:,")], 'Zoë "7".jpg')
-    assert markup.count("<img") == 2
-    assert "<p>&lt;picture&gt;</p>" in markup and "<p>truth</p>" in markup
-    assert 'alt="Zoë &#34;7&#34;.jpg, truth"' in markup
-    assert "--panes: 2" in markup
+def test_an_overlay_has_the_face_and_the_classes_colours():
+    image = np.tile(np.array([[200, 100, 50], [0, 0, 0]], np.uint8)[:, None], (40, 8, 1))  # rows bright and dark
+    labels = np.repeat([[1, 10]], 80, axis=0).repeat(4, axis=1).astype(np.uint8)
+    drawn = drawings.overlay(image, labels).astype(int)
+    left, right = drawn[:, : drawn.shape[1] // 3].mean(axis=(0, 1)), drawn[:, -drawn.shape[1] // 3 :].mean(axis=(0, 1))
+    np.testing.assert_allclose(left - right, 0.6 * (PALETTE[1].astype(int) - PALETTE[10]), atol=1.5)
+    grey = np.asarray(Image.fromarray(image).convert("L"), float).mean()
+    np.testing.assert_allclose(left, 0.6 * PALETTE[1] + 0.4 * grey, atol=3)
+    assert np.ptp(drawn[:, 0, 0]) > 30, "the face shows"
+    unknown = drawings.overlay(image, np.full((80, 8), IGNORE_LABEL, np.uint8))
+    assert (np.ptp(unknown.astype(int), axis=-1) == 0).all(), "stripes are grey"

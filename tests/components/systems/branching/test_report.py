@@ -1,14 +1,15 @@
 """The tree of a network that widened itself, and how it came by it."""
 
+import json
+
 import numpy as np
 import pytest
-import sample_data
-from page_checks import check
 
-from components.report import branching_figures, run_page
-from components.report.branching import Branching, Round, branching_part
-from components.report.gather_branching import branching
+from components.systems.branching import drawings
+from components.systems.branching.report import Branching, Round, branching_part
 from keras_models import BranchedVGG16, BranchTree
+from tests.components.page.page_checks import check
+from tests.components.report import sample_run
 
 TASKS = ("Smiling", "No_Beard", "Mouth_Slightly_Open", "Mustache")
 SHARED = BranchTree.unbranched(("conv1", "conv2", "fc6", "fc7"), 4)
@@ -26,7 +27,7 @@ def texts(canvas):
 
 
 def test_layers_with_the_same_branches_are_one_level():
-    assert branching_figures.levels(TREE) == [
+    assert drawings.levels(TREE) == [
         ("conv1 to conv2", ((0, 1, 2, 3),)),
         ("fc6", ((0, 2), (1, 3))),
         ("fc7", ((0, 2), (1,), (3,))),
@@ -34,7 +35,7 @@ def test_layers_with_the_same_branches_are_one_level():
 
 
 def test_blocks_of_the_tree_stand_beside_the_tasks_they_lead_to():
-    canvas = branching_figures.tree_drawing(TREE, TASKS)
+    canvas = drawings.tree_drawing(TREE, TASKS)
     (axes,) = canvas.axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["Smiling", "Mouth Slightly Open", "No Beard", "Mustache"]
@@ -45,32 +46,37 @@ def test_blocks_of_the_tree_stand_beside_the_tasks_they_lead_to():
 
 def test_a_group_has_its_frame_in_the_heat_map():
     order = TREE.order()
-    bounds = branching_figures.common_bounds([AFFINITY, AFFINITY / 2])
-    canvas = branching_figures.affinity_map(AFFINITY, order, [(0, 2), (1, 3)], bounds, TASKS)
+    bounds = drawings.common_bounds([AFFINITY, AFFINITY / 2])
+    canvas = drawings.affinity_map(AFFINITY, order, [(0, 2), (1, 3)], bounds, TASKS)
     axes = canvas.axes[0]
     np.testing.assert_array_equal(axes.images[0].get_array(), AFFINITY[np.ix_(order, order)])
     assert axes.images[0].get_clim() == pytest.approx((0.15, 0.9)), "a task with itself doesn't count"
     frames = {(patch.get_x(), patch.get_y(), patch.get_width()) for patch in axes.patches}
     assert frames == {(-0.5, -0.5, 2), (1.5, 1.5, 2)}
     assert [label.get_text() for label in axes.get_yticklabels()][2] == "No Beard"
-    assert not branching_figures.affinity_map(AFFINITY, order, [(0, 1, 2, 3)], bounds).axes[0].get_yticks().size
+    assert not drawings.affinity_map(AFFINITY, order, [(0, 1, 2, 3)], bounds).axes[0].get_yticks().size
 
 
 def test_the_chosen_number_of_branches_is_marked():
-    canvas = branching_figures.costs_drawing([(each.layer, each.costs, len(each.groups)) for each in ROUNDS])
+    canvas = drawings.costs_drawing([(each.layer, each.costs, len(each.groups)) for each in ROUNDS])
     titles = [axes.get_title(loc="left") for axes in canvas.axes if axes.get_visible()]
     assert titles == ["fc7: 3 of 4", "fc6: 2 of 3", "conv2: 1 of 2"]
     chosen = [axes.lines[1].get_xydata().tolist() for axes in canvas.axes[:3]]
     assert chosen == [[[3, 0.3]], [[2, 0.2]], [[1, 0.1]]]
 
 
-def test_the_part_tells_of_tree_and_rounds():
+def page(part):
+    return check(sample_run.page_of(sample_run.artifacts(sample_run.ATTRIBUTES), *part.sections))
+
+
+def test_the_part_has_tree_and_rounds():
     part = branching_part(Branching(TASKS, TREE, ROUNDS))
-    reader = check(run_page(sample_data.run(), [part]).render())
-    assert reader.sections == ["result", "tree", "rounds", "run"]
-    for words in ("Smiling, Mouth Slightly Open", "Affinities, round of fc6", "one branch for conv2", "factor of 1"):
-        assert words in reader.text
-    assert part.figures == {"branches": 3}
+    reader = page(part)
+    assert reader.sections == ["tree", "rounds"]
+    assert reader.count("svg", role="img") == 1 + 3 + 1, "the tree, a map a round, the costs"
+    assert "Smiling, Mouth Slightly Open" in reader.text
+    assert (part.metrics, part.compared) == ({"branches": 3}, ("branches",))
+    assert part.headlines[0].value == "3"
 
 
 @pytest.mark.parametrize("count", [3, 90])
@@ -78,26 +84,26 @@ def test_it_has_room_for_few_and_for_many_tasks(count):
     tasks = tuple(f"Task {number}" for number in range(count))
     tree = BranchTree.unbranched(BranchedVGG16.LAYERS, count).widened("fc7", [[0, 1], list(range(2, count))])
     found = Round("fc7", 1, np.full((count, count), 0.5), tree.of("fc7"), (1.0, 0.5), 2.0)
-    reader = check(run_page(sample_data.run(), [branching_part(Branching(tasks, tree, (found,)))]).render())
-    assert f"Task {count - 1}" in reader.text
+    assert f"Task {count - 1}" in page(branching_part(Branching(tasks, tree, (found,)))).text
 
 
 def test_a_network_that_was_not_widened_says_so():
     part = branching_part(Branching(TASKS, SHARED, (ROUNDS[2],)))
-    assert not part.numbers and part.figures == {"branches": 1}
-    text = check(run_page(sample_data.run(), [part]).render()).text
-    assert "All 4 tasks share every layer" in text and "one branch is cheapest" in text
+    assert not part.headlines and part.metrics == {"branches": 1}
+    reader = page(part)
+    assert "All 4 tasks share every layer" in reader.text and "one branch is cheapest" in reader.text
+    assert reader.count("svg", role="img") == 1, "the costs alone: nothing was grouped"
 
 
-def test_a_tree_that_was_given_has_no_rounds():
+def test_a_fixed_tree_has_no_rounds():
     (section,) = branching_part(Branching(TASKS, TREE)).sections
-    assert section.title == "Tree" and "was given" in section.lead
+    assert section.title == "Tree" and "was fixed" in section.lead
 
 
-def test_the_table_has_the_branches_in_the_pictures_order():
+def test_the_table_has_the_branches_in_the_drawings_order():
     swapped = TREE.widened("fc7", [[3], [1], [0, 2]])
     assert swapped.order() == (0, 2, 3, 1)
-    assert branching_figures.from_the_left(swapped, swapped.of("fc7")) == [(0, 2), (3,), (1,)]
+    assert drawings.from_the_left(swapped, swapped.of("fc7")) == [(0, 2), (3,), (1,)]
 
 
 def test_what_training_left_is_read():
@@ -109,8 +115,15 @@ def test_what_training_left_is_read():
              "branch_affinity": [], "groups": [[0], [1, 2]], "costs": [0.5, 0.2, 0.3]}
         ],
     }  # fmt: skip
-    read = branching(found)
+    read = Branching.from_training(found)
     assert (read.tasks, read.tree) == (TASKS, TREE)
     (only,) = read.rounds
     assert (only.layer, only.epoch, only.groups, only.costs) == ("fc6", 2, ((0, 2), (1, 3)), (0.5, 0.2, 0.3))
     np.testing.assert_array_equal(only.affinity, AFFINITY)
+
+
+def test_the_system_shows_what_training_left():
+    run = sample_run.artifacts(sample_run.ATTRIBUTES, system="components.systems.branching.system.BranchingSystem")
+    assert "tree" not in check(sample_run.whole_page(run)).sections
+    run.training["branching"] = {"tasks": list(TASKS), "tree": json.loads(TREE.to_json()), "rounds": []}
+    assert "tree" in check(sample_run.whole_page(run)).sections
