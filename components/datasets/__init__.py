@@ -23,6 +23,7 @@ _BUILDERS = {
     "bnu_lsved": "components.datasets.bnu_lsved.BNULSVED",
     "deepfashion": "components.datasets.deepfashion.DeepFashion",
     "clothing_subset": "components.datasets.deepfashion.ClothingSubset",
+    "table": "components.datasets.table.Table",
 }
 _NUM_NAMED = 20  # of what lies in a folder, in an error
 

@@ -22,7 +22,7 @@ def require_extra() -> None:
 
 
 class LandmarkDetector:
-    """Finds the 68 points (iBUG 300-W mark-up) of the main face in a image.
+    """Finds the 68 points (iBUG 300-W mark-up) of the main face in an image.
 
     Loading reads a file of 100 MB: once for each worker. One detector is not for several threads at the same time.
     """
