@@ -13,7 +13,7 @@ def reasons(builder: FaceDataset) -> dict[str, str]:
     for reference in references:
         assert (reference.split is None) == (reference.problem is not None)
         try:
-            check_record(builder.load(reference), len(builder.ATTRIBUTES), len(builder.EMOTIONS), len(builder.CLOTHING))
+            check_record(builder.load(reference), builder.annotations)
         except RecordError as error:
             found[reference.id] = str(error)
     return found

@@ -74,8 +74,8 @@ def problems(folder):
 
 
 def test_the_emotions():
-    assert BNULSVED.EMOTIONS == EMOTIONS
-    assert BNULSVED.ATTRIBUTES == BNULSVED.LABELS == ()
+    assert BNULSVED.ANNOTATIONS["emotion"].names == EMOTIONS
+    assert set(BNULSVED.ANNOTATIONS) == {"emotion"}
     assert BNULSVED.SPLITS == ("train", "validation", "test")
 
 
@@ -123,13 +123,13 @@ def test_the_share_of_each_emotion_s_subjects(release):
         assert count["validation"] == quota(len(found) - count["test"], 0.25)
 
 
-def test_without_eval(release):
+def test_without_validation(release):
     builder = BNULSVED(str(release), validation_share=0)
     assert builder.SPLITS == pickle.loads(pickle.dumps(builder)).SPLITS == ("train", "test")
     assert {reference.split for reference in builder.references()} == {"train", "test"}
-    with_eval = splits_by_subject(release)
+    with_validation = splits_by_subject(release)
     for subject, found in splits_by_subject(release, validation_share=0).items():
-        assert (found == {"test"}) == (with_eval[subject] == {"test"}), "test does not depend on eval"
+        assert (found == {"test"}) == (with_validation[subject] == {"test"}), "test does not depend on validation"
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, 10, float("nan")])

@@ -40,8 +40,8 @@ def test_the_classes():
     # https://github.com/JDAI-CV/lapa-dataset
     eyes = ("left_eyebrow", "right_eyebrow", "left_eye", "right_eye")
     mouth = ("upper_lip", "inner_mouth", "lower_lip")
-    assert ("background", "skin", *eyes, "nose", *mouth, "hair") == LaPa.LABELS
-    assert LaPa.ATTRIBUTES == ()
+    assert ("background", "skin", *eyes, "nose", *mouth, "hair") == LaPa.ANNOTATIONS["parsing"].names
+    assert set(LaPa.ANNOTATIONS) == {"parsing"}
     assert LaPa.SPLITS == ("train", "validation", "test")
 
 

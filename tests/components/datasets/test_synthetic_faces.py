@@ -304,7 +304,7 @@ class TestBuilder:
     def test_is_registered(self):
         assert builder_class("synthetic_faces") is SyntheticFaces
         assert SyntheticFaces.name == "synthetic_faces"
-        assert SyntheticFaces.EMOTIONS == EMOTIONS
+        assert SyntheticFaces.ANNOTATIONS["emotion"].names == EMOTIONS
 
     def test_splits_share_no_record(self, builder):
         references = list(builder.references())
@@ -321,7 +321,7 @@ class TestBuilder:
         assert record.labels["attributes"].shape == (40,)
         assert set(record.labels["attributes"]) <= {0, 1}
         assert record.labels["landmarks"].shape == (68, 2)
-        assert record.labels["emotion"] in range(len(SyntheticFaces.EMOTIONS))
+        assert record.labels["emotion"] in range(len(SyntheticFaces.ANNOTATIONS["emotion"].names))
         assert record.labels["clothing"] in CLOTHES.values()
         assert record.dataset == "synthetic_faces"
 
