@@ -39,8 +39,8 @@ class FER2013(FaceDataset):
       (validation) and 3,589 PrivateTest (test). It has no picture files, so a record's picture is a PNG of its pixels.
     or a folder for each emotion
     - train/<emotion>/*.png (or .jpg) and test/<emotion>/*.png, as the table is often passed on. Its test folder holds
-      both of the table's tests, so that figures on it and on the table's test split are not the same figure. Validation is
-      every `validation_every`th picture of an emotion's training folder, in the order of their names.
+      both of the table's tests, so that figures on it and on the table's test split are not the same figure. Validation
+      is every `validation_every`th picture of an emotion's training folder, in the order of their names.
 
     Emotions have the table's numbers in either case. The release repeats some pictures, also from split to split and
     with different emotions; all of them are read.

@@ -93,7 +93,7 @@ def test_references_and_records(release, jpeg):
         assert (record.id, record.dataset) == (reference.id, "bnu_lsved")
         assert record.image == (release / reference.id).read_bytes()
         assert EMOTIONS[record.labels["emotion"]] == reference.id.split("/")[0]
-        assert record.labels["attributes"] is None
+        assert record.labels.keys() == {"emotion"}
     assert not problems(release)
 
 
@@ -103,7 +103,7 @@ def test_emotions_in_whatever_case(release, jpeg):
         (release / old).rename(release / new)
     assert splits_by_subject(release) == splits
     builder = BNULSVED(str(release))
-    emotions = {r.id.split("/")[0]: builder.load(r).emotion for r in builder.references()}
+    emotions = {r.id.split("/")[0]: builder.load(r).labels["emotion"] for r in builder.references()}
     assert emotions.keys() == {*EMOTIONS, "Happy", "TIRED"} - {"happy", "tired"}
     assert all(emotion == EMOTIONS.index(name.lower()) for name, emotion in emotions.items())
 
