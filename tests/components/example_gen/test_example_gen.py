@@ -103,7 +103,7 @@ def write_folder(folder: Path) -> Path:
             (pictures / name).write_bytes(content)
     names = ["lefteye", "righteye", "nose", "leftmouth", "rightmouth"]
     lists = {
-        "list_attr_celeba.txt": [str(len(rows)), " ".join(CelebA.ATTRIBUTES), *rows],
+        "list_attr_celeba.txt": [str(len(rows)), " ".join(CelebA.ANNOTATIONS["attributes"].names), *rows],
         "list_eval_partition.txt": partition,
         "list_landmarks_align_celeba.txt": [
             "1",
