@@ -6,12 +6,12 @@ import pickle
 
 import numpy as np
 import pytest
+from components.tasks.regression import evaluation
+from components.tasks.regression.evaluation import NumberMetrics, _measure, summarize
 from sklearn import metrics as sklearn_metrics
 
 from components.config import Bar, Task
 from components.tasks.annotation import Annotation, BoundTask
-from components.tasks.regression import evaluation
-from components.tasks.regression.evaluation import NumberMetrics, _measure, summarize
 
 FEATURES = {"image/id": np.array([b"7.png"], object)}
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from components.tasks.regression.learning import Learning, huber
 
 from components.config import Task
 from components.tasks.annotation import Annotation, BoundTask
 from components.tasks.base import mean_loss
-from components.tasks.regression.learning import Learning, huber
 from tests.support.learning import assert_counts_nowhere, mean_of_batches
 
 NAN = float("nan")
