@@ -251,7 +251,7 @@ def test_a_missing_official_file_is_told_before_anything_is_written(tmp_path, na
     assert not (tmp_path / "out").exists()
 
 
-def drawn(name: str, *labels: str, **options) -> Source:
+def drawn(name: str, *labels: str, **options) -> DatasetConfig:
     sizes = {"num_train": 3, "num_validation": 1, "num_test": 2, "image_size": 32}
     return DatasetConfig(name, {**sizes, **options}, builder="synthetic_faces", labels=labels)
 
