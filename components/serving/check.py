@@ -35,10 +35,7 @@ class Executor(base_executor.BaseExecutor):
 
         command = [sys.executable, "-S", replay.__file__, sysconfig.get_path("purelib"), saved_model, *in_turn]
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        process = subprocess.run(command, capture_output=True, text=True, cwd=os.sep, env=environment)
-        served = process.returncode == 0
-        said = (process.stdout if served else process.stderr).strip().splitlines()
-        message = said[-1] if said else f"the process ended with {process.returncode} and said nothing"
+        served, message = _run(command, environment, exec_properties["time_limit"])
         (logging.info if served else logging.error)("Serving check: %s", message)
 
         file_name = "INFRA_BLESSED" if served else "INFRA_NOT_BLESSED"
@@ -47,11 +44,28 @@ class Executor(base_executor.BaseExecutor):
         blessing.set_string_custom_property("message", message)
 
 
+def _run(command, environment, time_limit):
+    """Whether a process succeeds within `time_limit` seconds, and the last line that it leaves."""
+    try:
+        process = subprocess.run(
+            command, capture_output=True, text=True, cwd=os.sep, env=environment, timeout=time_limit
+        )
+    except subprocess.TimeoutExpired:
+        return False, (
+            f"the model was not checked within {time_limit} seconds: it hangs, or is slow; give ServingCheck a larger "
+            "time_limit"
+        )
+    served = process.returncode == 0
+    lines = (process.stdout if served else process.stderr).strip().splitlines()
+    return served, lines[-1] if lines else f"the process ended with {process.returncode} without a message"
+
+
 class ServingCheckSpec(component_spec.ComponentSpec):
     """Parameters, inputs and outputs of ServingCheck."""
 
     PARAMETERS: ClassVar = {
         "splits": component_spec.ExecutionParameter(type=str),
+        "time_limit": component_spec.ExecutionParameter(type=int),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: ClassVar = {
@@ -64,26 +78,35 @@ class ServingCheckSpec(component_spec.ComponentSpec):
 class ServingCheck(base_component.BaseComponent):
     """Blesses a model that a clean process, with nothing of this project on its path, can serve.
 
-    It loads the SavedModel, replays the warm-up requests, and finds the same answers for a record by both signatures
-    (shown the whole picture), for a picture alone and in a batch, and for a record with and without its iterations.
-    TFX's InfraValidator does this with Docker or Kubernetes, which a laptop may lack.
+    It loads the SavedModel, replays the warm-up requests, and holds every signature's answers against the model's
+    contract: names, types, shapes and ranges, and which outputs are equal. An image gets the same answer alone and in a
+    batch. TFX's InfraValidator tries models with Docker or Kubernetes, which a laptop may lack.
 
     Args:
         model: to be tried.
         examples: face records.
         splits: of them, to take a few from each.
         code_version: of this check.
+        time_limit: seconds that the process may take.
     """
 
     SPEC_CLASS = ServingCheckSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, model: types.BaseChannel, examples: types.BaseChannel, splits: Sequence[str], code_version: str):
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        examples: types.BaseChannel,
+        splits: Sequence[str],
+        code_version: str,
+        time_limit: int = 3600,
+    ):
         super().__init__(
             ServingCheckSpec(
                 model=model,
                 examples=examples,
                 splits=json.dumps(list(splits)),
+                time_limit=time_limit,
                 code_version=code_version,
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )

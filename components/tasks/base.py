@@ -167,13 +167,22 @@ class Serving(tf.Module):
 
     Args:
         task: what is served.
+
+    Attributes:
+        STATE: names of the variables, of this and of the kind's Learning, that training leaves beside the network.
     """
 
     ONE_BY_ONE = False
+    STATE: tuple[str, ...] = ()
 
     def __init__(self, task: BoundTask):
         super().__init__(name=task.name)
         self.task = task
+
+    @property
+    def channels(self) -> int:
+        """How many channels the network's output has, on its last axis."""
+        return len(self.task.names)
 
     def spec(self, shape: tf.TensorShape) -> tf.TypeSpec:
         """Of what `one` gives; `shape` is that of the network's output without the batch axis."""

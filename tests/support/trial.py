@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,13 @@ import tensorflow as tf
 from PIL import Image
 from tfx.types import artifact_utils, standard_artifacts
 
+from components.config import Task
 from components.record import FaceRecord
 from components.serving import check
+from components.serving.export import export
+from components.serving.module import ServingModule
+from components.systems.base import System
+from components.tasks.annotation import Annotation, BoundTask
 
 
 def picture(seed: int, size=(40, 48), file_format="JPEG", mode="RGB") -> bytes:
@@ -39,11 +45,36 @@ def png(pixels) -> bytes:
 
 
 def serialized(image: bytes, name="a", crop=None) -> bytes:
-    face = FaceRecord(name, "test", image, attributes=[0, 1, 1], crop=crop)
+    face = FaceRecord(name, "test", image, labels={"attributes": [0, 1, 1]}, crop=crop)
     return face.to_example().SerializeToString()
 
 
-def run_check(model: Path, tmp_path: Path, splits=(("test", PICTURES),), crops=(None,)):
+class State(tf.Module):
+    """What training keeps of a task, as far as serving looks at it."""
+
+    def __init__(self, task: BoundTask, **variables):
+        super().__init__()
+        self.task = task
+        for name, value in variables.items():
+            setattr(self, name, tf.Variable(value, trainable=False))
+
+
+def bound(name: str, kind: str, names: Sequence[str], **options) -> BoundTask:
+    """A task as its data set has it."""
+    return BoundTask(Task(name, kind, options), Annotation(kind, tuple(names)), "test")
+
+
+def exported(module: ServingModule, folder: Path, images=None, system: System | None = None, trained=None) -> Path:
+    """The folder, with the SavedModel in it."""
+    export(module, str(folder), images or PICTURES[:4], system or System(), trained or module.network)
+    return folder
+
+
+def answers_of(signature, *inputs: bytes) -> dict[str, np.ndarray]:
+    return {name: values.numpy() for name, values in signature(tf.constant(inputs)).items()}
+
+
+def run_check(model: Path, tmp_path: Path, splits=(("test", PICTURES),), crops=(None,), time_limit=600):
     """ServingCheck's executor on `model`/Format-Serving: (blessed, message, files in the blessing).
 
     `splits`: name and pictures of each. `crops`: of the pictures in turn.
@@ -62,7 +93,7 @@ def run_check(model: Path, tmp_path: Path, splits=(("test", PICTURES),), crops=(
     check.Executor().Do(
         {"model": [model_artifact], "examples": [examples]},
         {"blessing": [blessing]},
-        {"splits": json.dumps(names), "code_version": ""},
+        {"splits": json.dumps(names), "code_version": "", "time_limit": time_limit},
     )
     message = blessing.get_string_custom_property("message")
     (file,) = Path(blessing.uri).iterdir()
