@@ -165,16 +165,24 @@ def test_the_teacher_teaches(parsing_files, tmp_path):
     assert epochs[3]["val_attention_loss"] > 0
 
 
+STOPPABLE = tiny_faces.parsing_experiment(
+    (configured(REGULATION, first_epochs=2, cycle_epochs=2), tiny_faces.STOP), epochs=6
+)
+
+
+@pytest.fixture(scope="module")
+def unbroken(parsing_files, tmp_path_factory):
+    return tiny_faces.fit(STOPPABLE, tmp_path_factory.mktemp("unbroken"), parsing_files)
+
+
 @pytest.mark.parametrize("where", [(1, 1), (2, 0), (3, "end"), (4, 2)], ids=str)
-def test_stopped_anywhere(parsing_files, tmp_path, where):
-    regulation = configured(REGULATION, first_epochs=2, cycle_epochs=2)
-    tiny = tiny_faces.parsing_experiment((regulation, tiny_faces.STOP), epochs=6)
-    unbroken = tiny_faces.fit(tiny, tmp_path / "unbroken", parsing_files)
+def test_stopped_anywhere(parsing_files, tmp_path, unbroken, where):
+    """In the first phase, where a cycle begins, where one ends, in the second."""
     tiny_faces.StopAt.where = where
     with pytest.raises(tiny_faces.Stopped):
-        tiny_faces.fit(tiny, tmp_path / "stopped", parsing_files)
+        tiny_faces.fit(STOPPABLE, tmp_path, parsing_files)
     tiny_faces.StopAt.where = None
-    continued = tiny_faces.fit(tiny, tmp_path / "stopped", parsing_files)
+    continued = tiny_faces.fit(STOPPABLE, tmp_path, parsing_files)
     tiny_faces.assert_same(continued, unbroken, rtol=1e-4, atol=1e-5)
 
 
