@@ -11,26 +11,11 @@ import os
 import pathlib
 import statistics
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = (
-    "mean accuracy",
-    "mean balanced accuracy",
-    "mean F1",
-    "top-10 recall",
-    "landmark NME",
-    "parsing mean F1",
-    "mean IoU",
-    "pixel accuracy",
-    "overall F1",
-    "emotion accuracy",
-    "clothing top-3",
-    "clothing top-5",
-    "branches",
-    "parameters",
-    "training minutes",
-)
+_COLUMN_WIDTH = 17  # characters, with the frame: "0.8500 ± 0.0707" and blanks
 
 
 def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
@@ -52,22 +37,40 @@ def cell(values: list[float]) -> str:
     return f"{statistics.mean(values):{form}}{spread}"
 
 
-def compared(found: dict[str, dict[int, dict]]) -> Table:
-    """A row for each experiment of `latest_results`, a column for each figure that one of them has."""
-    figures = {name: [run["figures"] for run in runs.values()] for name, runs in found.items()}
-    columns = [column for column in COLUMNS if any(column in f for runs in figures.values() for f in runs)]
-    table = Table("experiment", "seeds", *columns)
-    for name, runs in found.items():
-        cells = (cell([f[column] for f in figures[name] if column in f]) for column in columns)
-        table.add_row(name, " ".join(map(str, sorted(runs))), *cells)
-    return table
+def compared(found: dict[str, dict[int, dict]], width: int) -> list[Table]:
+    """A row for each experiment of `latest_results`, a column for each figure that one of them names in "compared".
+
+    Args:
+        width: of the terminal, in characters. What doesn't fit goes into a further table with the same rows.
+    """
+    columns = list(dict.fromkeys(name for runs in found.values() for run in runs.values() for name in run["compared"]))
+    seeds = {name: " ".join(map(str, sorted(runs))) for name, runs in found.items()}
+    left = max(map(len, found)) + max(len("seeds"), *map(len, seeds.values())) + 8
+    count = max((width - left) // _COLUMN_WIDTH, 1)
+    tables = []
+    for start in range(0, len(columns), count):
+        shown = columns[start : start + count]
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("experiment", no_wrap=True)
+        table.add_column("seeds", no_wrap=True)
+        for column in shown:
+            table.add_column(column, justify="right", max_width=_COLUMN_WIDTH - 2)
+        for name, runs in found.items():
+            figures = [run["figures"] for run in runs.values()]
+            table.add_row(name, seeds[name], *(cell([f[column] for f in figures if column in f]) for column in shown))
+        tables.append(table)
+    return tables
 
 
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables."""
     output_dir = os.environ.get("OUTPUT_DIR") or "out"
     found = latest_results(output_dir)
-    Console(width=160).print(compared(found) if found else f"No run has left a report under {output_dir!r} yet.")
+    console = Console()
+    if not found:
+        console.print(f"No run has left a report under {output_dir!r} yet.")
+    for table in compared(found, console.width) if found else ():
+        console.print(table)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from components.config import DatasetConfig
 from components.datasets.base import FaceDataset, Reference
+from components.datasets.imports import imported_files
 
 _BUILDERS = {
     "synthetic_faces": "components.datasets.synthetic_faces.SyntheticFaces",
@@ -22,15 +23,14 @@ _BUILDERS = {
     "bnu_lsved": "components.datasets.bnu_lsved.BNULSVED",
     "deepfashion": "components.datasets.deepfashion.DeepFashion",
     "clothing_subset": "components.datasets.deepfashion.ClothingSubset",
+    "table": "components.datasets.table.Table",
 }
 _NUM_NAMED = 20  # of what lies in a folder, in an error
 
 
 def builder_class(name: str) -> type[FaceDataset]:
     """The builder registered as `name`; ValueError that lists the names there are, if there is none."""
-    if name not in _BUILDERS:
-        raise ValueError(f"No data set is called {name!r}. There are: {', '.join(_BUILDERS)}.")
-    module, _, cls = _BUILDERS[name].rpartition(".")
+    module, cls = _module_and_class(name)
     return getattr(importlib.import_module(module), cls)
 
 
@@ -42,6 +42,16 @@ def dataset_class(dataset: DatasetConfig) -> type[FaceDataset]:
 def build_dataset(dataset: DatasetConfig, folder: str | None) -> FaceDataset:
     """One of a run's data sets with its options; `folder` holds its official files, None or "" if it needs none."""
     return dataset_class(dataset)(source=folder or None, **dataset.options)
+
+
+def code_files(datasets: Sequence[DatasetConfig]) -> tuple[str, ...]:
+    """The source files that records of the data sets depend on, relative to the project's root.
+
+    They are the builders' modules and what these import of data sets and of kinds of tasks: another data set's code is
+    not among them.
+    """
+    modules = [_module_and_class(dataset.builder or dataset.name)[0] for dataset in datasets]
+    return imported_files([f"{__name__}.base", *modules])
 
 
 def build_datasets(datasets: Sequence[DatasetConfig], data_dir: str) -> dict[str, FaceDataset]:
@@ -60,6 +70,13 @@ def build_datasets(datasets: Sequence[DatasetConfig], data_dir: str) -> dict[str
     else:
         folders = [_folder(each, data_dir) if data_dir and _reads_files(each) else None for each in datasets]
     return {each.name: build_dataset(each, folder) for each, folder in zip(datasets, folders, strict=True)}
+
+
+def _module_and_class(name: str) -> tuple[str, str]:
+    if name not in _BUILDERS:
+        raise ValueError(f"No data set is called {name!r}. There are: {', '.join(_BUILDERS)}.")
+    module, _, cls = _BUILDERS[name].rpartition(".")
+    return module, cls
 
 
 def _reads_files(dataset: DatasetConfig) -> bool:
@@ -92,4 +109,12 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-__all__ = ["FaceDataset", "Reference", "build_dataset", "build_datasets", "builder_class", "dataset_class"]
+__all__ = [
+    "FaceDataset",
+    "Reference",
+    "build_dataset",
+    "build_datasets",
+    "builder_class",
+    "code_files",
+    "dataset_class",
+]

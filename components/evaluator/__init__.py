@@ -1,1 +1,1 @@
-"""Evaluation: TFMA metrics of each task, slices by attribute, the bars a model must pass, results."""
+"""Evaluation: what TFMA measures of each task, slices, the bars that a model must pass, and one table of results."""

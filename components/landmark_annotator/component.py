@@ -15,7 +15,9 @@ from components.landmark_annotator import detector, executor
 class LandmarkAnnotatorSpec(types.ComponentSpec):
     """What LandmarkAnnotator takes and gives."""
 
-    PARAMETERS: ClassVar = {executor.CODE_VERSION_KEY: component_spec.ExecutionParameter(type=str)}
+    PARAMETERS: ClassVar = {
+        name: component_spec.ExecutionParameter(type=str) for name in (executor.LABEL_KEY, executor.CODE_VERSION_KEY)
+    }
     INPUTS: ClassVar = {executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
     OUTPUTS: ClassVar = {
         executor.ANNOTATED_EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -32,7 +34,8 @@ class LandmarkAnnotator(base_beam_component.BaseBeamComponent):
         counts: a folder with annotation.json: {split: {"annotated": n, "had_landmarks": n, "not_found": n}}.
 
     Args:
-        examples: records of schemas/face_record.pbtxt.
+        examples: face records.
+        label: the name of the label that the points become.
         code_version: a hash of this component's code, so that a change of it runs the step again.
 
     Raises:
@@ -42,11 +45,12 @@ class LandmarkAnnotator(base_beam_component.BaseBeamComponent):
     SPEC_CLASS = LandmarkAnnotatorSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
-    def __init__(self, examples: types.BaseChannel, code_version: str):
+    def __init__(self, examples: types.BaseChannel, label: str, code_version: str):
         detector.require_extra()
         spec = LandmarkAnnotatorSpec(
             **{
                 executor.EXAMPLES_KEY: examples,
+                executor.LABEL_KEY: label,
                 executor.CODE_VERSION_KEY: code_version,
                 executor.ANNOTATED_EXAMPLES_KEY: types.Channel(type=standard_artifacts.Examples),
                 executor.COUNTS_KEY: types.Channel(type=simple_artifacts.Metrics),

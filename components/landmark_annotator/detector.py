@@ -22,7 +22,7 @@ def require_extra() -> None:
 
 
 class LandmarkDetector:
-    """Finds the 68 points (iBUG 300-W mark-up) of the main face in a picture.
+    """Finds the 68 points (iBUG 300-W mark-up) of the main face in an image.
 
     Loading reads a file of 100 MB: once for each worker. One detector is not for several threads at the same time.
     """
@@ -39,9 +39,9 @@ class LandmarkDetector:
     def __call__(self, image: np.ndarray) -> np.ndarray | None:
         """[H, W, 3] uint8 RGB -> [68, 2] float32 x, y in [0, 1] of the image, or None if no face is found.
 
-        A face smaller than 80 pixels is found only in the picture at twice its size, which takes four times as long:
+        A face smaller than 80 pixels is found only in the image at twice its size, which takes four times as long:
         that is tried only where nothing was found. Of several faces `main_face` chooses one. Points outside the
-        picture lie outside [0, 1].
+        image lie outside [0, 1].
         """
         faces = self._find_faces(image, 0) or self._find_faces(image, 1)
         if not faces:
@@ -53,9 +53,9 @@ class LandmarkDetector:
 
 
 def main_face(boxes: np.ndarray, height: int, width: int) -> int:
-    """[F, 4] left, top, right, bottom in pixels -> index of the face the picture is of.
+    """[F, 4] left, top, right, bottom in pixels -> index of the face the image is of.
 
-    It has the greatest area less twice the squared distance of its centre from the picture's centre: the larger face,
+    It has the greatest area less twice the squared distance of its centre from the image's centre: the larger face,
     and of two of one size the more central.
     """
     left, top, right, bottom = np.asarray(boxes, float).T
@@ -74,6 +74,6 @@ def normalised(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 def decode(encoded: bytes) -> np.ndarray:
     """JPEG or PNG of any colour mode -> [H, W, 3] uint8 RGB, as training decodes it.
 
-    Raises tf.errors.InvalidArgumentError if the bytes are no picture.
+    Raises tf.errors.InvalidArgumentError if the bytes are no image.
     """
     return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()

@@ -20,6 +20,7 @@ from components.progress import ShowProgress
 EXAMPLES_KEY = "examples"
 ANNOTATED_EXAMPLES_KEY = "annotated_examples"
 COUNTS_KEY = "counts"
+LABEL_KEY = "label"
 CODE_VERSION_KEY = "code_version"
 COUNTS_FILE = "annotation.json"
 
@@ -56,7 +57,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             self._make_beam_pipeline() as pipeline,
         ):
             annotated = (
-                pipeline | ReadSplits(files) | beam.ParDo(AnnotateLandmarks()).with_outputs("outcomes", main="records")
+                pipeline
+                | ReadSplits(files)
+                | beam.ParDo(AnnotateLandmarks(exec_properties[LABEL_KEY])).with_outputs("outcomes", main="records")
             )
             _ = annotated.records | progress.count() | WriteSplits(target, splits)
             _ = (
@@ -73,7 +76,14 @@ class AnnotateLandmarks(beam.DoFn):
     """(split, serialized tf.Example) -> records: the pairs, annotated; outcomes: (split, one of OUTCOMES).
 
     Counts the outcome as a Beam metric, too.
+
+    Args:
+        label: the name of the label that the points become.
     """
+
+    def __init__(self, label: str):
+        super().__init__()
+        self._label = label
 
     def setup(self):
         """Loads the detector, once for each worker."""
@@ -82,23 +92,26 @@ class AnnotateLandmarks(beam.DoFn):
     def process(self, element: tuple[str, bytes]) -> Iterable:
         """(split, record) -> the pair, annotated, and its outcome."""
         split, record = element
-        record, outcome = annotate(record, self._detect)
+        record, outcome = annotate(record, self._label, self._detect)
         beam.metrics.Metrics.counter(METRICS_NAMESPACE, f"{split}/{outcome}").inc()
         yield split, record
         yield beam.pvalue.TaggedOutput("outcomes", (split, outcome))
 
 
-def annotate(record: bytes, detect) -> tuple[bytes, str]:
-    """Serialized tf.Example -> (the same, with `landmarks` if it had none and a face is found; one of OUTCOMES).
+def annotate(record: bytes, label: str, detect) -> tuple[bytes, str]:
+    """Serialized tf.Example -> (the same, with the label if it had none and a face is found; one of OUTCOMES).
 
     Args:
-        record: a face record. `landmarks` without values counts as not annotated.
+        record: a face record. A label without values counts as not annotated.
+        label: the name of the label that the points become.
         detect: [H, W, 3] uint8 -> [68, 2] points or None.
-    Raises ValueError, naming the record, if its image can't be decoded: ingestion lets no such record through.
+
+    Raises:
+        ValueError: naming the record, if its image can't be decoded: ingestion lets no such record through.
     """
     example = tf.train.Example.FromString(record)
     feature = example.features.feature
-    if "landmarks" in feature and feature["landmarks"].float_list.value:
+    if label in feature and feature[label].float_list.value:
         return record, HAD_LANDMARKS
     try:
         image = decode(feature["image/encoded"].bytes_list.value[0])
@@ -108,7 +121,7 @@ def annotate(record: bytes, detect) -> tuple[bytes, str]:
     points = detect(image)
     if points is None:
         return record, NOT_FOUND
-    feature["landmarks"].float_list.value[:] = points.ravel()
+    feature[label].float_list.value[:] = points.ravel()
     return example.SerializeToString(), ANNOTATED
 
 

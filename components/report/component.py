@@ -42,7 +42,7 @@ class RunReportSpec(component_spec.ComponentSpec):
 
 
 class RunReport(base_component.BaseComponent):
-    """Gathers what a run left into one page (index.html) and its figures (results.json).
+    """Brings what a run left into one page (index.html) and its figures (results.json).
 
     Args:
         name: the experiment's.

@@ -10,21 +10,22 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.config import from_json
-from components.report import gather
-from components.report.run_page import run_page
+from components.report.collect import collect
+from components.report.run_page import parts_of, results_json, run_page
 
 PAGE, RESULTS = "index.html", "results.json"
 
 
 class Executor(base_executor.BaseExecutor):
-    """Gathers, renders, writes."""
+    """Collects, renders, writes."""
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:
-        """See RunReport."""
-        artifacts = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items() if found}
-        gathered = gather.gather(exec_properties["name"], from_json(exec_properties["experiment"]), artifacts)
-        page = run_page(**gathered).render()
-        results = gather.results_json(**gathered, report=os.path.join(exec_properties["destination"], PAGE))
+        """Writes index.html and results.json, as an artifact and into the destination."""
+        inputs = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items() if found}
+        artifacts = collect(exec_properties["name"], from_json(exec_properties["experiment"]), inputs)
+        parts = parts_of(artifacts)
+        page = run_page(artifacts, parts).render()
+        results = results_json(artifacts, parts, report=os.path.join(exec_properties["destination"], PAGE))
         for folder in (artifact_utils.get_single_uri(output_dict["report"]), exec_properties["destination"]):
             fileio.makedirs(folder)
             io_utils.write_string_file(os.path.join(folder, PAGE), page)

@@ -1,168 +1,173 @@
-"""How the training went: losses, the learning rate, the curves of the DMM-CNN paper (Figs. 5-7), F1 of face parsing."""
+"""How the training went: its losses, every task on validation, and what the kinds have of their own."""
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Collection, Mapping
+
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from components.report import figures
-from components.report.common import readable
-from components.report.data import History
-from components.report.figures import Line
-from components.report.page import Figure, Figures, Section
-from components.report.task_figures import stage_bounds
+from components import tasks as task_kinds
+from components.page import figures
+from components.page.figures import INK, MUTED, SERIES, STYLE, WIDE, Line, draw_bounds
+from components.page.formatting import plural, readable
+from components.page.page import Figure, Figures, Section
+from components.report.collect import RunArtifacts, report_of
+from components.tasks.reporting import History, metric_title
 
-_REPRESENTATIVE = ("Mouth_Slightly_Open", "Young")  # the paper's choice: one objective, one subjective attribute
-_THRESHOLDS_SHOWN = 10  # as many as in Fig. 7
-_RARE_SHOWN = 4  # parsed classes; with the commonest, as many as there are colours
+_TERM, _VALIDATION = "_loss", "val_"
+_LOG_FROM = 10.0  # largest over smallest: from here on an error's scale is logarithmic, or its end could not be read
+_LETTER = 0.072  # inches: width of one of a stage's name
 
 
-def learning_section(history: History) -> Section:
-    """A figure for each thing the history has; weights and thresholds that never moved leave none."""
+def learning_section(artifacts: RunArtifacts) -> Section | None:
+    """A figure for each thing the history has; None without an epoch."""
+    history = artifacts.history
+    if not history.epochs:
+        return None
     shown = [_loss_figure(history)]
-    if history.attribute_losses is not None:
-        shown.append(_attribute_loss_figure(history))
-    if _moved(history.weights):
-        shown.append(_weight_figure(history))
-    if history.terms:
-        shown.append(_terms_figure(history))
-    if history.mean_f1 is not None:
-        shown.append(_mean_f1_figure(history))
-    if history.class_f1 is not None and history.class_pixels is not None and len(common_and_rare(history)) > 1:
-        shown.append(_class_f1_figure(history))
-    if history.learning_rate is not None:
-        shown.append(_learning_rate_figure(history))
-    if _moved(history.thresholds):
-        shown.append(_threshold_figure(history))
-    return Section("Learning", "learning", (Figures(tuple(shown)),), f"How the training went, over {_epochs(history)}.")
+    terms = _terms(history)
+    if len(terms) > 1:
+        caption = "The parts of the validation loss, before they are weighted and added."
+        lines = [Line(readable(name), history.column(f"{_VALIDATION}{name}")) for name in terms]
+        shown.append(history.chart("What the loss is made of", lines, "loss", caption))
+    if (rate := history.column("learning_rate")) is not None:
+        shown.append(_learning_rate_figure(history, rate))
+    measured, errors = validation_figures(artifacts)
+    if measured:
+        shown.append(_validation_figure(history, measured, errors))
+    for task in artifacts.tasks:
+        shown += report_of(task).curves(task, artifacts)
+    stages = ", ".join(
+        f"{index}\u00a0{readable(name)} ({plural(count, 'epoch')})"
+        for index, (name, count) in enumerate(history.stages, start=1)
+    )
+    lead = f"How the training went, over {plural(len(history.epochs), 'epoch')}."
+    if len(history.stages) > 1:
+        lead += f" Its stages, with dashed lines between them: {stages}."
+    return Section("Learning", "learning", (Figures(tuple(shown)),), lead)
 
 
-def _moved(values: np.ndarray | None) -> bool:
-    """Whether [E, N] numbers have left the one that all attributes begin with."""
-    return values is not None and np.ptp(values) > 0
+def _terms(history):
+    """Names of the parts of the validation loss, without "val_"."""
+    names = [name.removeprefix(_VALIDATION) for name in history.names if name.startswith(_VALIDATION)]
+    return [name for name in names if name.endswith(_TERM)]
 
 
-def _epochs(history: History) -> str:
-    return f"{len(history.loss)} epoch{'s' * (len(history.loss) != 1)}"
+def validation_figures(artifacts: RunArtifacts) -> tuple[dict[str, np.ndarray], set[str]]:
+    """Every task's figure after each epoch, [E] by title; and the titles of those that are the better the lower."""
+    found, errors = {}, set()
+    for column in artifacts.history.names:
+        owners = [task for task in artifacts.tasks if column.startswith(f"{_VALIDATION}{task.name}_")]
+        if not owners or column.endswith(_TERM):
+            continue
+        task = max(owners, key=lambda task: len(task.name))  # a task's name may begin with another's
+        metric = column.removeprefix(f"{_VALIDATION}{task.name}_")
+        title = metric_title(task.name, metric)
+        found[title] = artifacts.history.column(column)
+        if not task_kinds.kind(task.kind).metrics.get(metric, True):
+            errors.add(title)
+    return found, errors
 
 
-def _axis(history: History) -> tuple[np.ndarray, str]:
-    if history.iterations is not None:
-        return history.iterations, "iterations (batches)"
-    return np.arange(1, len(history.loss) + 1), "epochs"
-
-
-def _chart(history: History, title: str, lines: list[Line], y_label: str, caption: str, **options) -> Figure:
-    x, x_label = _axis(history)
-    bounds = stage_bounds(history.stages)
-    if history.iterations is not None:
-        bounds = [history.iterations[int(bound) - 1] for bound in bounds]
-    return Figure(figures.line_chart(title, x, lines, x_label, y_label, bounds=bounds, **options), title, caption)
-
-
-def representative(history: History) -> list[int]:
-    """Indices of the paper's two attributes where the data set has them, else of the first and the last."""
-    found = [history.names.index(name) for name in _REPRESENTATIVE if name in history.names]
-    return found or sorted({0, len(history.names) - 1})
-
-
-def _loss_figure(history: History) -> Figure:
-    lines = [Line("training", history.loss)]
+def _loss_figure(history):
+    lines = [Line("training", history.column("loss"))]
+    validation = history.column("val_loss")
     # Several tasks with data sets of their own have no loss in common, and so none on validation either.
-    apart = len(history.stages) > 1 and history.val_loss is None
+    apart = len(history.stages) > 1 and validation is None
     caption = "What training lowers: all tasks' losses, weighted and added."
     if apart:
         caption = (
             "What training lowers. Each stage lowers the losses of its own tasks, so that from one to another they "
             "can't be compared."
         )
-    if len(history.stages) > 1:
-        caption += " The dashed lines are where a stage ends."
-    if history.val_loss is not None:
-        lines.append(Line("validation", history.val_loss))
+    if validation is not None:
+        lines.append(Line("validation", validation))
         caption += " A validation loss that rises while the training loss falls is overfitting."
-    if _moved(history.weights):
-        caption += " The weights change as training goes on, so that the sum is not measured in one unit throughout."
-    if history.ensemble_mean_f1 is not None:
-        caption += (
-            " In the cycles of self-regulation the training loss is another one, since a teacher's answers take the "
-            "place of labels."
-        )
-    y_label = "loss" if apart else "weighted sum of the losses"
-    return _chart(history, "Total loss", lines, y_label, caption)
+    if any(name.endswith("_weights") for name in history.names):
+        caption += " Where weights change as training goes on, the sum is not measured in one unit throughout."
+    return history.chart("Total loss", lines, "loss" if apart else "weighted sum of the losses", caption)
 
 
-def _attribute_loss_figure(history: History) -> Figure:
-    lines = [Line("mean", np.mean(history.attribute_losses, axis=1))]
-    lines += [Line(readable(history.names[i]), history.attribute_losses[:, i]) for i in representative(history)]
-    caption = (
-        f"Mean over {len(history.names)} {history.kind}, and {' and '.join(line.name for line in lines[1:])}. "
-        f"Without the {history.kind}' weights, so that epochs can be compared. As Fig. 5 of the DMM-CNN paper."
-    )
-    return _chart(history, f"Validation loss of the {history.kind}", lines, history.loss_name, caption)
-
-
-def _weight_figure(history: History) -> Figure:
-    lines = [Line(readable(history.names[i]), history.weights[:, i]) for i in representative(history)]
-    caption = (
-        "How much an attribute counts in the training loss: the relative change of its validation loss, so that what "
-        "still changes counts more. As Fig. 6 of the DMM-CNN paper, where they are unsteady too."
-    )
-    return _chart(history, "Dynamic weights", lines, "weight λ (no unit)", caption)
-
-
-def _terms_figure(history: History) -> Figure:
-    lines = [Line(readable(name), values) for name, values in history.terms.items()]
-    caption = "The parts of the validation loss, before they are weighted and added."
-    return _chart(history, "What the loss is made of", lines, "loss", caption)
-
-
-def _mean_f1_figure(history: History) -> Figure:
-    lines = [Line("in training", 100 * history.mean_f1)]
-    caption = (
-        "Over the classes but background, from all pixels of the validation split at the working size; the figures at "
-        "the head of this page are of the test split at the pictures' own size."
-    )
-    if history.ensemble_mean_f1 is not None:
-        lines.append(Line("ensemble", 100 * history.ensemble_mean_f1, marks=True))
-        caption += " A diamond is the average of a cycle's models and the best one before."
-    return _chart(history, "Mean F1 on validation", lines, "mean F1 (%)", caption)
-
-
-def _class_f1_figure(history: History) -> Figure:
-    common, *rare = common_and_rare(history)
-    lines = [Line(readable(history.classes[i]), 100 * history.class_f1[:, i]) for i in (common, *rare)]
-    caption = (
-        f"Of the classes but background the {len(rare)} with the fewest pixels in the test split, and the one with the "
-        f"most, {readable(history.classes[common])}. Counted as the mean F1."
-    )
-    return _chart(history, "F1 of rare classes on validation", lines, "F1 (%)", caption)
-
-
-def common_and_rare(history: History) -> list[int]:
-    """Indices of the class with the most pixels and of the few with the fewest but any; background left out."""
-    pixels = history.class_pixels
-    found = [index for index in np.argsort(-pixels, kind="stable").tolist() if index and pixels[index]]
-    return found[:1] + found[1:][-_RARE_SHOWN:]
-
-
-def _learning_rate_figure(history: History) -> Figure:
-    caption = "Lowered when the validation loss stops falling, or as the experiment's schedule says."
-    lines = [Line("learning rate", history.learning_rate)]
+def _learning_rate_figure(history, rate):
     # A few steps are read best off their own values; a schedule that changes all the time has too many for ticks.
-    levels = len(np.unique(history.learning_rate)) <= 6 and np.min(history.learning_rate) > 0
+    levels = bool(len(np.unique(rate)) <= 6 and np.min(rate) > 0)
     y_label = "learning rate (log scale)" if levels else "learning rate"
-    return _chart(history, "Learning rate", lines, y_label, caption, levels=bool(levels))
-
-
-def _threshold_figure(history: History) -> Figure:
-    travelled = np.nan_to_num(np.ptp(history.thresholds, axis=0))
-    most = np.argsort(-travelled, kind="stable")[:_THRESHOLDS_SHOWN]
-    lines = [Line(readable(history.names[index]), history.thresholds[:, index]) for index in most]
-    x, x_label = _axis(history)
-    title = "Adaptive thresholds"
-    markup = figures.line_chart(title, x, lines, x_label, "threshold τ (score)", size=(figures.WIDE, 3.4))
-    caption = (
-        f"The {len(most)} that moved most of {len(history.names)}. A threshold rises while an attribute is said too "
-        "often and falls while it is missed too often. As Fig. 7 of the DMM-CNN paper, which shows ten at random."
+    return history.chart(
+        "Learning rate", [Line("learning rate", rate)], y_label, "The optimizer's, after every epoch.", levels=levels
     )
-    return Figure(markup, title, caption, wide=True)
+
+
+def _validation_figure(history, measured, errors):
+    title = "Validation"
+    caption = (
+        "After every epoch, each task on its own data set's validation split at the working size; the figures at the "
+        "head of this page are of the test split."
+    )
+    if len(measured) == 1:
+        ((name, values),) = measured.items()
+        return history.chart(title, [Line(name, 100 * values)], f"{name} (%)", caption)
+    if len(history.stages) > 1:
+        caption += (
+            " While one task is trained alone, the others may get worse, since the network forgets what it doesn't "
+            "practise; where the tasks take turns, all should get better. As Fig. 7 of the iFAN paper."
+        )
+    return Figure(figures.svg(validation_drawing(history, measured, errors), title), title, caption, wide=True)
+
+
+def validation_drawing(history: History, measured: Mapping[str, np.ndarray], errors: Collection[str] = ()) -> Canvas:
+    """A panel a figure over all epochs, the panels below each other, with the stages' bounds drawn and named above.
+
+    A stage that is too short for its name has its number.
+
+    Args:
+        measured: by name [E], shares; NaN leaves a gap.
+        errors: names of the figures that are the better the lower.
+    """
+    epochs = len(history.epochs)
+    x = np.arange(1, epochs + 1)
+    with matplotlib.rc_context(STYLE):
+        canvas = Canvas(figsize=(WIDE, 1.0 + 1.45 * len(measured)), layout="constrained", dpi=72)
+        panels = canvas.subplots(len(measured), 1, sharex=True, squeeze=False)[:, 0]
+        for index, (axes, (name, values)) in enumerate(zip(panels, measured.items(), strict=True)):
+            shown = 100 * np.asarray(values, float)
+            axes.plot(x, shown, color=SERIES[index % len(SERIES)], marker="o" if epochs <= 40 else None, markersize=3.2)
+            known = shown[np.isfinite(shown)]
+            words = f"{readable(name)} (%)"
+            if name in errors:
+                words += ", lower is better"
+                if known.size and known.min() > 0 and known.max() / known.min() >= _LOG_FROM:
+                    words += ", log scale"
+                    _use_log(axes)
+            axes.set_title(words, loc="left", fontsize=9, color=INK)
+            axes.margins(x=0.01, y=0.09)
+            draw_bounds(axes, history.bounds)
+        panels[-1].set_xlabel("epochs")
+        panels[-1].set_xlim(0.5, epochs + 0.5)
+        panels[-1].xaxis.set_major_locator(MaxNLocator(nbins=14, integer=True, min_n_ticks=1))
+        if len(history.stages) > 1:
+            _name_stages(panels[0], history.stages, WIDE * 0.93 / epochs)
+    return canvas
+
+
+def _use_log(axes):
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _name_stages(axes, stages, inches_an_epoch):
+    first = 0.5
+    for index, (name, count) in enumerate(stages, start=1):
+        lines = textwrap.wrap(f"{index} {readable(name)}", max(int(count * inches_an_epoch / _LETTER), 1))
+        fits = len(lines) <= 2 and " ".join(lines) == f"{index} {readable(name)}"
+        axes.annotate(
+            "\n".join(lines) if fits else str(index), (first + count / 2, 1), (0, 22),
+            xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", va="bottom", color=MUTED,
+            fontsize=8.5, annotation_clip=False,
+        )  # fmt: skip
+        first += count

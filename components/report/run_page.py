@@ -1,68 +1,132 @@
-"""The report of one run: what each of its tasks has to show, and what all runs have in common."""
+"""The report of one run: what its tasks and its system have to show, and what all runs have in common."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+import os
+from collections.abc import Sequence
 
-from components.report.common import data_section, run_section, verdict_badges, verdict_notes
-from components.report.data import DataSummary, History, Run, Verdict
+from components.page.formatting import decimal, finite_or_none, format_int
+from components.page.page import Badge, Block, Code, Headlines, Note, Page, Part, Properties, Section
+from components.report.collect import RunArtifacts, Verdict, report_of
+from components.report.data_section import data_section
+from components.report.gallery import gallery_section
 from components.report.learning import learning_section
-from components.report.page import Block, Note, Number, Numbers, Page, Section
+from components.systems.base import system_of
+
+_SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
+echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
+  curl --output answer.json --data @- localhost:8501/v1/models/faces:predict"""
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """What one task of a run adds to its report. A new task is a function that makes one.
-
-    Attributes:
-        numbers: for the head of the page.
-        sections: in order.
-        count: test images that have the task's labels.
-        figures: what the console prints and `make compare` compares, by names that no other task has; None is left out.
-        details: further figures for programs: title -> name of an attribute or a class -> figure.
-    """
-
-    numbers: tuple[Number, ...] = ()
-    sections: tuple[Section, ...] = ()
-    count: int = 0
-    figures: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
-    details: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
+def parts_of(artifacts: RunArtifacts) -> list[Part]:
+    """The parts of the tasks that were measured, in their order, then the system's."""
+    measured = [task for task in artifacts.tasks if artifacts.evaluation.of(task.name)]
+    parts = [report_of(task).part(task, artifacts) for task in measured]
+    return [*parts, *system_of(artifacts.experiment).parts(artifacts)]
 
 
-def run_page(
-    run: Run,
-    parts: Sequence[Part] = (),
-    data: DataSummary | None = None,
-    history: History | None = None,
-    verdict: Verdict | None = None,
-) -> Page:
-    """The whole report of one run; `.render()` gives the HTML. What is None is left out."""
-    sections = [_headline_section(run, parts, verdict), *(section for part in parts for section in part.sections)]
-    if history is not None and len(history.loss):
-        sections.append(learning_section(history))
-    if data is not None:
-        sections.append(data_section(data))
-    sections.append(run_section(run, verdict))
+def run_page(artifacts: RunArtifacts, parts: Sequence[Part]) -> Page:
+    """The whole report of one run; `.render()` gives the HTML."""
+    experiment = artifacts.experiment
+    sections = [
+        _result_section(artifacts, parts),
+        gallery_section(artifacts),
+        *(section for part in parts for section in part.sections),
+        learning_section(artifacts),
+        data_section(artifacts.data),
+        _run_section(artifacts),
+    ]
     return Page(
-        title=run.experiment,
+        title=artifacts.name,
         kicker="facetfx report",
-        lead=run.description,
-        byline=(f"{run.created:%d %B %Y, %H:%M}", *([] if run.seed is None else [f"seed {run.seed}"])),
-        badges=verdict_badges(verdict),
-        sections=tuple(sections),
+        lead=experiment.summary,
+        byline=(f"{artifacts.created:%d %B %Y, %H:%M}", f"seed {experiment.training.seed}", *artifacts.overrides),
+        badges=_badges(artifacts.verdict),
+        sections=tuple(section for section in sections if section is not None),
     )
 
 
-def _headline_section(run: Run, parts: Sequence[Part], verdict: Verdict | None) -> Section:
-    """The few numbers that say how good the model is, and the verdict's reasons."""
-    numbers = tuple(number for part in parts for number in part.numbers)
-    blocks: list[Block] = []
-    if numbers:
-        blocks.append(Numbers(numbers))
-    else:
-        blocks.append(Note("The model was not evaluated in this run, so there are no figures to show."))
-    if run.target:
-        blocks.append(Note(f"To hold against it: {run.target}"))
-    blocks += verdict_notes(verdict)
+def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) -> str:
+    """The figures of a run for programs: what the console prints and `make compare` compares.
+
+    Args:
+        report: where the page lies.
+    """
+    evaluation, verdict, training = artifacts.evaluation, artifacts.verdict, artifacts.training
+    measured = [figure for task in artifacts.tasks for figure in evaluation.figures(task.name)]
+    metrics = {
+        "images tested": int(evaluation.counts[""]),
+        **{figure.name: finite_or_none(figure.value) for figure in measured},
+        **{name: value for part in parts for name, value in part.metrics.items()},
+        "parameters": training["parameters"],
+        "training minutes": training["minutes"],
+        "epochs": len(training["epochs"]),
+        "records quarantined": sum(split["quarantined"] for split in artifacts.data.splits.values()),
+    }
+    figures = {name: value for name, value in metrics.items() if value is not None}
+    compared = [
+        *(figure.name for figure in measured if figure.headline),
+        *(name for part in parts for name in part.compared),
+        "parameters",
+        "training minutes",
+    ]
+    values = {
+        "experiment": artifacts.name,
+        "seed": artifacts.experiment.training.seed,
+        "overrides": list(artifacts.overrides),
+        "verdict": "blessed and pushed" if verdict.pushed_path else "not pushed",
+        "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
+        "figures": figures,
+        "compared": [name for name in compared if name in figures],
+        "places": {"model": _model_place(artifacts), "report": report, "logs": artifacts.model_run},
+        **{title: found for part in parts for title, found in part.details.items()},
+    }
+    return json.dumps(values, indent=1)
+
+
+def _model_place(artifacts):
+    return artifacts.verdict.pushed_path or artifacts.model_path
+
+
+def _badges(verdict: Verdict) -> tuple[Badge, ...]:
+    """Blessed or not, served alike or not, pushed or not."""
+    return (
+        Badge("✓", "Blessed", "good") if verdict.blessed else Badge("✗", "Not blessed", "bad"),
+        Badge("✓", "Serving check passed", "good") if verdict.serving_ok else Badge("✗", "Serving check failed", "bad"),
+        Badge("✓", "Pushed", "good") if verdict.pushed_path else Badge("○", "Not pushed"),
+    )
+
+
+def _result_section(artifacts, parts):
+    """The few numbers that say how good the model is, and why the badges are as they are."""
+    verdict, target = artifacts.verdict, artifacts.experiment.target
+    blocks: list[Block] = [Headlines(tuple(headline for part in parts for headline in part.headlines))]
+    if target:
+        blocks.append(Note(f"Published result: {target}"))
+    blocks += [Note(reason, "good" if verdict.blessed else "bad") for reason in verdict.reasons]
+    if verdict.serving_message:
+        blocks.append(Note(f"Serving: {verdict.serving_message}", "good" if verdict.serving_ok else "bad"))
     return Section("Result", "result", tuple(blocks))
+
+
+def _run_section(artifacts):
+    """What ran for how long, where things lie, and the commands to go on with."""
+    training, experiment = artifacts.training, artifacts.experiment
+    model, count = _model_place(artifacts), training["parameters"]
+    properties = (
+        ("Experiment", artifacts.name),
+        ("Created", f"{artifacts.created:%Y-%m-%d %H:%M %Z}".strip()),
+        ("Seed", str(experiment.training.seed)),
+        ("Training", f"{decimal(training['minutes'], 1)} minutes, {len(training['epochs'])} epochs"),
+        ("Parameters of the served model", f"{format_int(count)} ({count * 4 / 1e6:,.1f} MB as float32)"),
+        ("Image size", "{} × {} pixels (height × width)".format(*experiment.data.image_size)),
+        ("Pushed model" if artifacts.verdict.pushed_path else "Model, not pushed", model),
+        ("TensorBoard logs", artifacts.model_run),
+    )
+    blocks: tuple[Block, ...] = (
+        Properties(properties),
+        Code("To watch the curves in TensorBoard:", f"tensorboard --logdir {artifacts.model_run}"),
+        Code("To serve the model and ask it about an image:", _SERVING_COMMANDS.format(model=os.fspath(model))),
+    )
+    return Section("Run", "run", blocks, "What ran, for how long, and where its results lie.")

@@ -20,6 +20,8 @@ from tfx.utils import io_utils, path_utils
 
 from components.serving import replay
 
+SECONDS = 1800  # of a large network of several images on a busy processor, ten times over
+
 
 class Executor(base_executor.BaseExecutor):
     """Runs components/serving/replay.py and writes the blessing that Pusher looks for."""
@@ -34,17 +36,27 @@ class Executor(base_executor.BaseExecutor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
 
         command = [sys.executable, "-S", replay.__file__, sysconfig.get_path("purelib"), saved_model, *in_turn]
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        process = subprocess.run(command, capture_output=True, text=True, cwd=os.sep, env=environment)
-        served = process.returncode == 0
-        said = (process.stdout if served else process.stderr).strip().splitlines()
-        message = said[-1] if said else f"the process ended with {process.returncode} and said nothing"
+        served, message = run(command)
         (logging.info if served else logging.error)("Serving check: %s", message)
 
         file_name = "INFRA_BLESSED" if served else "INFRA_NOT_BLESSED"
         io_utils.write_string_file(os.path.join(blessing.uri, file_name), message)
         blessing.set_int_custom_property("blessed", int(served))
         blessing.set_string_custom_property("message", message)
+
+
+def run(command: Sequence[str], seconds: float = SECONDS) -> tuple[bool, str]:
+    """Whether a process ended well, and the last line that it said; one that takes longer is ended."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    try:
+        process = subprocess.run(
+            command, capture_output=True, text=True, cwd=os.sep, env=environment, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"the process that serves the model had not ended after {seconds:.0f} seconds"
+    served = process.returncode == 0
+    lines = (process.stdout if served else process.stderr).strip().splitlines()
+    return served, lines[-1] if lines else f"the process ended with {process.returncode} and without a word"
 
 
 class ServingCheckSpec(component_spec.ComponentSpec):
@@ -64,8 +76,9 @@ class ServingCheckSpec(component_spec.ComponentSpec):
 class ServingCheck(base_component.BaseComponent):
     """Blesses a model that a clean process, with nothing of this project on its path, can serve.
 
-    It loads the SavedModel, replays the warm-up requests, and finds the same answers for a record by both signatures
-    (shown the whole picture), for a picture alone and in a batch, and for a record with and without its iterations.
+    It loads the SavedModel, replays the warm-up requests, holds every answer of every signature to the contract that
+    was exported with it, and finds the same answers for a record by both signatures (shown the whole image), and for an
+    image alone and in a batch.
     TFX's InfraValidator does this with Docker or Kubernetes, which a laptop may lack.
 
     Args:

@@ -1,25 +1,17 @@
-"""A clean process that serves: loads a SavedModel, replays its warm-up requests and compares the signatures.
+"""A clean process that serves: loads a SavedModel, replays its warm-up requests and holds its answers to its contract.
 
 Run as a script, with TensorFlow and its serving API alone: `python -S replay.py SITE_PACKAGES SAVED_MODEL EXAMPLES...`.
 Prints one line; exits with 1 and the reason if the model doesn't serve.
 """
 
 import importlib.util
+import json
 import sys
 
 TOLERANCE = 1e-5
 SUM_TOLERANCE = 1e-4  # of probabilities
 NUM_EXAMPLES = 8
-# By output: the signature that gives the names of its scores or labels.
-NAMES = {
-    "attributes": "attribute_names",
-    "clothing": "clothing_names",
-    "emotion": "emotion_names",
-    "parsing": "class_names",
-}
-ITERATIONS = "iterations_from_examples"
-CROP = "image/crop"  # of a record: the part of the picture that from_examples shows the network
-NO_LABEL = 255  # around a label map, in a batch with larger pictures
+CROP = "image/crop"  # of a record: the part of the image that from_examples shows the network
 
 
 def main(site_packages: str, saved_model: str, *example_files: str) -> str:
@@ -30,21 +22,29 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
+    with open(f"{saved_model}/assets.extra/contract.json") as file:
+        contract = json.load(file)["signatures"]
     model = tf.saved_model.load(saved_model)
-    from_images, from_examples = (model.signatures[name] for name in ("serving_default", "from_examples"))
-    counts = {output: len(model.signatures[n]()[n]) for output, n in NAMES.items() if n in model.signatures}
+    assert contract.keys() == model.signatures.keys(), (
+        f"the contract has the signatures {sorted(contract)}, the model {sorted(model.signatures)}"
+    )
     # A label map is finite whatever it was made from.
-    _check_finite(tf, {variable.name: variable for variable in from_images.variables})
+    for variable in model.signatures["serving_default"].variables:
+        _check_finite(tf, variable.name, variable)
+    for name, outputs in contract.items():
+        if not model.signatures[name].structured_input_signature[1]:
+            _check_outputs(tf, model.signatures[name](), outputs, [])
 
-    def answers_to(images):
-        answers = from_images(tf.constant(images))
-        _check_answers(tf, answers, images, counts)
+    def ask(signature, values, images):
+        answers = model.signatures[signature](tf.constant(values))
+        _check_outputs(tf, answers, contract[signature], images)
         return answers
 
     requests = 0
     for log in tf.data.TFRecordDataset(f"{saved_model}/assets.extra/tf_serving_warmup_requests"):
         request = prediction_log_pb2.PredictionLog.FromString(log.numpy()).predict_log.request
-        answers_to(tf.make_ndarray(request.inputs["image_bytes"]).tolist())
+        images = tf.make_ndarray(request.inputs["image_bytes"]).tolist()
+        ask("serving_default", images, images)
         requests += 1
     assert requests, "the model has no warm-up requests"
 
@@ -54,124 +54,99 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
     assert examples, "there is no example to try the model on"
     records = [tf.train.Example.FromString(e) for e in examples]
     images = [record.features.feature["image/encoded"].bytes_list.value[0] for record in records]
-    # serving_default shows the network whole pictures, so that records are compared without their crops.
+    # serving_default shows the network whole images, so that records are compared without their crops.
     crops = [record.features.feature for record in records if CROP in record.features.feature]
     for features in crops:
         del features[CROP]
-    of_whole_pictures = from_examples(tf.constant([record.SerializeToString() for record in records]))
-    together = answers_to(images)
-    _check_equal(tf, together, of_whole_pictures, "from_examples differs from serving_default")
+    together = ask("serving_default", images, images)
+    of_whole_images = ask("from_examples", [record.SerializeToString() for record in records], images)
+    served = contract["serving_default"]
+    _check_equal(tf, served, together, of_whole_images, "from_examples differs from serving_default")
     for i, image in enumerate(images):
-        alone = answers_to([image])
-        row = {name: values[i : i + 1] for name, values in together.items()}
-        if "parsing" in row:
-            _, height, width = alone["parsing"].shape
-            row["parsing"] = row["parsing"][:, :height, :width]
-        _check_equal(tf, row, alone, "a picture alone differs from the same in a batch")
-    of_records = from_examples(tf.constant(examples))
-    _check_answers(tf, of_records, images, counts)
-    said = f"{requests} warm-up requests replayed, {len(examples)} records alike by both signatures, alone and together"
+        alone = ask("serving_default", [image], [image])
+        row = {name: _row(served[name], values, i, alone[name]) for name, values in together.items()}
+        _check_equal(tf, served, row, alone, "an image alone differs from the same in a batch")
+    of_records = ask("from_examples", examples, images)
+    inputs = {"image_bytes": images, "examples": examples}
+    further = []
+    for name, signature in model.signatures.items():
+        arguments = signature.structured_input_signature[1]
+        if arguments and name not in ("serving_default", "from_examples"):
+            (argument,) = arguments
+            ask(name, inputs[argument][:1], images[:1])
+            answers = ask(name, inputs[argument], images)
+            same = {key: each["same_as"] for key, each in contract[name].items() if "same_as" in each}
+            for key, other in same.items():
+                message = f"{name} differs from from_examples"
+                _check_equal(tf, {key: served[other]}, {key: answers[key]}, {key: of_records[other]}, message)
+            further.append(name)
+    line = f"{requests} warm-up requests replayed, {len(examples)} records alike by both signatures, alone and together"
     if crops:
-        said += f", {len(crops)} of them also by their crops"
-    if "parsing" in counts:
-        said += f", label maps of {counts['parsing']} classes"
-    if "emotion" in counts:
-        said += f", probabilities of {counts['emotion']} emotions"
-    if "clothing" in counts:
-        said += f", probabilities of {counts['clothing']} categories of clothing"
-    if ITERATIONS in model.signatures:
-        by_iteration = model.signatures[ITERATIONS](tf.constant(examples))
-        said += f", {_check_iterations(tf, by_iteration, of_records, images, counts)} iterations"
-    if "attention" in model.signatures:
-        said += f", attention maps of {_check_attention(tf, model.signatures['attention'], images)} groups"
-    return said
+        line += f", {len(crops)} of them also by their crops"
+    kinds = ", ".join(f"{name} ({each['kind']})" for name, each in served.items())
+    line += f"; {kinds} keep to the contract"
+    return f"{line}; so do {', '.join(further)}" if further else line
 
 
-def _check_answers(tf, answers, images, counts):
-    """The names are as many as the outputs have scores or labels, and all of those are possible ones."""
-    assert counts.keys() == NAMES.keys() & answers.keys(), (
-        f"the model names its {sorted(counts)} and answers with {sorted(answers)}"
-    )
-    _check_finite(tf, answers)
-    if "attributes" in counts:
-        scores = answers["attributes"].shape[1]
-        assert scores == counts["attributes"], "the names are not as many as the attributes"
-    if "emotion" in counts:
-        _check_probabilities(tf, answers["emotion"], counts["emotion"], "emotions")
-        _check_sums(tf, answers["emotion"])
-    if "clothing" in counts:  # each category has a probability of its own
-        _check_probabilities(tf, answers["clothing"], counts["clothing"], "clothing")
-    if "parsing" in counts:
-        _check_label_maps(tf, answers["parsing"].numpy(), images, counts["parsing"])
+def _check_outputs(tf, answers, outputs, images):
+    """All outputs of the contract and no others, each as it says."""
+    assert answers.keys() == outputs.keys(), f"the outputs are {sorted(answers)}, the contract has {sorted(outputs)}"
+    for name, values in answers.items():
+        each, shape = outputs[name], tuple(values.shape)
+        assert values.dtype.name == each["dtype"], f"{name} is {values.dtype.name}, expected {each['dtype']}"
+        fits = len(shape) == len(each["shape"]) and all(
+            expected in (None, side) for side, expected in zip(shape, each["shape"], strict=True)
+        )
+        assert fits, f"{name} has shape {shape}, expected {each['shape']}"
+        if images:
+            assert shape[0] == len(images) or each["kind"] == "names", (
+                f"{name} has shape {shape} for {len(images)} images"
+            )
+        if each["kind"] == "names":
+            continue
+        if each["kind"] == "label_map":
+            _check_label_maps(tf, name, values.numpy(), images, each)
+            continue
+        _check_finite(tf, name, values)
+        lowest, highest = float(tf.reduce_min(values)), float(tf.reduce_max(values))
+        assert lowest >= each.get("minimum", lowest) and highest <= each.get("maximum", highest), (
+            f"{name} is from {lowest:.3g} to {highest:.3g}, expected {each.get('minimum')} to {each.get('maximum')}"
+        )
+        if each.get("sums_to_one"):
+            off = float(tf.reduce_max(tf.abs(tf.reduce_sum(values, axis=-1) - 1)))
+            assert off <= SUM_TOLERANCE, f"{name} sum to 1 but for {off:.2g}, allowed {SUM_TOLERANCE:.0e}"
 
 
-def _check_probabilities(tf, probabilities, count, what):
-    assert probabilities.shape[1] == count, f"the names are not as many as the {what}"
-    lowest, highest = float(tf.reduce_min(probabilities)), float(tf.reduce_max(probabilities))
-    assert lowest >= 0 and highest <= 1, f"probabilities of {what} are from {lowest:.3g} to {highest:.3g}"
-
-
-def _check_sums(tf, probabilities):
-    off = float(tf.reduce_max(tf.abs(tf.reduce_sum(probabilities, axis=1) - 1)))
-    assert off <= SUM_TOLERANCE, f"probabilities of emotions sum to 1 but for {off:.2g}, allowed {SUM_TOLERANCE:.0e}"
-
-
-def _check_iterations(tf, by_iteration, last, images, counts):
-    """Each output at every iteration from 0 on, the last of which gives `last`; returns how many there are."""
-    names = sorted(last)
-    num_iterations = len(by_iteration) // len(names) - 1
-    numbered = {f"{name}_iter{i}" for name in names for i in range(num_iterations)}
-    assert numbered and by_iteration.keys() == numbered | set(names), (
-        f"{ITERATIONS} gives {sorted(by_iteration)}, expected {names} and each of them at every iteration"
-    )
-    message = f"{ITERATIONS} differs from from_examples"
-    _check_equal(tf, last, {name: by_iteration[name] for name in names}, message)
-    for i in range(num_iterations):
-        answers = {name: by_iteration[f"{name}_iter{i}"] for name in names}
-        _check_answers(tf, answers, images, counts)
-    _check_equal(tf, last, answers, f"{message} at the last iteration")
-    return num_iterations
-
-
-def _check_label_maps(tf, maps, images, num_classes):
-    """Each at the top left of the batch's, of its picture's size, and NO_LABEL around it."""
+def _check_label_maps(tf, name, maps, images, each):
+    """Each at the top left of the batch's, of its image's size, and padding around it."""
     sizes = [tuple(tf.io.decode_image(image, channels=3, expand_animations=False).shape[:2]) for image in images]
     expected = (len(sizes), *(max(sides) for sides in zip(*sizes, strict=True)))
-    assert (maps.dtype, maps.shape) == ("uint8", expected), (
-        f"the label maps are {maps.dtype} {maps.shape}, expected uint8 {expected}"
-    )
+    assert maps.shape == expected, f"{name} has shape {maps.shape}, expected {expected}"
+    classes, padding = len(each["names"]), each["padding"]
     for labels, (height, width) in zip(maps, sizes, strict=True):
         highest = labels[:height, :width].max()
-        assert highest < num_classes, f"a label is {highest}, of {num_classes} classes"
-        around = (labels[height:] == NO_LABEL).all() and (labels[:height, width:] == NO_LABEL).all()
-        assert around, f"around a picture's label map are labels other than {NO_LABEL}"
+        assert highest < classes, f"{name} has the label {highest}, of {classes} classes"
+        around = (labels[height:] == padding).all() and (labels[:height, width:] == padding).all()
+        assert around, f"around an image's {name} are labels other than {padding}"
 
 
-def _check_attention(tf, attention, images):
-    """Masks and affinities of a batch and of a picture alone; returns the number of groups."""
-    for pictures in (images, images[:1]):
-        maps = dict(attention(tf.constant(pictures)))
-        groups = len(maps.pop("groups"))
-        assert maps, "attention gives no maps"
-        _check_finite(tf, maps)
-        for name, values in maps.items():
-            ends = (values.shape[0], values.shape[-1])
-            assert ends == (len(pictures), groups), f"{name} has shape {values.shape}, of {groups} groups"
-    return groups
+def _row(each, values, i, alone):
+    """One image's answer in a batch, of the size that it has alone."""
+    row = values[i : i + 1]
+    return row[:, : alone.shape[1], : alone.shape[2]] if each["kind"] == "label_map" else row
 
 
-def _check_finite(tf, outputs):
-    for name, values in outputs.items():
-        assert bool(tf.reduce_all(tf.math.is_finite(tf.cast(values, tf.float32)))), f"{name} is not finite"
+def _check_finite(tf, name, values):
+    assert bool(tf.reduce_all(tf.math.is_finite(tf.cast(values, tf.float32)))), f"{name} is not finite"
 
 
-def _check_equal(tf, outputs, others, message):
-    assert outputs.keys() == others.keys(), f"{message}: {sorted(outputs)} and {sorted(others)}"
-    for name, values in outputs.items():
-        if name == "decisions":
+def _check_equal(tf, outputs, answers, others, message):
+    for name, values in answers.items():
+        kind = outputs[name]["kind"]
+        if kind == "decisions":
             # Whole numbers: a score within the tolerance of its threshold may fall on either side.
             continue
-        if name == "parsing":
+        if kind == "label_map":
             share = float(tf.reduce_mean(tf.cast(values != others[name], tf.float32)))
             assert share == 0, f"{message}: {name} at {share:.2%} of the pixels"
             continue

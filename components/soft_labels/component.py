@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from tfx import types
@@ -11,31 +11,34 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
-from components.config import BINARY_LABELS, Teacher, to_json
-from components.soft_labels.executor import Executor
+from components.config import Teacher, to_json
+from components.soft_labels.executor import Executor, model_input
 
 
 class SoftLabelerSpec(component_spec.ComponentSpec):
-    """Parameters, inputs and outputs of SoftLabeler."""
+    """Parameters, inputs and outputs of SoftLabeler; its teachers' models are inputs of `spec_with_teachers`."""
 
     PARAMETERS: ClassVar = {
         name: component_spec.ExecutionParameter(type=str) for name in ("teachers", "lengths", "splits", "code_version")
     }
-    INPUTS: ClassVar = {
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        **{
-            f"{label}_teacher": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True)
-            for label in BINARY_LABELS
-        },
-    }
+    INPUTS: ClassVar = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
     OUTPUTS: ClassVar = {
         "labelled_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "counts": component_spec.ChannelParameter(type=simple_artifacts.Metrics),
     }
 
 
+def spec_with_teachers(tasks: Iterable[str]) -> type[SoftLabelerSpec]:
+    """SoftLabelerSpec with an input for the model of each task's teacher: TFX has no input of a variable number."""
+    # Optional, because a look-up that finds no blessed model still runs the step, which then says what to do.
+    models = {
+        model_input(t): component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True) for t in tasks
+    }
+    return type(SoftLabelerSpec.__name__, (SoftLabelerSpec,), {"INPUTS": {**SoftLabelerSpec.INPUTS, **models}})
+
+
 class SoftLabeler(base_beam_component.BaseBeamComponent):
-    """Gives every training record that lacks a label what a trained network, its teacher, says of the picture.
+    """Gives every training record that lacks a label what a trained network, its teacher, says of the image.
 
     Outputs:
         labelled_examples: the splits of `examples`. A record that lacks a label has the scores of its teacher, [N] in
@@ -43,16 +46,16 @@ class SoftLabeler(base_beam_component.BaseBeamComponent):
         counts: a folder with soft_labels.json: {split: {label: {"labelled": n, "annotated": n}}}.
 
     Args:
-        examples: records of schemas/face_record.pbtxt.
-        teachers: who answers for which label, at most one a label.
-        models: of the teachers, by label. That there is none yet shows when the step runs.
-        lengths: how many attributes or categories there are, by label.
+        examples: face records.
+        teachers: who answers for which task, at most one a task.
+        models: of the teachers, by task. That there is none yet shows when the step runs.
+        lengths: how many attributes or classes there are, by task.
         splits: those of `examples` to label: what is trained on.
         code_version: of this component.
 
     Raises:
-        ValueError: for a label that no teacher can give, and for several teachers of one; at run time if there is no
-            model of a teacher, or it answers with something else than `lengths` probabilities.
+        ValueError: at run time, if there is no model of a teacher, or it answers with something else than `lengths`
+            probabilities.
     """
 
     SPEC_CLASS = SoftLabelerSpec
@@ -67,11 +70,10 @@ class SoftLabeler(base_beam_component.BaseBeamComponent):
         splits: Sequence[str],
         code_version: str,
     ):
-        _check(teachers)
         super().__init__(
-            SoftLabelerSpec(
+            spec_with_teachers(models)(
                 examples=examples,
-                **{f"{label}_teacher": model for label, model in models.items()},
+                **{model_input(task): model for task, model in models.items()},
                 teachers=to_json(teachers),
                 lengths=json.dumps(lengths),
                 splits=json.dumps(list(splits)),
@@ -80,15 +82,3 @@ class SoftLabeler(base_beam_component.BaseBeamComponent):
                 counts=types.Channel(type=simple_artifacts.Metrics),
             )
         )
-
-
-def _check(teachers):
-    for teacher in teachers:
-        if teacher.label not in BINARY_LABELS:
-            raise ValueError(
-                f"{teacher.experiment!r} should teach {teacher.label!r}. A teacher's label is one of: "
-                f"{', '.join(BINARY_LABELS)}."
-            )
-        if sum(other.label == teacher.label for other in teachers) > 1:
-            names = ", ".join(other.experiment for other in teachers if other.label == teacher.label)
-            raise ValueError(f"{teacher.label!r} has several teachers in data.teachers: {names}. Keep one.")

@@ -28,7 +28,7 @@ LABELLED, ANNOTATED = OUTCOMES = ("labelled", "annotated")
 
 SIGNATURE = "from_examples"
 # Always the same, so that a run repeated gives the same scores to the last bit; Beam's own batches grow with the speed
-# of the machine, to thousands of pictures.
+# of the machine, to thousands of images.
 BATCH_SIZE = 64
 
 
@@ -50,7 +50,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         taught = json.loads(exec_properties["splits"])
         lengths = json.loads(exec_properties["lengths"])
         handlers = {
-            teacher.label: SoftLabels(teacher, _saved_model(teacher, input_dict), lengths[teacher.label])
+            teacher.task: SoftLabels(teacher, _saved_model(teacher, input_dict), lengths[teacher.task])
             for teacher in from_json(exec_properties["teachers"])
         }
 
@@ -115,7 +115,7 @@ class SoftLabels(ModelHandler):
 
     def run_inference(self, batch: Sequence[tuple[str, bytes]], model, inference_args=None):
         """See SoftLabels."""
-        label = self._teacher.label
+        label = self._teacher.task
         examples = [tf.train.Example.FromString(record) for _, record in batch]
         lacking = [index for index, example in enumerate(examples) if not has_label(example, label)]
         result = list(batch)
@@ -133,7 +133,7 @@ class SoftLabels(ModelHandler):
         return sum(len(record) for _, record in batch)
 
     def _check(self, scores: np.ndarray) -> None:
-        label, experiment = self._teacher.label, self._teacher.experiment
+        label, experiment = self._teacher.task, self._teacher.experiment
         if scores.shape != (self._length,):
             raise ValueError(
                 f"The model of {experiment!r} answers with {label} of shape {scores.shape} for a record; the data has "
@@ -158,23 +158,28 @@ def check_signature(teacher: Teacher, saved_model: str) -> None:
             "A teacher has to answer for face records: train it with this version of the project."
         )
     outputs = signatures[SIGNATURE].outputs
-    if teacher.label not in outputs:
+    if teacher.task not in outputs:
         raise ValueError(
-            f"The model of {teacher.experiment!r} has no output {teacher.label!r}, but {_listed(outputs)}. "
-            f"Name an experiment in data.teachers that learns {teacher.label}."
+            f"The model of {teacher.experiment!r} has no output {teacher.task!r}, but {_listed(outputs)}. "
+            f"Name an experiment in data.teachers that learns {teacher.task}."
         )
+
+
+def model_input(task: str) -> str:
+    """The component's input for the model of a task's teacher."""
+    return f"{task}_teacher"
 
 
 def no_teacher(teacher: Teacher) -> ValueError:
     """The error where a teacher has no model that it may answer with."""
     return ValueError(
-        f"The records that lack {teacher.label} are labelled by {teacher.experiment!r}. There is no blessed model of "
+        f"The records that lack {teacher.task} are labelled by {teacher.experiment!r}. There is no blessed model of "
         f"{teacher.experiment!r} yet. First: make run EXPERIMENT={teacher.experiment}"
     )
 
 
 def has_label(example: tf.train.Example, label: str) -> bool:
-    """Whether a record is annotated with one of BINARY_LABELS; a label without values is none."""
+    """Whether a record is annotated with a multi-label or class label; a label without values is none."""
     feature = example.features.feature
     return label in feature and bool(feature[label].int64_list.value)
 
@@ -222,7 +227,7 @@ def counts_summary(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str
 
 
 def _saved_model(teacher: Teacher, input_dict) -> str:
-    models = input_dict.get(f"{teacher.label}_teacher")
+    models = input_dict.get(model_input(teacher.task))
     if not models:
         raise no_teacher(teacher)
     return path_utils.serving_model_path(artifact_utils.get_single_uri(models))

@@ -11,8 +11,8 @@ from components.config import Experiment, ObjectConfig
 if TYPE_CHECKING:
     from tensorflow import keras
 
+    from components.page.page import Part
     from components.report.collect import RunArtifacts
-    from components.report.run_page import Part
     from components.serving.module import ServingModule
     from components.trainer.recipe import Recipe
 

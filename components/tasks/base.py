@@ -138,6 +138,10 @@ class Learning(tf.Module, abc.ABC):
     def mean_target(self, labels: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """What a perfect network predicts, and 1 or 0: whether it is annotated; both of the prediction's shape."""
 
+    def state(self) -> dict[str, tf.Variable]:
+        """What is served beside the network: the kind's Serving has variables of the same names."""
+        return {}
+
     def epoch_record(self) -> dict[str, float | list[float]]:
         """What an epoch leaves in the history beside its logs, by names that begin with the task's."""
         return {}

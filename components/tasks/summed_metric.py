@@ -1,9 +1,10 @@
-"""TFMA metrics that are sums over records: the Beam side, shared by every metric of this package."""
+"""TFMA metrics that are sums over records: the Beam side and the configuration, shared by every kind of task."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -11,34 +12,112 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.utils.util import StandardExtracts
 
+from components.code_version import code_version
+from components.config import Bar
+from components.tasks.annotation import BoundTask
+
 Measure = Callable[[np.ndarray, np.ndarray, Mapping[str, Any]], np.ndarray]
 Summarize = Callable[[np.ndarray], dict[str, "float | np.ndarray"]]
 
+# TFX caches an evaluation by its configuration and does not look at the code.
+_CODE = (
+    "components/evaluator",
+    "components/tasks/summed_metric.py",
+    "components/tasks/ratios.py",
+    "components/tasks/*/evaluation.py",
+    "components/tasks/*/markup.py",
+    "components/tasks/*/label_maps.py",
+)
+_TOLERANCE = 1e-10  # keeps a model that is as good as the last blessed one from failing by a rounding error
 
-def summed_metric(
-    measure: Measure,
-    zero: np.ndarray,
-    summarize: Summarize,
-    model_names: Sequence[str],
-    output_names: Sequence[str],
-) -> list[tfma.metrics.MetricComputation]:
-    """The computations of a metric whose values follow from a sum over the annotated records.
+
+class SummedMetric(tfma.metrics.Metric):
+    """A metric whose values follow from a sum over the annotated records.
 
     TFMA measures a record once and hands the small array, not the record, to every slice the record is in.
 
     Args:
         measure: (label, prediction, features) of one annotated record -> array to be added. Picklable.
         zero: what the sum starts from; also fixes its shape and type.
-        summarize: the sum -> metric values by name. Picklable.
-        model_names: as TFMA gives them; "" where there is one model only.
-        output_names: outputs of the model, one computation for each.
+        summarize: the sum -> values by name. Picklable.
+        name: the value that a bar applies to (TFMA matches a threshold with the metric's name); "" for none.
+        **config: what else the metric was configured with, as in `metrics_spec`.
+
+    Raises:
+        ValueError: if no such value is measured.
     """
-    computations = []
-    for model_name, output_name in itertools.product(model_names, output_names):
-        combiner = SumFn(zero, summarize, model_name, output_name)
-        measurement = _Measurement(measure, model_name, output_name)
-        computations.append(tfma.metrics.MetricComputation(combiner.keys, [measurement], combiner))
-    return computations
+
+    def __init__(self, measure: Measure, zero: np.ndarray, summarize: Summarize, name: str = "", **config):
+        self._measure, self._zero, self._summarize = measure, zero, summarize
+        numbers = [value for value, measured in summarize(zero).items() if np.ndim(measured) == 0]
+        if name and name not in numbers:
+            raise ValueError(
+                f"The bar of task {config['task']!r} applies to {name!r}, which isn't measured of its labels. Measured "
+                f"are: {', '.join(numbers)}."
+            )
+        super().__init__(self._computations, name=name, **config)
+
+    def _computations(self, model_names, output_names, **config):
+        del config
+        computations = []
+        for path in itertools.product(model_names, output_names):
+            combiner = SumFn(self._zero, self._summarize, *path)
+            measurement = _Measurement(self._measure, *path)
+            computations.append(tfma.metrics.MetricComputation(combiner.keys, [measurement], combiner))
+        return computations
+
+
+def metrics_spec(
+    task: BoundTask, output: str, metric: type[SummedMetric], iteration: int | None = None, **settings
+) -> tfma.MetricsSpec:
+    """How TFMA is told to measure an output.
+
+    The task's bar must be reached on all records, and there a model must not be worse than the last blessed one
+    (without such a model the second condition does not apply).
+
+    Args:
+        task: whose output it is.
+        output: its name.
+        metric: what is measured.
+        iteration: of task interaction, after which the output is measured; None for what is served.
+        **settings: arguments of `metric`, as JSON has them.
+
+    Raises:
+        ValueError: for what can't be measured.
+    """
+    bar = task.task.bar
+    config = {
+        "task": task.name,
+        "iteration": iteration,
+        "names": list(task.names),
+        "name": bar.metric if bar else "",
+        "code": code_version(*_CODE),
+        **settings,
+    }
+    metric(**config)  # fails here, before anything runs
+    return tfma.MetricsSpec(
+        output_names=[output if iteration is None else f"{output}_iter{iteration}"],
+        metrics=[
+            tfma.MetricConfig(
+                class_name=metric.__name__,
+                module=metric.__module__,
+                config=json.dumps(config),
+                per_slice_thresholds=[_threshold(bar)] if bar else [],
+            )
+        ],
+    )
+
+
+def _threshold(bar: Bar):
+    if bar.at_most is None:
+        bound, direction, tolerance = "lower_bound", tfma.MetricDirection.HIGHER_IS_BETTER, -_TOLERANCE
+    else:
+        bound, direction, tolerance = "upper_bound", tfma.MetricDirection.LOWER_IS_BETTER, _TOLERANCE
+    threshold = tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(**{bound: {"value": bar.bound}}),
+        change_threshold=tfma.GenericChangeThreshold(direction=direction, absolute={"value": tolerance}),
+    )
+    return tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
 
 
 class _Measurement(tfma.metrics.Preprocessor):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.config import from_json
-from components.serving.export import export, serving_module
+from components.serving.export import export
 from components.systems.base import system_of
 from components.trainer.inputs import example_images
 from components.trainer.loop import train
@@ -52,10 +52,14 @@ def run_fn(fn_args: FnArgs) -> None:
         log_folder=fn_args.model_run_dir,
         warm_start=fn_args.base_model,
     )
-    system = system_of(experiment)
-    module = serving_module(trained.network, trained.tasks, experiment.data.image_size, system)
-    warmup_images = example_images(all_files(train_files), _WARMUP_IMAGES)
-    export(module, fn_args.serving_model_dir, warmup_images, trained.network, trained.tasks, system)
+    module = export(
+        trained.network,
+        trained.tasks,
+        experiment.data.image_size,
+        system_of(experiment),
+        fn_args.serving_model_dir,
+        example_images(all_files(train_files), _WARMUP_IMAGES),
+    )
     training = {
         "epochs": trained.epochs,
         "parameters": module.network.count_params(),

@@ -6,7 +6,7 @@ from itertools import accumulate
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Factory
+from components.config import ObjectConfig
 
 
 def one_cycle(
@@ -83,11 +83,11 @@ class Joined(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         steps: optimizer steps of the whole run.
-        schedules: Factories of schedules, which get `steps`, the number of their part.
+        schedules: ObjectConfigs of schedules, which get `steps`, the number of their part.
         lengths: of the parts, in any unit (epochs, say): their sum is the run.
     """
 
-    def __init__(self, steps: int, schedules: Sequence[Factory], lengths: Sequence[int]):
+    def __init__(self, steps: int, schedules: Sequence[ObjectConfig], lengths: Sequence[int]):
         super().__init__()
         ends = [round(steps * end / sum(lengths)) for end in accumulate(lengths)]
         self._starts = [0, *ends[:-1]]

@@ -61,3 +61,20 @@ def test_another_process_finds_the_same():
     command = f"from components.code_version import code_version; print(code_version(*{paths}))"
     said = subprocess.run([sys.executable, "-c", command], cwd=module._ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == code_version(*paths)
+
+
+def test_of_a_pattern_all_that_match(root):
+    for kind in ("x", "y"):
+        (root / "a" / kind).mkdir()
+        (root / "a" / kind / "labels.py").write_text("")
+        (root / "a" / kind / "report.py").write_text("")
+    before = code_version("a/*/labels.py")
+    (root / "a" / "x" / "report.py").write_text("x = 1\n")
+    assert code_version("a/*/labels.py") == before
+    (root / "a" / "y" / "labels.py").write_text("y = 1\n")
+    changed = code_version("a/*/labels.py")
+    assert changed != before
+    (root / "a" / "b" / "labels.py").write_text("")
+    assert code_version("a/*/labels.py") != changed
+    with pytest.raises(FileNotFoundError, match=r"a/\*/learning\.py"):
+        code_version("a/*/learning.py")

@@ -5,11 +5,18 @@ import pytest
 import tensorflow as tf
 from layer_checks import check_layer
 
+from keras_models import grouped_convolution
 from keras_models.grouped_convolution import GroupedConv2D
 
+ONE_OP = grouped_convolution._kernels_have_the_gradient(tf.float32)
 
+
+@pytest.mark.parametrize("one_op", [True, False])
 @pytest.mark.parametrize(("kernel", "groups", "filters"), [(3, 3, 6), (1, 6, 6), (3, 1, 4)])
-def test_groups_are_convolutions_side_by_side(kernel, groups, filters):
+def test_groups_are_convolutions_side_by_side(kernel, groups, filters, one_op, monkeypatch):
+    if one_op and not ONE_OP:
+        pytest.skip("TensorFlow's kernels on this machine have no gradient of grouped convolutions")
+    monkeypatch.setattr(grouped_convolution, "_kernels_have_the_gradient", lambda dtype: one_op)
     random = np.random.default_rng(0)
     pictures = tf.constant(random.normal(size=(2, 7, 5, 12)), tf.float32)
     layer = GroupedConv2D(filters, kernel, groups, padding="same")
@@ -33,3 +40,18 @@ def test_conformance():
     layer = GroupedConv2D(6, 3, groups=3, padding="same", name="context")
     check_layer(layer, np.random.default_rng(0).normal(size=(2, 7, 5, 12)).astype(np.float32), any_size=True)
     assert not layer.use_bias
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_step_in_a_graph(policy):
+    layer = GroupedConv2D(6, 3, groups=3, padding="same", dtype=policy)
+    layer.build((None, 7, 5, 12))
+    inputs = tf.constant(np.random.default_rng(0).normal(size=(2, 7, 5, 12)), tf.float32)
+
+    def gradient():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(layer(inputs)))
+        return tape.gradient(loss, layer.kernel)
+
+    tolerance = 1e-4 if policy == "float32" else 0.1
+    np.testing.assert_allclose(tf.function(gradient)(), gradient(), rtol=tolerance, atol=tolerance)

@@ -119,45 +119,49 @@ def test_the_table_at_the_end(said, clock, tmp_path):
 
 
 def leave_report(output_dir, execution, experiment, seed, **figures):
-    folder = output_dir / "pipeline" / f"Report-{experiment}" / "report" / str(execution)
+    """All figures but those whose names begin with "not" are compared."""
+    folder = output_dir / "pipeline" / f"Report-{experiment.replace('/', '-')}" / "report" / str(execution)
     folder.mkdir(parents=True)
-    results = {"experiment": experiment, "seed": seed, "figures": figures}
+    compared = [name for name in figures if not name.startswith("not")]
+    results = {"experiment": experiment, "seed": seed, "figures": figures, "compared": compared}
     (folder / "results.json").write_text(json.dumps(results))
 
 
-def compared(output_dir):
-    """The table's rows of words; a cell holds no two blanks."""
+def compared(output_dir, width=200):
+    """The tables' lines as words; a column is two blanks or more from the next."""
     stream = io.StringIO()
-    Console(file=stream, width=200).print(compare.compared(compare.latest_results(str(output_dir))))
-    lines = [re.split(r"[│┃]", line)[1:-1] for line in stream.getvalue().splitlines()]
-    return [[word.strip() for word in line] for line in lines if line]
+    for table in compare.compared(compare.latest_results(str(output_dir)), width):
+        Console(file=stream, width=width).print(table)
+    lines = [line.strip() for line in stream.getvalue().splitlines()]
+    assert max(map(len, lines)) <= width
+    return [re.split(r"\s{2,}", line) for line in lines if line and not set(line) <= set("─━╶╴ ")]
 
 
-def test_runs_of_one_task_have_its_columns_alone(tmp_path):
-    leave_report(tmp_path, 9, "dmm", 0, **{"mean accuracy": 0.9, "mean F1": 0.5, "training minutes": 2.0})
-    leave_report(tmp_path, 10, "dmm", 0, **{"mean accuracy": 0.8, "mean F1": 0.4, "training minutes": 4.0})
-    leave_report(tmp_path, 11, "dmm", 1, **{"mean accuracy": 0.9, "mean F1": 0.5, "training minutes": 4.0})
+def test_the_latest_run_of_each_seed_counts(tmp_path):
+    leave_report(tmp_path, 9, "dmm", 0, **{"accuracy": 0.9, "F1": 0.5, "minutes": 2.0, "not this": 1})
+    leave_report(tmp_path, 10, "dmm", 0, **{"accuracy": 0.8, "F1": 0.4, "minutes": 4.0, "not this": 1})
+    leave_report(tmp_path, 11, "dmm", 1, **{"accuracy": 0.9, "F1": 0.5, "minutes": 4.0})
     assert compared(tmp_path) == [
-        ["experiment", "seeds", "mean accuracy", "mean F1", "training minutes"],
+        ["experiment", "seeds", "accuracy", "F1", "minutes"],
         ["dmm", "0 1", "0.8500 ± 0.0707", "0.4500 ± 0.0707", "4.0000 ± 0.0000"],
     ]
 
 
-def test_the_tasks_mean_f1_are_two_columns(tmp_path):
-    leave_report(tmp_path, 1, "dml", 0, **{"parsing mean F1": 0.7, "mean IoU": 0.6, "pixel accuracy": 0.9})
-    leave_report(tmp_path, 2, "dmm", 0, **{"mean F1": 0.5})
+def test_columns_are_what_the_runs_compare(tmp_path):
+    leave_report(tmp_path, 1, "dml", 0, **{"mask F1": 0.7, "parameters": 10_000})
+    leave_report(tmp_path, 2, "dmm", 0, **{"label F1": 0.5, "parameters": 20_000})
     assert compared(tmp_path) == [
-        ["experiment", "seeds", "mean F1", "parsing mean F1", "mean IoU", "pixel accuracy"],
-        ["dml", "0", "–", "0.7000", "0.6000", "0.9000"],
-        ["dmm", "0", "0.5000", "–", "–", "–"],
+        ["experiment", "seeds", "mask F1", "parameters", "label F1"],
+        ["dml", "0", "0.7000", "10,000", "–"],
+        ["dmm", "0", "–", "20,000", "0.5000"],
     ]
 
 
-def test_columns_of_clothing_and_of_scores(tmp_path):
-    leave_report(tmp_path, 1, "vgg", 0, **{"clothing top-5": 0.9, "clothing top-3": 0.8, "clothing accuracy": 0.5})
-    leave_report(tmp_path, 2, "thin", 0, **{"top-10 recall": 0.7, "mean accuracy": 0.9})
-    assert compared(tmp_path) == [
-        ["experiment", "seeds", "mean accuracy", "top-10 recall", "clothing top-3", "clothing top-5"],
-        ["thin", "0", "0.9000", "0.7000", "–", "–"],
-        ["vgg", "0", "–", "–", "0.8000", "0.9000"],
-    ]
+def test_what_does_not_fit_is_a_further_table_and_no_name_is_cut(tmp_path):
+    name = "branching/celeb_a-w32-a2-tiny-with-a-long-name"
+    leave_report(tmp_path, 1, name, 0, **{f"figure{number}": number / 10 for number in range(5)})
+    lines = compared(tmp_path, width=100)
+    headings = [line for line in lines if line[0] == "experiment"]
+    shown = [figure for line in headings for figure in line[2:]]
+    assert len(headings) > 1 and shown == [f"figure{number}" for number in range(5)]
+    assert [line[0] for line in lines if line not in headings] == [name] * len(headings)

@@ -7,68 +7,78 @@ import pytest
 from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.input_resolution.resolver_op import get_input_nodes
 
-from components.config import Source, Teacher, from_json
+from components.config import Data, DatasetConfig, Task, Teacher, from_json
 from components.soft_labels import SoftLabeler
 from pipeline import experiments
-from pipeline.graph import Places, create_pipeline
+from pipeline.graph import PipelinePaths, create_pipeline
 
-PLACES = Places(source="/data", fingerprint="7", root="/root", serving="/serving", reports="/reports")
-NAME = "dml_csr/synthetic"
-DRAWN = Source("drawn", {"num_train": 8}, builder="synthetic_faces", labels=("parsing",))
-POINTS = Source("points", builder="mtfl", labels=("landmarks",))
+PATHS = PipelinePaths(data_dir="/data", fingerprint="7", root="/root", serving="/serving", reports="/reports")
+NAME = "plain/synthetic"
+DRAWN = DatasetConfig("drawn", {"num_train": 8}, builder="synthetic_faces", labels=("parsing",))
+POINTS = DatasetConfig("points", builder="mtfl", labels=("landmarks",))
 
 
-def of_several(*sources, **training):
+def of_several(*datasets, **training):
+    """An experiment that learns label maps and landmarks."""
     base = experiments.get(NAME)
     return replace(
         base,
-        data=replace(base.data, sources=sources, num_landmarks=5),
+        data=replace(base.data, datasets=datasets),
+        tasks=(Task("parsing", "segmentation"), Task("landmarks", "landmarks")),
         training=replace(base.training, **training),
     )
 
 
-def properties(experiment):
+def nodes(experiment, name=NAME, paths=PATHS):
+    """{node: itself}."""
+    built = create_pipeline("faces", name, experiment, paths).components
+    return {node.id.removesuffix("-plain-synthetic"): node for node in built}
+
+
+def properties(experiment, **options):
     """{node: its execution properties}."""
-    nodes = create_pipeline("faces", NAME, experiment, PLACES).components
-    return {node.id.removesuffix("-dml_csr-synthetic"): getattr(node, "exec_properties", {}) for node in nodes}
+    return {name: getattr(node, "exec_properties", {}) for name, node in nodes(experiment, **options).items()}
 
 
 def test_every_step_has_the_splits_of_all_data_sets():
     found = properties(of_several(DRAWN, POINTS))
-    assert tuple(from_json(found["FacesExampleGen"]["sources"])) == (DRAWN, POINTS)
+    assert tuple(from_json(found["FacesExampleGen"]["datasets"])) == (DRAWN, POINTS)
     assert (found["FacesExampleGen"]["data_dir"], found["FacesExampleGen"]["fingerprint"]) == ("/data", "7")
-    train, evaluation = ["drawn_train", "points_train"], ["drawn_validation", "points_validation"]
+    train, validation = ["drawn_train", "points_train"], ["drawn_validation", "points_validation"]
     assert json.loads(found["Transform"]["splits_config"]) == {
         "analyze": train,
-        "transform": sorted(train + evaluation),
+        "transform": sorted(train + validation),
     }
     assert json.loads(found["Trainer"]["train_args"]) == {"splits": train}
-    assert json.loads(found["Trainer"]["eval_args"]) == {"splits": evaluation}
+    assert json.loads(found["Trainer"]["eval_args"]) == {"splits": validation}
     for node, name in (("Evaluator", "example_splits"), ("ServingCheck", "splits")):
         assert json.loads(found[node][name]) == ["drawn_test", "points_test"]
 
 
 def test_one_data_set_has_the_plain_splits():
     found = properties(experiments.get(NAME))
-    assert json.loads(found["Transform"]["splits_config"]) == {"analyze": ["train"], "transform": ["validation", "train"]}
+    assert json.loads(found["Transform"]["splits_config"]) == {
+        "analyze": ["train"],
+        "transform": ["train", "validation"],
+    }
     assert json.loads(found["Trainer"]["eval_args"]) == {"splits": ["validation"]}
     assert json.loads(found["Evaluator"]["example_splits"]) == ["test"]
 
 
 def test_validation_on_the_training_splits():
-    without_eval = replace(POINTS, options={"validation_every": 0})
-    found = properties(of_several(DRAWN, without_eval, validation_split="train"))
+    without_validation = replace(POINTS, options={"validation_every": 0})
+    found = properties(of_several(DRAWN, without_validation, validation_split="train"))
     splits = ["drawn_train", "points_train"]
     assert json.loads(found["Transform"]["splits_config"]) == {"analyze": splits, "transform": splits}
     assert json.loads(found["Trainer"]["eval_args"]) == {"splits": splits}
 
 
 def test_a_split_that_one_of_them_lacks():
-    message = r"'points' has no split 'eval', but train, test\. Name one of them in .*training\.validation_split"
+    message = r"'points' has no split 'validation', but train, test\. Name one of them in .*training\.validation_split"
     with pytest.raises(ValueError, match=message):
         properties(of_several(DRAWN, replace(POINTS, options={"validation_every": 0})))
     tested = of_several(DRAWN, POINTS)
-    with pytest.raises(ValueError, match="'drawn' has no split 'final', but train, eval, test"):
+    with pytest.raises(ValueError, match="'drawn' has no split 'final', but train, validation, test"):
         properties(replace(tested, evaluation=replace(tested.evaluation, split="final")))
 
 
@@ -77,39 +87,77 @@ def test_a_label_that_none_of_them_gives():
         properties(of_several(DRAWN, replace(POINTS, labels=("attributes",))))
 
 
-def test_two_of_a_name():
-    with pytest.raises(ValueError, match="2 data sets are called 'drawn'"):
-        properties(of_several(DRAWN, replace(POINTS, name="drawn")))
-
-
 @pytest.mark.parametrize(
-    ("name", "changes", "message"),
+    ("name", "task", "message"),
     [
-        ("mgg_net/celeb_a-tiny", {"parsing": True}, "'celeb_a' has no parsing: set parsing=False"),
-        ("mgg_net/celeb_a-tiny", {"emotion": True}, "'celeb_a' has no emotion: set emotion=False"),
-        ("dml_csr/lapa-tiny", {"attributes": True}, "'lapa' has no attributes: set attributes=False"),
+        ("mgg_net/celeb_a-tiny", Task("parsing", "segmentation"), "'celeb_a' has no 'parsing'; its labels: attributes"),
+        ("dml_csr/lapa-tiny", Task("attributes", "multi_label"), "'lapa' has no 'attributes'; its labels: parsing"),
+        ("dml_csr/lapa-tiny", Task("parsing", "landmarks"), "'parsing' is of kind landmarks, but .* as segmentation"),
     ],
 )
-def test_a_task_without_labels(name, changes, message):
-    base = experiments.get(name)
+def test_a_task_without_labels(name, task, message):
     with pytest.raises(ValueError, match=message):
-        create_pipeline("faces", name, replace(base, data=replace(base.data, **changes)), PLACES)
+        nodes(replace(experiments.get(name), tasks=(task,)), name)
 
 
-FACES = Source("faces", {"num_train": 8}, builder="synthetic_faces", labels=("attributes",))
-CLOTHES = Source("clothes", {"num_train": 8}, builder="synthetic_faces", labels=("clothing",))
+def test_what_is_prepared_rests_on_the_data_alone():
+    """Another bar, loss or network finds the prepared data in the cache, and another bar the trained model, too."""
+    base = experiments.get(NAME)
+    before, own = properties(base), ("Evaluator", "Report")
+    tasks = tuple(replace(task, bar=None) for task in base.tasks)
+    unbarred = properties(replace(base, tasks=tasks, summary="Other words"))
+    assert {name for name, found in unbarred.items() if found != before[name]} == set(own)
+    weighted = replace(base, tasks=tuple(replace(task, weight=2.0) for task in base.tasks))
+    changed = {name for name, found in properties(weighted).items() if found != before[name]}
+    assert changed == {"Trainer", "Report"}
+
+
+def test_a_run_with_other_values_has_nodes_and_folders_of_its_own():
+    found = create_pipeline("faces", f"{NAME}+training.epochs=3", experiments.get(NAME), PATHS).components
+    own = "plain-synthetic-training.epochs-3"
+    names = [node.id for node in found]
+    assert [name for name in names if name.startswith("Trainer-")] == [f"Trainer-{own}"]
+    report = next(node for node in found if node.id == f"Report-{own}")
+    assert report.exec_properties["name"] == f"{NAME}+training.epochs=3"
+    assert report.exec_properties["destination"] == f"/reports/{own}"
+
+
+def test_landmarks_are_annotated_under_the_label_that_is_named():
+    base = experiments.get(NAME)
+    experiment = replace(
+        base, data=replace(base.data, annotate_landmarks="dots"), tasks=(Task("dots", "landmarks"), base.tasks[0])
+    )
+    found = nodes(experiment)
+    assert found["LandmarkAnnotator"].exec_properties["label"] == "dots"
+    config = json.loads(found["Transform"].exec_properties["custom_config"])
+    dots = next(iter(from_json(config["tasks"])))
+    assert (dots.name, len(dots.names)) == ("dots", 68)
+    assert producer(found["Transform"], "examples") == ("LandmarkAnnotator", "annotated_examples")
+    assert producer(found["Report"], "annotation") == ("LandmarkAnnotator", "counts")
+
+
+def test_only_a_system_s_own_code_is_part_of_its_training(monkeypatch):
+    versions = []
+    monkeypatch.setattr("pipeline.graph.code_version", lambda *paths: versions.append(paths) or "1")
+    nodes(experiments.get("dmm_cnn/synthetic"), "dmm_cnn/synthetic")
+    (training,) = (paths for paths in versions if "keras_models" in paths)
+    systems = [path for path in training if path.startswith("components/systems")]
+    assert systems == ["components/systems/base.py", "components/systems/dmm_cnn"]
+
+
+FACES = DatasetConfig("faces", {"num_train": 8}, builder="synthetic_faces", labels=("attributes",))
+CLOTHES = DatasetConfig("clothes", {"num_train": 8}, builder="synthetic_faces", labels=("clothing",))
 FACE_TEACHER, CLOTHING_TEACHER = Teacher("attributes", "branching/faces"), Teacher("clothing", "branching/clothes")
 
 
-def taught(*teachers, places=PLACES):
+def taught(*teachers, paths=PATHS):
     """{node id: node} of an experiment on faces and clothes with teachers."""
-    base = experiments.get("dmm_cnn/synthetic")
     experiment = replace(
-        base,
-        data=replace(base.data, sources=(FACES, CLOTHES), clothing=True, num_landmarks=0, teachers=teachers),
-        evaluation=replace(base.evaluation, min_clothing_top3=0.3),
+        experiments.get(NAME),
+        data=Data((FACES, CLOTHES), teachers=teachers),
+        tasks=(Task("attributes", "multi_label"), Task("clothing", "classification")),
     )
-    return {node.id: node for node in create_pipeline("faces", "joint/tiny", experiment, places).components}
+    return nodes(experiment, "joint/tiny", paths)
 
 
 def producer(node, name):
@@ -119,18 +167,18 @@ def producer(node, name):
 
 
 def test_teachers_label_what_everything_after_reads():
-    nodes = taught(FACE_TEACHER, CLOTHING_TEACHER)
-    labeler = nodes["SoftLabeler"]
+    found = taught(FACE_TEACHER, CLOTHING_TEACHER)
+    labeler = found["SoftLabeler"]
     assert producer(labeler, "examples") == ("FacesExampleGen", "examples")
     assert producer(labeler, "attributes_teacher") == ("Teacher-branching-faces", "model")
     assert producer(labeler, "clothing_teacher") == ("Teacher-branching-clothes", "model")
-    found = labeler.exec_properties
-    assert tuple(from_json(found["teachers"])) == (FACE_TEACHER, CLOTHING_TEACHER)
-    assert json.loads(found["lengths"]) == {"attributes": 40, "clothing": 10}
-    assert json.loads(found["splits"]) == ["faces_train", "clothes_train"]
+    given = labeler.exec_properties
+    assert tuple(from_json(given["teachers"])) == (FACE_TEACHER, CLOTHING_TEACHER)
+    assert json.loads(given["lengths"]) == {"attributes": 40, "clothing": 10}
+    assert json.loads(given["splits"]) == ["faces_train", "clothes_train"]
     own = "joint-tiny"
     for reader in ("StatisticsGen", "Transform", f"Evaluator-{own}", f"ServingCheck-{own}", f"Report-{own}"):
-        assert producer(nodes[reader], "examples") == ("SoftLabeler", "labelled_examples")
+        assert producer(found[reader], "examples") == ("SoftLabeler", "labelled_examples")
 
 
 @pytest.mark.parametrize("name", ["faces", "clothes"])
@@ -144,46 +192,25 @@ def test_a_teacher_is_a_blessed_model_of_its_experiment(name):
 
 
 def test_one_network_teaches_both():
-    nodes = taught(FACE_TEACHER, replace(CLOTHING_TEACHER, experiment=FACE_TEACHER.experiment))
-    assert [name for name in nodes if name.startswith("Teacher-")] == ["Teacher-branching-faces"]
+    found = taught(FACE_TEACHER, replace(CLOTHING_TEACHER, experiment=FACE_TEACHER.experiment))
+    assert [name for name in found if name.startswith("Teacher-")] == ["Teacher-branching-faces"]
     for label in ("attributes", "clothing"):
-        assert producer(nodes["SoftLabeler"], f"{label}_teacher") == ("Teacher-branching-faces", "model")
+        assert producer(found["SoftLabeler"], f"{label}_teacher") == ("Teacher-branching-faces", "model")
 
 
 def test_without_teachers_nothing_is_labelled():
-    nodes = taught()
-    assert not any(isinstance(node, SoftLabeler) for node in nodes.values())
-    assert producer(nodes["Transform"], "examples") == ("FacesExampleGen", "examples")
+    found = taught()
+    assert not any(isinstance(node, SoftLabeler) for node in found.values())
+    assert producer(found["Transform"], "examples") == ("FacesExampleGen", "examples")
 
 
 def test_a_model_that_is_given():
-    places = replace(PLACES, models={FACE_TEACHER.experiment: "gs://bucket/model"})
-    nodes = taught(FACE_TEACHER, places=places)
-    teacher = nodes["Teacher-branching-faces"]
+    paths = replace(PATHS, models={FACE_TEACHER.experiment: "gs://bucket/model"})
+    found = taught(FACE_TEACHER, paths=paths)
+    teacher = found["Teacher-branching-faces"]
     assert isinstance(teacher, Importer) and teacher.exec_properties["artifact_uri"] == "gs://bucket/model"
-    assert producer(nodes["SoftLabeler"], "attributes_teacher") == (teacher.id, "model")
+    assert producer(found["SoftLabeler"], "attributes_teacher") == (teacher.id, "model")
     with pytest.raises(
         ValueError, match=r"no blessed model of 'branching/faces' yet.*make run EXPERIMENT=branching/faces"
     ):
-        taught(FACE_TEACHER, places=replace(PLACES, models={FACE_TEACHER.experiment: ""}))
-
-
-@pytest.mark.parametrize(
-    ("teachers", "message"),
-    [
-        ([Teacher("clothing", "a"), Teacher("clothing", "b")], "'clothing' has several teachers.*: a, b"),
-        ([Teacher("landmarks", "a")], "'a' should teach 'landmarks', which .* doesn't use, but attributes, clothing"),
-        ([Teacher("smile", "a")], "'a' should teach 'smile', which .* doesn't use"),
-    ],
-)
-def test_teachers_that_cannot_be(teachers, message):
-    with pytest.raises(ValueError, match=message):
-        taught(*teachers)
-
-
-def test_a_label_used_that_cannot_be_taught():
-    base = experiments.get(NAME)
-    with pytest.raises(
-        ValueError, match=r"'a' should teach 'parsing'\. A teacher's label is one of: attributes, clothing"
-    ):
-        properties(replace(base, data=replace(base.data, teachers=(Teacher("parsing", "a"),))))
+        taught(FACE_TEACHER, paths=replace(PATHS, models={FACE_TEACHER.experiment: ""}))

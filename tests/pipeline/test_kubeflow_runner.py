@@ -9,15 +9,16 @@ from unittest import mock
 
 import pytest
 import yaml
-from google.protobuf import json_format
+from google.protobuf import json_format, text_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
-from components.config import Source, Teacher, from_json
+from components.config import Data, DatasetConfig, Task, Teacher, from_json
 from pipeline import experiments, kubeflow_runner
 from pipeline.experiments.registry import REGISTERED
-from pipeline.graph import Places, create_pipeline
+from pipeline.graph import PipelinePaths, create_pipeline
 
 PROJECT = pathlib.Path(__file__).parents[2]
 NAME, OWN = "dmm_cnn/celeb_a-tiny", "dmm_cnn-celeb_a-tiny"
@@ -85,13 +86,13 @@ def with_resources(tmp_path_factory):
 
 
 def test_tasks_are_the_local_components(plain):
-    places = Places(source="", fingerprint="", root="/root", serving="/serving", reports="/reports")
-    local = {node.id for node in create_pipeline("facetfx", NAME, experiments.get(NAME), places).components}
+    paths = PipelinePaths(data_dir="", fingerprint="", root="/root", serving="/serving", reports="/reports")
+    local = {node.id for node in create_pipeline("facetfx", NAME, experiments.get(NAME), paths).components}
     assert set(plain.tasks) == local - {f"LastBlessed-{OWN}"} | RESOLVERS
 
 
 def test_who_feeds_whom(plain):
-    examples, schema = ("LandmarkAnnotator", "annotated_examples"), ("ImportSchemaGen", "schema")
+    examples, schema = ("LandmarkAnnotator", "annotated_examples"), ("RecordSchemaGen", "schema")
     model, check = (f"Trainer-{OWN}", "model"), (f"ServingCheck-{OWN}", "blessing")
     blessing = (f"Evaluator-{OWN}", "blessing")
     assert plain.inputs("LandmarkAnnotator") == {"examples": ("FacesExampleGen", "examples")}
@@ -168,6 +169,7 @@ def test_the_experiment_arrives_whole(plain):
     config = json.loads(plain.parameter(f"Trainer-{OWN}", "custom_config"))
     trained, whole = from_json(config["experiment"]), experiments.get(NAME)
     assert (trained.data, trained.model, trained.training) == (whole.data, whole.model, whole.training)
+    assert [task.name for task in from_json(config["tasks"])] == [task.name for task in whole.tasks]
     assert from_json(plain.parameter(f"Report-{OWN}", "experiment")) == experiments.get(NAME)
 
 
@@ -183,7 +185,7 @@ def test_a_step_fits_on_a_command_line(plain):
 def test_a_step_runs_as_in_its_container(plain, tmp_path, monkeypatch):
     """Kubeflow's part played here: the task's arguments with its inputs filled in, from the image's working folder."""
     monkeypatch.chdir(PROJECT)
-    task = "ImportSchemaGen"
+    task = "RecordSchemaGen"
     given = pipeline_spec_pb2.ExecutorInput()
     for name, parameter in plain.tasks[task].inputs.parameters.items():
         given.inputs.parameter_values[name].CopyFrom(parameter.runtime_value.constant)
@@ -194,7 +196,8 @@ def test_a_step_runs_as_in_its_container(plain, tmp_path, monkeypatch):
     given.outputs.output_file = str(tmp_path / "run" / "executor_output.json")
     arguments = [a.replace("{{$}}", json_format.MessageToJson(given)) for a in plain.containers[task].args]
     kubeflow_v2_run_executor.main(kubeflow_v2_run_executor._parse_flags(["run", *arguments]))
-    assert (tmp_path / "schema" / "schema.pbtxt").read_text() == (PROJECT / kubeflow_runner.SCHEMA).read_text()
+    schema = text_format.Parse((tmp_path / "schema" / "schema.pbtxt").read_text(), schema_pb2.Schema())
+    assert {"image/encoded", "attributes", "landmarks"} < {feature.name for feature in schema.feature}
     assert json.loads((tmp_path / "run" / "executor_output.json").read_text())["artifacts"]["schema"]
 
 
@@ -217,10 +220,10 @@ def test_fine_tuning_starts_from_the_given_model(tmp_path):
 def test_a_teacher_that_is_given_labels_the_training_records(tmp_path):
     base, teacher, model = experiments.get("dmm_cnn/synthetic"), "dmm_cnn/celeb_a", "gs://bucket/trainer/model"
     experiment = replace(base, data=replace(base.data, teachers=(Teacher("attributes", teacher),)))
-    places = Places(
-        "", "", f"{ROOT}/pipeline", f"{ROOT}/serving", f"{ROOT}/reports", models={teacher: model}, own_resolvers=False
+    paths = PipelinePaths(
+        "", "", f"{ROOT}/pipeline", f"{ROOT}/serving", f"{ROOT}/reports", {teacher: model}, custom_resolvers=False
     )
-    pipeline = create_pipeline("facetfx-taught", "dmm_cnn/taught", experiment, places)
+    pipeline = create_pipeline("facetfx-taught", "dmm_cnn/taught", experiment, paths)
     config = KubeflowV2DagRunnerConfig(default_image=IMAGE, use_pipeline_spec_2_1=True)
     KubeflowV2DagRunner(config, output_dir=str(tmp_path), output_filename="job.json").run(pipeline)
     spec = Compiled(tmp_path / "job.json")
@@ -231,6 +234,14 @@ def test_a_teacher_that_is_given_labels_the_training_records(tmp_path):
     }
     assert json.loads(spec.parameter("SoftLabeler", "splits")) == ["train"]
     assert spec.inputs("Transform")["examples"] == ("SoftLabeler", "labelled_examples")
+
+
+def test_settings_name_the_run(tmp_path):
+    spec = compiled(tmp_path, SET="training.epochs=3")
+    own = f"{OWN}-training.epochs-3"
+    config = json.loads(spec.parameter(f"Trainer-{own}", "custom_config"))
+    assert from_json(config["experiment"]).training.epochs == 3
+    assert spec.spec.pipeline_info.name == "facetfx-dmm-cnn-celeb-a-tiny-training-epochs-3"
 
 
 def test_data_version_and_seed_reach_their_steps(tmp_path):
@@ -260,6 +271,7 @@ def test_data_version_and_seed_reach_their_steps(tmp_path):
         ({"ACCELERATOR": "nvidia.com/gpu", "ACCELERATOR_COUNT": "two"}, "ACCELERATOR_COUNT is 'two'"),
         ({"TRAINER_MEMORY": "60G"}, "TRAINER_MEMORY is '60G'"),
         ({"SEED": "x"}, "SEED is 'x'"),
+        ({"SET": "training.epoch=3"}, "training.epoch: there is no 'epoch'"),
     ],
 )
 def test_a_bad_setting_is_named(tmp_path, settings, words):
@@ -277,24 +289,25 @@ def test_drawn_faces_need_no_data_dir(tmp_path):
 @pytest.fixture
 def of_several(monkeypatch):
     """The name of an experiment on drawn faces and on MTFL."""
-    base, name = experiments.get("dml_csr/synthetic"), "dml_csr/of_several"
-    sources = (
-        Source("drawn", builder="synthetic_faces", labels=("parsing",)),
-        Source("mtfl", labels=("landmarks",)),
+    base, name = experiments.get("plain/synthetic"), "plain/of_several"
+    datasets = (
+        DatasetConfig("drawn", builder="synthetic_faces", labels=("parsing",)),
+        DatasetConfig("mtfl", labels=("landmarks",)),
     )
-    monkeypatch.setitem(REGISTERED, name, replace(base, data=replace(base.data, sources=sources, num_landmarks=5)))
+    tasks = (Task("parsing", "segmentation"), Task("landmarks", "landmarks"))
+    monkeypatch.setitem(REGISTERED, name, replace(base, data=Data(datasets, (64, 64)), tasks=tasks))
     return name
 
 
 def test_several_data_sets(tmp_path, of_several):
     spec = compiled(tmp_path, EXPERIMENT=of_several, DATA_DIR="gs://bucket/faces/")
     assert spec.parameter("FacesExampleGen", "data_dir") == "gs://bucket/faces"
-    sources = from_json(spec.parameter("FacesExampleGen", "sources"))
-    assert [(source.name, source.builder, source.labels) for source in sources] == [
+    datasets = from_json(spec.parameter("FacesExampleGen", "datasets"))
+    assert [(dataset.name, dataset.builder, dataset.labels) for dataset in datasets] == [
         ("drawn", "synthetic_faces", ("parsing",)),
         ("mtfl", None, ("landmarks",)),
     ]
-    own = "dml_csr-of_several"
+    own = "plain-of_several"
     assert json.loads(spec.parameter(f"Evaluator-{own}", "example_splits")) == ["drawn_test", "mtfl_test"]
     assert json.loads(spec.parameter(f"ServingCheck-{own}", "splits")) == ["drawn_test", "mtfl_test"]
     assert json.loads(spec.parameter(f"Trainer-{own}", "train_args"))["splits"] == ["drawn_train", "mtfl_train"]
@@ -327,4 +340,3 @@ def test_the_image_has_the_versions_of_the_lock():
     beam = re.search(r"^apache-beam==(\S+)", (PROJECT / "requirements.lock").read_text(), re.MULTILINE)[1]
     bases = set(re.findall(r"^FROM (\S+)", recipe, re.MULTILINE))
     assert bases == {"python:3.10", "python:3.10-slim", f"apache/beam_python3.10_sdk:{beam}"}
-    assert (PROJECT / kubeflow_runner.SCHEMA).exists()

@@ -5,24 +5,24 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from components.config import Source
+from components.config import DatasetConfig, Task, from_json
 from pipeline import experiments, local_runner
 from pipeline.experiments.registry import REGISTERED
 
-NAME = "dml_csr/of_several"
+NAME = "plain/of_several"
 LINE = "lfw_5590/a.jpg 1 2 3 4 5 1 2 3 4 5 1 1 1 3"
 
 
 @pytest.fixture(autouse=True)
 def of_several(monkeypatch):
     """An experiment on drawn faces and on MTFL."""
-    base = experiments.get("dml_csr/synthetic")
-    sources = (
-        Source("drawn", {"num_train": 8}, builder="synthetic_faces", labels=("parsing",)),
-        Source("mtfl", labels=("landmarks",)),
+    base = experiments.get("plain/synthetic")
+    datasets = (
+        DatasetConfig("drawn", {"num_train": 8}, builder="synthetic_faces", labels=("parsing",)),
+        DatasetConfig("mtfl", labels=("landmarks",)),
     )
-    data = replace(base.data, sources=sources, num_landmarks=5)
-    monkeypatch.setitem(REGISTERED, NAME, replace(base, data=data))
+    tasks = (Task("parsing", "segmentation"), Task("landmarks", "landmarks"))
+    monkeypatch.setitem(REGISTERED, NAME, replace(base, data=replace(base.data, datasets=datasets), tasks=tasks))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_fingerprint_is_of_all_data_sets(data_dir, tmp_path):
 
 
 def test_one_data_set_s_fingerprint_is_its_own(tmp_path):
-    assert " " not in ingestion("dml_csr/synthetic", "", tmp_path)["fingerprint"]
+    assert " " not in ingestion("plain/synthetic", "", tmp_path)["fingerprint"]
 
 
 def test_a_folder_that_is_missing(data_dir, tmp_path):
@@ -71,3 +71,21 @@ def test_a_file_that_is_missing_in_one_of_them(data_dir, tmp_path):
 def test_no_folder_is_given(tmp_path):
     with pytest.raises(ValueError, match="'mtfl' reads files"):
         ingestion(NAME, "", tmp_path)
+
+
+def test_settings_change_the_experiment_and_the_run_s_name(tmp_path):
+    settings = ["training.epochs=3", "data.image_size=32,32"]
+    pipeline = local_runner.local_pipeline("plain/synthetic", "", 5, str(tmp_path / "out"), settings)
+    (report,) = (node for node in pipeline.components if node.id.startswith("Report-"))
+    name = "plain/synthetic+data.image_size=32,32+training.epochs=3"
+    assert report.exec_properties["name"] == name
+    assert report.exec_properties["destination"] == str(
+        tmp_path / "out" / "reports" / "plain-synthetic-data.image_size-32-32-training.epochs-3"
+    )
+    ran = from_json(report.exec_properties["experiment"])
+    assert (ran.training.epochs, ran.training.seed, ran.data.image_size) == (3, 5, (32, 32))
+
+
+def test_a_setting_that_cannot_be(tmp_path):
+    with pytest.raises(ValueError, match=r"training\.epochs is 1 or more"):
+        local_runner.local_pipeline("plain/synthetic", "", None, str(tmp_path / "out"), ["training.epochs=0"])

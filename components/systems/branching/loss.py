@@ -25,7 +25,7 @@ class TaskCrossEntropy(Objective):
         losses = {name: replica_mean(*each) for name, each in self.task_losses(labels, outputs).items()}
         weighted = [getattr(self.tasks[name], "weights", 1.0) * each for name, each in losses.items()]
         return {
-            "loss": tf.add_n([tf.reduce_sum(each) for each in weighted]),
+            "loss": tf.reduce_sum(tf.concat(weighted, axis=0)),
             "task_loss": tf.reduce_mean(tf.concat(list(losses.values()), axis=0)),
         }
 

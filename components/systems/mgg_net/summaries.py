@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 # Drawing is no part of the Trainer's cache key: another drawing doesn't make another model.
-from components.report import attention_figures, figures
+from components.page import figures
+from components.systems.mgg_net import drawings
 from components.tasks.summaries import Summaries
 from components.trainer.recipe import Recipe
 from keras_models.mgg_net import attention_groups, attention_maps
@@ -51,13 +52,13 @@ class AttentionSummaries(Summaries):
                 write(block, values.numpy())
 
     def _write_masks(self, block, masks):
-        chosen = attention_figures.most_varied(masks)
+        chosen = drawings.most_varied(masks)
         names = [self._groups[i] for i in chosen]
-        drawing = attention_figures.mask_drawing(self._images, masks[..., chosen], names)
+        drawing = drawings.mask_drawing(self._images, masks[..., chosen], names)
         tf.summary.image(f"masks/{block}", figures.pixels(drawing)[None])
-        tf.summary.scalar(f"dead_masks/{block}", len(attention_figures.dead(masks)))
+        tf.summary.scalar(f"dead_masks/{block}", len(drawings.dead(masks)))
 
     def _write_affinities(self, block, affinities):
         """The mean of the images."""
-        drawing = attention_figures.affinity_drawing(affinities.mean(axis=0), self._groups)
+        drawing = drawings.affinity_drawing(affinities.mean(axis=0), self._groups)
         tf.summary.image(f"affinities/{block}", figures.pixels(drawing)[None])

@@ -111,6 +111,9 @@ class Learning(base.Learning):
         truth = self.truth(labels)
         return tf.cast(truth == 1, tf.float32), tf.cast(truth >= 0, tf.float32)
 
+    def state(self):
+        return {"thresholds": self.thresholds}
+
     def epoch_record(self):
         return {
             f"{self.task.name}_losses": self.metric.losses().tolist(),

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 # Drawing is no part of the Trainer's cache key: another drawing doesn't make another model.
-from components.report import figures, parsing_figures
+from components.page import figures
+from components.tasks.segmentation.drawings import parsing_panel
 from components.tasks.segmentation.learning import Learning
 from components.tasks.summaries import Summaries
 
@@ -35,7 +36,7 @@ class ParsingSummaries(Summaries):
         name, classes = self._learning.task.name, self._learning.task.names
         logits = self.model.network(tf.cast(self._images, tf.float32), training=False)[name]
         predicted = tf.argmax(logits, axis=-1).numpy().astype(np.uint8)
-        drawing = parsing_figures.parsing_panel(self._images, predicted, self._truth, classes)
+        drawing = parsing_panel(self._images, predicted, self._truth, classes)
         with self.writer.as_default(step=epoch):
             for label, f1 in zip(classes, self._learning.metric.f1().numpy(), strict=True):
                 if not math.isnan(f1):

@@ -1,4 +1,4 @@
-"""Runs TFX's Evaluator on examples and models that tests made."""
+"""Tasks by hand, and runs of TFX's Evaluator on examples and models that tests made."""
 
 import json
 import pathlib
@@ -8,7 +8,15 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
+from components.config import Task
+from components.tasks.annotation import Annotation, BoundTask
+
 _SCHEMA = pathlib.Path(__file__).parents[3] / "schemas"
+
+
+def bound(name, kind, names, bar=None, merged_parts=None, **options):
+    """A task with its annotation."""
+    return BoundTask(Task(name, kind, options, bar), Annotation(kind, tuple(names), merged_parts or {}), "by_hand")
 
 
 def _artifact(kind, path):
@@ -50,7 +58,7 @@ def run_evaluator(root, examples, splits, model, config, baseline=None):
     properties = {
         "eval_config": proto_utils.proto_to_json(config),
         "example_splits": json.dumps(splits),
-        "module_path": "components.evaluator.module",
+        "module_path": "components.evaluator.slicing",
     }
     Executor().Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
     return evaluation.uri, (root / "blessing" / "BLESSED").exists()

@@ -7,29 +7,29 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
-from evaluator_runs import run_evaluator, write_examples, write_model
+from evaluator_runs import bound, run_evaluator, write_examples, write_model
 
-from components.evaluator.config import (
-    attribute_metrics,
-    attributes_of,
-    clothing_metrics,
-    emotion_metrics,
-    eval_config,
-    per_iteration,
-    score_metrics,
-    settings_of,
-)
+from components.config import Bar
+from components.evaluator.config import eval_config
 from components.evaluator.results import read_blessing, read_evaluation
 from components.record import FaceRecord
+from components.tasks.multi_label.evaluation import COUNTS
 
 ATTRIBUTES = tuple(f"attribute_{index}" for index in range(12))
 CATEGORIES = ("Blouse", "Coat", "Dress", "Jeans", "Skirt", "Tee")
 # By record: its category, and its place among the six when they are ordered by score. None: no category.
-CLOTHES = [(0, 0), (0, 2), (1, 3), (2, 0), (3, 5), (3, 4), (4, 1), (4, 0), (None, 0), (None, 0)]
+CLOTHES = [(0, 0), (0, 2), (1, 3), (2, 0), (3, 5), (3, 4), (4, 1), (4, 0), (None, 0), (None, 0), (None, 0)]
 FIRST, LAST = [1] + [0] * 11, [0] * 11 + [1]
-# By record: its attributes, whose scores fall from the first to the last. None: not annotated.
-PEOPLE = [FIRST, FIRST, [1] * 12, [0] * 12, LAST, None, None, None, None, FIRST]
+# By record: its attributes, whose scores fall from the first to the last. None, or -1 for one of them: not annotated.
+PEOPLE = [FIRST, FIRST, [1] * 12, [0] * 12, LAST, None, None, None, None, FIRST, [-1, 1] + [0] * 9 + [-1]]
+
+
+def _attributes():
+    return bound("attributes", "multi_label", ATTRIBUTES, Bar("mean_balanced_accuracy", at_least=0.1))
+
+
+def _clothing(min_top_3=0.5):
+    return bound("clothing", "classification", CATEGORIES, Bar("top_3_accuracy", at_least=min_top_3), top=[3, 5])
 
 
 def _scores(category, place):
@@ -41,12 +41,13 @@ def _scores(category, place):
 
 
 def _examples(path):
-    picture = io.BytesIO()
-    PIL.Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(picture, "PNG")
+    image = io.BytesIO()
+    PIL.Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(image, "PNG")
     examples = []
     for number, ((category, place), attributes) in enumerate(zip(CLOTHES, PEOPLE, strict=True)):
         labels = {"attributes": attributes, "clothing": category}
-        example = FaceRecord(f"{number}.png", "by_hand", picture.getvalue(), **labels).to_example()
+        labels = {name: label for name, label in labels.items() if label is not None}
+        example = FaceRecord(f"{number}.png", "by_hand", image.getvalue(), labels).to_example()
         example.features.feature["model/clothing"].float_list.value.extend(_scores(category, place))
         examples.append(example.SerializeToString())
     return write_examples(path, {"test": [examples[:3], examples[3:]], "people": [examples[8:]]})
@@ -68,7 +69,7 @@ class _Parrot(tf.Module):
         parsed = tf.io.parse_example(examples, features)
         scores = tf.tile(tf.constant([[1 - index / 20 for index in range(12)]]), [tf.size(examples), 1])
         clothing = tf.one_hot(parsed["clothing"], len(CATEGORIES)) if self._exact else parsed["model/clothing"]
-        return {"attributes": scores, "decisions": tf.cast(scores > 0.97, tf.int64), "clothing": clothing}
+        return {"attributes": scores, "attributes_decisions": tf.cast(scores > 0.97, tf.int64), "clothing": clothing}
 
 
 @pytest.fixture(scope="module")
@@ -88,41 +89,60 @@ def evaluate(tmp_path_factory):
     return run
 
 
-def _tasks(min_top3=0.5):
-    return [attribute_metrics(ATTRIBUTES, 0.1), score_metrics(ATTRIBUTES), clothing_metrics(CATEGORIES, min_top3)]
-
-
 @pytest.fixture(scope="module")
 def evaluated(evaluate):
-    return evaluate(eval_config(_tasks(), slice_by=["attribute_0"]))
+    return evaluate(eval_config([_attributes(), _clothing()], slice_by=["attribute_0", "clothing"]))
 
 
 @pytest.fixture(scope="module")
 def result(evaluated):
-    return read_evaluation(evaluated[0])
+    return read_evaluation(evaluated[0], [_attributes(), _clothing()])
 
 
 def test_clothing_worked_by_hand(result):
-    clothing = result.clothing
-    assert (result.count, clothing.classes, clothing.annotated) == (10, CATEGORIES, 8)
+    found = result.of("clothing")
+    assert (result.counts[""], found["annotated"]) == (11, 8)
     # Places: three records first, one second, one third, one each fourth to sixth.
-    assert (clothing.accuracy, clothing.top_3, clothing.top_5) == pytest.approx((3 / 8, 5 / 8, 7 / 8))
-    np.testing.assert_allclose(clothing.recall, [1 / 2, 0, 1, 0, 1 / 2, np.nan])
-    assert clothing.mean_recall == pytest.approx((1 / 2 + 0 + 1 + 0 + 1 / 2) / 5)
+    tops = [found[name] for name in ("accuracy", "top_3_accuracy", "top_5_accuracy")]
+    assert tops == pytest.approx([3 / 8, 5 / 8, 7 / 8])
+    np.testing.assert_allclose(found["recall"], [1 / 2, 0, 1, 0, 1 / 2, np.nan])
+    assert found["mean_recall"] == pytest.approx((1 / 2 + 0 + 1 + 0 + 1 / 2) / 5)
     expected = np.zeros((6, 6), int)
     expected[[0, 2, 4], [0, 2, 4]] = 1
     expected[0, 1] = expected[1, 0] = expected[4, 0] = 1
     expected[3, 0] = 2
-    np.testing.assert_array_equal(clothing.confusion, expected)
+    np.testing.assert_array_equal(found["confusion"], expected)
+    figures = {figure.name: figure.value for figure in result.figures("clothing")}
+    assert figures["clothing top-3 accuracy"] == pytest.approx(5 / 8)
+    assert figures["clothing always the commonest"] == pytest.approx(2 / 8)
 
 
 def test_top_10_recall_worked_by_hand(result):
-    """Each of three has one and it is found; ten of one's twelve are found; one's last is not."""
-    assert (result.overall.annotated, result.overall.top_10_recall) == (6, pytest.approx((3 + 10) / (3 + 12 + 1)))
-    sides = result.slices["attribute_0"]
-    assert sides["attribute_0"].top_10_recall == pytest.approx(13 / 15)
-    assert sides["not attribute_0"].top_10_recall == 0
-    assert result.gap("attribute_0", "top_10_recall") == pytest.approx(13 / 15)
+    """Each of four has one and it is found; ten of one's twelve are found; one's last is not."""
+    assert result.value("attributes", "annotated") == 7
+    assert result.value("attributes", "top_10_recall") == pytest.approx((4 + 10) / (4 + 12 + 1))
+    assert result.value("attributes", "top_10_recall", "attribute_0") == pytest.approx(13 / 15)
+    assert result.value("attributes", "top_10_recall", "not attribute_0") == 0
+    assert result.gap("attributes", "top_10_recall", "attribute_0") == pytest.approx(13 / 15)
+    names = [figure.name for figure in result.figures("attributes")]
+    assert names[-1] == "attributes top-10 recall"
+
+
+def test_a_record_s_attribute_that_is_not_annotated_is_left_out(result):
+    counts = sum(result.value("attributes", name) for name in COUNTS)
+    np.testing.assert_array_equal(counts, [6] + [7] * 10 + [6])
+    assert [result.counts[name] for name in result.slices["attribute_0"]] == [4, 2]
+    np.testing.assert_allclose(result.value("attributes", "positive_rate_true")[[0, 1, 11]], [4 / 6, 2 / 7, 2 / 6])
+
+
+def test_slices_by_class(result):
+    """Each class is a slice, in which the other task's records are measured, too."""
+    assert result.slices["clothing"] == CATEGORIES[:5]  # there is no tee
+    assert [result.counts[name] for name in CATEGORIES[:5]] == [2, 1, 1, 2, 2]
+    assert result.value("clothing", "accuracy", "Blouse") == 1 / 2
+    assert result.value("attributes", "annotated", "Blouse") == 2
+    assert result.value("attributes", "annotated", "Skirt") == 0
+    assert result.gap("clothing", "accuracy", "clothing") is None
 
 
 def test_a_model_above_its_bars_is_blessed(evaluated):
@@ -130,61 +150,27 @@ def test_a_model_above_its_bars_is_blessed(evaluated):
 
 
 def test_clothing_alone_below_the_bar(evaluate):
-    uri, blessed = evaluate(eval_config([clothing_metrics(CATEGORIES, 0.7)]))
+    uri, blessed = evaluate(eval_config([_clothing(0.7)]))
     assert not blessed
     assert read_blessing(uri) == (False, ["clothing top_3_accuracy 0.625 is below the bar 0.7"])
-    found = read_evaluation(uri)
-    assert (found.attributes, found.overall, found.emotion) == ((), None, None)
-    assert found.clothing.top_5 == pytest.approx(7 / 8)
+    assert {task for task, *_ in read_evaluation(uri, [_clothing()]).values} == {"clothing"}
 
 
 def test_worse_than_the_last_blessed_model(evaluate):
-    uri, blessed = evaluate(eval_config([clothing_metrics(CATEGORIES, 0.5)]), baseline="exact")
+    uri, blessed = evaluate(eval_config([_clothing()]), baseline="exact")
     assert not blessed
     expected = "clothing top_3_accuracy is worse than the last blessed model's (difference -0.375)"
     assert read_blessing(uri) == (False, [expected])
-    best = read_evaluation(uri, model="baseline").clothing
-    assert (best.accuracy, best.top_3, best.top_5) == (1, 1, 1)
+    best = read_evaluation(uri, [_clothing()], model="baseline").of("clothing")
+    assert (best["accuracy"], best["top_3_accuracy"], best["top_5_accuracy"]) == (1, 1, 1)
 
 
 def test_no_record_has_clothing(evaluate):
-    uri, blessed = evaluate(eval_config(_tasks()), split="people")
+    tasks = [_attributes(), _clothing()]
+    uri, blessed = evaluate(eval_config(tasks), split="people")
     assert not blessed
-    assert "clothing top_3_accuracy is undefined: no record has a category of clothing" in read_blessing(uri)[1]
-    found = read_evaluation(uri)
-    assert found.clothing.annotated == 0 and math.isnan(found.clothing.top_3) and math.isnan(found.clothing.top_5)
-    assert (found.overall.annotated, found.overall.top_10_recall) == (1, 1)
-
-
-def test_what_was_not_evaluated_is_none(evaluate):
-    found = read_evaluation(evaluate(eval_config([attribute_metrics(ATTRIBUTES, 0.1)]))[0])
-    assert found.overall.top_10_recall is None and found.clothing is None
-
-
-def test_outputs_of_one_kind_keep_their_own_settings():
-    emotions = ("calm", "glad")
-    tasks = [emotion_metrics(emotions, 0.5), *_tasks()]
-    config = eval_config([*tasks, per_iteration(tasks[0], [0])])
-    tfma.utils.verify_eval_config(config)
-    assert settings_of(config, "emotion")["classes"] == list(emotions)
-    assert settings_of(config, "clothing")["classes"] == list(CATEGORIES)
-    assert settings_of(config, "landmarks") == {}
-    assert attributes_of(config) == ATTRIBUTES
-    alone = eval_config([per_iteration(tasks[0], [1])])
-    assert settings_of(alone, "emotion")["classes"] == list(emotions)
-    labels = dict(config.model_specs[0].label_keys)
-    assert (labels["attributes"], labels["decisions"], labels["clothing"]) == ("attributes", "attributes", "clothing")
-    with_bars = [list(spec.output_names) for spec in config.metrics_specs if spec.metrics[0].per_slice_thresholds]
-    assert with_bars == [["emotion"], ["decisions"], ["clothing"]]
-
-
-@pytest.mark.parametrize("count, top", [(4, [3]), (5, [3]), (6, [3, 5])])
-def test_top_5_where_there_are_more(count, top):
-    assert settings_of(eval_config([clothing_metrics(CATEGORIES[:count], 0.5)]), "clothing")["top"] == top
-
-
-def test_what_can_not_be_configured():
-    with pytest.raises(ValueError, match="no more than three; received 3: Blouse, Coat, Dress"):
-        clothing_metrics(CATEGORIES[:3], 0.5)
-    with pytest.raises(ValueError, match="a bar needs one above 0; received None"):
-        clothing_metrics(CATEGORIES, None)
+    reason = "clothing top_3_accuracy is undefined: no record is annotated with a class"
+    assert reason in read_blessing(uri)[1]
+    found = read_evaluation(uri, tasks)
+    assert found.value("clothing", "annotated") == 0 and math.isnan(found.value("clothing", "top_3_accuracy"))
+    assert (found.value("attributes", "annotated"), found.value("attributes", "top_10_recall")) == (2, 1)

@@ -8,22 +8,15 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
-from evaluator_runs import run_evaluator, write_examples, write_model
+from evaluator_runs import bound, run_evaluator, write_examples, write_model
 from sklearn import metrics as sklearn_metrics
 
-from components.tasks.segmentation.label_maps import encode_label_map
-from components.evaluator.config import (
-    attribute_metrics,
-    attributes_of,
-    eval_config,
-    landmark_metrics,
-    parsing_metrics,
-    settings_of,
-)
-from components.evaluator.module import slicing_positions
-from components.evaluator.results import EvaluationResult, SliceResult, read_blessing, read_evaluation
+from components.config import Bar
+from components.evaluator.config import eval_config
+from components.evaluator.results import Evaluation, read_blessing, read_evaluation
 from components.record import FaceRecord
+from components.tasks.annotation import points
+from components.tasks.segmentation.label_maps import encode_label_map
 
 ATTRIBUTES = ("Male", "Young", "Smiling")
 # (records, labels, decisions): Male TP 16 FP 4 FN 0 TN 12, Young 22 2 0 8, Smiling 14 4 4 10.
@@ -39,7 +32,7 @@ GROUPS = (
 )
 MEAN_BALANCED_ACCURACY = (0.875 + 0.9 + (14 / 18 + 10 / 14) / 2) / 3
 FACE = np.array([[0.25, 0.5], [0.75, 0.5], [0.5, 0.6], [0.3, 0.8], [0.7, 0.8]], np.float32)
-# Of the first, "Male", records, in pictures of 40 x 20 pixels with the eyes 20 pixels apart: NME 0.05 and 0.2.
+# Of the first, "Male", records, in images of 40 x 20 pixels with the eyes 20 pixels apart: NME 0.05 and 0.2.
 SHIFTS = [(0.025, 0.0)] * 10 + [(0.0, 0.2)] * 5
 CLASSES = ("background", "left_eye", "right_eye", "hat")
 MERGED_PARTS = {"eyes": ("left_eye", "right_eye")}
@@ -55,9 +48,19 @@ def _label_maps():
 LABEL_MAPS = _label_maps()
 
 
+def _attributes(min_balanced_accuracy=0.5):
+    return bound("attributes", "multi_label", ATTRIBUTES, Bar("mean_balanced_accuracy", min_balanced_accuracy))
+
+
+def _parsing(bar=0.5, metric="mean_f1"):
+    return bound("parsing", "segmentation", CLASSES, Bar(metric, bar), MERGED_PARTS)
+
+
+LANDMARKS = bound("landmarks", "landmarks", points(5))
+
+
 def _tasks(min_balanced_accuracy=0.5, min_mean_f1=0.5):
-    parsing = parsing_metrics(CLASSES, MERGED_PARTS, min_mean_f1)
-    return [attribute_metrics(ATTRIBUTES, min_balanced_accuracy), landmark_metrics(5), parsing]
+    return [_attributes(min_balanced_accuracy), LANDMARKS, _parsing(min_mean_f1)]
 
 
 def _examples():
@@ -68,19 +71,19 @@ def _examples():
     for index, (labels, decisions) in enumerate(rows):
         landmarks = FACE if index < 15 else np.full((5, 2), 0.5, np.float32) if index == 15 else None
         truth, predicted = label_maps.get(index, (None, np.zeros((20, 40), np.uint8)))
-        picture = io.BytesIO()
-        PIL.Image.fromarray(predicted).convert("RGB").save(picture, "PNG")
+        image = io.BytesIO()
+        PIL.Image.fromarray(predicted).convert("RGB").save(image, "PNG")
         parsing = None if truth is None else encode_label_map(truth)
-        example = FaceRecord(
-            f"{index}.png", "by_hand", picture.getvalue(), labels, landmarks, parsing=parsing
-        ).to_example()
+        annotated = {"attributes": labels, "landmarks": landmarks, "parsing": parsing}
+        annotated = {name: label for name, label in annotated.items() if label is not None}
+        example = FaceRecord(f"{index}.png", "by_hand", image.getvalue(), annotated).to_example()
         feature = example.features.feature
         perfect = predicted if truth is None else np.where(truth == 255, 0, truth)
-        for name, values in {"model/decisions": decisions, "perfect/decisions": labels or (0, 0, 0)}.items():
+        for name, values in {"model/attributes": decisions, "perfect/attributes": labels or (0, 0, 0)}.items():
             feature[name].int64_list.value.extend(values)
         shift = SHIFTS[index] if index < 15 else (0, 0)
-        for name, points in {"model/landmarks": FACE + shift, "perfect/landmarks": FACE}.items():
-            feature[name].float_list.value.extend(np.ravel(points))
+        for name, answer in {"model/landmarks": FACE + shift, "perfect/landmarks": FACE}.items():
+            feature[name].float_list.value.extend(np.ravel(answer))
         for name, answer in {"model/parsing": predicted, "perfect/parsing": perfect}.items():
             feature[name].bytes_list.value.append(encode_label_map(answer))
         examples.append(example.SerializeToString())
@@ -90,14 +93,14 @@ def _examples():
 class _Parrot(tf.Module):
     """A model that gives the answers which it finds in the examples under `prefix`, those of `outputs`."""
 
-    def __init__(self, prefix, outputs=("attributes", "decisions", "landmarks", "parsing")):
+    def __init__(self, prefix, outputs=("attributes_decisions", "landmarks", "parsing")):
         super().__init__()
         self._prefix = prefix
         self._outputs = outputs
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def from_examples(self, examples):
-        decisions, landmarks, parsing = (f"{self._prefix}/{name}" for name in ("decisions", "landmarks", "parsing"))
+        decisions, landmarks, parsing = (f"{self._prefix}/{name}" for name in ("attributes", "landmarks", "parsing"))
         features = {
             decisions: tf.io.FixedLenFeature([3], tf.int64),
             landmarks: tf.io.FixedLenFeature([5, 2], tf.float32),
@@ -110,8 +113,7 @@ class _Parrot(tf.Module):
             fn_output_signature=tf.RaggedTensorSpec([None, None], tf.uint8, ragged_rank=1),
         )
         answers = {
-            "attributes": 2.0 * tf.cast(parsed[decisions], tf.float32) - 1.0,
-            "decisions": parsed[decisions],
+            "attributes_decisions": parsed[decisions],
             "landmarks": parsed[landmarks],
             "parsing": label_maps.to_tensor(tf.constant(255, tf.uint8)),
         }
@@ -120,7 +122,7 @@ class _Parrot(tf.Module):
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
-    """Split eval: 36 records mixed over three shards and a shard of 4 without annotation; split bare: the latter."""
+    """Split validation: 36 records mixed over three shards and a shard of 4 that aren't annotated; split bare: that."""
     serialized = _examples()
     order = np.random.default_rng(0).permutation(36)
     shards = [[serialized[i] for i in part] for part in np.array_split(order, 3)] + [serialized[36:]]
@@ -153,83 +155,99 @@ def evaluated(evaluate, models):
 
 @pytest.fixture(scope="module")
 def result(evaluated):
-    return read_evaluation(evaluated[0])
+    return read_evaluation(evaluated[0], _tasks())
 
 
-def test_overall_values(result):
-    assert result.attributes == ATTRIBUTES
-    overall = result.overall
-    assert (result.count, overall.count, overall.annotated) == (40, 40, 32)
-    np.testing.assert_array_equal(overall.counts, [[16, 22, 14], [4, 2, 4], [0, 0, 4], [12, 8, 10]])
-    np.testing.assert_allclose(overall.accuracy, [28 / 32, 30 / 32, 24 / 32])
-    np.testing.assert_allclose(overall.balanced_accuracy, [0.875, 0.9, (14 / 18 + 10 / 14) / 2])
-    np.testing.assert_allclose(overall.f1, [32 / 36, 44 / 46, 28 / 36])
-    np.testing.assert_allclose(overall.positive_rate_true, [16 / 32, 22 / 32, 18 / 32])
-    np.testing.assert_allclose(overall.positive_rate_predicted, [20 / 32, 24 / 32, 18 / 32])
-    assert overall.mean_accuracy == pytest.approx(82 / 96)
-    assert overall.mean_balanced_accuracy == pytest.approx(MEAN_BALANCED_ACCURACY)
-    assert overall.mean_f1 == pytest.approx((32 / 36 + 44 / 46 + 28 / 36) / 3)
+def test_attributes(result):
+    assert result.counts[""] == 40
+    found = result.of("attributes")
+    counts = [found[name] for name in ("true_positives", "false_positives", "false_negatives", "true_negatives")]
+    np.testing.assert_array_equal(counts, [[16, 22, 14], [4, 2, 4], [0, 0, 4], [12, 8, 10]])
+    assert counts[0].dtype == np.int64 and found["annotated"] == 32
+    np.testing.assert_allclose(found["accuracy"], [28 / 32, 30 / 32, 24 / 32])
+    np.testing.assert_allclose(found["balanced_accuracy"], [0.875, 0.9, (14 / 18 + 10 / 14) / 2])
+    np.testing.assert_allclose(found["f1"], [32 / 36, 44 / 46, 28 / 36])
+    np.testing.assert_allclose(found["positive_rate_true"], [16 / 32, 22 / 32, 18 / 32])
+    np.testing.assert_allclose(found["positive_rate_predicted"], [20 / 32, 24 / 32, 18 / 32])
+    assert found["mean_accuracy"] == pytest.approx(82 / 96)
+    assert found["mean_balanced_accuracy"] == pytest.approx(MEAN_BALANCED_ACCURACY)
+    assert found["mean_f1"] == pytest.approx((32 / 36 + 44 / 46 + 28 / 36) / 3)
 
 
 def test_landmarks(result):
-    assert result.overall.nme == pytest.approx((10 * 0.05 + 5 * 0.2) / 15, rel=1e-5)
-    assert result.overall.failure_rate == pytest.approx(5 / 15)
-    assert (result.overall.landmark_count, result.overall.landmarks_skipped) == (15, 1)
-    landmarks = result.landmarks
-    assert (landmarks.nme, landmarks.failure_rate) == (result.overall.nme, result.overall.failure_rate)
-    assert (landmarks.count, landmarks.skipped) == (15, 1)
-    np.testing.assert_allclose(landmarks.point_nme, [landmarks.nme] * 5, rtol=1e-5)  # all points are shifted alike
-    np.testing.assert_allclose(landmarks.point_failure_rate, [5 / 15] * 5)
-    assert result.slices["Male"]["Male"].nme == pytest.approx(0.1, rel=1e-5)
-    assert math.isnan(result.slices["Male"]["not Male"].nme)
+    found = result.of("landmarks")
+    assert found["nme"] == pytest.approx((10 * 0.05 + 5 * 0.2) / 15, rel=1e-5)
+    assert found["failure_rate"] == pytest.approx(5 / 15)
+    assert (found["landmark_count"], found["landmarks_skipped"]) == (15, 1)
+    np.testing.assert_allclose(found["point_nme"], [found["nme"]] * 5, rtol=1e-5)  # all points are shifted alike
+    np.testing.assert_allclose(found["point_failure_rate"], [5 / 15] * 5)
+    assert result.value("landmarks", "nme", "Male") == pytest.approx(0.1, rel=1e-5)
+    assert math.isnan(result.value("landmarks", "nme", "not Male"))
 
 
-def test_parsing_of_pictures_of_two_sizes(result):
+def test_parsing_of_images_of_two_sizes(result):
     pairs = [(truth[truth != 255], predicted[truth != 255]) for truth, predicted in LABEL_MAPS]
     truth, predicted = (np.concatenate(pixels) for pixels in zip(*pairs, strict=True))
-    parsing = result.parsing
-    assert (parsing.classes, parsing.merged_parts, parsing.annotated) == (CLASSES, MERGED_PARTS, 6)
-    expected = sklearn_metrics.confusion_matrix(truth, predicted, labels=range(4))
-    np.testing.assert_array_equal(parsing.confusion, expected)
-    assert parsing.confusion.dtype == np.int64
+    found = result.of("parsing")
+    assert found["annotated"] == 6
+    np.testing.assert_array_equal(
+        found["confusion"], sklearn_metrics.confusion_matrix(truth, predicted, labels=range(4))
+    )
+    assert found["confusion"].dtype == np.int64
     f1, iou = (f(truth, predicted, average=None) for f in (sklearn_metrics.f1_score, sklearn_metrics.jaccard_score))
-    np.testing.assert_allclose(parsing.f1, [*f1, np.nan])  # nobody wears a hat
-    np.testing.assert_allclose(parsing.iou, [*iou, np.nan])
-    assert (parsing.mean_f1, parsing.mean_iou) == pytest.approx((f1[1:].mean(), iou.mean()))
-    assert parsing.pixel_accuracy == pytest.approx((truth == predicted).mean())
-    assert parsing.overall_f1 == pytest.approx(sklearn_metrics.f1_score(truth > 0, predicted > 0))
-    assert parsing.part_f1 == {"eyes": parsing.overall_f1}
+    np.testing.assert_allclose(found["f1"], [*f1, np.nan])  # nobody wears a hat
+    np.testing.assert_allclose(found["iou"], [*iou, np.nan])
+    assert (found["mean_f1"], found["mean_iou"]) == pytest.approx((f1[1:].mean(), iou.mean()))
+    assert found["pixel_accuracy"] == pytest.approx((truth == predicted).mean())
+    assert found["overall_f1"] == pytest.approx(sklearn_metrics.f1_score(truth > 0, predicted > 0))
+    assert found["part_f1"] == [found["overall_f1"]]
+
+
+def test_figures_are_those_of_the_task_s_kind(result):
+    assert [figure.name for figure in result.figures("landmarks")] == ["landmarks NME", "landmarks failure rate"]
+    figures = {figure.name: figure.value for figure in result.figures("attributes", "Young")}
+    assert figures["attributes mean accuracy"] == result.value("attributes", "mean_accuracy", "Young")
+
+
+def test_what_was_not_measured(result):
+    assert result.iterations == () and result.of("landmarks", iteration=0) == {}
+    assert result.value("landmarks", "mean_f1") is None and result.figures("landmarks", "Smiling") == []
 
 
 def test_slices_hold_the_annotated_records_only(result):
-    assert list(result.slices) == ["Male", "Young"]
-    counts = {side: part.count for sides in result.slices.values() for side, part in sides.items()}
-    assert counts == {"Male": 16, "not Male": 16, "Young": 22, "not Young": 10}
+    assert dict(result.slices) == {"Male": ("Male", "not Male"), "Young": ("Young", "not Young")}
+    assert dict(result.counts) == {"": 40, "Male": 16, "not Male": 16, "Young": 22, "not Young": 10}
 
 
 def test_values_and_gap_of_the_sides(result):
-    male, not_male = (result.slices["Male"][name] for name in ("Male", "not Male"))
-    np.testing.assert_allclose(male.balanced_accuracy, [np.nan, (1 + 4 / 6) / 2, (0.6 + 2 / 6) / 2])
-    np.testing.assert_allclose(not_male.balanced_accuracy, [np.nan, 1, 1])
-    assert (male.mean_balanced_accuracy, not_male.mean_balanced_accuracy) == pytest.approx((0.65, 1))
-    assert result.gap("Male") == pytest.approx(-0.35)
-    assert result.gap("Male", "mean_accuracy") == pytest.approx((0.25 - 0.125 - 0.5) / 3)
-    assert result.gap("Young") == pytest.approx(((5 / 6 - 1) + (0.75 - 0.5)) / 2)
-    assert math.isnan(result.gap("Male", "nme"))
+    male, not_male = (result.of("attributes", name) for name in ("Male", "not Male"))
+    np.testing.assert_allclose(male["balanced_accuracy"], [np.nan, (1 + 4 / 6) / 2, (0.6 + 2 / 6) / 2])
+    np.testing.assert_allclose(not_male["balanced_accuracy"], [np.nan, 1, 1])
+    assert (male["mean_balanced_accuracy"], not_male["mean_balanced_accuracy"]) == pytest.approx((0.65, 1))
+    assert result.gap("attributes", "mean_balanced_accuracy", "Male") == pytest.approx(-0.35)
+    assert result.gap("attributes", "mean_accuracy", "Male") == pytest.approx((0.25 - 0.125 - 0.5) / 3)
+    assert result.gap("attributes", "mean_balanced_accuracy", "Young") == pytest.approx(((5 / 6 - 1) + 0.75 - 0.5) / 2)
+    assert math.isnan(result.gap("landmarks", "nme", "Male"))
 
 
 def test_gap_compares_what_is_defined_on_both_sides():
-    def part(*values):
-        names = {field.name: None for field in dataclasses.fields(SliceResult)}
-        return SliceResult(**{**names, "balanced_accuracy": np.array(values)})
+    """The sides' own means, 0.85 and 0.55, are means over different attributes."""
+    sides = {"Young": ([0.9, np.nan, 0.8], 0.85), "not Young": ([np.nan, 0.5, 0.6], 0.55)}
+    values = {("attributes", "mean_f1", side, None): mean for side, (_, mean) in sides.items()}
+    values |= {("attributes", "f1", side, None): np.array(each) for side, (each, _) in sides.items()}
+    both = Evaluation((_attributes(),), values, {}, {"Young": tuple(sides)}, ())
+    assert both.gap("attributes", "mean_f1", "Young") == pytest.approx(0.2)
+    assert both.gap("attributes", "mean_accuracy", "Young") is None  # not measured
+    assert dataclasses.replace(both, slices={"Young": ("Young",)}).gap("attributes", "mean_f1", "Young") is None
 
-    sides = {"Young": part(0.9, np.nan, 0.8), "not Young": part(np.nan, 0.5, 0.6)}
-    assert EvaluationResult(2, ATTRIBUTES, None, {"Young": sides}, None).gap("Young") == pytest.approx(0.2)
-    assert math.isnan(
-        EvaluationResult(2, ATTRIBUTES, None, {"Young": sides}, None).gap("Young", "nme")
-    )  # not evaluated
-    del sides["not Young"]
-    assert math.isnan(EvaluationResult(2, ATTRIBUTES, None, {"Young": sides}, None).gap("Young"))
+
+def test_gap_of_a_mean_that_leaves_background_out():
+    values = {
+        ("parsing", "f1", side, None): np.array(f1) for side, f1 in {"A": [1, 0.5, 0.5], "B": [0, 0.25, 0]}.items()
+    }
+    values |= {("parsing", "mean_f1", side, None): 0.0 for side in "AB"}
+    found = Evaluation((_parsing(),), values, {}, {"AB": ("A", "B")}, ())
+    assert found.gap("parsing", "mean_f1", "AB") == pytest.approx((0.25 + 0.5) / 2)
 
 
 def test_a_model_above_the_bar_is_blessed(evaluated):
@@ -238,28 +256,31 @@ def test_a_model_above_the_bar_is_blessed(evaluated):
 
 
 def test_a_model_below_the_bar_is_not_blessed(evaluate, models):
-    uri, blessed = evaluate(models["model"], eval_config([attribute_metrics(ATTRIBUTES, 0.85)]))
+    uri, blessed = evaluate(models["model"], eval_config([_attributes(0.85)]))
     assert not blessed
-    assert read_blessing(uri) == (False, [f"mean_balanced_accuracy {MEAN_BALANCED_ACCURACY:.6g} is below the bar 0.85"])
-    result = read_evaluation(uri)
-    assert result.slices == {} and result.overall.nme is None and result.parsing is None
-    assert result.landmarks is None and result.emotion is None and result.iterations == ()
+    reason = f"attributes mean_balanced_accuracy {MEAN_BALANCED_ACCURACY:.6g} is below the bar 0.85"
+    assert read_blessing(uri) == (False, [reason])
+    result = read_evaluation(uri, [_attributes()])
+    assert result.slices == {} and {task for task, *_ in result.values} == {"attributes"}
 
 
 def test_one_missed_bar_of_several_is_enough(evaluate, models, result):
     uri, blessed = evaluate(models["model"], eval_config(_tasks(min_balanced_accuracy=0.8, min_mean_f1=0.9)))
     assert not blessed
-    assert read_blessing(uri) == (False, [f"mean_f1 {result.parsing.mean_f1:.6g} is below the bar 0.9"])
+    mean_f1 = result.value("parsing", "mean_f1")
+    assert read_blessing(uri) == (False, [f"parsing mean_f1 {mean_f1:.6g} is below the bar 0.9"])
 
 
-@pytest.mark.parametrize("min_mean_f1, passes", [(0.5, True), (0.9, False)])
-def test_parsing_alone(evaluate, models, result, min_mean_f1, passes):
-    uri, blessed = evaluate(models["parser"], eval_config([parsing_metrics(CLASSES, {}, min_mean_f1)]))
+@pytest.mark.parametrize(
+    "metric, bar, passes", [("mean_f1", 0.5, True), ("overall_f1", 0.5, True), ("mean_f1", 0.9, False)]
+)
+def test_parsing_alone(evaluate, models, result, metric, bar, passes):
+    task = _parsing(bar, metric)
+    uri, blessed = evaluate(models["parser"], eval_config([task]))
     assert (blessed, read_blessing(uri)[0]) == (passes, passes)
-    alone = read_evaluation(uri)
-    assert (alone.count, alone.attributes, alone.overall, alone.slices) == (40, (), None, {})
-    np.testing.assert_array_equal(alone.parsing.confusion, result.parsing.confusion)
-    assert alone.parsing.overall_f1 is None and alone.parsing.merged_parts == {} and alone.parsing.part_f1 == {}
+    alone = read_evaluation(uri, [task])
+    assert (alone.counts, alone.slices) == ({"": 40}, {})
+    np.testing.assert_array_equal(alone.value("parsing", "confusion"), result.value("parsing", "confusion"))
 
 
 def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate, models, result):
@@ -267,18 +288,20 @@ def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate, models
     assert not blessed
     passed, reasons = read_blessing(uri)
     differences = {
-        "mean_balanced_accuracy": MEAN_BALANCED_ACCURACY - 1,
-        "mean_f1": result.parsing.mean_f1 - 1,
+        "attributes mean_balanced_accuracy": MEAN_BALANCED_ACCURACY - 1,
+        "parsing mean_f1": result.value("parsing", "mean_f1") - 1,
     }
     assert not passed and sorted(reasons) == [
         f"{name} is worse than the last blessed model's (difference {difference:.3g})"
         for name, difference in differences.items()
     ]
-    candidate, baseline = read_evaluation(uri), read_evaluation(uri, model="baseline")
-    assert candidate.overall.mean_balanced_accuracy == pytest.approx(MEAN_BALANCED_ACCURACY)
-    assert (baseline.overall.mean_balanced_accuracy, baseline.overall.nme) == pytest.approx((1, 0))
-    np.testing.assert_array_equal(candidate.parsing.confusion, result.parsing.confusion)
-    np.testing.assert_array_equal(baseline.parsing.confusion, np.diag(result.parsing.confusion.sum(axis=1)))
+    candidate, baseline = (read_evaluation(uri, _tasks(), model) for model in ("candidate", "baseline"))
+    assert candidate.value("attributes", "mean_balanced_accuracy") == pytest.approx(MEAN_BALANCED_ACCURACY)
+    assert baseline.value("attributes", "mean_balanced_accuracy") == 1
+    assert baseline.value("landmarks", "nme") == pytest.approx(0)
+    confusion = result.value("parsing", "confusion")
+    np.testing.assert_array_equal(candidate.value("parsing", "confusion"), confusion)
+    np.testing.assert_array_equal(baseline.value("parsing", "confusion"), np.diag(confusion.sum(axis=1)))
 
 
 @pytest.mark.parametrize("candidate", ["model", "perfect"])
@@ -294,69 +317,21 @@ def test_without_annotated_records_nothing_is_blessed(evaluate, models, baseline
     assert not blessed
     passed, reasons = read_blessing(uri)
     assert not passed and sorted(reasons) == [
-        "mean_balanced_accuracy is undefined: no attribute has annotated records of both classes",
-        "mean_f1 is undefined: no pixel that was counted is anything but background, in truth or by prediction",
+        "attributes mean_balanced_accuracy is undefined: no attribute has annotated records of both classes",
+        "parsing mean_f1 is undefined: no pixel that was counted is anything but background, in truth or by prediction",
     ]
-    result = read_evaluation(uri)
-    assert (result.overall.count, result.overall.annotated, result.overall.landmark_count) == (4, 0, 0)
-    assert result.parsing.annotated == 0 and not result.parsing.confusion.any()
-    assert result.slices == {"Male": {}, "Young": {}} and math.isnan(result.gap("Male"))
+    result = read_evaluation(uri, _tasks())
+    assert result.counts == {"": 4}
+    assert (result.value("attributes", "annotated"), result.value("landmarks", "landmark_count")) == (0, 0)
+    assert result.value("parsing", "annotated") == 0 and not result.value("parsing", "confusion").any()
+    assert all(math.isnan(figure.value) for task in _tasks() for figure in result.figures(task.name))
+    assert result.slices == {"Male": (), "Young": ()}
+    assert result.gap("attributes", "mean_accuracy", "Male") is None
 
 
 def test_reading_what_is_not_there_says_so(evaluated, tmp_path):
-    with pytest.raises(ValueError, match="holds no evaluation"):
-        read_evaluation(str(tmp_path))
+    for read in (read_blessing, lambda uri: read_evaluation(uri, _tasks())):
+        with pytest.raises(ValueError, match="holds no evaluation"):
+            read(str(tmp_path))
     with pytest.raises(ValueError, match="has no model 'baseline'"):
-        read_evaluation(evaluated[0], model="baseline")
-
-
-def test_a_configuration_is_composed_of_tasks():
-    config = eval_config(iter(_tasks()), slice_by=["Smiling"])
-    tfma.utils.verify_eval_config(config)
-    assert attributes_of(config) == ATTRIBUTES
-    assert (
-        settings_of(config, "parsing").items()
-        >= {
-            "classes": list(CLASSES),
-            "merged_parts": {"eyes": ["left_eye", "right_eye"]},
-        }.items()
-    )
-    assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["Smiling"]]
-    assert dict(config.model_specs[0].label_keys) == {
-        "decisions": "attributes",
-        "landmarks": "landmarks",
-        "parsing": "parsing/encoded",
-    }
-
-
-@pytest.mark.parametrize("tasks", [_tasks(), _tasks()[:1], _tasks()[2:]])
-def test_records_are_counted_once_whatever_the_tasks(tasks):
-    config = eval_config(tasks)
-    names = [metric.class_name for spec in config.metrics_specs for metric in spec.metrics]
-    assert names.count("ExampleCount") == 1 and len(names) == len(tasks) + 1
-
-
-def test_a_configuration_without_attributes():
-    config = eval_config([landmark_metrics(5)])
-    assert attributes_of(config) == () and settings_of(config, "parsing") == {}
-    assert dict(config.model_specs[0].label_keys) == {"landmarks": "landmarks"}
-    assert slicing_positions(config) == {}
-
-
-def test_what_can_not_be_configured():
-    with pytest.raises(
-        ValueError, match=r"Can't slice by Bald\. The attributes that are measured: Male, Young, Smiling\."
-    ):
-        eval_config(_tasks(), slice_by=["Male", "Bald"])
-    with pytest.raises(ValueError, match=r"Can't slice by Male, Young\. The attributes that are measured: none\."):
-        eval_config(_tasks()[1:], slice_by=["Male", "Young"])
-    with pytest.raises(ValueError, match="nothing to evaluate: expected at least one task"):
-        eval_config([])
-
-
-@pytest.mark.parametrize("bar", [None, 0, -0.1])
-def test_a_bar_is_above_zero(bar):
-    with pytest.raises(ValueError, match=f"a bar needs one above 0; received {bar}"):
-        attribute_metrics(ATTRIBUTES, bar)
-    with pytest.raises(ValueError, match=f"a bar needs one above 0; received {bar}"):
-        parsing_metrics(CLASSES, {}, bar)
+        read_evaluation(evaluated[0], _tasks(), model="baseline")

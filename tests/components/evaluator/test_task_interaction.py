@@ -1,6 +1,5 @@
 """TFX's Evaluator on several tasks, whose labels come from several data sets, at each iteration of task interaction."""
 
-import functools
 import io
 import math
 
@@ -8,25 +7,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
-from evaluator_runs import run_evaluator, write_examples, write_model
+from evaluator_runs import bound, run_evaluator, write_examples, write_model
 
-from components.tasks.segmentation.label_maps import encode_label_map
-from components.evaluator.config import (
-    ITERATIONS_SIGNATURE,
-    attribute_metrics,
-    attributes_of,
-    emotion_metrics,
-    eval_config,
-    iteration_output,
-    landmark_metrics,
-    output_and_iteration,
-    parsing_metrics,
-    per_iteration,
-    settings_of,
-)
+from components.config import Bar
+from components.evaluator.config import ITERATIONS_SIGNATURE, eval_config
 from components.evaluator.results import read_blessing, read_evaluation
 from components.record import FaceRecord
+from components.tasks.annotation import points
+from components.tasks.segmentation.label_maps import encode_label_map
 
 ATTRIBUTES = ("Male", "Young")
 EMOTIONS = ("anger", "joy", "fear")
@@ -51,9 +39,9 @@ def _png(pixels):
 
 def _record(dataset, number, size=(20, 40), right_from=0, first=None, shift=0.0, **labels):
     """A serialized record with what the model needs to know: its answers `right/...`, at first `first/...`."""
-    picture = _png(np.full((*size, 3), number, np.uint8))
+    image = _png(np.full((*size, 3), number, np.uint8))
     encoded = {"parsing": encode_label_map(labels["parsing"])} if "parsing" in labels else {}
-    example = FaceRecord(f"{number}.png", dataset, picture, **{**labels, **encoded}).to_example()
+    example = FaceRecord(f"{number}.png", dataset, image, {**labels, **encoded}).to_example()
     empty = {"parsing": np.zeros(size, np.uint8), "emotion": 0, "attributes": (0, 0)}
     right = {name: labels.get(name, nothing) for name, nothing in empty.items()}
     feature = example.features.feature
@@ -104,7 +92,7 @@ class _Parrot(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def iterations_from_examples(self, examples):
         numbered = {
-            iteration_output(output, number): answer
+            f"{output}_iter{number}": answer
             for number in (0, 1)
             for output, answer in self._answers(examples, number).items()
         }
@@ -137,23 +125,29 @@ class _Parrot(tf.Module):
             "parsing": label_maps.to_tensor(tf.constant(255, tf.uint8)),
             "landmarks": FACE + parsed["shift"][:, None, None] / 4.0**now * along_x,
             "emotion": tf.nn.softmax(2 * tf.one_hot(emotion, len(EMOTIONS))),
-            "decisions": tf.where(right[:, None], parsed["right/attributes"], parsed["first/attributes"]),
+            "attributes_decisions": tf.where(right[:, None], parsed["right/attributes"], parsed["first/attributes"]),
         }
+
+
+def _emotion(min_accuracy=0.6):
+    return bound("emotion", "classification", EMOTIONS, Bar("accuracy", at_least=min_accuracy))
+
+
+def _landmarks(max_nme=None):
+    return bound("landmarks", "landmarks", points(5), max_nme and Bar("nme", at_most=max_nme))
 
 
 def _tasks(max_nme=0.05, min_accuracy=0.6):
     return [
-        attribute_metrics(ATTRIBUTES, 0.6),
-        landmark_metrics(5, max_nme),
-        parsing_metrics(CLASSES, MERGED_PARTS, 0.6),
-        emotion_metrics(EMOTIONS, min_accuracy),
+        bound("attributes", "multi_label", ATTRIBUTES, Bar("mean_balanced_accuracy", at_least=0.6)),
+        _landmarks(max_nme),
+        bound("parsing", "segmentation", CLASSES, Bar("mean_f1", at_least=0.6), MERGED_PARTS),
+        _emotion(min_accuracy),
     ]
 
 
 def _config(**bars):
-    tasks = _tasks(**bars)
-    each = [per_iteration(task, range(2)) for task in tasks]
-    return eval_config([*tasks, *each], slice_by=["Male"], signature=ITERATIONS_SIGNATURE)
+    return eval_config(_tasks(**bars), slice_by=["Male"], iterations=1)
 
 
 @pytest.fixture(scope="module")
@@ -194,93 +188,86 @@ def evaluated(evaluate):
 
 @pytest.fixture(scope="module")
 def result(evaluated):
-    return read_evaluation(evaluated[0])
+    return read_evaluation(evaluated[0], _tasks())
 
 
 def test_a_task_rests_on_the_records_of_its_data_set(result):
-    assert (result.count, result.overall.count) == (26, 26)
-    assert (result.parsing.annotated, result.landmarks.count, result.landmarks.skipped) == (4, 5, 1)
-    assert (result.emotion.annotated, result.overall.annotated) == (8, 8)
+    assert result.counts[""] == 26
+    assert [result.value(task, "annotated") for task in ("parsing", "emotion", "attributes")] == [4, 8, 8]
+    assert [result.value("landmarks", name) for name in ("landmark_count", "landmarks_skipped")] == [5, 1]
 
 
 def test_emotion(result):
-    emotion = result.emotion
-    assert emotion.classes == EMOTIONS
-    np.testing.assert_array_equal(emotion.confusion, [[2, 0, 1], [1, 4, 0], [0, 0, 0]])
-    assert emotion.confusion.dtype == np.int64
-    assert (emotion.accuracy, emotion.mean_recall) == pytest.approx((6 / 8, (2 / 3 + 4 / 5) / 2))
-    np.testing.assert_allclose(emotion.recall, [2 / 3, 4 / 5, np.nan])  # nobody is afraid
-    np.testing.assert_allclose(emotion.f1, [4 / 6, 8 / 9, 0])
+    found = result.of("emotion")
+    np.testing.assert_array_equal(found["confusion"], [[2, 0, 1], [1, 4, 0], [0, 0, 0]])
+    assert found["confusion"].dtype == np.int64
+    assert (found["accuracy"], found["mean_recall"]) == pytest.approx((6 / 8, (2 / 3 + 4 / 5) / 2))
+    np.testing.assert_allclose(found["recall"], [2 / 3, 4 / 5, np.nan])  # nobody is afraid
+    np.testing.assert_allclose(found["f1"], [4 / 6, 8 / 9, 0])
 
 
 def test_landmarks(result):
     # Errors at iteration 1: three times 0.0125, twice 0.075, of four points of five.
-    assert result.landmarks.nme == pytest.approx(0.8 * 0.0375, rel=1e-5)
-    np.testing.assert_allclose(result.landmarks.point_nme, [0.0375] * 4 + [0], rtol=1e-5, atol=1e-6)
-    assert result.landmarks.failure_rate == 0 and not result.landmarks.point_failure_rate.any()
-    assert result.overall.nme == result.landmarks.nme and result.overall.landmark_count == 5
+    found = result.of("landmarks")
+    assert found["nme"] == pytest.approx(0.8 * 0.0375, rel=1e-5)
+    np.testing.assert_allclose(found["point_nme"], [0.0375] * 4 + [0], rtol=1e-5, atol=1e-6)
+    assert found["failure_rate"] == 0 and not found["point_failure_rate"].any()
 
 
 def test_parsing_and_its_parts(result):
     # TP, FP, FN in twenties of pixels: background 4 1 0, skin 3 0 1, lip 3 1 1, mouth likewise.
-    np.testing.assert_allclose(result.parsing.f1, [8 / 9, 6 / 7, 6 / 8, 6 / 8])
-    assert result.parsing.part_f1 == pytest.approx({"skin": 6 / 7, "mouth_all": 1})
-    assert result.parsing.overall_f1 == pytest.approx(2 * (3 + 8) / (7 + 16))
+    found = result.of("parsing")
+    np.testing.assert_allclose(found["f1"], [8 / 9, 6 / 7, 6 / 8, 6 / 8])
+    np.testing.assert_allclose(found["part_f1"], [6 / 7, 1])
+    assert found["overall_f1"] == pytest.approx(2 * (3 + 8) / (7 + 16))
 
 
 def test_slices_by_an_attribute_that_one_data_set_has(result):
-    male, not_male = (result.slices["Male"][name] for name in ("Male", "not Male"))
-    assert (male.count, male.annotated, not_male.count, not_male.annotated) == (4, 4, 4, 4)
-    assert (male.mean_accuracy, not_male.mean_accuracy) == pytest.approx((1, 3 / 4))
-    assert result.gap("Male", "mean_accuracy") == pytest.approx(1 / 4)
-    assert math.isnan(male.nme) and male.landmark_count == 0
+    male, not_male = (result.of("attributes", name) for name in result.slices["Male"])
+    assert (result.counts["Male"], male["annotated"], result.counts["not Male"], not_male["annotated"]) == (4, 4, 4, 4)
+    assert (male["mean_accuracy"], not_male["mean_accuracy"]) == pytest.approx((1, 3 / 4))
+    assert result.gap("attributes", "mean_accuracy", "Male") == pytest.approx(1 / 4)
+    nobody = result.of("landmarks", "Male")
+    assert math.isnan(nobody["nme"]) and nobody["landmark_count"] == 0
 
 
 def test_iterations_one_by_one(result):
-    assert [each.iteration for each in result.iterations] == [0, 1]
-    first, last = result.iterations
-    np.testing.assert_array_equal(first.emotion.confusion, [[1, 1, 1], [2, 3, 0], [0, 0, 0]])
-    assert (first.emotion.accuracy, first.emotion.mean_recall) == pytest.approx((4 / 8, (1 / 3 + 3 / 5) / 2))
+    assert result.iterations == (0, 1)
+    emotion, landmarks, parsing = (result.of(task, iteration=0) for task in ("emotion", "landmarks", "parsing"))
+    np.testing.assert_array_equal(emotion["confusion"], [[1, 1, 1], [2, 3, 0], [0, 0, 0]])
+    assert (emotion["accuracy"], emotion["mean_recall"]) == pytest.approx((4 / 8, (1 / 3 + 3 / 5) / 2))
     # Errors at iteration 0: three times 0.05, twice 0.3, of four points of five.
-    assert (first.landmarks.nme, first.landmarks.failure_rate) == pytest.approx((0.8 * 0.15, 2 / 5), rel=1e-5)
-    np.testing.assert_allclose(first.landmarks.point_nme, [0.15] * 4 + [0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(first.landmarks.point_failure_rate, [2 / 5] * 4 + [0])
+    assert (landmarks["nme"], landmarks["failure_rate"]) == pytest.approx((0.8 * 0.15, 2 / 5), rel=1e-5)
+    np.testing.assert_allclose(landmarks["point_nme"], [0.15] * 4 + [0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(landmarks["point_failure_rate"], [2 / 5] * 4 + [0])
     # In twenties of pixels: background 4 3 0, skin 1 0 3, lip 1 3 3, mouth likewise.
-    np.testing.assert_allclose(first.parsing.f1, [8 / 11, 2 / 5, 2 / 8, 2 / 8])
-    assert first.parsing.part_f1 == pytest.approx({"skin": 2 / 5, "mouth_all": 1})
-    assert (first.attributes.mean_accuracy, last.attributes.mean_accuracy) == pytest.approx((1 / 2, 7 / 8))
-    assert (first.attributes.count, first.attributes.annotated, first.landmarks.count) == (26, 8, 5)
+    np.testing.assert_allclose(parsing["f1"], [8 / 11, 2 / 5, 2 / 8, 2 / 8])
+    np.testing.assert_allclose(parsing["part_f1"], [2 / 5, 1])
+    assert result.value("attributes", "mean_accuracy", iteration=0) == pytest.approx(1 / 2)
+    assert result.value("attributes", "mean_accuracy", iteration=1) == pytest.approx(7 / 8)
+    (nme, _) = result.figures("landmarks", iteration=0)
+    assert (nme.name, nme.value) == ("landmarks NME", landmarks["nme"])
 
 
-def test_the_plain_output_is_that_of_the_last_iteration(result):
-    last = result.iterations[-1]
-    np.testing.assert_array_equal(last.emotion.confusion, result.emotion.confusion)
-    np.testing.assert_array_equal(last.parsing.confusion, result.parsing.confusion)
-    np.testing.assert_array_equal(last.attributes.counts, result.overall.counts)
-    assert (last.landmarks.nme, last.attributes.nme) == (result.landmarks.nme, result.landmarks.nme)
+def test_what_is_served_is_what_the_last_iteration_gives(result):
+    for task in ("attributes", "landmarks", "parsing", "emotion"):
+        served, last = result.of(task), result.of(task, iteration=1)
+        assert served.keys() == last.keys()
+        for metric, value in served.items():
+            np.testing.assert_array_equal(value, last[metric])
 
 
-def test_bars_apply_to_the_plain_output_alone(evaluated, result):
-    first = result.iterations[0]
-    assert first.landmarks.nme > 0.05 and first.emotion.accuracy < 0.6 and first.parsing.mean_f1 < 0.6
+def test_bars_apply_to_what_is_served_alone(evaluated, result):
+    first = [result.value(*metric, iteration=0) for metric in (("emotion", "accuracy"), ("parsing", "mean_f1"))]
+    assert result.value("landmarks", "nme", iteration=0) > 0.05 and max(first) < 0.6
     uri, blessed = evaluated
     assert blessed and read_blessing(uri) == (True, [])
-
-
-def test_some_tasks_at_some_iterations(evaluate):
-    tasks = [landmark_metrics(5), emotion_metrics(EMOTIONS, 0.6)]
-    config = eval_config([*tasks, per_iteration(tasks[1], [1])], signature=ITERATIONS_SIGNATURE)
-    result = read_evaluation(evaluate("model", config)[0])
-    assert result.overall is None and result.parsing is None and result.landmarks.count == 5
-    (iteration,) = result.iterations
-    assert (iteration.iteration, iteration.emotion.accuracy) == (1, pytest.approx(6 / 8))
-    assert iteration.attributes is None and iteration.landmarks is None and iteration.parsing is None
 
 
 @pytest.mark.parametrize(
     "bars, reason",
     [
-        ({"max_nme": 0.02}, "nme 0.03 is above the bar 0.02"),
+        ({"max_nme": 0.02}, "landmarks nme 0.03 is above the bar 0.02"),
         ({"min_accuracy": 0.8}, "emotion accuracy 0.75 is below the bar 0.8"),
     ],
 )
@@ -288,7 +275,7 @@ def test_a_model_that_misses_a_bar_is_not_blessed(evaluate, bars, reason):
     uri, blessed = evaluate("model", eval_config(_tasks(**bars)))
     assert not blessed
     assert read_blessing(uri) == (False, [reason])
-    assert read_evaluation(uri).iterations == ()
+    assert read_evaluation(uri, _tasks()).iterations == ()
 
 
 def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate):
@@ -297,20 +284,19 @@ def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate):
     passed, reasons = read_blessing(uri)
     mean_f1 = (6 / 7 + 6 / 8 + 6 / 8) / 3
     differences = {
+        "attributes mean_balanced_accuracy": 7 / 8 - 1,
         "emotion accuracy": 6 / 8 - 1,
-        "mean_balanced_accuracy": 7 / 8 - 1,
-        "mean_f1": mean_f1 - 1,
-        "nme": 0.03 - 0.03 / 4,
+        "landmarks nme": 0.03 - 0.03 / 4,
+        "parsing mean_f1": mean_f1 - 1,
     }
     assert not passed and sorted(reasons) == [
         f"{name} is worse than the last blessed model's (difference {difference:.3g})"
         for name, difference in differences.items()
     ]
-    candidate, baseline = read_evaluation(uri), read_evaluation(uri, model="baseline")
-    assert (candidate.landmarks.nme, baseline.landmarks.nme) == pytest.approx((0.03, 0.03 / 4), rel=1e-5)
-    assert (candidate.emotion.accuracy, baseline.emotion.accuracy) == (6 / 8, 1)
-    assert [each.emotion.accuracy for each in candidate.iterations] == [4 / 8, 6 / 8]
-    assert [each.emotion.accuracy for each in baseline.iterations] == [6 / 8, 1]
+    accuracies = {"candidate": [6 / 8, 4 / 8, 6 / 8], "baseline": [1, 6 / 8, 1]}
+    for model, expected in accuracies.items():
+        found = read_evaluation(uri, _tasks(), model)
+        assert [found.value("emotion", "accuracy", iteration=number) for number in (None, 0, 1)] == expected
 
 
 @pytest.mark.parametrize("candidate", ["model", "better"])
@@ -320,12 +306,12 @@ def test_a_model_as_good_as_the_last_blessed_one_or_better_is_blessed(evaluate, 
 
 
 def test_an_nme_without_a_bar_neither_hinders_a_blessing_nor_gives_one(evaluate):
-    unbarred = landmark_metrics(5)
-    uri, blessed = evaluate("model", eval_config([unbarred, emotion_metrics(EMOTIONS, 0.6)]), baseline="model")
+    uri, blessed = evaluate("model", eval_config([_landmarks(), _emotion()]), baseline="model")
     assert blessed and read_blessing(uri) == (True, [])
-    uri, blessed = evaluate("model", eval_config([unbarred]), baseline="better")
+    uri, blessed = evaluate("model", eval_config([_landmarks()]), baseline="better")
     assert (blessed, read_blessing(uri)) == (False, (False, ["no task has a bar to pass"]))
-    assert read_evaluation(uri).landmarks.nme > read_evaluation(uri, model="baseline").landmarks.nme
+    candidate, baseline = (read_evaluation(uri, [_landmarks()], model) for model in ("candidate", "baseline"))
+    assert candidate.value("landmarks", "nme") > baseline.value("landmarks", "nme")
 
 
 def test_tasks_without_annotated_records_are_not_blessed(evaluate):
@@ -333,56 +319,23 @@ def test_tasks_without_annotated_records_are_not_blessed(evaluate):
     assert not blessed
     passed, reasons = read_blessing(uri)
     assert not passed and sorted(reasons) == [
-        "emotion accuracy is undefined: no record has an emotion",
-        "mean_f1 is undefined: no pixel that was counted is anything but background, in truth or by prediction",
-        "nme is undefined: no record has landmarks that can be measured, or a predicted point is not a number",
+        "emotion accuracy is undefined: no record is annotated with a class",
+        "landmarks nme is undefined: no record has points that can be measured, or a predicted point is not a number",
+        "parsing mean_f1 is undefined: no pixel that was counted is anything but background, in truth or by prediction",
     ]
-    result = read_evaluation(uri)
-    assert (result.count, result.overall.annotated) == (4, 4)
-    for each in (result, *result.iterations):
-        assert (each.emotion.annotated, each.landmarks.count, each.parsing.annotated) == (0, 0, 0)
-        assert math.isnan(each.emotion.accuracy) and np.isnan(each.landmarks.point_nme).all()
+    result = read_evaluation(uri, _tasks())
+    assert (result.counts[""], result.value("attributes", "annotated")) == (4, 4)
+    for number in (None, 0, 1):
+        emotion, landmarks, parsing = (
+            result.of(task, iteration=number) for task in ("emotion", "landmarks", "parsing")
+        )
+        assert (emotion["annotated"], landmarks["landmark_count"], parsing["annotated"]) == (0, 0, 0)
+        assert math.isnan(emotion["accuracy"]) and np.isnan(landmarks["point_nme"]).all()
 
 
 def test_iterations_that_the_signature_does_not_give_are_an_error(evaluate):
-    task = emotion_metrics(EMOTIONS, 0.6)
-    with pytest.raises(
-        ValueError, match=r"has no output 'emotion_iter0'; its signature gives \['decisions', 'emotion'"
-    ):
-        evaluate("model", eval_config([task, per_iteration(task, [0])]))
-
-
-def test_configuration_of_iterations():
-    config = _config()
-    tfma.utils.verify_eval_config(config)
-    assert config.model_specs[0].signature_name == ITERATIONS_SIGNATURE
-    labels = {"decisions": "attributes", "landmarks": "landmarks", "parsing": "parsing/encoded", "emotion": "emotion"}
-    assert dict(config.model_specs[0].label_keys) == {
-        output + suffix: label for output, label in labels.items() for suffix in ("", "_iter0", "_iter1")
-    }
-    assert attributes_of(config) == ATTRIBUTES
-    assert settings_of(config, "emotion")["classes"] == list(EMOTIONS)
-    assert settings_of(config, "landmarks")["num_landmarks"] == 5
-    with_bars = [list(spec.output_names) for spec in config.metrics_specs if spec.metrics[0].per_slice_thresholds]
-    assert with_bars == [["decisions"], ["landmarks"], ["parsing"], ["emotion"]]
-
-
-def test_a_task_at_iterations_is_measured_as_before_and_leaves_the_task_as_it_is():
-    task = landmark_metrics(5, 0.2)
-    numbered = per_iteration(task, iter([0, 2]))
-    assert list(numbered.output_names) == ["landmarks_iter0", "landmarks_iter2"]
-    assert numbered.metrics[0].config == task.metrics[0].config and len(task.metrics[0].per_slice_thresholds) == 1
-    with pytest.raises(ValueError, match="no iteration to measure: expected the number of at least one"):
-        per_iteration(task, range(0))
-
-
-@pytest.mark.parametrize("number", [0, 1, 12])
-def test_names_of_iterations_are_read_back(number):
-    assert output_and_iteration(iteration_output("landmarks", number)) == ("landmarks", number)
-    assert output_and_iteration("landmarks") == ("landmarks", None)
-
-
-@pytest.mark.parametrize("task", [functools.partial(landmark_metrics, 5), functools.partial(emotion_metrics, EMOTIONS)])
-def test_a_bar_is_above_zero(task):
-    with pytest.raises(ValueError, match="a bar needs one above 0; received 0"):
-        task(0)
+    expected = (
+        r"has no output 'emotion_iter2'; its signature gives \['attributes_decisions', 'attributes_decisions_iter0'"
+    )
+    with pytest.raises(ValueError, match=expected):
+        evaluate("model", eval_config([_emotion()], iterations=2))

@@ -22,8 +22,8 @@ from components.landmark_annotator import detector, executor
 from components.landmark_annotator.component import LandmarkAnnotator
 from components.landmark_annotator.detector import LandmarkDetector, decode, main_face, normalised
 from components.landmark_annotator.executor import Executor, annotate
-from components.tasks.landmarks.markup import MARKUPS
 from components.record import FaceRecord
+from components.tasks.landmarks.markup import MARKUPS
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "data"
 
@@ -43,12 +43,17 @@ def picture(mode="RGB", file_format="JPEG", shade=90) -> bytes:
 
 
 def record(name="a", image=None, landmarks=None) -> bytes:
-    face = FaceRecord(id=name, dataset="test", image=image or picture(), landmarks=landmarks)
+    labels = {} if landmarks is None else {"points": landmarks}
+    face = FaceRecord(id=name, dataset="test", image=image or picture(), labels=labels)
     return face.to_example().SerializeToString()
 
 
 def read(serialized: bytes) -> FaceRecord:
     return FaceRecord.from_example(tf.train.Example.FromString(serialized))
+
+
+def points(serialized: bytes) -> np.ndarray:
+    return read(serialized).labels["points"].reshape(68, 2)
 
 
 def brighter_is_a_face(image):
@@ -77,7 +82,9 @@ def run_executor(folder: Path, splits: dict[str, list[bytes]], beam_args=()):
             for serialized in records:
                 writer.write(serialized)
     Executor(Executor.Context(beam_pipeline_args=list(beam_args))).Do(
-        {"examples": [examples]}, {"annotated_examples": [annotated], "counts": [counts]}, {"code_version": "1"}
+        {"examples": [examples]},
+        {"annotated_examples": [annotated], "counts": [counts]},
+        {"label": "points", "code_version": "1"},
     )
     outputs = {}
     for split in splits:
@@ -110,7 +117,7 @@ def test_executor_annotates_each_split_and_counts(tmp_path, monkeypatch, capsys,
 
     by_id = {read(serialized).id: serialized for serialized in outputs["train"] + outputs["validation"]}
     for name in "ac":
-        np.testing.assert_array_equal(read(by_id[name]).landmarks, POINTS)
+        np.testing.assert_array_equal(points(by_id[name]), POINTS)
         assert read(by_id[name]).image == bright
     assert [by_id[name] for name in "bde"] == [splits["train"][1], splits["train"][3], splits["validation"][0]]
     said = capsys.readouterr().err
@@ -126,14 +133,15 @@ def test_executor_with_dlib_on_real_pictures(tmp_path):
     _, outputs, counts = run_executor(tmp_path, {"train": [*faces, record("none")]})
 
     assert counts == {"train": {"annotated": 4, "had_landmarks": 0, "not_found": 1}}
-    for annotated in map(read, outputs["train"]):
-        if annotated.id == "none":
-            assert annotated.landmarks is None
+    for annotated in outputs["train"]:
+        name = read(annotated).id
+        if name == "none":
+            assert not read(annotated).labels
             continue
-        path = next(path for path in paths if path.stem == annotated.id)
+        path = next(path for path in paths if path.stem == name)
         lines = path.with_suffix(".pts").read_text().split("{")[1].split("}")[0].split()
         truth = normalised(np.array(lines, float).reshape(68, 2) - 1, 160, 160)
-        distances = np.linalg.norm(annotated.landmarks - truth, axis=1)
+        distances = np.linalg.norm(points(annotated) - truth, axis=1)
         assert distances.mean() / MARKUPS[68].interocular(truth) < 0.1
 
 
@@ -143,7 +151,7 @@ def test_executor_with_dlib_on_real_pictures(tmp_path):
 )
 def test_no_face_in_a_picture_of_any_mode(mode, file_format, dlib_detector):
     unchanged = record(image=picture(mode, file_format))
-    assert annotate(unchanged, dlib_detector) == (unchanged, "not_found")
+    assert annotate(unchanged, "points", dlib_detector) == (unchanged, "not_found")
 
 
 @pytest.fixture(scope="module")
@@ -153,19 +161,19 @@ def dlib_detector():
 
 def test_a_record_with_landmarks_is_not_even_decoded():
     unchanged = record(image=b"no picture", landmarks=POINTS)
-    assert annotate(unchanged, brighter_is_a_face) == (unchanged, "had_landmarks")
+    assert annotate(unchanged, "points", brighter_is_a_face) == (unchanged, "had_landmarks")
 
 
 def test_landmarks_without_values_are_not_landmarks():
     empty = record(image=picture(shade=200), landmarks=np.zeros((0, 2)))
-    serialized, outcome = annotate(empty, brighter_is_a_face)
+    serialized, outcome = annotate(empty, "points", brighter_is_a_face)
     assert outcome == "annotated"
-    np.testing.assert_array_equal(read(serialized).landmarks, POINTS)
+    np.testing.assert_array_equal(points(serialized), POINTS)
 
 
 def test_a_broken_picture_is_named():
     with pytest.raises(ValueError, match=r"'face-7'.*decoded"):
-        annotate(record("face-7", b"no picture"), brighter_is_a_face)
+        annotate(record("face-7", b"no picture"), "points", brighter_is_a_face)
 
 
 def test_decode_gives_three_channels():
@@ -214,13 +222,13 @@ def test_the_missing_extra_is_named_when_the_pipeline_is_built(monkeypatch):
     monkeypatch.setattr(detector, "EXTRA", ("dlib_that_nobody_has",))
     examples = channel_utils.as_channel([standard_artifacts.Examples()])
     with pytest.raises(ModuleNotFoundError, match=r'dlib_that_nobody_has.*pip install "\.\[landmarks\]"'):
-        LandmarkAnnotator(examples=examples, code_version="1")
+        LandmarkAnnotator(examples=examples, label="points", code_version="1")
 
 
 @needs_dlib
 def test_component_gives_examples_and_counts():
     examples = channel_utils.as_channel([standard_artifacts.Examples()])
-    component = LandmarkAnnotator(examples=examples, code_version="1")
+    component = LandmarkAnnotator(examples=examples, label="points", code_version="1")
     assert component.outputs["annotated_examples"].type is standard_artifacts.Examples
     assert component.outputs["counts"].type is simple_artifacts.Metrics
-    assert component.exec_properties == {"code_version": "1"}
+    assert component.exec_properties == {"label": "points", "code_version": "1"}

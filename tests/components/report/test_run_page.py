@@ -1,47 +1,130 @@
-"""A page of whatever tasks a run has."""
+"""The whole page of a run, and its figures for programs."""
 
 import dataclasses
+import json
+import re
+import time
 
-import sample_data
-from page_checks import check
+import pytest
 
-from components.report import attribute_part, parsing_part, run_page
-from components.report.page import Number, Section
-from components.report.run_page import Part
+from components.report.collect import DataSummary, Verdict
+from components.report.data_section import data_section
+from components.report.run_page import parts_of, results_json, run_page
+from tests.components.page.page_checks import check
+from tests.components.report import sample_run
+from tests.components.report.sample_run import ATTRIBUTES, EMOTION, LANDMARKS, PARSING, artifacts, evaluation
+
+TASKS = (PARSING, LANDMARKS, EMOTION, ATTRIBUTES)
 
 
-def test_a_run_with_both_tasks_shows_both():
-    attributes = {key: sample_data.whole_report()[key] for key in ("results", "slices", "pictures", "attention")}
-    parsing = {key: sample_data.whole_parsing_report()[key] for key in ("results", "pictures", "edges")}
-    both = dataclasses.replace(
-        sample_data.parsing_history(),
-        names=sample_data.NAMES,
-        attribute_losses=sample_data.history().attribute_losses,
-    )
-    parts = [attribute_part(**attributes), parsing_part(**parsing)]
-    reader = check(run_page(sample_data.run(), parts, history=both).render())
+def results(run):
+    return json.loads(results_json(run, parts_of(run), "out/index.html"))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    start = time.process_time()
+    page = sample_run.whole_page(artifacts(*TASKS))
+    return page, check(page), time.process_time() - start
+
+
+def test_every_task_has_its_sections_in_the_tasks_order(whole):
+    page, reader, seconds = whole
     assert reader.sections == [
-        "result", "predictions", "attention", "attributes", "fairness", "parsed-pictures", "classes", "edges",
-        "learning", "run",
+        "result", "predictions", "parsing-images", "parsing-classes", "landmarks", "emotion", "attributes-mistakes",
+        "attributes", "learning", "data", "run",
     ]  # fmt: skip
-    for words in ("Mean accuracy", "Mean F1 without background", "Validation loss of the attributes", "Mean F1 on val"):
-        assert words in reader.text
-    assert not set(parts[0].figures) & set(parts[1].figures), "no figure has two meanings"
+    assert reader.count("p", cls="value") == 4 + 2 + 2 + 4
+    assert len(page) < 2_000_000 and seconds < 30
 
 
-def test_another_task_is_another_part():
-    number = Number("81.2 %", "Emotions", "of the faces are given the emotion that they are labelled with.")
-    part = Part((number,), (Section("Emotions", "emotions", ()),))
-    reader = check(run_page(sample_data.run(), [parsing_part(sample_data.parsing_results()), part]).render())
-    assert reader.sections == ["result", "classes", "emotions", "run"]
-    assert reader.text.index("Pixel accuracy") < reader.text.index("Emotions 81.2 %")
+def test_what_ran_is_there(whole):
+    text = whole[1].text
+    for words in (
+        "91.15 % overall F1 on Helen", "seed 7", "88,713,432 (354.9 MB as float32)", "41.3 minutes, 15 epochs",
+        "Blessed", "Serving check passed", "Pushed", "224 × 224", "docker run", "tensorboard --logdir",
+    ):  # fmt: skip
+        assert words in text
+    assert text.count(sample_run.VERDICT.pushed_path) == 2, "as the model, and in the command that serves it"
 
 
-def test_a_run_that_nothing_is_known_of():
-    assert "was not evaluated" in check(run_page(sample_data.run()).render()).text
+def test_the_data_is_counted(whole):
+    text = whole[1].text
+    assert "All 9,000 8,991 9" in text and "train 0 7,801 192" in text and "train: clothing 3,068 8,000" in text
+    assert "found value 9 in 3 records" in text and "Zoë <b>7</b>.jpg missing file" in text
 
 
-def test_the_data_section_says_how_many_labels_a_teacher_gave():
-    page = run_page(run=sample_data.run(), data=sample_data.data_summary()).render()
-    assert "Labels that a teacher gave" in page
-    assert "train: clothing" in page and "3,068" in page and "8,000" in page
+def test_data_without_anything_else():
+    section = data_section(DataSummary({"train": {"read": 100, "kept": 90, "quarantined": 7}}))
+    notes = [(block.tone, block.text) for block in section.blocks if hasattr(block, "tone")]
+    assert [tone for tone, _ in notes] == ["bad", "good"] and "train: 3 records" in notes[0][1]
+    assert len([block for block in section.blocks if hasattr(block, "rows")]) == 1
+
+
+def test_a_model_that_is_not_blessed_says_why():
+    nasty = "<b>parsing mean_f1</b> 0.1 is below the bar 0.3"
+    verdict = Verdict(False, (nasty,), serving_ok=False, serving_message="two answers differ")
+    run = artifacts(EMOTION, verdict=verdict)
+    page = sample_run.whole_page(run)
+    reader = check(page)
+    assert reader.count("li", cls="badge bad") == 2 and reader.count("li", cls="badge quiet") == 1
+    assert nasty in reader.text and "two answers differ" in reader.text
+    found = results(run)
+    assert found["verdict"] == "not pushed" and found["reasons"] == [nasty, "two answers differ"]
+    assert found["places"]["model"] == run.model_path and run.model_path in reader.text
+
+
+def test_figures_for_programs():
+    run = artifacts(*TASKS)
+    found = results(run)
+    measured = {figure.name: figure.value for task in TASKS for figure in run.evaluation.figures(task.name)}
+    others = {
+        "images tested": 998, "parameters": 88_713_432, "training minutes": 41.3, "epochs": 15,
+        "records quarantined": 9,
+    }  # fmt: skip
+    assert found["figures"] == pytest.approx(measured | others)
+    for name in (
+        "parsing mean F1", "parsing mean IoU", "parsing pixel accuracy", "parsing overall F1", "parsing mouth F1",
+        "landmarks NME", "landmarks failure rate", "emotion accuracy", "emotion always the commonest",
+        "emotion mean recall", "attributes mean accuracy", "attributes always the commoner class",
+        "attributes mean balanced accuracy", "attributes mean F1", "attributes top-10 recall",
+    ):  # fmt: skip
+        assert name in measured
+    assert list(found["parsing F1"]) == list(sample_run.CLASSES)
+    assert {"landmarks point NME", "emotion recall", "attributes accuracy"} <= set(found)
+    assert (found["experiment"], found["seed"], found["overrides"]) == ("ifan/3t-tiny", 7, [])
+    assert found["places"]["report"] == "out/index.html"
+
+
+def test_compared_are_the_headline_figures():
+    found = results(artifacts(*TASKS))
+    assert set(found["compared"]) < set(found["figures"])
+    assert {"parsing mean F1", "landmarks NME", "emotion accuracy", "training minutes"} <= set(found["compared"])
+    assert "emotion always the commonest" not in found["compared"]
+
+
+def test_undefined_figures_are_left_out():
+    found = results(artifacts(LANDMARKS, values={"landmarks": sample_run.landmark_values(count=0)}))
+    assert "landmarks NME" not in found["figures"] and "landmarks NME" not in found["compared"]
+
+
+def test_a_task_that_was_not_measured_leaves_no_part():
+    run = artifacts(EMOTION, LANDMARKS)
+    measured = dataclasses.replace(evaluation((EMOTION,)), tasks=run.tasks)
+    run = dataclasses.replace(run, evaluation=measured)
+    reader = check(run_page(run, parts_of(run)).render())
+    assert "emotion" in reader.sections and "landmarks" not in reader.sections
+    assert not [name for name in results(run)["figures"] if name.startswith("landmarks")]
+
+
+def test_overrides_are_told():
+    run = artifacts(EMOTION, overrides=("training.epochs=2",))
+    assert "training.epochs=2" in check(sample_run.whole_page(run)).text
+    assert results(run)["overrides"] == ["training.epochs=2"]
+
+
+def test_three_labels_make_no_wide_chart():
+    tags = sample_run.bound("tags", "multi_label", ("Hat", "Young", "Tie"))
+    page = sample_run.whole_page(artifacts(tags))
+    section = page[page.index('<section id="tags">') : page.index('<section id="learning">')]
+    assert not re.search(r'<figure class="wide">', section)

@@ -2,26 +2,24 @@
 
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import pytest
 import tensorflow as tf
 
-from components.config import Factory
+from components.config import Task, configured
+from components.tasks.base import learning_of
+from components.trainer.objectives import TaskLosses
+from tests.support import tiny_faces
 
-MIRRORED = Factory("tensorflow:distribute.MirroredStrategy", {"devices": ["CPU:0", "CPU:1"]})
+MIRRORED = configured("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
 BATCH = 20  # of 64 and of 20 records: TensorFlow's convolution on a CPU takes no empty share of a batch
 
 
 def _losses(folder):
     """An epoch of three steps, with a record without annotation, and the validation pass after it."""
-    import tiny_faces
-
-    from components.config import factory
-
-    model = factory(
+    model = configured(
         "keras_models.MGGNet",
         backbone_width=4,
         attributes=list(tiny_faces.ATTRIBUTES),
@@ -30,29 +28,61 @@ def _losses(folder):
     settings = {
         "epochs": 1,
         "batch_size": BATCH,
-        "optimizer": factory("tensorflow.keras.optimizers.SGD"),
+        "optimizer": configured("tensorflow.keras.optimizers.SGD"),
         "learning_rate": 0.01,
-        "loss": factory("components.trainer.objectives.AttributeCrossEntropy", balanced=True),
-        "callbacks": (factory("components.trainer.adaptive.AdaptiveThresholds"),),
+        "loss": configured("components.systems.mgg_net.loss.MGGLoss", balanced=True),
+        "callbacks": (configured("components.systems.dmm_cnn.adaptive.AdaptiveThresholds"),),
     }
-    files = {s: sorted(map(str, (folder / s).iterdir())) for s in ("train", "validation")}
+    files = tiny_faces.files_in(folder)
     runs = {"one": {}, "two": {"strategy": MIRRORED}}
     for name, strategy in runs.items():
         with tempfile.TemporaryDirectory() as outputs:
-            trained = tiny_faces.fit(tiny_faces.experiment(model, **settings, **strategy), pathlib.Path(outputs), files)
-        yield name, {**trained.epochs[0], "thresholds": trained.thresholds.numpy().tolist()}
+            trained = tiny_faces.fit(
+                tiny_faces.experiment(model, tasks=(tiny_faces.LIKELY,), **settings, **strategy),
+                pathlib.Path(outputs),
+                files,
+            )
+        yield name, trained.epochs[0]
+
+
+def _shares():
+    """The terms of TaskLosses for a batch of four, and of its halves on two devices, of which one has more labels."""
+    labels = {
+        "attributes": tf.constant([[1, 0, -1, -1, -1, -1]] * 3 + [[-1] * 6], tf.int64),
+        "emotion": tf.constant([1, -1, -1, -1], tf.int64),
+        "landmarks": tf.constant([[0.5] * 10, [float("nan")] * 10, [0.4] * 10, [0.3] * 10]),
+    }
+    random = tf.random.Generator.from_seed(0)
+    outputs = {
+        "attributes": random.normal([4, 6]),
+        "emotion": random.normal([4, 2]),
+        "landmarks": random.normal([4, 10]),
+    }
+    tasks = tiny_faces.bound(
+        Task("attributes", "multi_label"), Task("emotion", "classification", weight=3.0), tiny_faces.LANDMARKS
+    )
+
+    def terms(rows=slice(None)):
+        return objective({k: v[rows] for k, v in labels.items()}, {k: v[rows] for k, v in outputs.items()})
+
+    def of_a_device():
+        first = 2 * tf.distribute.get_replica_context().replica_id_in_sync_group
+        return terms(slice(first, first + 2))
+
+    for name, strategy in {"one": tf.distribute.get_strategy(), "two": MIRRORED.build()}.items():
+        objective = TaskLosses()
+        with strategy.scope():
+            objective.bind({task.name: learning_of(task, tiny_faces.SIZE) for task in tasks})
+        found = strategy.run(of_a_device if name == "two" else terms)
+        yield name, {k: float(strategy.reduce(tf.distribute.ReduceOp.MEAN, v, axis=None)) for k, v in found.items()}
 
 
 def _parsing_losses(folder):
     """An epoch and a cycle of self-regulation."""
-    import tiny_faces
-
-    from components.config import factory
-
     files = {"train": range(16), "validation": range(16, 24)}
     files = {s: tiny_faces.write(folder / s, [tiny_faces.serialized_parsing(n) for n in files[s]]) for s in files}
-    regulation = factory("components.trainer.self_regulation.SelfRegulation", first_epochs=1, cycle_epochs=1)
-    sgd = factory("tensorflow.keras.optimizers.SGD")
+    regulation = configured("components.systems.dml_csr.self_regulation.SelfRegulation", first_epochs=1, cycle_epochs=1)
+    sgd = configured("tensorflow.keras.optimizers.SGD")
     for name, strategy in {"one": {}, "two": {"strategy": MIRRORED}}.items():
         tiny = tiny_faces.parsing_experiment((regulation,), epochs=2, optimizer=sgd, **strategy)
         yield name, tiny_faces.fit(tiny, folder / name, files).epochs
@@ -60,9 +90,7 @@ def _parsing_losses(folder):
 
 def _in_a_process(kind, folder):
     """One of its own, since TensorFlow can't divide devices it has looked at, nor mirror over the same ones twice."""
-    process = subprocess.run(
-        [sys.executable, __file__, kind, str(folder)], capture_output=True, text=True, cwd=pathlib.Path(__file__).parent
-    )
+    process = tiny_faces.in_a_process("tests.components.trainer.test_mirrored", kind, folder)
     assert process.returncode == 0, process.stderr[-2000:]
     return json.loads(process.stdout.splitlines()[-1])
 
@@ -81,8 +109,14 @@ def test_the_loss_is_that_of_one_device(losses):
 def test_validation_is_that_of_one_device(losses):
     # Not to the digit: one device's fused kernel keeps the unbiased variance, Keras' synchronized layer the biased.
     one, two = losses["one"], losses["two"]
-    assert two["attribute_losses"] == pytest.approx(one["attribute_losses"], rel=0.02)
-    assert two["thresholds"] == pytest.approx(one["thresholds"], abs=1e-3)
+    assert two["attributes_losses"] == pytest.approx(one["attributes_losses"], rel=0.02)
+    assert two["attributes_thresholds"] == pytest.approx(one["attributes_thresholds"], abs=1e-3)
+
+
+def test_labels_that_are_spread_unevenly_weigh_the_same_on_two_devices(tmp_path):
+    one, two = _in_a_process("shares", tmp_path).values()
+    assert two == pytest.approx(one, rel=1e-5)
+    assert one["loss"] == pytest.approx(one["attributes_loss"] + 3 * one["emotion_loss"] + one["landmarks_loss"])
 
 
 def test_self_regulation_over_two_devices(tmp_path):
@@ -97,5 +131,5 @@ def test_self_regulation_over_two_devices(tmp_path):
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    runs_of = {"attributes": _losses, "parsing": _parsing_losses}[sys.argv[1]]
+    runs_of = {"attributes": _losses, "parsing": _parsing_losses, "shares": lambda folder: _shares()}[sys.argv[1]]
     print(json.dumps(dict(runs_of(pathlib.Path(sys.argv[2])))))

@@ -6,26 +6,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_faces
 from tensorflow.core.protobuf import saved_model_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.config import Evaluation, Training, factory, to_json
+from components.config import Training, configured, from_json, to_json
 from components.images.decoding import decode_and_resize_batch
-from components.serving.branch_tree import read_tree
-from components.serving.signatures import restore_trained
-from components.trainer import widening
+from components.serving.export import restore_trained
+from components.systems.branching.tree_file import read_tree
+from components.tasks.base import learning_of
+from components.trainer import run_fn as module
 from components.trainer.inputs import example_images
 from components.trainer.run_fn import TRAINING_FILE, _run_key, files_by_split, run_fn
 from keras_models.branch_tree import BranchTree
+from tests.support import tiny_faces
 
-BOTH = replace(tiny_faces.TREE_DATA, clothing=True)
+TASKS = (tiny_faces.LIKELY, tiny_faces.CLOTHING)
+SYSTEM = "components.systems.branching.system.BranchingSystem"
 OUTPUTS = {"attributes": 6, "clothing": 3}
 SHAPE = (*tiny_faces.SIZE, 3)
 
 
 def test_a_warm_start_needs_a_model():
-    config = {"experiment": to_json(tiny_faces.experiment(warm_start="dmm_cnn/celeb_a"))}
+    config = {"experiment": to_json(tiny_faces.experiment(warm_start="dmm_cnn/celeb_a")), "tasks": to_json([])}
     with pytest.raises(ValueError, match=r"'dmm_cnn/celeb_a'.*no blessed one.*make run EXPERIMENT=dmm_cnn/celeb_a"):
         run_fn(FnArgs(custom_config=config, base_model=None))
 
@@ -73,7 +75,8 @@ class Exported:
                 model_run_dir=str(folder),
                 base_model=None,
                 custom_config={
-                    "experiment": to_json(experiment),
+                    "experiment": to_json(replace(experiment, system=SYSTEM)),
+                    "tasks": to_json(tiny_faces.bound(*experiment.tasks)),
                     "checkpoints": str(self.checkpoints),
                     "code_version": "a",
                 },
@@ -98,10 +101,10 @@ class Exported:
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
-    """Pictures with attributes and clothing, as Transform leaves them."""
+    """Images with attributes and clothing, as Transform leaves them."""
     folder = tmp_path_factory.mktemp("examples")
     for split, numbers in (("train", range(32)), ("validation", range(32, 48))):
-        records = [tiny_faces.serialized(number, clothing=number % 4 - 1) for number in numbers]
+        records = [tiny_faces.serialized(number, clothing=[number % 4 - 1]) for number in numbers]
         tiny_faces.write(folder / f"Split-{split}", records)
     return folder
 
@@ -111,19 +114,19 @@ def widened(examples, tmp_path_factory):
     """A run of widening, and what its recipe left."""
     left = []
 
-    def fit(*args, recipe=widening.fit, **kwargs):
-        left.append(recipe(*args, **kwargs))
+    def train(*args, train=module.train, **kwargs):
+        left.append(train(*args, **kwargs))
         return left[-1]
 
     experiment = tiny_faces.widening_experiment(
-        (factory("components.trainer.adaptive.AdaptiveThresholds", gamma=0.1),),
-        data=BOTH,
-        model=factory("tiny_faces.tree_network", outputs=OUTPUTS),
+        (configured("components.systems.dmm_cnn.adaptive.AdaptiveThresholds", gamma=0.1),),
+        tasks=TASKS,
+        model=configured("tests.support.tiny_faces.tree_network", outputs=OUTPUTS),
         epochs=3,
         learning_rate=0.01,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(widening, "fit", fit)
+        patch.setattr(module, "train", train)
         run = Exported(experiment, tmp_path_factory.mktemp("widened") / "run", examples)
     (trained,) = left
     return run, trained
@@ -140,10 +143,9 @@ def test_a_widened_network_answers_as_it_was_trained(widened):
         assert answers[output].shape == (8, number)
         np.testing.assert_allclose(answers[output], expected[output], atol=1e-4)
         assert np.ptp(expected[output], axis=0).max() > 1e-2
-    thresholds = trained.thresholds[:6]
-    assert trained.thresholds.shape == 9 and np.ptp(trained.thresholds) > 0
-    np.testing.assert_array_equal(run.model.thresholds, thresholds)
-    np.testing.assert_array_equal(answers["decisions"], answers["attributes"] > thresholds)
+    thresholds = trained.tasks["attributes"].thresholds.numpy()
+    assert np.ptp(thresholds) > 0
+    np.testing.assert_array_equal(answers["attributes_decisions"], answers["attributes"] > thresholds)
 
 
 def test_a_widened_network_is_served_without_batch_norm(widened):
@@ -172,34 +174,36 @@ def test_a_widened_networks_tree_lies_beside_it(widened):
 
 
 def test_training_goes_on_from_a_widened_network(widened):
-    """With its batch norm, and the thresholds of all its tasks; a network without its branches is another."""
+    """With its batch norm, and the thresholds; a network without its branches is another."""
     run, trained = widened
-    network, thresholds = tiny_faces.tree_network(SHAPE, outputs=OUTPUTS), tf.Variable(tf.zeros(9))
+    network = tiny_faces.tree_network(SHAPE, outputs=OUTPUTS)
+    tasks = {task.name: learning_of(task, tiny_faces.SIZE) for task in tiny_faces.bound(*TASKS)}
     with pytest.raises(ValueError, match="another architecture than the experiment's"):
-        restore_trained(network, str(run.folder), thresholds)
+        restore_trained(network, str(run.folder), tasks)
     network = network.rebuilt(tree=read_tree(str(run.folder)))
-    restore_trained(network, str(run.folder), thresholds)
-    np.testing.assert_array_equal(thresholds, trained.thresholds)
+    restore_trained(network, str(run.folder), tasks)
+    np.testing.assert_array_equal(tasks["attributes"].thresholds, trained.tasks["attributes"].thresholds)
     for restored, weight in zip(network.weights, trained.network.weights, strict=True):
         np.testing.assert_array_equal(restored, weight)
+
+
+def test_tasks_travel_as_json():
+    """As the Trainer component hands them over."""
+    tasks = tiny_faces.bound(*TASKS)
+    assert from_json(to_json(tasks)) == tasks
 
 
 def test_a_tree_that_is_trained_by_the_plain_recipe(examples, tmp_path):
     """Of clothing alone: no thresholds, and nothing says how it came by its branches."""
     experiment = replace(
-        tiny_faces.experiment(),
-        data=replace(BOTH, attributes=False),
-        model=factory("tiny_faces.tree_network", outputs={"clothing": 3}),
-        training=Training(
-            epochs=1,
-            batch_size=8,
-            optimizer=factory("tensorflow.keras.optimizers.SGD"),
-            loss=factory("components.trainer.objectives.TaskCrossEntropy"),
+        tiny_faces.widening_experiment(
+            tasks=(tiny_faces.CLOTHING,),
+            model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
         ),
-        evaluation=Evaluation(min_clothing_top3=0.5),
+        training=Training(epochs=1, batch_size=8, optimizer=configured("tensorflow.keras.optimizers.SGD")),
     )
     run = Exported(experiment, tmp_path / "run", examples)
-    assert set(run.answers()) == {"clothing"} and not hasattr(run.model, "thresholds")
+    assert set(run.answers()) == {"clothing"}
     names = run.model.signatures["clothing_names"]()["clothing_names"].numpy().tolist()
     assert names == [b"coat", b"dress", b"hat"]
     assert "branching" not in run.training

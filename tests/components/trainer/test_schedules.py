@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import factory
+from components.config import configured
 from components.trainer.schedules import Joined, constant, cosine_cycles, exponential, in_stages, one_cycle, polynomial
 
 
@@ -79,15 +79,15 @@ def test_cosine_cycles_worked_by_hand():
 def test_joined_schedules_count_their_own_steps():
     # Three quarters of 80 steps in a line from 1 to 0, then two cycles of 10 steps.
     parts = [
-        factory("components.trainer.schedules.polynomial", base=1.0, power=1.0),
-        factory("components.trainer.schedules.cosine_cycles", peak=0.5, final=0.1, cycles=2),
+        configured("components.trainer.schedules.polynomial", base=1.0, power=1.0),
+        configured("components.trainer.schedules.cosine_cycles", peak=0.5, final=0.1, cycles=2),
     ]
     schedule = Joined(steps=80, schedules=parts, lengths=[6, 2])
     assert _rates(schedule, 0, 30, 60, 65, 70, 75) == pytest.approx([1, 0.5, 0.5, 0.3, 0.5, 0.3])
 
 
 def test_joined_schedules_run_in_a_graph():
-    parts = [factory("components.trainer.schedules.polynomial", base=rate, power=1.0) for rate in (1.0, 4.0)]
+    parts = [configured("components.trainer.schedules.polynomial", base=rate, power=1.0) for rate in (1.0, 4.0)]
     optimizer = keras.optimizers.SGD(Joined(steps=4, schedules=parts, lengths=[1, 1]))
     variable = tf.Variable(0.0)
     for rate in (1.0, 0.5, 4.0, 2.0):
@@ -99,5 +99,7 @@ def test_joined_schedules_run_in_a_graph():
 def test_every_schedule_has_a_length():
     with pytest.raises(ValueError, match="zip"):
         Joined(
-            steps=4, schedules=[factory("components.trainer.schedules.polynomial", base=1.0, power=1.0)], lengths=[1, 1]
+            steps=4,
+            schedules=[configured("components.trainer.schedules.polynomial", base=1.0, power=1.0)],
+            lengths=[1, 1],
         )

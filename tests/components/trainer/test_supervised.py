@@ -1,22 +1,16 @@
-"""The recipe end to end on tiny pictures: what it leaves, and that a stopped run ends where an unbroken one does."""
-
-import os
-import pathlib
-import signal
-import subprocess
-import sys
+"""The recipe end to end on tiny images: what it leaves, and that a stopped run ends where an unbroken one does."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_faces
 from tensorflow import keras
 
-from components.config import factory, to_json
-from components.serving.signatures import ServedAttributes, export, restore_trained
+from components.config import configured
+from components.tasks.base import learning_of
 from components.trainer.checkpoint import EpochCheckpoint
+from tests.support import tiny_faces
 
-DMM_CNN = factory(
+DMM_CNN = configured(
     "keras_models.DMMCNN",
     num_landmarks=5,
     backbone="resnet18",
@@ -27,34 +21,24 @@ DMM_CNN = factory(
     subjective_units=[8],
     landmark_units=[8],
 )
-THRESHOLDS = factory("components.trainer.adaptive.AdaptiveThresholds")
+THRESHOLDS = configured("components.systems.dmm_cnn.adaptive.AdaptiveThresholds")
 # The loss never falls by 100: the rate falls in the 3rd epoch, if the 1st and 2nd are remembered.
-PLATEAU = factory(
+PLATEAU = configured(
     "tensorflow.keras.callbacks.ReduceLROnPlateau", monitor="val_loss", factor=0.5, patience=2, min_delta=100.0
 )
-DW = factory("components.trainer.adaptive.DynamicWeights")
-DWA = factory("components.trainer.adaptive.DynamicWeightAverage")
-AW = factory("components.trainer.adaptive.AdaptiveWeighting", batch_size=7, window=2, every=2)
-EARLY = factory("tensorflow.keras.callbacks.EarlyStopping", monitor="val_loss", patience=9)
-STOP = factory("tiny_faces.StopAt")
-ONE_CYCLE = factory("components.trainer.schedules.one_cycle", peak=0.01)
+DW = configured("components.systems.dmm_cnn.adaptive.DynamicWeights")
+DWA = configured("components.systems.dmm_cnn.adaptive.DynamicWeightAverage")
+AW = configured("components.systems.dmm_cnn.adaptive.AdaptiveWeighting", batch_size=7, window=2, every=2)
+EARLY = configured("tensorflow.keras.callbacks.EarlyStopping", monitor="val_loss", patience=9)
+ATTRIBUTES = (tiny_faces.SIGNED,)
+MOVED = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+ONE_CYCLE = configured("components.trainer.schedules.one_cycle", peak=0.01)
 
 
 @pytest.fixture(autouse=True)
 def _no_stop():
     yield
     tiny_faces.StopAt.where = None
-
-
-def _assert_same(continued, unbroken):
-    for one, other in zip(continued.network.get_weights(), unbroken.network.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(continued.thresholds, unbroken.thresholds, rtol=1e-6, atol=1e-6)
-    assert len(continued.epochs) == len(unbroken.epochs)
-    for epoch, expected in zip(continued.epochs, unbroken.epochs, strict=True):
-        assert epoch.keys() == expected.keys()
-        for name, values in expected.items():
-            np.testing.assert_allclose(epoch[name], values, rtol=1e-6, atol=1e-6, err_msg=name)
 
 
 def test_what_a_run_leaves(tiny_files, tmp_path):
@@ -65,52 +49,40 @@ def test_what_a_run_leaves(tiny_files, tmp_path):
     assert len(trained.epochs) == 4
     for epoch in trained.epochs:
         scalars = {"loss", "attribute_loss", "landmark_loss", "learning_rate"}
-        assert scalars | {"val_loss", "val_attribute_loss", "val_landmark_loss"} <= epoch.keys()
-        for name in ("attribute_losses", "attribute_weights", "thresholds"):
-            assert len(epoch[name]) == 6
-        assert np.mean(epoch["attribute_losses"]) == pytest.approx(epoch["val_attribute_loss"], rel=1e-4)
-    assert trained.epochs[-1]["thresholds"] == trained.thresholds.numpy().tolist()
+        validated = {"val_loss", "val_attribute_loss", "val_landmark_loss"}
+        lists = {f"attributes_{name}" for name in ("losses", "weights", "thresholds")}
+        assert epoch.keys() == scalars | validated | lists | {"val_attributes_accuracy", "val_landmarks_nme"}
+        assert {len(epoch[name]) for name in lists} == {6}
+        assert np.mean(epoch["attributes_losses"]) == pytest.approx(epoch["val_attribute_loss"], rel=1e-4)
+    assert trained.epochs[-1]["attributes_thresholds"] == trained.tasks["attributes"].thresholds.numpy().tolist()
     assert trained.epochs[-1]["attribute_loss"] < trained.epochs[0]["attribute_loss"]
     # 20 steps, of which 6 rise. What an epoch notes is the rate of its last step, counted from 0.
     cosine = [0.01 * (1 + np.cos(np.pi * (step - 6) / 14)) / 2 for step in (9, 14, 19)]
     rates = [epoch["learning_rate"] for epoch in trained.epochs]
     assert rates == pytest.approx([0.0004 + 0.0096 * 4 / 6, *cosine], abs=1e-7)
     assert list((tmp_path / "logs").rglob("*.attributes")) and list((tmp_path / "logs" / "validation").iterdir())
-    images = tf.cast(next(iter(_pictures(tiny_files))), tf.float32)
-    assert trained.network(images)["attributes"].dtype == tf.float32
-
-
-def _pictures(files):
-    from components.trainer.inputs import evaluation_examples
-
-    return evaluation_examples(files["validation"], tiny_faces.DATA).map(lambda image, _: image).batch(4)
+    assert trained.network(tf.zeros([1, *tiny_faces.SIZE, 3]))["attributes"].dtype == tf.float32
+    assert trained.record == {}
 
 
 def test_the_same_seed_is_the_same_run(tiny_files, tmp_path):
     tiny = tiny_faces.experiment(callbacks=(THRESHOLDS, DW), epochs=2)
-    _assert_same(*(tiny_faces.fit(tiny, tmp_path / run, tiny_files) for run in "ab"))
+    tiny_faces.assert_same(*(tiny_faces.fit(tiny, tmp_path / run, tiny_files) for run in "ab"))
 
 
 @pytest.fixture(scope="module")
 def unbroken_and_continued(tiny_folder, tiny_files, tmp_path_factory):
     """Four epochs at a stretch; and four that are killed with SIGKILL in the third, then continued."""
     folder = tmp_path_factory.mktemp("killed")
-    tiny = tiny_faces.experiment(callbacks=(THRESHOLDS, DW, PLATEAU, STOP))
-    killed = subprocess.run(
-        [sys.executable, tiny_faces.__file__, str(tiny_folder), to_json(tiny), str(folder / "killed")],
-        env={**os.environ, tiny_faces.KILL_AT: "2/3", "PYTHONPATH": os.pathsep.join(["", *sys.path])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    tiny = tiny_faces.experiment(callbacks=(THRESHOLDS, DW, PLATEAU, tiny_faces.STOP))
+    tiny_faces.fit_and_be_killed(tiny, folder / "killed", tiny_folder, "2/3")
     assert [path.name for path in (folder / "killed" / "checkpoints").glob("*.index")] == ["ckpt-2.index"]
     return tuple(tiny_faces.fit(tiny, folder / run, tiny_files) for run in ("unbroken", "killed"))
 
 
 def test_a_killed_run_continues_to_the_same_result(unbroken_and_continued):
     unbroken, continued = unbroken_and_continued
-    _assert_same(continued, unbroken)
+    tiny_faces.assert_same(continued, unbroken)
 
 
 def test_the_plateau_is_remembered(unbroken_and_continued):
@@ -131,19 +103,19 @@ def test_the_plateau_is_remembered(unbroken_and_continued):
     ids=["dw-0-2", "dw-1-end", "dwa-2-0", "aw-2-4", "keras-3-0"],
 )
 def test_stopped_anywhere(tiny_files, tmp_path, callbacks, where):
-    tiny = tiny_faces.experiment(tiny_faces.LINEAR, (*callbacks, STOP))
+    tiny = tiny_faces.experiment(tiny_faces.LINEAR, (*callbacks, tiny_faces.STOP), tasks=ATTRIBUTES)
     unbroken = tiny_faces.fit(tiny, tmp_path / "unbroken", tiny_files)
     tiny_faces.StopAt.where = where
     with pytest.raises(tiny_faces.Stopped):
         tiny_faces.fit(tiny, tmp_path / "stopped", tiny_files)
     tiny_faces.StopAt.where = None
-    _assert_same(tiny_faces.fit(tiny, tmp_path / "stopped", tiny_files), unbroken)
+    tiny_faces.assert_same(tiny_faces.fit(tiny, tmp_path / "stopped", tiny_files), unbroken)
 
 
 def test_a_finished_run_is_not_trained_again(tiny_files, tmp_path):
-    tiny = tiny_faces.experiment(tiny_faces.LINEAR, (THRESHOLDS, DW), epochs=2)
+    tiny = tiny_faces.experiment(tiny_faces.LINEAR, (THRESHOLDS, DW), tasks=ATTRIBUTES, epochs=2)
     finished = tiny_faces.fit(tiny, tmp_path, tiny_files)
-    _assert_same(tiny_faces.fit(tiny, tmp_path, tiny_files), finished)
+    tiny_faces.assert_same(tiny_faces.fit(tiny, tmp_path, tiny_files), finished)
 
 
 def test_nothing_is_restored_from_an_empty_folder(tmp_path):
@@ -156,7 +128,7 @@ def test_nothing_is_restored_from_an_empty_folder(tmp_path):
 
 
 def test_fewer_images_than_a_batch(tiny_files, tmp_path):
-    tiny = tiny_faces.experiment(tiny_faces.LINEAR, batch_size=65, precision="mixed_bfloat16")
+    tiny = tiny_faces.experiment(tiny_faces.LINEAR, tasks=ATTRIBUTES, batch_size=65, precision="mixed_bfloat16")
     with pytest.raises(ValueError, match="fewer images than one batch of 65"):
         tiny_faces.fit(tiny, tmp_path, tiny_files)
     assert keras.mixed_precision.global_policy().name == "float32"
@@ -168,32 +140,13 @@ def exported(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("exported"))
     network = tiny_faces.convolutional_network((*tiny_faces.SIZE, 3))
     network.set_weights([np.full_like(weight, 0.01 * k) for k, weight in enumerate(network.get_weights())])
-    thresholds = tf.Variable([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    picture = tf.io.encode_jpeg(np.zeros((*tiny_faces.SIZE, 3), np.uint8)).numpy()
-    export(ServedAttributes(network, thresholds, tiny_faces.SIZE, tiny_faces.ATTRIBUTES), folder, [picture])
+    tasks = {
+        task.name: learning_of(task, tiny_faces.SIZE)
+        for task in tiny_faces.bound(tiny_faces.SIGNED, tiny_faces.LANDMARKS)
+    }
+    tasks["attributes"].thresholds.assign(MOVED)
+    tiny_faces.export_network(network, tasks, folder)
     return folder, network
-
-
-def test_an_exported_model_is_restored(exported):
-    folder, network = exported
-    restored, thresholds = tiny_faces.convolutional_network((*tiny_faces.SIZE, 3)), tf.Variable(tf.zeros(6))
-    restore_trained(restored, folder, thresholds)
-    for one, other in zip(restored.get_weights(), network.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    np.testing.assert_allclose(thresholds, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-
-
-@pytest.mark.parametrize(
-    "other", [tiny_faces.linear_network, lambda shape: tiny_faces.convolutional_network(shape, filters=5)]
-)
-def test_another_architecture_is_an_error(exported, other):
-    with pytest.raises(ValueError, match=r"another architecture than the experiment's"):
-        restore_trained(other((*tiny_faces.SIZE, 3)), exported[0], tf.Variable(tf.zeros(6)))
-
-
-def test_another_number_of_attributes_is_an_error(exported):
-    with pytest.raises(ValueError, match=r"another architecture than the experiment's"):
-        restore_trained(tiny_faces.convolutional_network((*tiny_faces.SIZE, 3)), exported[0], tf.Variable(tf.zeros(7)))
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
@@ -203,17 +156,16 @@ def test_a_warm_start_begins_with_the_exported_model(exported, tiny_files, tmp_p
     trained = tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=folder)
     for one, other in zip(trained.network.trainable_weights, network.trainable_weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_allclose(trained.thresholds, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    np.testing.assert_allclose(trained.tasks["attributes"].thresholds, MOVED)
 
 
 def test_a_continued_run_does_not_start_warm_again(exported, tiny_files, tmp_path):
     tiny = tiny_faces.experiment(callbacks=(THRESHOLDS,), epochs=1)
     finished = tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=exported[0])
-    _assert_same(tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=exported[0]), finished)
+    tiny_faces.assert_same(tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=exported[0]), finished)
 
 
-def test_a_model_that_is_not_there(tmp_path):
-    with pytest.raises(Exception, match=str(pathlib.Path(tmp_path).name)):
-        restore_trained(
-            tiny_faces.linear_network((*tiny_faces.SIZE, 3)), str(tmp_path / "none"), tf.Variable(tf.zeros(6))
-        )
+def test_a_warm_start_from_another_architecture_is_an_error(exported, tiny_files, tmp_path):
+    tiny = tiny_faces.experiment(tiny_faces.LINEAR, tasks=ATTRIBUTES)
+    with pytest.raises(ValueError, match="another architecture than the experiment's"):
+        tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=exported[0])

@@ -4,6 +4,7 @@ import pytest
 
 from components.trainer import progress
 from components.trainer.progress import TrainingProgress
+from components.trainer.recipe import Stage
 
 
 @pytest.fixture
@@ -14,9 +15,9 @@ def clock(monkeypatch):
     return clock
 
 
-def _second_epoch(clock, callback, epochs):
-    """Two of four steps, the first after 100 seconds and the other 10 after that, of the second of `epochs`."""
-    callback.set_params({"steps": 4, "epochs": epochs})
+def _second_epoch(clock, callback):
+    """Two of four steps, the first after 100 seconds and the other 10 after that, of the second epoch."""
+    callback.set_params({"steps": 4, "epochs": 2})
     callback.on_train_begin()
     callback.on_epoch_begin(1)
     clock["now"] = 100.0
@@ -28,17 +29,22 @@ def _second_epoch(clock, callback, epochs):
 
 @pytest.mark.parametrize(
     ("epochs", "left"),
-    [(None, "00:20"), (5, "02:20")],  # ten seconds for each of 2, and of 14 steps
-    ids=["of what is trained now", "of the whole run"],
+    [(2, "00:20"), (5, "02:20")],  # ten seconds for each of 2, and of 14 steps
+    ids=["of the stage", "of the whole run"],
 )
 def test_what_is_left_to_do(clock, capsys, epochs, left):
-    _second_epoch(clock, TrainingProgress(1, "round 2", stage_start=1, epochs=epochs), epochs=2)
+    stage = Stage("round 2", start=1, first_epoch=1, last_epoch=2, steps=4, epochs=epochs)
+    _second_epoch(clock, TrainingProgress(stage))
     assert capsys.readouterr().err.splitlines() == [
-        f"  round 2, epoch 2/{epochs or 2}, step 2/4, loss 2.5, {left} left",
-        f"  round 2, epoch 2/{epochs or 2} after 01:50: loss 2.5, val_loss 2.75",
+        f"  round 2, epoch 2/{epochs}, step 2/4, loss 2.5, {left} left",
+        f"  round 2, epoch 2/{epochs} after 01:50: loss 2.5, val_loss 2.75",
     ]
 
 
 def test_a_run_that_is_continued_says_so(clock, capsys):
-    _second_epoch(clock, TrainingProgress(1, "round 2", stage_start=0, epochs=5), epochs=2)
-    assert capsys.readouterr().err.splitlines()[0] == "Continuing after epoch 1."
+    stage = Stage("", start=0, first_epoch=1, last_epoch=2, steps=4, epochs=2)
+    _second_epoch(clock, TrainingProgress(stage, resumed=True))
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        "Continuing after epoch 1.",
+        "  epoch 2/2, step 2/4, loss 2.5, 00:20 left",
+    ]

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages of figures, tables and images. Knows nothing of faces, tasks or runs."""

@@ -1,0 +1,397 @@
+"""Figures as inline SVG, and images as data URIs.
+
+Matplotlib draws with a palette of stand-in colours, which become CSS variables afterwards: one drawing then serves the
+light page, the dark page and paper. Text stays text, in the page's own font. The stand-ins are all nearly black, so
+that a drawing as pixels, for TensorBoard, is one in black on white.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import itertools
+import re
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+# Stand-in -> CSS variable of page.css. The values have to be unlikely colours that differ, and nearly black.
+_PALETTE = {
+    "#010203": "--ink",
+    "#010204": "--muted",
+    "#010205": "--grid",
+    "#010206": "--paper",
+    "#010211": "--s1",
+    "#010212": "--s2",
+    "#010213": "--s3",
+    "#010214": "--s4",
+    "#010215": "--s5",
+}
+INK, MUTED, GRID, PAPER, *SERIES = _PALETTE
+
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a $ in a name is a $
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "text.color": INK,
+    "lines.linewidth": 1.8,
+    "hatch.linewidth": 0.8,
+}
+NARROW, WIDE = 5.3, 11.0  # widths in inches: of one of two figures in a row, of one that has the row
+TWO_COLUMNS_FROM = 25  # rows of a chart of names
+_POINTS_AN_INCH = 72  # of SVG: a figure of 6 inches is 432 units wide, and its 9 point letters are 9 units high
+_PIXELS_A_POINT = 1.5  # of a drawing as pixels, and at least of the photographs in an SVG
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Line:
+    """A named curve: `y` [E]; with `marks` its points, unconnected."""
+
+    name: str
+    y: np.ndarray
+    marks: bool = False
+
+
+def svg(canvas: Canvas, description: str) -> Markup:
+    """The drawing as an <svg> element in the page's colours and font; `description` is for who can't see it."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": description}):
+        canvas.savefig(buffer, format="svg", transparent=True, dpi=_PIXELS_A_POINT * _POINTS_AN_INCH)
+    drawing = buffer.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r"<!--.*?-->\s*", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r"data:image/png;base64,\s*([^\"]*)", lambda match: _smaller(match[1]), drawing)
+    for stand_in, variable in _PALETTE.items():
+        drawing = drawing.replace(stand_in, f"var({variable})")
+    drawing = re.sub(r"'DejaVu Sans'(, sans-serif)?", "var(--sans)", drawing)
+    # Every drawing has an "axes_1": on one page the names must differ.
+    scope = re.sub(r"\W+", "-", description.lower()).strip("-")
+    drawing = re.sub(r'\bid="|(?<=href=")#|(?<=url\()#', lambda match: f"{match[0]}{scope}-", drawing)
+    view = re.search(r'viewBox="[^"]*"', drawing)[0]
+    label = Markup.escape(description)
+    body = drawing[drawing.index(">") + 1 :]
+    return Markup(f'<svg {view} role="img" aria-label="{label}">{body}')
+
+
+def _smaller(png: str) -> str:
+    """A base64 PNG as the data URI of a JPEG: a fifth of the size, for photographs."""
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
+    return image_uri(image, longest=max(image.shape))
+
+
+def pixels(canvas: Canvas) -> np.ndarray:
+    """The drawing as [H, W, 3] uint8, black on white."""
+    canvas.set_dpi(_PIXELS_A_POINT * _POINTS_AN_INCH)
+    agg = FigureCanvasAgg(canvas)
+    with matplotlib.rc_context(STYLE):
+        agg.draw()
+    return np.array(agg.buffer_rgba())[..., :3]
+
+
+def image_uri(image: np.ndarray, longest: int = 512) -> str:
+    """[H, W, 3] uint8 -> the image as a data URI, its longer side at most `longest` pixels.
+
+    JPEG, and no larger than it is shown: a page of a dozen faces stays below a megabyte or so.
+    """
+    small = Image.fromarray(image)
+    small.thumbnail((longest, longest))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def drawn_uri(image: np.ndarray) -> str:
+    """[H, W, 3] uint8 of a few flat colours -> PNG as a data URI, at its own size: sharp where a JPEG has a haze."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def strip(panes: Sequence[tuple[str, str]], description: str) -> Markup:
+    """Images side by side, each with its name below; two in a row where the page is narrow.
+
+    Args:
+        panes: (name, data URI) of each.
+        description: what they are of, for who can't see them.
+    """
+    drawn = Markup("").join(
+        Markup('<div class="pane"><img src="{}" alt="{}, {}"><p>{}</p></div>').format(uri, description, name, name)
+        for name, uri in panes
+    )
+    return Markup('<div class="strip" style="--panes: {}">{}</div>').format(len(panes), drawn)
+
+
+def stack(panes: Sequence[tuple[str, Markup]]) -> Markup:
+    """Images below each other, each (name, markup) with its name below it."""
+    drawn = Markup("").join(
+        Markup('<div class="pane">{}<p>{}</p></div>').format(markup, name) for name, markup in panes
+    )
+    return Markup('<div class="stack">{}</div>').format(drawn)
+
+
+def annotated_image(
+    image: np.ndarray,
+    description: str,
+    points: np.ndarray | None = None,
+    true_points: np.ndarray | None = None,
+    longest: int = 512,
+    mark_size: float = 1.0,
+) -> Markup:
+    """An image with landmarks on top: dots where they are predicted, crosses where they are given.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        description: for who can't see it.
+        points: [T, 2] predicted x, y in [0, 1] of the image.
+        true_points: [T, 2] given ones.
+        longest: pixels of the longer side that are kept; the marks stay sharp at any size.
+        mark_size: what the marks are enlarged by, where they are few or the image is shown small.
+    """
+    height, width = image.shape[:2]
+    unit = mark_size * np.hypot(height, width) / 280  # marks keep their size on the page for images of any size
+    marks = []
+    if true_points is not None:
+        arms = "".join(
+            f"M{x - 2 * unit:.1f} {y - 2 * unit:.1f}l{4 * unit:.1f} {4 * unit:.1f}"
+            f"m0 {-4 * unit:.1f}l{-4 * unit:.1f} {4 * unit:.1f}"
+            for x, y in np.asarray(true_points) * (width, height)
+        )
+        marks += [
+            f'<path d="{arms}" fill="none" stroke="#000" stroke-opacity=".55" stroke-width="{1.7 * unit:.2f}"/>',
+            f'<path d="{arms}" fill="none" stroke="#ffd23f" stroke-width="{0.75 * unit:.2f}"/>',
+        ]
+    if points is not None:
+        marks += [
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{1.35 * unit:.2f}" fill="#35c8ff" stroke="#00263a" '
+            f'stroke-width="{0.5 * unit:.2f}"/>'
+            for x, y in np.asarray(points) * (width, height)
+        ]
+    overlay = f'<g class="overlay">{"".join(marks)}</g>' if marks else ""
+    return Markup(
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{Markup.escape(description)}">'
+        f'<image width="{width}" height="{height}" href="{image_uri(image, longest)}"/>{overlay}</svg>'
+    )
+
+
+def line_chart(
+    description: str,
+    x: np.ndarray,
+    lines: Sequence[Line],
+    x_label: str,
+    y_label: str,
+    size: tuple[float, float] = (NARROW, 2.8),
+    levels: bool = False,
+    bounds: Sequence[float] = (),
+) -> Markup:
+    """Curves over `x` [E], each named at its right end. NaN leaves a gap. Upright lines at `bounds`.
+
+    With `levels` a value holds from the last x up to its own, and the axis is logarithmic with the values as its ticks.
+    """
+    with matplotlib.rc_context(STYLE):
+        canvas = Canvas(figsize=size, layout="constrained", dpi=_POINTS_AN_INCH)
+        axes = canvas.add_subplot()
+        styles = itertools.cycle(itertools.product(("-", (0, (5, 2)), (0, (1.2, 1.4))), SERIES))
+        marker = "o" if len(x) <= 30 else None
+        for line, (dash, colour) in zip(lines, styles, strict=False):
+            axes.plot(
+                x, line.y, color=colour, linestyle="none" if line.marks else dash,
+                marker="D" if line.marks else marker, markersize=5 if line.marks else 3.2,
+                drawstyle="steps-pre" if levels else "default",
+            )  # fmt: skip
+        draw_bounds(axes, bounds)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(textwrap.fill(y_label, 32))
+        axes.margins(x=0.015, y=0.06)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+        if len(x) == 1:
+            axes.set_xticks(x)
+        axes.ticklabel_format(axis="x", style="plain")
+        axes.ticklabel_format(axis="y", useOffset=False)
+        if levels:
+            ticks = np.unique([line.y for line in lines])
+            axes.set_yscale("log")
+            axes.set_yticks(ticks, [f"{value:g}" for value in ticks])
+            axes.minorticks_off()
+        if len(lines) > 1:
+            _name_ends(axes, lines)
+    return svg(canvas, description)
+
+
+def draw_bounds(axes: Axes, bounds: Sequence[float]) -> None:
+    """Dashed upright lines over the whole height, below the curves."""
+    for bound in bounds:
+        axes.axvline(bound, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+
+
+def _name_ends(axes: Axes, lines: Sequence[Line]) -> None:
+    """Writes each curve's name right of its last value, moved up or down so that no two names touch."""
+    ends = [next((value for value in np.asarray(line.y)[::-1] if np.isfinite(value)), np.nan) for line in lines]
+    shown = [index for index, end in enumerate(ends) if np.isfinite(end)]
+    low, high = axes.get_ylim()
+    height = axes.figure.get_size_inches()[1] * _POINTS_AN_INCH * 0.8  # of the axes, about: labels take the rest
+    places = spread([(ends[index] - low) / (high - low) for index in shown], 11.5 / height)
+    for index, place in zip(shown, places, strict=True):
+        curve = axes.lines[index]
+        axes.annotate(
+            lines[index].name,
+            xy=(axes.get_xlim()[1], ends[index]), xycoords="data",
+            xytext=(1.05, place), textcoords="axes fraction",
+            color=curve.get_color(), va="center", ha="left", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": curve.get_color(), "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
+
+
+def spread(places: Sequence[float], distance: float) -> np.ndarray:
+    """Moves places on a line as little as it takes to be `distance` apart, keeping their order.
+
+    Neighbours that are too close merge into a block, which spreads evenly around its mean.
+    """
+    places = np.asarray(places, float)
+    order = np.argsort(places, kind="stable")
+    blocks: list[list[float]] = []
+    for place in places[order]:
+        blocks.append([place])
+        while len(blocks) > 1:
+            above, below = blocks[-1], blocks[-2]
+            room = np.mean(above) - np.mean(below)
+            if room >= distance * (len(above) + len(below)) / 2:
+                break
+            blocks[-2:] = [below + above]
+    moved = np.concatenate([np.mean(b) + distance * (np.arange(len(b)) - (len(b) - 1) / 2) for b in blocks])
+    result = np.empty_like(places)
+    result[order] = moved
+    return result
+
+
+def dumbbell_chart(
+    description: str,
+    names: Sequence[str],
+    values: np.ndarray,
+    references: np.ndarray,
+    value_name: str,
+    reference_name: str,
+    x_label: str,
+    limits: tuple[float, float],
+) -> Markup:
+    """For each name a dot at its value [N], a bar at its reference [N] and a line between; two columns if many.
+
+    A value below its reference has a hollow dot and another colour, so that it is seen at once.
+    """
+    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
+        canvas, panels = _panels(len(names), above=0.35)
+        for axes, part in panels:
+            rows = np.arange(len(part))
+            value, reference = np.asarray(values)[part], np.asarray(references)[part]
+            worse = value < reference
+            colours = np.where(worse, SERIES[1], SERIES[0])
+            axes.hlines(rows, reference, value, colors=colours, linewidth=2.4)
+            axes.scatter(reference, rows, marker="|", s=70, color=INK, linewidth=1.6, zorder=3, label=reference_name)
+            axes.scatter(value[~worse], rows[~worse], s=26, color=SERIES[0], zorder=4, label=value_name)
+            if worse.any():
+                axes.scatter(value[worse], rows[worse], s=26, facecolor=PAPER, edgecolor=SERIES[1], linewidth=1.5,
+                             zorder=4, label=f"{value_name}, below")  # fmt: skip
+            _name_rows(axes, [names[index] for index in part])
+            axes.set_xlim(*limits)
+            axes.set_xlabel(x_label)
+        entries = {
+            label: handle for axes, _ in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        canvas.legend(
+            entries.values(), entries.keys(), loc="outside upper left", ncols=3, frameon=False, handletextpad=0.3
+        )
+    return svg(canvas, description)
+
+
+def draw_matrix(axes: Axes, opacity: np.ndarray, row_names: Sequence[str], column_names: Sequence[str]) -> None:
+    """[R, C] opacities in [0, 1] as a grid of squares with the columns' names above; a NaN leaves its cell empty."""
+    height, width = opacity.shape
+    cells = np.argwhere(np.isfinite(opacity)).tolist()
+    squares = [[(c, r), (c + 1, r), (c + 1, r + 1), (c, r + 1)] for r, c in cells]
+    shades = [(SERIES[0], float(opacity[r, c])) for r, c in cells]
+    axes.add_collection(PolyCollection(squares, facecolors=shades, linewidths=0, clip_on=False))
+    axes.vlines(range(width + 1), 0, height, color=GRID, linewidth=0.5, clip_on=False)
+    axes.hlines(range(height + 1), 0, width, color=GRID, linewidth=0.5, clip_on=False)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_yticks(np.arange(height) + 0.5, row_names, color=INK)
+    axes.set_xticks(np.arange(width) + 0.5, column_names, color=INK)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def bar_chart(
+    description: str,
+    names: Sequence[str],
+    values: np.ndarray,
+    x_label: str,
+    upper: float,
+    marks: np.ndarray | None = None,
+    legend: tuple[str, str] = ("", ""),
+) -> Markup:
+    """A bar from 0 to each value [N], with the value beside it; two columns if there are many.
+
+    With `marks` [N] each bar has a line across it there, `legend` says what bars and lines are, and the chart is wide.
+    """
+    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
+        canvas, panels = _panels(len(names)) if marks is None else _panels(len(names), above=0.35, wide=True)
+        for axes, part in panels:
+            rows, value = np.arange(len(part)), np.asarray(values)[part]
+            bars = axes.barh(rows, np.nan_to_num(value), height=0.62, color=SERIES[0])
+            if marks is not None:
+                lines = axes.scatter(
+                    np.asarray(marks)[part], rows, marker="|", s=110, color=INK, linewidth=1.6, zorder=3
+                )
+            for row, each in zip(rows, value, strict=True):
+                axes.annotate(f"{each:.1f}" if np.isfinite(each) else "–", (np.nan_to_num(each), row), (4, 0),
+                              textcoords="offset points", va="center", fontsize=8, color=MUTED)  # fmt: skip
+            _name_rows(axes, [names[index] for index in part])
+            axes.set_xlim(0, upper)
+            axes.set_xlabel(x_label)
+        if marks is not None:
+            canvas.legend([bars, lines], legend, loc="outside upper left", ncols=2, frameon=False, handletextpad=0.4)
+    return svg(canvas, description)
+
+
+def _panels(count: int, above: float = 0.0, wide: bool = False) -> tuple[Canvas, list[tuple[Axes, np.ndarray]]]:
+    """A canvas with one column of axes, or two where the rows are many, and which rows stand in each.
+
+    It has the row only with two columns, or if it is to be `wide`.
+    """
+    columns = 2 if count >= TWO_COLUMNS_FROM else 1
+    parts = np.array_split(np.arange(count), columns)
+    size = (WIDE if wide else WIDE / 2 * columns, 0.215 * len(parts[0]) + 0.6 + above)
+    canvas = Canvas(figsize=size, layout="constrained", dpi=_POINTS_AN_INCH)
+    return canvas, list(zip(canvas.subplots(1, columns, squeeze=False)[0], parts, strict=True))
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names, color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.spines["left"].set_visible(False)

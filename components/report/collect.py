@@ -1,0 +1,214 @@
+"""A run's artifacts, read once: what the kinds' and the systems' report code is given."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+from tfx.utils import io_utils, path_utils
+
+from components import tasks as task_kinds
+from components.config import Experiment
+from components.datasets.binding import bound_tasks
+from components.evaluator.results import Evaluation, read_blessing, read_evaluation
+from components.record import FaceRecord
+from components.tasks.annotation import BoundTask
+from components.tasks.reporting import History, Sample, decoded
+
+# What the components that write them call them.
+TRAINING_FILE, CONTRACT_FILE, INGESTION_FILE = "training.json", "contract.json", "counts.json"
+ANNOTATION_FILE, SOFT_LABELS_FILE = "annotation.json", "soft_labels.json"
+SIGNATURE = "from_examples"
+_NUM_TESTED = 64  # records of each data set that are read
+_NUM_SAMPLES = 32  # of them answered
+_REQUEST = 4  # records: label maps are as large as they are
+_NUM_QUARANTINE_SAMPLES = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSummary:
+    """What went in, counted.
+
+    Attributes:
+        splits: by split name, the records "read", "kept" and "quarantined".
+        quarantine_reasons: reason -> number of records, over all splits. quarantine_samples: a few (image id, reason).
+        annotations: by split name, the images by where their landmarks come from: "annotated", "had_landmarks" or
+            "not_found". soft_labels: by split name and label, "annotated" or "labelled" by a teacher.
+        anomalies: what ExampleValidator found.
+    """
+
+    splits: Mapping[str, Mapping[str, int]]
+    quarantine_reasons: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    quarantine_samples: tuple[tuple[str, str], ...] = ()
+    annotations: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    soft_labels: Mapping[str, Mapping[str, Mapping[str, int]]] = dataclasses.field(default_factory=dict)
+    anomalies: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether the model may be used.
+
+    Attributes:
+        blessed: the evaluator's answer. reasons: why not, in sentences.
+        serving_ok: whether the exported model answered like the trained one. serving_message: in words.
+        pushed_path: where it was pushed to, None if it wasn't.
+    """
+
+    blessed: bool
+    reasons: tuple[str, ...] = ()
+    serving_ok: bool = True
+    serving_message: str = ""
+    pushed_path: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunArtifacts:
+    """What a run left.
+
+    Attributes:
+        name: the experiment's.
+        tasks: what it learnt, with what its data sets say of them.
+        training: training.json.
+        model: the SavedModel, loaded; `model_path` is where it lies.
+        contract: what the served outputs keep to, by signature and output; empty if the model has none.
+        tested: by data set, the first records of its test split. samples: with answers, the first of them.
+        model_run: folder of the logs and what else training left.
+        overrides: settings that differ from the registered experiment, for results.json.
+    """
+
+    name: str
+    experiment: Experiment
+    tasks: tuple[BoundTask, ...]
+    evaluation: Evaluation
+    training: Mapping[str, Any]
+    model: Any
+    model_path: str
+    contract: Mapping[str, Any]
+    tested: Mapping[str, Sequence[FaceRecord]]
+    samples: Mapping[str, Sequence[Sample]]
+    model_run: str
+    data: DataSummary
+    verdict: Verdict
+    created: datetime.datetime = dataclasses.field(default_factory=datetime.datetime.now)
+    overrides: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def history(self) -> History:
+        """The epochs of the training."""
+        return History(self.training["epochs"])
+
+    def output_contract(self, output: str) -> Mapping[str, Any]:
+        """What a served output keeps to; empty if nothing is said of it."""
+        return self.contract.get(SIGNATURE, {}).get(output, {})
+
+
+def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]) -> RunArtifacts:
+    """Reads what a run left.
+
+    Args:
+        name: the experiment's.
+        artifacts: by the names of RunReportSpec.INPUTS.
+    """
+    tasks = bound_tasks(experiment)
+    model_path = path_utils.serving_model_path(artifacts["model"].uri)
+    model = tf.saved_model.load(model_path)
+    contract = os.path.join(model_path, "assets.extra", CONTRACT_FILE)
+    splits = experiment.data.splits(experiment.evaluation.split)
+    tested = {dataset: _records(artifacts["examples"], split) for dataset, split in splits.items()}
+    model_run = artifacts["model_run"].uri
+    return RunArtifacts(
+        name=name,
+        experiment=experiment,
+        tasks=tasks,
+        evaluation=read_evaluation(artifacts["evaluation"].uri, tasks),
+        training=_json(model_run, TRAINING_FILE),
+        model=model,
+        model_path=model_path,
+        contract=_json(contract)["signatures"] if tf.io.gfile.exists(contract) else {},
+        tested=tested,
+        samples={dataset: tuple(answered(model, records[:_NUM_SAMPLES])) for dataset, records in tested.items()},
+        model_run=model_run,
+        data=_data(artifacts),
+        verdict=_verdict(artifacts),
+    )
+
+
+def answered(model, records: Sequence[FaceRecord]) -> list[Sample]:
+    """Records with all that the served model answers for them, or for their crops; asked a few at a time."""
+    samples = []
+    for start in range(0, len(records), _REQUEST):
+        asked = records[start : start + _REQUEST]
+        serialized = tf.constant([record.to_example().SerializeToString() for record in asked])
+        answers = {name: values.numpy() for name, values in model.signatures[SIGNATURE](serialized).items()}
+        samples += [
+            Sample(record, decoded(record.image), {name: values[index] for name, values in answers.items()})
+            for index, record in enumerate(asked)
+        ]
+    return samples
+
+
+def report_of(task: BoundTask):
+    """The report module of a task's kind."""
+    return task_kinds.role(task.kind, "report")
+
+
+def _records(examples, split):
+    files = tf.io.gfile.glob(io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split)))
+    serialized = tf.data.TFRecordDataset(sorted(files), "GZIP").take(_NUM_TESTED)
+    return tuple(FaceRecord.from_example(tf.train.Example.FromString(e.numpy())) for e in serialized)
+
+
+def _data(artifacts):
+    ingestion = artifacts["ingestion"].uri
+    quarantine = [
+        json.loads(line)
+        for file in sorted(tf.io.gfile.glob(os.path.join(ingestion, "quarantine*.jsonl")))
+        for line in tf.io.gfile.GFile(file)
+    ]
+    return DataSummary(
+        splits=_json(ingestion, INGESTION_FILE),
+        quarantine_reasons=collections.Counter(row["reason"] for row in quarantine),
+        quarantine_samples=tuple((row["id"], row["reason"]) for row in quarantine[:_NUM_QUARANTINE_SAMPLES]),
+        annotations=_json(artifacts["annotation"].uri, ANNOTATION_FILE) if "annotation" in artifacts else {},
+        soft_labels=_json(artifacts["soft_labels"].uri, SOFT_LABELS_FILE) if "soft_labels" in artifacts else {},
+        anomalies=_anomalies(artifacts["anomalies"]),
+    )
+
+
+def _anomalies(artifact):
+    """One sentence a feature and split, of what ExampleValidator found."""
+    found = []
+    for split in artifact_utils.decode_split_names(artifact.split_names):
+        uri = artifact_utils.get_split_uri([artifact], split)
+        anomalies = anomalies_pb2.Anomalies.FromString(
+            tf.io.gfile.GFile(io_utils.get_only_uri_in_dir(uri), "rb").read()
+        )
+        found += [f"{split}: {feature}: {info.description}" for feature, info in anomalies.anomaly_info.items()]
+    return tuple(found)
+
+
+def _verdict(artifacts):
+    blessed, reasons = read_blessing(artifacts["evaluation"].uri)
+    infra = artifacts["infra_blessing"]
+    return Verdict(
+        blessed=blessed,
+        reasons=tuple(reasons),
+        serving_ok=bool(infra.get_int_custom_property("blessed")),
+        serving_message=infra.get_string_custom_property("message"),
+        pushed_path=artifacts["pushed_model"].get_string_custom_property("pushed_destination") or None,
+    )
+
+
+def _json(*path):
+    return json.loads(io_utils.read_string_file(os.path.join(*path)))

@@ -1,0 +1,62 @@
+"""Composes the schema of a run's records."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from components.config import Data, from_json
+from components.datasets import build_dataset
+from components.datasets.binding import annotation
+from components.tasks.base import labels_of
+
+# Read where the step runs: a container has the project in another place.
+_EVERY_RECORD = pathlib.Path(__file__).parents[2] / "schemas" / "face_record.pbtxt"
+_FILE_NAME = "schema.pbtxt"  # as TFX's components look for it
+
+
+class Executor(base_executor.BaseExecutor):
+    """Executor of RecordSchemaGen."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the schema of `record_schema`."""
+        self._log_startup(input_dict, output_dict, exec_properties)
+        schema = record_schema(from_json(exec_properties["data"]))
+        path = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), _FILE_NAME)
+        with tf.io.gfile.GFile(path, "w") as file:
+            file.write(text_format.MessageToString(schema))
+
+
+def record_schema(data: Data) -> schema_pb2.Schema:
+    """What every record has, the labels that the data sets keep or dlib marks, and the teachers' soft labels.
+
+    Raises:
+        ValueError: if several of the data sets keep a label.
+    """
+    schema = text_format.Parse(_EVERY_RECORD.read_text(encoding="utf-8"), schema_pb2.Schema())
+    for label in dict.fromkeys(_labels(data)):
+        schema.feature.append(labels_of(label, annotation(data, label)).schema())
+    for teacher in data.teachers:
+        schema.feature.add(name=f"{teacher.task}/soft", type=schema_pb2.FLOAT)
+    return schema
+
+
+def _labels(data: Data) -> Iterator[str]:
+    for dataset in data.datasets:
+        yield from build_dataset(dataset, None).annotations if dataset.labels is None else dataset.labels
+    if data.annotate_landmarks:
+        yield data.annotate_landmarks

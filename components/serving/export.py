@@ -1,0 +1,100 @@
+"""A trained network is written as a SavedModel, and read again to start from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+
+from components.serving.module import ServingModule, served_part
+from components.systems.base import System
+from components.tasks.base import Learning, serving_of
+
+_EXTRA = "assets.extra"
+CONTRACT = os.path.join(_EXTRA, "contract.json")
+_WARMUP = os.path.join(_EXTRA, "tf_serving_warmup_requests")
+_TRAINED = os.path.join(_EXTRA, "trained", "trained")  # prefix of a checkpoint
+
+
+def export(
+    network: keras.Model,
+    tasks: Mapping[str, Learning],
+    image_size: tuple[int, int],
+    system: System,
+    folder: str,
+    warmup_images: Sequence[bytes],
+) -> ServingModule:
+    """Writes the SavedModel with its contract and the requests that TensorFlow Serving replays when it loads it.
+
+    Where the system serves another network than the trained one (batch norm may be folded), the trained one lies beside
+    it as a checkpoint, for `restore_trained`.
+
+    Args:
+        network: as trained, in float32.
+        tasks: by name, with the state that is served.
+        image_size: (height, width) that the network takes.
+        folder: of the SavedModel.
+        warmup_images: encoded; the requests hold one alone and all together.
+
+    Returns:
+        What was written.
+    """
+    servings = []
+    for task in tasks.values():
+        serving = serving_of(task.task)
+        for name, variable in task.state().items():
+            getattr(serving, name).assign(variable.numpy())
+        servings.append(serving)
+    served = system.served_network(network)
+    module = ServingModule(served, image_size, servings, system.ONE_BY_ONE)
+    signatures, contracts = system.signatures(module)
+    tf.saved_model.save(module, folder, signatures={**module.signatures(), **signatures})
+    tf.io.gfile.makedirs(os.path.join(folder, _EXTRA))
+    with tf.io.gfile.GFile(os.path.join(folder, CONTRACT), "w") as file:
+        json.dump({"version": 1, "signatures": {**module.contract(), **contracts}}, file, indent=1)
+    with tf.io.TFRecordWriter(os.path.join(folder, _WARMUP)) as writer:
+        for images in (warmup_images[:1], warmup_images):
+            writer.write(_predict_request(images).SerializeToString())
+    if served is not network:
+        _checkpoint(network, tasks).write(os.path.join(folder, _TRAINED))
+    system.write_assets(network, folder)
+    return module
+
+
+def restore_trained(network: keras.Model, folder: str, tasks: Mapping[str, Learning]) -> None:
+    """Loads the weights of an exported model of the same architecture, and the tasks' state.
+
+    What is not served was not exported: the branches of `network` that only training needs keep their weights.
+
+    Args:
+        tasks: by name; none for the weights of a network all of whose outputs are served.
+
+    Raises:
+        ValueError: if the exported network has other layers or shapes.
+    """
+    as_trained = tf.io.gfile.exists(os.path.join(folder, f"{_TRAINED}.index"))
+    prefix = _TRAINED if as_trained else os.path.join("variables", "variables")
+    try:
+        status = _checkpoint(network, tasks).read(os.path.join(folder, prefix))
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise ValueError(f"The model in {folder!r} has another architecture than the experiment's: {error}") from error
+
+
+def _checkpoint(network, tasks):
+    """Of a network's served part and the tasks' state: in a SavedModel they lie under the same names."""
+    states = {name: tf.train.Checkpoint(**task.state()) for name, task in tasks.items() if task.state()}
+    parts = {"servings": tf.train.Checkpoint(**states)} if states else {}
+    return tf.train.Checkpoint(network=served_part(network, tasks or network.output), **parts)
+
+
+def _predict_request(images):
+    request = predict_pb2.PredictRequest(
+        model_spec=model_pb2.ModelSpec(name="facetfx", signature_name="serving_default"),
+        inputs={"image_bytes": tf.make_tensor_proto(list(images), tf.string)},
+    )
+    return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))

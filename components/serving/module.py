@@ -1,0 +1,157 @@
+"""The exported model: raw images or face records in; what each task says of them out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import tensorflow as tf
+from tensorflow import keras
+
+from components.images.crop import WHOLE, crop_pixels
+from components.images.decoding import decode, decode_and_resize_batch, resize
+from components.tasks.base import Serving
+
+# What is read of a record; one without a crop is used as a whole.
+_FEATURES = {
+    "image/encoded": tf.io.FixedLenFeature([], tf.string),
+    "image/crop": tf.io.FixedLenFeature([4], tf.float32, WHOLE),
+}
+
+
+def served_part(network: keras.Model, tasks: Iterable[str]) -> keras.Model:
+    """The part of a network that leads to the tasks' outputs, without branches that only its training needs.
+
+    Args:
+        network: functional, image -> dict of outputs.
+        tasks: names of outputs.
+
+    Returns:
+        keras.Model: image -> those outputs and what they were at each iteration, "<task>_iter<I>"; it shares the layers
+            of `network`.
+    """
+    served = re.compile(rf"({'|'.join(map(re.escape, tasks))})(_iter\d+)?")
+    outputs = {name: output for name, output in network.output.items() if served.fullmatch(name)}
+    return keras.Model(network.input, outputs, name=network.name)
+
+
+class ServingModule(tf.Module):
+    """A trained network behind its decoding, and its tasks in front of it.
+
+    Args:
+        network: image [batch, H, W, 3] in [0, 255] -> dict of outputs; those that are no task's are not kept.
+        image_size: (H, W).
+        servings: of the tasks, in their order.
+        one_by_one: ask for one image after the other, whatever the tasks.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        image_size: tuple[int, int],
+        servings: Sequence[Serving],
+        one_by_one: bool = False,
+    ):
+        super().__init__()
+        self.servings = {serving.task.name: serving for serving in servings}
+        self.network = served_part(network, self.servings)
+        self._image_size = tuple(image_size)
+        self._one_by_one = one_by_one or any(serving.ONE_BY_ONE for serving in servings)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def from_images(self, image_bytes):
+        """JPEG or PNG files -> what is served, of the whole images."""
+        return self.predict(image_bytes, tf.repeat([WHOLE], tf.size(image_bytes), axis=0))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def from_examples(self, examples):
+        """Serialized face records -> what is served, of their crops, which is what the network was trained on."""
+        return self.predict(*images_and_crops(examples))
+
+    def predict(
+        self, image_bytes: tf.Tensor, crops: tf.Tensor, suffixes: Sequence[str] = ("",)
+    ) -> dict[str, tf.Tensor]:
+        """What is served by name, each [batch, ...].
+
+        Args:
+            image_bytes: [batch] strings, JPEG or PNG files.
+            crops: [batch, 4], the parts that the network is shown (components.images.crop); coordinates and label maps
+                are those of the uncropped images.
+            suffixes: of the network's outputs to serve: "_iter<I>" for what they were at an iteration. The names have
+                them, too.
+        """
+        names = {f"{task}{suffix}": serving for suffix in suffixes for task, serving in self.servings.items()}
+        if self._one_by_one:
+            outputs, sizes = self._predict_each(image_bytes, crops, names)
+        else:
+            outputs = self._forward(self.decode(image_bytes, crops))
+            sizes = None
+        return {
+            f"{name}{suffix}": value
+            for suffix in suffixes
+            for task, serving in self.servings.items()
+            for name, value in serving.outputs(outputs[f"{task}{suffix}"], crops, sizes).items()
+        }
+
+    def decode(self, image_bytes: tf.Tensor, crops: tf.Tensor | None = None) -> tf.Tensor:
+        """[batch] image files -> [batch, H, W, 3] float32, what the network takes."""
+        return tf.cast(decode_and_resize_batch(image_bytes, self._image_size, crops), tf.float32)
+
+    def signatures(self) -> dict[str, Callable]:
+        """By their served names; with "<task>_names" for tasks whose scores, classes or points have names."""
+        names = {f"{task}_names": list(serving.task.names) for task, serving in self.servings.items()}
+        return {
+            "serving_default": self.from_images,
+            "from_examples": self.from_examples,
+            **{name: _constant(name, values) for name, values in names.items() if values},
+        }
+
+    def contract(self) -> dict[str, dict]:
+        """What the answers keep to, by signature and output: see components.tasks.base.Serving.contract."""
+        outputs = {name: each for serving in self.servings.values() for name, each in serving.contract().items()}
+        names = {
+            f"{task}_names": {f"{task}_names": {"kind": "names", "dtype": "string", "shape": [len(serving.task.names)]}}
+            for task, serving in self.servings.items()
+            if serving.task.names
+        }
+        return {"serving_default": outputs, "from_examples": outputs, **names}
+
+    def _predict_each(self, image_bytes, crops, names):
+        """The network's outputs of `names`, asked for one image after the other, and the images' sizes [batch, 2]."""
+
+        def ask(image_and_crop):
+            encoded, crop = image_and_crop
+            pixels = decode(encoded)
+            size = tf.shape(pixels)[:2]
+            image = tf.cast(resize(crop_pixels(pixels, crop), self._image_size), tf.float32)
+            outputs = self._forward(image[tf.newaxis])
+            return {name: serving.one(outputs[name], size, crop) for name, serving in names.items()}, size
+
+        specs = {name: serving.spec(self.network.output[name].shape[1:]) for name, serving in names.items()}
+        return tf.map_fn(
+            ask,
+            (image_bytes, crops),
+            fn_output_signature=(specs, tf.TensorSpec([2], tf.int32)),
+            parallel_iterations=1,
+        )
+
+    @tf.function
+    def _forward(self, image):
+        """A function of its own, so that all signatures share one graph of the network."""
+        return self.network(image, training=False)
+
+
+def images_and_crops(examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """[batch] serialized face records -> their encoded images [batch], their crops [batch, 4]."""
+    features = tf.io.parse_example(examples, _FEATURES)
+    return features["image/encoded"], features["image/crop"]
+
+
+def _constant(name, values):
+    """A function of nothing that gives `values` under `name`."""
+
+    @tf.function(input_signature=[])
+    def constant():
+        return {name: tf.constant(values)}
+
+    return constant

@@ -1,0 +1,107 @@
+"""What DML-CSR has of its own: edges, and the cycles of self-regulation."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageFilter
+
+from components.page import figures
+from components.page.figures import Line
+from components.page.page import Card, Figures, Gallery, Part, Section
+from components.tasks.annotation import BoundTask
+from components.tasks.segmentation import drawings
+from components.tasks.segmentation.report import class_chip
+
+if TYPE_CHECKING:
+    from components.report.collect import RunArtifacts
+
+EDGES_FILE = "edges.npz"  # components.systems.dml_csr.edge_maps writes it
+_NO_EDGE = np.array([16, 18, 20], np.uint8)
+_IMAGES_SHOWN = 4
+
+
+def edge_parts(artifacts: RunArtifacts) -> Sequence[Part]:
+    """Edges of a few validation images, and how the ensembles fared, as far as there are any."""
+    (task,) = (task for task in artifacts.tasks if task.kind == "segmentation")
+    sections = [_self_regulation_section(task, artifacts), _edges_section(task, artifacts)]
+    return [Part(sections=tuple(section for section in sections if section is not None))]
+
+
+def _self_regulation_section(task, artifacts):
+    history = artifacts.history
+    ensemble, mean_f1 = history.column("ensemble_mean_f1"), history.column(f"val_{task.name}_mean_f1")
+    if ensemble is None:
+        return None
+    lines = [Line("in training", 100 * mean_f1), Line("ensemble", 100 * ensemble, marks=True)]
+    caption = (
+        "On the validation split at the working size. A diamond is the average of a cycle's models and the best one "
+        "before."
+    )
+    figure = history.chart("Mean F1 of the ensembles", lines, "mean F1 (%)", caption)
+    lead = (
+        "In the cycles of self-regulation the training loss is another one, since a teacher's answers take the place "
+        "of labels."
+    )
+    return Section("Self-regulation", "self-regulation", (Figures((figure,)),), lead)
+
+
+def _edges_section(task, artifacts):
+    path = os.path.join(artifacts.model_run, EDGES_FILE)
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
+        return edges_section(task, dict(arrays))
+
+
+def edges_section(task: BoundTask, edges: Mapping[str, np.ndarray]) -> Section:
+    """Edges as labelled and as predicted, over a few validation images.
+
+    Args:
+        task: whose classes meet at the edges.
+        edges: `image` [P, H, W, 3] uint8; `true_binary` [P, H, W], 0 or 1, and `binary`, the probability of an edge;
+            `true_category` and `category` [P, H, W] uint8, the class whose edge a pixel is on, 0 for none.
+    """
+    legend = tuple(class_chip(task, index) for index in range(1, len(task.names)))
+    cards = tuple(_edge_card(edges, index) for index in range(min(len(edges["image"]), _IMAGES_SHOWN)))
+    height, width = edges["image"].shape[1:3]
+    lead = (
+        "The network also learns where classes meet: any edge, the brighter the surer it is, and whose edge it is. "
+        "That is help in training only: the served model has neither. Images of the validation split, at the working "
+        f"size of {height} × {width} pixels."
+    )
+    return Section("Edges", "edges", (Gallery(cards, legend, wide=True),), lead)
+
+
+def _edge_card(edges, index):
+    title = f"Validation image {index + 1}"
+    panes = (
+        ("image", figures.image_uri(drawings.shown_image(edges["image"][index]))),
+        ("true edges", figures.image_uri(edge_shades(edges["true_binary"][index]))),
+        ("predicted edges", figures.image_uri(edge_shades(edges["binary"][index]))),
+        ("whose they are, truth", figures.drawn_uri(edge_colours(edges["true_category"][index]))),
+        ("whose they are, predicted", figures.drawn_uri(edge_colours(edges["category"][index]))),
+    )
+    return Card(figures.strip(panes, title), title)
+
+
+def edge_shades(probabilities: np.ndarray) -> np.ndarray:
+    """[H, W] in [0, 1] -> [h, w, 3] uint8 of the size of a drawn image: the surer of an edge, the brighter."""
+    known = np.nan_to_num(np.asarray(probabilities, np.float32)).clip(0, 1)[..., None]
+    return drawings.shown_image(np.round(_NO_EDGE + known * (245.0 - _NO_EDGE)).astype(np.uint8))
+
+
+def edge_colours(categories: np.ndarray) -> np.ndarray:
+    """[H, W] uint8 classes, 0 for no edge -> [h, w, 3] uint8 of the size of a drawn image: edges in their colours.
+
+    Edges that would get lost as the map is made smaller are drawn a pixel wider to all sides.
+    """
+    if max(categories.shape) > drawings.SIDE:
+        categories = np.asarray(Image.fromarray(categories).filter(ImageFilter.MaxFilter(3)))
+    shown = drawings.shown_labels(categories)
+    return np.where(shown[..., None] == 0, _NO_EDGE, drawings.label_colours(shown))

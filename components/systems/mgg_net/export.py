@@ -1,0 +1,26 @@
+"""What a served MGG-Net attends to, as a signature of its own."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from components.serving.module import ServingModule
+from keras_models.mgg_net import attention_groups, attention_maps
+
+
+def attention_signature(module: ServingModule) -> tuple[dict, dict]:
+    """Images -> masks and affinities by block, and the groups' names; nothing for a network without group attention."""
+    maps, groups = attention_maps(module.network), attention_groups(module.network)
+    if maps is None:
+        return {}, {}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def attention(image_bytes):
+        return {"groups": tf.constant(groups), **maps(module.decode(image_bytes), training=False)}
+
+    contract = {
+        name: {"kind": "scores", "dtype": "float32", "shape": [None, *output.shape[1:]]}
+        for name, output in maps.output.items()
+    }
+    contract["groups"] = {"kind": "names", "dtype": "string", "shape": [len(groups)]}
+    return {"attention": attention}, {"attention": contract}

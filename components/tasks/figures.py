@@ -1,0 +1,22 @@
+"""A figure: one number that says how well a task is done."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A scalar of an evaluation.
+
+    Attributes:
+        name: the task's, and what it is in words, such as "attributes mean accuracy".
+        value: NaN where it is undefined.
+        higher_is_better: False for an error.
+        headline: whether runs are compared by it. False for what explains another figure.
+    """
+
+    name: str
+    value: float
+    higher_is_better: bool = True
+    headline: bool = False

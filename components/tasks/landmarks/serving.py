@@ -1,0 +1,19 @@
+"""What is served of landmarks: points of the whole image."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from components.images.crop import to_picture
+from components.tasks import base
+
+
+class Serving(base.Serving):
+    """`<task>` [batch, L, 2] float32, x and y in [0, 1] of the whole image."""
+
+    def outputs(self, output, crops, sizes):
+        return {self.task.name: to_picture(tf.reshape(output, [-1, len(self.task.names), 2]), crops)}
+
+    def contract(self):
+        names = list(self.task.names)
+        return {self.task.name: {"kind": "points", "dtype": "float32", "shape": [None, len(names), 2], "names": names}}

@@ -1,0 +1,181 @@
+"""How yes-or-no labels are measured: accuracy, balanced accuracy and F1 of the decisions, top-10 recall of the scores.
+
+Counts are [4, N] integers: true positives, false positives, false negatives and true negatives of N attributes, each
+over the records that have it annotated. A value that would be 0/0 is NaN and is left out of a mean over attributes; the
+mean is NaN only if every attribute's value is.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow_model_analysis as tfma
+
+from components.tasks.annotation import BoundTask
+from components.tasks.figures import Figure
+from components.tasks.ratios import mean_of_defined, ratio
+from components.tasks.summed_metric import SummedMetric, metrics_spec
+
+COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
+MEANS = {f"mean_{name}": operator.itemgetter(name) for name in ("accuracy", "balanced_accuracy", "f1")}
+UNDEFINED = "no attribute has annotated records of both classes"
+TOP = 10
+
+
+def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpec]:
+    """What is measured of the task, where it is served or after an iteration of task interaction."""
+    found = [metrics_spec(task, f"{task.name}_decisions", MultiLabelMetrics, iteration)]
+    # With ten attributes or fewer all of them are among the ten best, whatever a model answers.
+    if iteration is None and len(task.names) > TOP:
+        found.append(metrics_spec(task.learnt, task.name, RecallAtK))  # no bar applies to it
+    return found
+
+
+def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
+    """The task's scalars, from what was measured of one slice."""
+    positives = values["true_positives"] + values["false_negatives"]
+    negatives = values["false_positives"] + values["true_negatives"]
+    always = mean_of_defined(ratio(np.maximum(positives, negatives), positives + negatives))
+    found = [
+        Figure(f"{task.name} mean accuracy", values["mean_accuracy"], headline=True),
+        Figure(f"{task.name} always the commoner class", always),
+        Figure(f"{task.name} mean balanced accuracy", values["mean_balanced_accuracy"], headline=True),
+        Figure(f"{task.name} mean F1", values["mean_f1"], headline=True),
+    ]
+    if "top_10_recall" in values:
+        found.append(Figure(f"{task.name} top-{TOP} recall", values["top_10_recall"], headline=True))
+    return found
+
+
+def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
+    """Slice keys, each with its place in the label and its values by what stands there: the attributes."""
+    del task
+    return {name: (place, {1: name, 0: f"not {name}"}) for place, name in enumerate(names)}
+
+
+def outcomes(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+    """[N] labels, 0 or 1 (-1: not annotated), and [N] decisions, 0 or 1 -> [4, N] int64 counts of this one record."""
+    labels, decided = np.asarray(labels), np.asarray(decisions) > 0
+    positive, negative = labels == 1, labels == 0
+    return np.stack([positive & decided, negative & decided, positive & ~decided, negative & ~decided]).astype(np.int64)
+
+
+def accuracy(counts: np.ndarray) -> np.ndarray:
+    """[N] (TP + TN) / all; NaN where nothing was counted."""
+    tp, _, _, tn = counts
+    return ratio(tp + tn, counts.sum(axis=0))
+
+
+def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
+    """[N] mean of the true positive and true negative rates; NaN where one of the classes does not occur."""
+    tp, fp, fn, tn = counts
+    return (ratio(tp, tp + fn) + ratio(tn, tn + fp)) / 2
+
+
+def f1(counts: np.ndarray) -> np.ndarray:
+    """[N] 2 TP / (2 TP + FP + FN), the positive class's F1; NaN where nothing is positive, in truth or by decision."""
+    tp, fp, fn, _ = counts
+    return ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def positive_rates(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[N] shares of positive labels and [N] of positive decisions; NaN where nothing was counted."""
+    tp, fp, fn, _ = counts
+    total = counts.sum(axis=0)
+    return ratio(tp + fn, total), ratio(tp + fp, total)
+
+
+def summarize(sums: np.ndarray) -> dict[str, float | np.ndarray]:
+    """[4 N + 1] counts row by row, then the records with an annotated attribute -> the means, and [N] a value."""
+    counts = sums[:-1].reshape(4, -1)
+    vectors = {"accuracy": accuracy(counts), "balanced_accuracy": balanced_accuracy(counts), "f1": f1(counts)}
+    of_labels, of_decisions = positive_rates(counts)
+    return {
+        **{mean: mean_of_defined(part(vectors)) for mean, part in MEANS.items()},
+        "annotated": float(sums[-1]),
+        **vectors,
+        "positive_rate_true": of_labels,
+        "positive_rate_predicted": of_decisions,
+        **dict(zip(COUNTS, counts, strict=True)),
+    }
+
+
+class MultiLabelMetrics(SummedMetric):
+    """TFMA metric on an output of 0/1 decisions [B, N] against the labels [B, N]; `summarize` says what it emits.
+
+    Args:
+        names: N, in the order of labels and decisions.
+        **config: of SummedMetric.
+
+    Raises:
+        ValueError: when it runs, if a record or the prediction has another number of attributes.
+    """
+
+    def __init__(self, names: Sequence[str], **config):
+        measure = functools.partial(_measure_decisions, count=len(names))
+        super().__init__(measure, np.zeros(4 * len(names) + 1, np.int64), summarize, names=names, **config)
+
+
+def _measure_decisions(labels, decisions, features, count):
+    _check(labels, decisions, features, count, "decisions")
+    labels = labels.ravel()
+    return np.append(outcomes(labels, decisions.ravel()), (labels >= 0).any())
+
+
+def _check(labels, answers, features, count, what):
+    if labels.size != count or answers.size != count:
+        raise ValueError(
+            f"Record {features['image/id'][0].decode()!r} has {labels.size} attribute labels, the model gives "
+            f"{answers.size} {what}; the evaluation is configured for {count} attributes."
+        )
+
+
+def matched(labels: np.ndarray, scores: np.ndarray, top: int = TOP) -> np.ndarray:
+    """[N] labels (-1: not annotated) and [N] scores of one record -> [2] int64: attributes found, attributes it has.
+
+    As DeepFashion has it (Liu et al. 2016): a record is assigned its highest-scored attributes, and it is counted how
+    many of its own are among them. Of attributes with equal scores the first come first; those that are not annotated
+    take no place.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    truth, scores = labels[labels >= 0] == 1, scores[labels >= 0]
+    assigned = np.argsort(-scores, kind="stable")[:top]
+    return np.array([truth[assigned].sum(), truth.sum()], np.int64)
+
+
+def recall(sums: np.ndarray) -> dict[str, float]:
+    """[2] found and had, over records -> the recall; NaN if nobody has an attribute.
+
+    The counts are summed before they are divided, so that each attribute that somebody has counts once, and not each
+    record; the papers don't say which.
+    """
+    found, had = sums
+    return {"top_10_recall": float(ratio(found, had))}
+
+
+class RecallAtK(SummedMetric):
+    """TFMA metric on an output of scores [B, N] against the labels [B, N]: the recall of the ten highest.
+
+    Args:
+        names: N, in the order of labels and scores.
+        **config: of SummedMetric.
+
+    Raises:
+        ValueError: when it runs, if a record or the prediction has another number of attributes, or a score is not a
+            number.
+    """
+
+    def __init__(self, names: Sequence[str], **config):
+        measure = functools.partial(_measure_scores, count=len(names))
+        super().__init__(measure, np.zeros(2, np.int64), recall, names=names, **config)
+
+
+def _measure_scores(labels, scores, features, count):
+    _check(labels, scores, features, count, "scores")
+    if np.isnan(scores).any():
+        record = features["image/id"][0].decode()
+        raise ValueError(f"Record {record!r}: the model gives the scores {scores.ravel()}; expected numbers.")
+    return matched(labels.ravel(), scores.ravel())

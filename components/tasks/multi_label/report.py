@@ -1,0 +1,390 @@
+"""The report's part of yes-or-no labels, such as the attributes of a face."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components.page import figures
+from components.page.figures import TWO_COLUMNS_FROM
+from components.page.formatting import (
+    bare_percent,
+    by_name,
+    decimal,
+    finite_or_none,
+    format_int,
+    percent,
+    percent_cell,
+    percentage_points,
+    readable,
+)
+from components.page.page import (
+    Block,
+    Card,
+    Cell,
+    Chip,
+    Column,
+    Figure,
+    Figures,
+    Gallery,
+    Headline,
+    Meter,
+    Note,
+    Part,
+    Section,
+    Table,
+)
+from components.tasks.annotation import BoundTask
+from components.tasks.multi_label.evaluation import TOP
+from components.tasks.ratios import mean_of_defined, ratio
+from components.tasks.reporting import (
+    PREDICTED_AND_LABELLED,
+    UNLABELLED,
+    Answer,
+    Sample,
+    capitalized,
+    curves_by_name,
+    metric_title,
+    tested_images,
+    thumbnail,
+)
+
+if TYPE_CHECKING:
+    from components.report.collect import RunArtifacts
+
+OWN_GALLERY = False
+_FEW_IMAGES = 100  # below it one image moves a slice's accuracy by over a point
+_LARGE_GAP = 0.1
+_MISTAKES = 6
+_NOT_LABELLED = Chip("+", "predicted, but not labelled", "bad")
+_MISSED = Chip("−", "labelled, but not predicted", "bad")
+
+
+def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
+    """Figures by label, mistakes, and how alike the sides of the slices are served."""
+    values = artifacts.evaluation.of(task.name)
+    gaps = {key: artifacts.evaluation.gap(task.name, "mean_accuracy", key) for key in _two_sided(artifacts)}
+    majority = majority_accuracy(values)
+    sections = [
+        *_mistakes_section(task, artifacts),
+        _labels_section(task, values, majority, thresholds(task, artifacts)),
+        *_fairness_section(task, artifacts, gaps),
+    ]
+    return Part(
+        headlines=_headlines(task, values, majority),
+        sections=tuple(sections),
+        metrics={f"{task.name} accuracy gap {key}": finite_or_none(gap) for key, gap in gaps.items()},
+        details={metric_title(task.name, "accuracy"): by_name(task.names, values["accuracy"])},
+    )
+
+
+def majority_accuracy(values) -> np.ndarray:
+    """[N] accuracy of always giving the commoner answer; NaN where nothing is annotated."""
+    positives = values["true_positives"] + values["false_negatives"]
+    negatives = values["false_positives"] + values["true_negatives"]
+    return ratio(np.maximum(positives, negatives), positives + negatives)
+
+
+def thresholds(task: BoundTask, artifacts: RunArtifacts) -> np.ndarray | None:
+    """[N] a score above it is a yes: as served, or as training left them; None if neither says."""
+    served = artifacts.output_contract(f"{task.name}_decisions").get("thresholds")
+    if served is not None:
+        return np.asarray(served, np.float64)
+    learnt = artifacts.history.column(f"{task.name}_thresholds")
+    return None if learnt is None else learnt[-1]
+
+
+def _headlines(task, values, majority):
+    title, commoner = capitalized(task.name), mean_of_defined(majority)
+    gain = values["mean_accuracy"] - commoner
+    side = "above" if gain > 0 else "below"
+    questions = f"{format_int(values['annotated'])} test images × {len(task.names)} questions"
+    means = f"of all yes-or-no answers agree with the label ({questions})."
+    if np.isfinite(gain):
+        means += (
+            f" Always giving the commoner answer would score {percent(commoner)}: the model is "
+            f"{percent(abs(gain)).replace('%', 'points')} {side} it."
+        )
+    found = [
+        Headline(percent(values["mean_accuracy"]), f"{title}: mean accuracy", means, "good" if gain > 0 else "bad"),
+        Headline(
+            percent(values["mean_balanced_accuracy"]),
+            f"{title}: mean balanced accuracy",
+            "is how often it is right when images with and without a label count alike. 50 % is guessing.",
+        ),
+        Headline(
+            decimal(values["mean_f1"]),
+            f"{title}: mean F1",
+            "weighs finding a label against claiming it wrongly; 1 is perfect. Rare labels pull it down.",
+        ),
+    ]
+    if "top_10_recall" in values:
+        means = (
+            f"of the labels that images have are among the {TOP} with the highest scores of their image. {TOP} drawn "
+            f"at random would find {percent(TOP / len(task.names), 1)}."
+        )
+        found.append(Headline(percent(values["top_10_recall"]), f"{title}: top-{TOP} recall", means))
+    return tuple(found)
+
+
+def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
+    """Chips: wrong decisions first, then the right ones; what is neither predicted nor labelled is left out."""
+    decided = sample.outputs[f"{task.name}_decisions"] > 0
+    labels = _labels(task, sample)
+    if not (labels >= 0).any():
+        chips = [_chip(task, sample, artifacts, index, UNLABELLED) for index in np.flatnonzero(decided)]
+        return Answer(False, chips=tuple(chips), legend=(UNLABELLED,))
+    wrong = _wrong(task, sample)
+    chips = [
+        _chip(task, sample, artifacts, index, _NOT_LABELLED if decided[index] else _MISSED)
+        for index in sorted(wrong, key=lambda index: -_margins(task, sample, artifacts)[index])
+    ]
+    for kind, which in ((PREDICTED_AND_LABELLED, decided & (labels > 0)), (UNLABELLED, decided & (labels < 0))):
+        chips += [_chip(task, sample, artifacts, index, kind) for index in np.flatnonzero(which)]
+    annotated = int((labels >= 0).sum())
+    legend = (PREDICTED_AND_LABELLED, _NOT_LABELLED, _MISSED, *([UNLABELLED] if (labels < 0).any() else []))
+    return Answer(True, text=f"{annotated - len(wrong)} of {annotated} right", chips=tuple(chips), legend=legend)
+
+
+def _labels(task, sample):
+    """[N] 1, 0, or -1 where it is not annotated."""
+    labels = sample.record.labels.get(task.name)
+    return np.full(len(task.names), -1) if labels is None else np.asarray(labels)
+
+
+def _wrong(task, sample):
+    """Indices of the decisions that differ from their label."""
+    labels, decided = _labels(task, sample), sample.outputs[f"{task.name}_decisions"] > 0
+    return np.flatnonzero((labels >= 0) & (decided != (labels > 0))).tolist()
+
+
+def _margins(task, sample, artifacts):
+    """[N] how far the scores are from their thresholds."""
+    found = thresholds(task, artifacts)
+    return np.abs(sample.outputs[task.name] - (0.0 if found is None else found))
+
+
+def _score(task, sample, artifacts, index):
+    found = thresholds(task, artifacts)
+    limit = "" if found is None else f", threshold {decimal(float(found[index]), 2)}"
+    return f"score {decimal(float(sample.outputs[task.name][index]), 2)}{limit}"
+
+
+def _chip(task, sample, artifacts, index, kind):
+    return Chip(kind.symbol, readable(task.names[index]), kind.tone, _score(task, sample, artifacts, index))
+
+
+def surest_mistakes(task: BoundTask, artifacts: RunArtifacts, limit: int = _MISTAKES) -> list[tuple[Sample, int]]:
+    """(sample, index) of the wrong decisions, the furthest from its threshold first."""
+    wrong = [
+        (_margins(task, sample, artifacts)[index], sample, index)
+        for sample in artifacts.samples[task.dataset]
+        for index in _wrong(task, sample)
+    ]
+    return [(sample, index) for _, sample, index in sorted(wrong, key=lambda each: -each[0])[:limit]]
+
+
+def _mistakes_section(task, artifacts):
+    mistakes = surest_mistakes(task, artifacts)
+    if not mistakes:
+        return ()
+    cards = tuple(
+        Card(
+            thumbnail(sample),
+            f"{'+' if sample.outputs[f'{task.name}_decisions'][index] else '−'} {readable(task.names[index])}",
+            f"{sample.record.id}: {_score(task, sample, artifacts, index)}",
+        )
+        for sample, index in mistakes
+    )
+    lead = (
+        "Wrong answers with the scores furthest on the wrong side of the threshold. Look twice: the label is sometimes "
+        "what is wrong."
+    )
+    gallery = Gallery(cards, (_NOT_LABELLED, _MISSED), small=True)
+    return (Section(f"{capitalized(task.name)}: surest mistakes", f"{task.name}-mistakes", (gallery,), lead),)
+
+
+def _labels_section(task, values, majority, found):
+    """Every label's figures: a chart against the majority, and the table."""
+    gains = values["accuracy"] - majority
+    known = np.isfinite(gains)
+    good = int((gains[known] >= 0).sum())
+    lead = (
+        f"Counted on {tested_images(task, values['annotated'])}. {good} of {int(known.sum())} "
+        "are at least as accurate as always giving the commoner answer."
+    )
+    blocks: list[Block] = [Figures((_majority_figure(task, values["accuracy"], majority),))] if known.any() else []
+    blocks.append(_label_table(task, values, gains, found))
+    return Section(capitalized(task.name), task.name, tuple(blocks), lead)
+
+
+def _majority_figure(task, accuracy, majority):
+    order = np.argsort(majority - accuracy, kind="stable")
+    smallest = float(np.nanmin(np.minimum(accuracy, majority)))
+    title = "What the model knows beyond the majority"
+    markup = figures.dumbbell_chart(
+        f"{capitalized(task.name)}: {title}",
+        [readable(task.names[index]) for index in order],
+        100 * accuracy[order],
+        100 * majority[order],
+        "this model",
+        "always the commoner answer",
+        "accuracy (% of test images)",
+        limits=(min(50.0, 100 * smallest) - 2, 101),
+    )
+    caption = (
+        "The length of a line is what the model has learnt about a label beyond how common it is. Ordered by it, best "
+        "first. The axis does not begin at 0."
+    )
+    return Figure(markup, title, caption, wide=len(task.names) >= TWO_COLUMNS_FROM)
+
+
+def _label_table(task, values, gains, found):
+    high = max(float(np.nanmax(gains, initial=0.0)), 0.01)
+    low = min(float(np.nanmin(gains, initial=0.0)), -0.1 * high)
+    true, predicted = values["positive_rate_true"], values["positive_rate_predicted"]
+    columns = [
+        (Column("Label", number=False), [Cell(readable(name)) for name in task.names], "Mean"),
+        (
+            Column("Accuracy, %", "share of the test images answered like the label."),
+            [percent_cell(value) for value in values["accuracy"]],
+            bare_percent(values["mean_accuracy"]),
+        ),
+        (
+            Column("Over majority, points", "accuracy minus that of always giving the commoner answer; the tick is 0."),
+            [_gain_cell(gain, low, high) for gain in gains],
+            percentage_points(mean_of_defined(gains)),
+        ),
+        (
+            Column(
+                "Balanced accuracy, %", "mean of the accuracies on images with and without it; bar from 50, guessing."
+            ),
+            [percent_cell(value, Meter(max(value, 0.5), start=0.5, low=0.5)) for value in values["balanced_accuracy"]],
+            bare_percent(values["mean_balanced_accuracy"]),
+        ),
+        (
+            Column("F1", "harmonic mean of precision and recall; 1 is perfect, – means no image has the label."),
+            [Cell(decimal(value), value, None if np.isnan(value) else Meter(value)) for value in values["f1"]],
+            decimal(values["mean_f1"]),
+        ),
+        (
+            Column("Labelled, %", "share of the test images with the label."),
+            [percent_cell(value, digits=1) for value in true],
+            "",
+        ),
+        (
+            Column(
+                "Predicted, %",
+                "share of the test images which the model says have it. The tick is how many do: a bar beyond it says "
+                "yes too often.",
+            ),
+            [percent_cell(value, Meter(value, tick=at), digits=1) for value, at in zip(predicted, true, strict=True)],
+            "",
+        ),
+    ]
+    if found is not None:
+        meaning = "a score above it is a yes; saved with the model."
+        columns.append((Column("Threshold", meaning), [Cell(decimal(value), value) for value in found], ""))
+    headings, cells, means = zip(*columns, strict=True)
+    return Table(headings, tuple(zip(*cells, strict=True)), (tuple(map(Cell, means)),), sortable=True)
+
+
+def _gain_cell(gain, low, high):
+    tone = "bad" if gain < 0 else ""
+    meter = None if np.isnan(gain) else Meter(gain, tick=0.0, low=low, high=high, tone=tone)
+    return Cell(percentage_points(gain), float(gain), meter, tone)
+
+
+def _two_sided(artifacts):
+    """The slice keys with an image on either side, the side that has the label first."""
+    return [key for key, sides in artifacts.evaluation.slices.items() if len(sides) == 2]
+
+
+def _fairness_section(task, artifacts, gaps):
+    """How alike the model serves the images of each slice."""
+    evaluation = artifacts.evaluation
+    blocks: list[Block] = []
+    reach = max((abs(gap) for gap in gaps.values() if np.isfinite(gap)), default=0.0) or 1e-9
+    if gaps:
+        columns = (
+            Column("By", "the label that divides the test images.", number=False),
+            Column("Images with / without"),
+            Column("Accuracy with, %"),
+            Column("Accuracy without, %"),
+            Column("Gap, points", "mean accuracy on images that have it minus on those that have not; the tick is 0."),
+            Column(
+                "Balanced gap, points",
+                "the same of balanced accuracy, over what is defined on both sides. It does not profit from labels "
+                "being rarer on one of them.",
+            ),
+            Column("Widest single gap, points", "the label whose accuracy differs most between the two.", number=False),
+        )
+        order = sorted(gaps, key=lambda key: -abs(np.nan_to_num(gaps[key])))
+        rows = tuple(_gap_row(task, evaluation, key, gaps[key], reach) for key in order)
+        blocks.append(Table(columns, rows, sortable=len(rows) > 2))
+    for key, sides in evaluation.slices.items():
+        if key not in gaps:
+            blocks.append(_slice_table(task, evaluation, key, sides))
+    if not blocks:
+        return ()
+    large = [readable(key) for key, gap in gaps.items() if abs(gap) >= _LARGE_GAP]
+    if large:
+        blocks.append(Note(f"The accuracy differs by {percent(_LARGE_GAP, 0)} or more: {', '.join(large)}.", "bad"))
+    few = [
+        readable(key)
+        for key, sides in evaluation.slices.items()
+        if min(evaluation.counts[side] for side in sides) < _FEW_IMAGES
+    ]
+    if few:
+        text = f"Fewer than {_FEW_IMAGES} images on one side ({', '.join(few)}): one image moves its accuracy much."
+        blocks.append(Note(text, "bad"))
+    lead = (
+        "A model with a good mean can still serve some people worse. Each row divides the test images by one label; a "
+        "gap near 0 means that both sides are served alike."
+    )
+    return (Section(f"{capitalized(task.name)}: fairness", f"{task.name}-fairness", tuple(blocks), lead),)
+
+
+def _gap_row(task, evaluation, key, gap, reach):
+    sides = evaluation.slices[key]
+    counts = [evaluation.counts[side] for side in sides]
+    means = [evaluation.value(task.name, "mean_accuracy", side) for side in sides]
+    having, lacking = (evaluation.value(task.name, "accuracy", side) for side in sides)
+    differences = np.nan_to_num(having - lacking)
+    widest = int(np.argmax(np.abs(differences)))
+    balanced = evaluation.gap(task.name, "mean_balanced_accuracy", key)
+    meter = None if np.isnan(gap) else Meter(gap, tick=0.0, low=-reach, high=reach)
+    return (
+        Cell(readable(key)),
+        Cell(" / ".join(map(format_int, counts)), min(counts)),
+        *map(percent_cell, means),
+        Cell(percentage_points(gap), abs(gap), meter, "bad" if abs(gap) >= _LARGE_GAP else ""),
+        Cell(percentage_points(balanced), abs(balanced)),
+        Cell(f"{readable(task.names[widest])} {percentage_points(differences[widest], 1)}"),
+    )
+
+
+def _slice_table(task, evaluation, key, sides):
+    """A row for each class of a slice that is no yes or no."""
+    columns = (
+        Column(capitalized(key), number=False),
+        Column("Images"),
+        Column("Accuracy, %"),
+        Column("Balanced accuracy, %"),
+    )
+    rows = tuple(
+        (
+            Cell(readable(side)),
+            Cell(format_int(evaluation.counts[side]), evaluation.counts[side]),
+            percent_cell(evaluation.value(task.name, "mean_accuracy", side)),
+            percent_cell(evaluation.value(task.name, "mean_balanced_accuracy", side)),
+        )
+        for side in sides
+    )
+    return Table(columns, rows, sortable=True)
+
+
+def curves(task: BoundTask, artifacts: RunArtifacts) -> list[Figure]:
+    """Losses by label, and weights and thresholds that moved."""
+    return curves_by_name(task, artifacts.history)

@@ -1,0 +1,138 @@
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.page import figures
+from components.page.figures import Line
+
+
+def texts(svg):
+    """What is written in a drawing; a long axis label is written in several lines."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def test_line_chart_says_what_its_axes_and_curves_are():
+    lines = [Line("up", np.arange(5.0)), Line("down", -np.arange(5.0))]
+    svg = figures.line_chart("A chart", np.arange(1, 6), lines, "epochs", "loss (no unit)")
+    assert {"epochs", "loss (no unit)", "up", "down"} <= set(texts(svg))
+    assert 'aria-label="A chart"' in svg
+
+
+def test_a_figure_takes_its_colours_and_its_font_from_the_page():
+    svg = figures.bar_chart("Bars", ["a", "b"], np.array([3.0, np.nan]), "share (%)", upper=100)
+    assert "var(--s1)" in svg
+    assert "var(--sans)" in svg
+    assert not re.findall(r"#0102\w\w|DejaVu", svg)
+    assert {"a", "b", "share (%)", "3.0", "–"} <= set(texts(svg))
+
+
+def test_names_are_text_not_markup_and_not_mathematics():
+    svg = figures.bar_chart("<Bars>", ["<b>$x$", "$"], np.array([1.0, 2.0]), "share (%)", upper=100)
+    assert {"&lt;b&gt;$x$", "$"} <= set(texts(svg))
+    assert "<Bars>" not in svg
+
+
+def test_a_value_below_its_reference_is_marked_in_words():
+    both = {"value_name": "model", "reference_name": "majority", "x_label": "accuracy (%)", "limits": (50, 100)}
+    better = figures.dumbbell_chart("Better", ["a"], np.array([90.0]), np.array([80.0]), **both)
+    worse = figures.dumbbell_chart("Worse", ["a"], np.array([70.0]), np.array([80.0]), **both)
+    assert "model, below" not in texts(better)
+    assert "model, below" in texts(worse)
+
+
+@pytest.mark.parametrize("values", [[0.001], [1e-3, 1e-3], [1e-3, 1e-4]])
+def test_levels_are_the_ticks(values):
+    svg = figures.line_chart(
+        "Rate", np.arange(len(values)), [Line("r", np.array(values))], "epochs", "rate", levels=True
+    )
+    assert {f"{value:g}" for value in values} <= set(texts(svg))
+
+
+def test_a_curve_of_nothing_but_nan_is_left_unnamed():
+    lines = [Line("known", np.ones(3)), Line("unknown", np.full(3, np.nan))]
+    written = texts(figures.line_chart("Gaps", np.arange(3), lines, "epochs", "loss"))
+    assert "known" in written
+    assert "unknown" not in written
+
+
+def test_spread_worked_by_hand():
+    assert figures.spread([0.0, 5.0, 5.0], 2).tolist() == [0, 4, 6]
+    assert figures.spread([1.0, 0.0], 2).tolist() == [1.5, -0.5]
+
+
+def test_spread_keeps_order_and_distance():
+    places = np.random.default_rng(0).random(30)
+    moved = figures.spread(places, 0.05)
+    assert np.array_equal(np.argsort(places), np.argsort(moved))
+    assert np.diff(np.sort(moved)).min() >= 0.05 - 1e-9
+
+
+def test_an_image_has_a_mark_on_every_landmark():
+    image = np.zeros((100, 200, 3), np.uint8)
+    svg = figures.annotated_image(
+        image, "a face", points=np.array([[0.25, 0.5], [1.0, 1.0]]), true_points=np.array([[0.5, 0.5]])
+    )
+    assert re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg) == [("50.0", "50.0"), ("200.0", "100.0")]
+    assert svg.count("<path") == 2  # the cross, and its dark edge
+    assert "overlay" not in figures.annotated_image(image, "a face")
+
+
+def test_marks_can_be_enlarged():
+    image, points = np.zeros((100, 200, 3), np.uint8), np.array([[0.25, 0.5]])
+    radii = [
+        float(re.search(r'r="([\d.]+)"', figures.annotated_image(image, "a face", points, mark_size=size))[1])
+        for size in (1, 2)
+    ]
+    assert radii[1] == pytest.approx(2 * radii[0], abs=0.02)
+
+
+def test_bounds_are_dashed_lines_that_name_nothing():
+    lines = [Line("up", np.arange(4.0)), Line("down", -np.arange(4.0))]
+    plain = figures.line_chart("Plain", np.arange(4), lines, "epochs", "loss")
+    bounded = figures.line_chart("Bounded", np.arange(4), lines, "epochs", "loss", bounds=[0.5, 2.5])
+    assert bounded.count("stroke-dasharray: 3.6") == plain.count("stroke-dasharray: 3.6") + 2
+    assert texts(bounded) == texts(plain)
+
+
+def test_large_images_are_made_small():
+    noise = np.random.default_rng(0).integers(0, 256, (800, 600, 3), np.uint8)
+    assert len(figures.image_uri(noise, longest=100)) < len(figures.image_uri(noise, longest=400)) / 8
+
+
+def test_marked_bars_say_what_bars_and_marks_are():
+    values, marks = np.array([90.0, np.nan]), np.array([80.0, np.nan])
+    marked = figures.bar_chart("F1", ["a", "b"], values, "share (%)", 100, marks, ("bars", "marks"))
+    assert {"bars", "marks", "90.0", "–"} <= set(texts(marked))
+    assert not {"bars", "marks"} & set(texts(figures.bar_chart("F1", ["a", "b"], values, "share (%)", 100)))
+
+
+def test_marks_of_a_chart_are_not_connected():
+    some = np.array([np.nan, 1.0, np.nan, 2.0])
+    lines = [Line("curve", np.arange(4.0)), Line("marks", some, marks=True)]
+    svg = figures.line_chart("Marks", np.arange(50)[:4], lines, "epochs", "F1")
+    last = re.findall(r'<g id="marks-line2d_\d+">.*?</g>\n', svg, re.DOTALL)[-1]
+    assert {"curve", "marks"} <= set(texts(svg))
+    assert last.count("<use") == 2 and 'style="fill: none; stroke: var(--s2)' not in last
+
+
+def test_a_strip_names_its_images():
+    markup = figures.strip([("<picture>", "data:,"), ("truth", "data:,")], 'Zoë "7".jpg')
+    assert markup.count("<img") == 2
+    assert "<p>&lt;picture&gt;</p>" in markup and "<p>truth</p>" in markup
+    assert 'alt="Zoë &#34;7&#34;.jpg, truth"' in markup
+    assert "--panes: 2" in markup
+
+
+def test_a_stack_names_its_images():
+    image = np.zeros((8, 6, 3), np.uint8)
+    stack = figures.stack(
+        [("<face>", figures.annotated_image(image, "a face")), ("parsing", figures.annotated_image(image, "labels"))]
+    )
+    assert re.findall(r"<p>(.*?)</p>", stack) == ["&lt;face&gt;", "parsing"]
+    assert stack.count("<svg") == 2
+    data = re.search(r"base64,([^\"]+)", stack)[1]
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (6, 8)

@@ -1,0 +1,64 @@
+"""DML-CSR's loss, worked out by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.systems.dml_csr.loss import DMLLoss
+
+LN2 = np.log(2)
+
+# One image of 1 x 4, classes 0 and 1, even odds everywhere: each pixel costs ln 2. The edge lies in the middle.
+TRUTH = {"parsing": tf.constant([[[0, 0, 1, 1]]], tf.uint8)}
+EVEN = {
+    "parsing": tf.zeros([1, 1, 4, 2]),
+    "binary_edge": tf.zeros([1, 1, 4, 2]),
+    "category_edge": tf.zeros([1, 1, 4, 2]),
+}
+
+
+def _loss(*arguments, **options):
+    objective = DMLLoss(*arguments, **options)
+    objective.bind({"parsing": None})
+    return objective
+
+
+def test_the_loss_is_equation_5():
+    terms = _loss(weights=(2, 3, 5, 7, 11))(TRUTH, EVEN)
+    # Lovász: all errors are 1/2, and a class's weights add up to 1.
+    parsing, lovasz = LN2, 0.5
+    # Both kinds of edges cost ln 2 a pixel however weighted; attention is ln 2 on the edge, and over the two classes
+    # half of that, since background has no edge of its own.
+    edges, binary_attention, category_attention = LN2, LN2, LN2 / 2
+    expected = 2 * (parsing + lovasz) + 3 * edges + 5 * edges + 7 * binary_attention + 11 * category_attention
+    assert float(terms["loss"]) == pytest.approx(expected, rel=1e-5)
+    assert float(terms["parsing_loss"]) == pytest.approx(parsing + lovasz, rel=1e-5)
+    assert float(terms["edge_loss"]) == pytest.approx(2 * edges, rel=1e-5)
+    assert float(terms["attention_loss"]) == pytest.approx(binary_attention + category_attention, rel=1e-5)
+    assert set(terms) == set(DMLLoss.TERMS)
+
+
+@pytest.mark.parametrize(
+    ("weights", "edges", "attention"),
+    [((1, 0, 0, 0, 0), 0, 0), ((1, 1, 0, 0, 0), LN2, 0), ((1, 1, 0, 4, 0), LN2, LN2), ((1, 0, 1, 0, 1), LN2, LN2 / 2)],
+)
+def test_parts_without_a_weight_are_left_out(weights, edges, attention):
+    terms = _loss(weights)(TRUTH, EVEN)
+    assert float(terms["edge_loss"]) == pytest.approx(edges, rel=1e-5)
+    assert float(terms["attention_loss"]) == pytest.approx(attention, rel=1e-5)
+
+
+def test_parsing_alone_needs_no_edge_branches():
+    terms = _loss((1, 0, 0, 0, 0))(TRUTH, {"parsing": EVEN["parsing"]})
+    assert float(terms["loss"]) == pytest.approx(LN2 + 0.5, rel=1e-5)
+
+
+def test_ignored_pixels_are_left_out():
+    """The second half of a image twice as wide has no label: nothing changes, and no edge lies where labels end."""
+    wider = {"parsing": tf.constant([[[0, 0, 1, 1, 255, 255, 255, 255]]], tf.uint8)}
+    random = np.random.default_rng(0)
+    beyond = {name: random.normal(0, 5, (1, 1, 4, 2)).astype(np.float32) for name in EVEN}
+    outputs = {name: tf.concat([EVEN[name], beyond[name]], axis=2) for name in EVEN}
+    objective = _loss()
+    for name, value in objective(TRUTH, EVEN).items():
+        assert float(objective(wider, outputs)[name]) == pytest.approx(float(value), rel=1e-5), name

@@ -1,0 +1,200 @@
+"""Formulas of yes-or-no labels against numbers worked out by hand and scikit-learn; the sum against any partition."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from components.config import Bar, Task
+from components.tasks.annotation import Annotation, BoundTask
+from components.tasks.multi_label import evaluation
+from components.tasks.multi_label.evaluation import (
+    MultiLabelMetrics,
+    _measure_decisions,
+    _measure_scores,
+    matched,
+    outcomes,
+    recall,
+    summarize,
+)
+
+# Columns: one attribute with every outcome, one without negatives, one without a single positive, one all wrong.
+COUNTS = np.array([[6, 8, 0, 0], [2, 0, 0, 5], [1, 2, 0, 5], [1, 0, 10, 0]])
+FEATURES = {"image/id": np.array([b"7.jpg"], object)}
+
+
+def _bound(*names, bar=None):
+    return BoundTask(Task("smile", "multi_label", bar=bar), Annotation("multi_label", names), "by_hand")
+
+
+def _sums(records):
+    """Of (labels, decisions) of records."""
+    count = len(records[0][0])
+    return sum(_measure_decisions(np.array(t), np.array(d), FEATURES, count) for t, d in records)
+
+
+def test_outcomes_of_one_record():
+    np.testing.assert_array_equal(outcomes([1, 0, 1, 0], [1, 1, 0, 0]), np.eye(4, dtype=int))
+
+
+def test_what_is_not_annotated_is_no_negative():
+    np.testing.assert_array_equal(
+        outcomes([-1, -1, 1, 0], [1, 0, 1, 0]), [[0, 0, 1, 0], [0] * 4, [0] * 4, [0, 0, 0, 1]]
+    )
+    # The first attribute is annotated in two records, the second in one, the third in none; the last record in nothing.
+    records = [((1, 0, -1), (1, 1, 1)), ((0, -1, -1), (1, 0, 0)), ((-1, -1, -1), (0, 0, 0))]
+    values = summarize(_sums(records))
+    np.testing.assert_array_equal(
+        [values[name] for name in evaluation.COUNTS], [[1, 0, 0], [1, 1, 0], [0] * 3, [0] * 3]
+    )
+    np.testing.assert_array_equal(values["accuracy"], [1 / 2, 0, np.nan])
+    np.testing.assert_array_equal(values["positive_rate_true"], [1 / 2, 0, np.nan])
+    assert (values["mean_accuracy"], values["annotated"]) == (1 / 4, 2)
+
+
+def test_formulas_worked_by_hand():
+    np.testing.assert_allclose(evaluation.accuracy(COUNTS), [0.7, 0.8, 1.0, 0.0])
+    np.testing.assert_allclose(evaluation.balanced_accuracy(COUNTS), [(6 / 7 + 1 / 3) / 2, np.nan, np.nan, 0.0])
+    np.testing.assert_allclose(evaluation.f1(COUNTS), [12 / 15, 16 / 18, np.nan, 0.0])
+    of_labels, of_decisions = evaluation.positive_rates(COUNTS)
+    np.testing.assert_allclose(of_labels, [0.7, 1.0, 0.0, 0.5])
+    np.testing.assert_allclose(of_decisions, [0.8, 0.8, 0.0, 0.5])
+
+
+def test_undefined_attributes_are_left_out_of_the_means():
+    values = summarize(np.append(COUNTS, 10))
+    assert values["mean_accuracy"] == pytest.approx(2.5 / 4)
+    assert values["mean_balanced_accuracy"] == pytest.approx((6 / 7 + 1 / 3) / 4)
+    assert values["mean_f1"] == pytest.approx((12 / 15 + 16 / 18 + 0) / 3)
+    assert values["annotated"] == 10
+
+
+def test_no_record_is_undefined_without_a_warning(recwarn):
+    values = summarize(np.zeros(9, int))
+    assert all(math.isnan(values[name]) for name in evaluation.MEANS)
+    assert values["annotated"] == 0 and not recwarn.list
+
+
+def test_agrees_with_scikit_learn():
+    random = np.random.default_rng(0)
+    labels, decisions = random.random((2, 500, 12)) < random.uniform(0.05, 0.95, (2, 1, 12))
+    values = summarize(_sums(list(zip(labels.astype(int), decisions, strict=True))))
+    for name, reference in {
+        "accuracy": sklearn_metrics.accuracy_score,
+        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score,
+        "f1": sklearn_metrics.f1_score,
+    }.items():
+        expected = [reference(labels[:, k], decisions[:, k]) for k in range(12)]
+        np.testing.assert_allclose(values[name], expected, rtol=1e-12)
+        assert values[f"mean_{name}"] == pytest.approx(np.mean(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sum_is_exact_over_any_bundles(seed):
+    random = np.random.default_rng(seed)
+    records = [_sums([pair]) for pair in random.integers(-1, 2, (200, 2, 7))]
+    (computation,) = MultiLabelMetrics(list("abcdefg"), task="smile").computations(
+        model_names=[""], output_names=["smile_decisions"]
+    )
+    combine = pickle.loads(pickle.dumps(computation.combiner))
+    bundles = np.split(random.permutation(200), np.sort(random.integers(0, 201, 6)))  # some of them empty
+    sums = []
+    for bundle in bundles:
+        total = combine.create_accumulator()
+        for index in bundle:
+            total = combine.add_input(total, records[index])
+        sums.append(total)
+    merged = combine.extract_output(combine.merge_accumulators(sums))
+    at_once = summarize(sum(records))
+    assert {key.name for key in merged} == set(at_once)
+    for key, value in merged.items():
+        np.testing.assert_array_equal(value, at_once[key.name])
+
+
+@pytest.mark.parametrize("labels, answers", [(3, 2), (2, 3), (3, 3)])
+def test_another_number_of_attributes_is_an_error(labels, answers):
+    for measure, what in ((_measure_decisions, "decisions"), (_measure_scores, "scores")):
+        expected = f"{labels} attribute labels, the model gives {answers} {what}; .* configured for 2 attributes"
+        with pytest.raises(ValueError, match=rf"'7\.jpg' has {expected}"):
+            measure(np.ones(labels), np.ones(answers), FEATURES, count=2)
+
+
+def test_matched_worked_by_hand():
+    scores = [0.9, 0.1, 0.8, 0.3, 0.7]  # in order: 0, 2, 4, 3, 1
+    labels = [1, 1, 0, 1, 0]
+    assert [matched(labels, scores, top).tolist() for top in range(1, 6)] == [[1, 3], [1, 3], [1, 3], [2, 3], [3, 3]]
+    assert matched([0] * 5, scores, 3).tolist() == [0, 0]
+
+
+def test_what_is_not_annotated_takes_no_place_among_the_best():
+    assert matched([-1, 1, -1, 1, 0], [0.9, 0.1, 0.8, 0.3, 0.7], top=2).tolist() == [1, 2]
+    assert matched([-1] * 3, [0.3, 0.2, 0.1], top=2).tolist() == [0, 0]
+
+
+def test_of_equal_scores_the_first_are_assigned():
+    assert matched([0, 1, 0, 1], [0.5] * 4, top=2).tolist() == [1, 2]
+
+
+def test_the_ten_best_of_twelve():
+    scores = np.arange(12.0)
+    for missed in range(3):
+        labels = np.zeros(12, int)
+        labels[[0, 1][:missed]] = 1
+        labels[5:8] = 1
+        assert matched(labels, scores).tolist() == [3, 3 + missed]
+
+
+def test_recall_is_pooled_over_records():
+    """1 of 1 and 1 of 4: the mean over records would be 0.625."""
+    sums = matched([1, 0, 0, 0, 0], [5, 4, 3, 2, 1], 1) + matched([1, 1, 1, 1, 0], [5, 4, 3, 2, 1], 1)
+    assert recall(sums) == {"top_10_recall": pytest.approx(2 / 5)}
+
+
+def test_at_random_ten_of_forty_find_a_quarter():
+    random = np.random.default_rng(0)
+    sums = sum(matched(labels, random.random(40)) for labels in random.random((2000, 40)) < 0.2)
+    assert recall(sums)["top_10_recall"] == pytest.approx(0.25, abs=0.02)
+
+
+def test_nobody_has_an_attribute(recwarn):
+    assert math.isnan(recall(np.zeros(2, np.int64))["top_10_recall"]) and not recwarn.list
+
+
+def test_a_score_that_is_no_number_is_an_error():
+    with pytest.raises(ValueError, match=r"'7\.jpg': the model gives the scores \[0\.2 nan\]; expected numbers"):
+        _measure_scores(np.ones(2), np.array([0.2, np.nan]), FEATURES, count=2)
+
+
+def test_scores_are_measured_where_there_are_more_than_ten_and_not_at_iterations():
+    outputs = {
+        count: [spec.output_names[0] for spec in evaluation.specs(_bound(*map(str, range(count))))]
+        for count in (10, 11)
+    }
+    assert outputs == {10: ["smile_decisions"], 11: ["smile_decisions", "smile"]}
+    (spec,) = evaluation.specs(_bound(*map(str, range(11))), 2)
+    assert spec.output_names == ["smile_decisions_iter2"]
+
+
+def test_no_bar_applies_to_the_scores():
+    bar = Bar("mean_f1", at_least=0.5)
+    decisions, scores = (spec.metrics[0] for spec in evaluation.specs(_bound(*map(str, range(11)), bar=bar)))
+    assert len(decisions.per_slice_thresholds) == 1 and not scores.per_slice_thresholds
+
+
+def test_figures():
+    task = _bound(*"abcd")
+    values = {**summarize(np.append(COUNTS, 10)), "top_10_recall": 0.25}
+    found = {figure.name: figure.value for figure in evaluation.figures(task, values)}
+    assert found == pytest.approx(
+        {
+            "smile mean accuracy": 2.5 / 4,
+            "smile always the commoner class": (0.7 + 1 + 1 + 0.5) / 4,
+            "smile mean balanced accuracy": (6 / 7 + 1 / 3) / 4,
+            "smile mean F1": (12 / 15 + 16 / 18 + 0) / 3,
+            "smile top-10 recall": 0.25,
+        }
+    )
+    del values["top_10_recall"]
+    assert list(found)[:-1] == [figure.name for figure in evaluation.figures(task, values)]

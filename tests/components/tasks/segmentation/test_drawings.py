@@ -1,0 +1,132 @@
+"""Label maps in colours, and where they are wrong."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.page import figures
+from components.record import IGNORE_LABEL
+from components.tasks.segmentation import drawings
+from components.tasks.segmentation.drawings import PALETTE, WRONG, error_map, label_colours
+from tests.components.report import sample_run
+
+FACE = np.tile(np.array([200, 100, 50], np.uint8), (6, 8, 1))
+
+
+def cielab(colours):
+    """[.., 3] sRGB of 0 to 255 -> [.., 3] L*, a*, b*: equal distances look about equally far."""
+    share = np.asarray(colours) / 255
+    linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = linear @ to_xyz.T / [0.9505, 1, 1.089]
+    x, y, z = np.moveaxis(np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def test_the_colours_of_nineteen_classes_are_far_from_each_other():
+    places = cielab(PALETTE)
+    distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    assert len(PALETTE) == 19
+    assert distances[~np.eye(19, dtype=bool)].min() > 30
+
+
+def test_each_class_has_its_colour_and_what_has_none_is_striped():
+    labels = np.arange(19, dtype=np.uint8).reshape(1, 19).repeat(6, axis=0)
+    labels[:, 18] = IGNORE_LABEL
+    coloured = label_colours(labels)
+    np.testing.assert_array_equal(coloured[3, :18], PALETTE[:18])
+    stripes = {tuple(pixel) for pixel in coloured[:, 18]}
+    assert len(stripes) == 2
+    assert all(red == green == blue for red, green, blue in stripes)
+
+
+def test_exactly_the_wrong_pixels_are_marked():
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.integers(0, 3, (2, 6, 8), np.uint8)
+    truth[0] = IGNORE_LABEL
+    drawn = error_map(FACE, predicted, truth)
+    wrong = (predicted != truth) & (truth != IGNORE_LABEL)
+    np.testing.assert_array_equal((drawn == WRONG).all(axis=-1), wrong)
+    assert 0 < wrong.sum() < wrong.size
+
+
+def test_right_pixels_are_quiet():
+    labels = np.zeros((6, 8), np.uint8)
+    drawn = error_map(np.full((6, 8, 3), 255, np.uint8), labels, labels)
+    assert np.ptp(drawn, axis=-1).max() == 0, "grey"
+    assert drawn.max() < 128, "dim, however bright the image is"
+
+
+def test_a_drawn_label_map_has_no_class_that_was_not_there():
+    labels = np.where(np.indices((700, 500)).sum(axis=0) % 7 < 3, 2, 9).astype(np.uint8)
+    shown = drawings.shown_labels(labels)
+    assert max(shown.shape) < max(labels.shape)
+    assert set(np.unique(shown)) == {2, 9}
+    assert drawings.shown_image(np.zeros((700, 500, 3), np.uint8)).shape[:2] == shown.shape
+
+
+def cells(drawing, rows):
+    """[rows, 4, h, w, 3]"""
+    (grid,) = drawing.axes[0].get_images()
+    pixels = np.asarray(grid.get_array())
+    height, width = pixels.shape[0] // rows, pixels.shape[1] // 4
+    return pixels.reshape(rows, height, 4, width, 3).swapaxes(1, 2)
+
+
+def test_a_panel_has_image_prediction_truth_and_errors():
+    truth = np.zeros((2, 6, 8), np.uint8)
+    predicted = truth.copy()
+    predicted[1, :, 4:] = 2
+    drawing = drawings.parsing_panel([FACE, FACE], predicted, truth, ("background", "skin", "l_lip"))
+    assert [text.get_text() for text in drawing.axes[0].texts] == ["image", "predicted", "truth", "errors"]
+    first, second = cells(drawing, 2)
+    np.testing.assert_allclose(first[0], np.broadcast_to([200, 100, 50], first[0].shape), atol=1)
+    assert (first[1] == PALETTE[0]).all() and (first[2] == PALETTE[0]).all()
+    middle = second.shape[2] // 2
+    assert (second[1][:, :middle] == PALETTE[0]).all() and (second[1][:, middle:] == PALETTE[2]).all()
+    assert (second[2] == PALETTE[0]).all()
+    assert not (first[3] == WRONG).all(axis=-1).any()
+    assert (second[3][:, -1] == WRONG).all() and not (second[3][:, 0] == WRONG).all(axis=-1).any()
+    named = [text.get_text() for text in drawing.legends[0].get_texts()]
+    assert named == ["background", "skin", "lower lip", "not labelled", "wrong"]
+
+
+@pytest.mark.parametrize("count", [11, 19])
+def test_a_panel_for_the_page_and_for_tensorboard(count):
+    names = [f"<class> {index}" for index in range(count)]
+    truth = [sample_run.label_map(), sample_run.label_map(48, 64)]
+    predicted = [np.roll(labels, 1, axis=1) for labels in truth]
+    images = [np.repeat(labels[..., None], 3, axis=-1) for labels in truth]
+    drawing = drawings.parsing_panel(images, predicted, truth, names)
+    pixels = figures.pixels(drawing)
+    assert pixels.dtype == np.uint8
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    svg = figures.svg(drawings.parsing_panel(images, predicted, truth, names), "Parsed faces")
+    assert re.findall(r"<text[^>]*>(&lt;class&gt; \d+)</text>", svg) == [
+        name.replace("<", "&lt;").replace(">", "&gt;") for name in names
+    ]
+
+
+def test_flat_colours_keep_every_pixel():
+    image = label_colours(sample_run.label_map())
+    uri = figures.drawn_uri(image)
+    kind, data = uri.split(",")
+    assert kind == "data:image/png;base64"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), image)
+
+
+def test_an_overlay_has_the_face_and_the_classes_colours():
+    image = np.tile(np.array([[200, 100, 50], [0, 0, 0]], np.uint8)[:, None], (40, 8, 1))  # rows bright and dark
+    labels = np.repeat([[1, 10]], 80, axis=0).repeat(4, axis=1).astype(np.uint8)
+    drawn = drawings.overlay(image, labels).astype(int)
+    left, right = drawn[:, : drawn.shape[1] // 3].mean(axis=(0, 1)), drawn[:, -drawn.shape[1] // 3 :].mean(axis=(0, 1))
+    np.testing.assert_allclose(left - right, 0.6 * (PALETTE[1].astype(int) - PALETTE[10]), atol=1.5)
+    grey = np.asarray(Image.fromarray(image).convert("L"), float).mean()
+    np.testing.assert_allclose(left, 0.6 * PALETTE[1] + 0.4 * grey, atol=3)
+    assert np.ptp(drawn[:, 0, 0]) > 30, "the face shows"
+    unknown = drawings.overlay(image, np.full((80, 8), IGNORE_LABEL, np.uint8))
+    assert (np.ptp(unknown.astype(int), axis=-1) == 0).all(), "stripes are grey"
