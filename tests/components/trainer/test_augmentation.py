@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from components.config import InputConfig, Task
 from components.tasks.annotation import Annotation, BoundTask
-from components.tasks.landmarks.labels import mirror_points
 from components.tasks.landmarks.markup import MARKUPS
 from components.tasks.segmentation.labels import mirror_label_map
 from components.trainer import augmentation
@@ -87,19 +86,6 @@ def test_neither_flip_nor_shift_changes_nothing():
         np.testing.assert_array_equal(moved.ravel(), points)
 
 
-def test_mirror_worked_by_hand():
-    # Eyes, nose, mouth corners; x becomes 1 - x and the sides change names.
-    points = np.array([[0.25, 0.4], [0.7, 0.5], [0.5, 0.6], [0.3, 0.8], [0.6, 0.9]], np.float32)
-    expected = [[0.3, 0.5], [0.75, 0.4], [0.5, 0.6], [0.4, 0.9], [0.7, 0.8]]
-    np.testing.assert_allclose(mirror_points(points), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("size", MARKUPS)
-def test_mirroring_twice_changes_nothing(size):
-    points = np.random.default_rng(0).random((size, 2)).astype(np.float32)
-    np.testing.assert_allclose(mirror_points(mirror_points(points)), points, atol=1e-6)
-
-
 def test_the_border_fills_what_comes_into_view():
     image = np.repeat(np.arange(WIDTH, dtype=np.uint8)[None, :, None], HEIGHT, 0).repeat(3, 2)
     for augmented, points in _augmented(_config(flip=False, max_shift=0.2), count=30, image=image):
@@ -150,12 +136,6 @@ def test_mirrored_labels_change_sides():
     assert 60 < sum(mirrored) < 140
     for flip, (_, _, moved) in zip(mirrored, seen, strict=True):
         np.testing.assert_array_equal(moved, flipped if flip else label_map)
-
-
-def test_mirroring_a_label_map_twice_changes_nothing():
-    labels = np.random.default_rng(0).choice([*range(8), 255], (9, 12)).astype(np.uint8)
-    again = mirror_label_map(mirror_label_map(labels, PARTS), PARTS)
-    np.testing.assert_array_equal(again, labels)
 
 
 def test_classes_whose_sides_are_unknown_are_an_error():
