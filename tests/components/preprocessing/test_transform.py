@@ -66,8 +66,8 @@ def label_map(size=(24, 30)) -> bytes:
     return encode_label_map(labels.reshape(size[::-1]))
 
 
-def record(name: str, attributes=None, landmarks=None, image=None, soft=None, crop=None, **labels) -> FaceRecord:
-    labels = {"attributes": attributes, "landmarks": landmarks, **labels}
+def record(name, attributes=None, landmarks=None, image=None, parsing=None, soft=None, crop=None, **labels):
+    labels = {"attributes": attributes, "landmarks": landmarks, "parsing": parsing, **labels}
     labels = {label: value for label, value in labels.items() if value is not None}
     return FaceRecord(name, "test", image or picture(), labels, soft or {}, crop)
 
