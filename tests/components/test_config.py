@@ -10,57 +10,65 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.config import (
+    Bar,
     Data,
+    DatasetConfig,
     Evaluation,
     Experiment,
-    Factory,
-    HybridTraining,
-    Source,
-    TaskTraining,
+    ObjectConfig,
+    Task,
+    Teacher,
     Training,
-    factory,
+    configured,
     from_json,
     to_json,
 )
+from components.systems.branching.config import WideningTraining
+from components.systems.ifan.config import HybridTraining, TaskTraining
 
+ATTRIBUTES = Task("attributes", "multi_label", {"scores": "probabilities"}, Bar("mean_balanced_accuracy", at_least=0.7))
 EXPERIMENT = Experiment(
     summary="One line",
     target="97.5 %",
-    data=Data((Source("celeb_a", {"landmarks": False, "parts": ["a", "b"]}),), image_size=(64, 48)),
-    model=factory("keras_models.DMMCNN", num_landmarks=5, objective_units=[8, 4]),
+    data=Data((DatasetConfig("celeb_a", {"landmarks": False, "parts": ["a", "b"]}),), image_size=(64, 48)),
+    tasks=(ATTRIBUTES,),
+    model=configured("keras_models.DMMCNN", num_landmarks=5, objective_units=[8, 4]),
     training=Training(
         epochs=2,
         batch_size=3,
-        optimizer=factory("tensorflow.keras.optimizers.SGD", momentum=0.9),
-        loss=factory("components.trainer.objectives.JointObjective"),
-        learning_rate=factory("components.trainer.schedules.one_cycle", peak=0.1),
-        callbacks=(factory("a.B"), factory("a.C", inner=factory("a.D", of=[factory("a.E")]))),
+        optimizer=configured("tensorflow.keras.optimizers.SGD", momentum=0.9),
+        loss=configured("components.trainer.objectives.TaskLosses"),
+        learning_rate=configured("components.trainer.schedules.one_cycle", peak=0.1),
+        callbacks=(configured("a.B"), configured("a.C", inner=configured("a.D", of=[configured("a.E")]))),
     ),
-    evaluation=Evaluation(min_balanced_accuracy=0.75, slice_by=()),
+    evaluation=Evaluation(slice_by=("Male",)),
 )
-
-
 THREE = Data(
     (
-        Source("masks", {"size": 3}, builder="synthetic_faces", labels=("parsing",)),
-        Source("mtfl", labels=("landmarks", "attributes")),
-        Source("fer2013", labels=("emotion",)),
+        DatasetConfig("masks", {"size": 3}, builder="synthetic_faces", labels=("parsing",)),
+        DatasetConfig("mtfl", labels=("landmarks", "attributes")),
+        DatasetConfig("fer2013", labels=("emotion",)),
     ),
-    attributes=False,
-    num_landmarks=5,
-    parsing=True,
-    emotion=True,
 )
+THREE_TASKS = (
+    Task("parsing", "segmentation", bar=Bar("mean_f1", at_least=0.5)),
+    Task("landmarks", "landmarks", bar=Bar("nme", at_most=0.2), weight=0.5),
+    Task("emotion", "classification"),
+)
+SEVERAL = dataclasses.replace(EXPERIMENT, data=THREE, tasks=THREE_TASKS)
 
 
-def test_a_factory_calls_what_its_path_names():
-    assert factory("fractions.Fraction", numerator=3).build(denominator=4) == 0.75
-    assert factory("builtins.divmod").build(17, 5) == (3, 2)
-    assert factory("os.path.join").build("a", "b") == "a/b"
+def test_an_object_config_calls_what_its_path_names():
+    assert configured("fractions.Fraction", numerator=3).build(denominator=4) == 0.75
+    assert configured("builtins.divmod").build(17, 5) == (3, 2)
+    assert configured("os.path.join").build("a", "b") == "a/b"
 
 
-def test_the_experiments_arguments_win():
-    assert factory("builtins.dict", a=1, b=2).build(b=3, c=4) == {"a": 1, "b": 2, "c": 4}
+def test_what_the_framework_gives_is_not_the_experiment_s_to_set():
+    assert configured("builtins.dict", a=1).build(b=3) == {"a": 1, "b": 3}
+    message = "builtins.dict is given b by the framework: leave b out of the experiment, which has b=2"
+    with pytest.raises(TypeError, match=message):
+        configured("builtins.dict", a=1, b=2).build(b=3, c=4)
 
 
 @pytest.mark.parametrize(
@@ -69,80 +77,74 @@ def test_the_experiments_arguments_win():
 )
 def test_a_path_to_nowhere(path, error):
     with pytest.raises(error, match="no_such"):
-        factory(path).build()
+        configured(path).build()
 
 
 def test_round_trip_with_every_type():
     again = from_json(to_json(EXPERIMENT))
     assert again == EXPERIMENT
     assert isinstance(again.data.image_size, tuple) and isinstance(again.training.callbacks, tuple)
-    assert again.training.callbacks[1].kwargs["inner"].kwargs["of"] == [factory("a.E")]
+    assert again.training.callbacks[1].kwargs["inner"].kwargs["of"] == [configured("a.E")]
 
 
 def test_round_trip_of_several_data_sets_and_tasks():
-    tasks = (TaskTraining(label="parsing", batch_size=2, scale=(0.9, 1.1)), TaskTraining(label="emotion", batch_size=3))
-    rates = {"pretraining_rate": 0.1, "learning_rate": factory("a.Schedule", base=0.1)}
-    training = HybridTraining(tasks=tasks, epochs=2, steps=5, optimizer=factory("a.B"), **rates)
-    hybrid = dataclasses.replace(EXPERIMENT, data=THREE, training=training)
+    tasks = (TaskTraining(task="parsing", batch_size=2, scale=(0.9, 1.1)), TaskTraining(task="emotion", batch_size=3))
+    rates = {"pretraining_rate": 0.1, "learning_rate": configured("a.Schedule", base=0.1)}
+    training = HybridTraining(tasks=tasks, epochs=2, steps=5, optimizer=configured("a.B"), **rates)
+    hybrid = dataclasses.replace(SEVERAL, training=training)
     again = from_json(to_json(hybrid))
     assert again == hybrid
-    assert isinstance(again.data.sources, tuple) and isinstance(again.data.sources[1].labels, tuple)
+    assert isinstance(again.data.datasets, tuple) and isinstance(again.data.datasets[1].labels, tuple)
     assert isinstance(again.training.tasks[0].scale, tuple)
-    assert from_json(to_json(THREE.sources)) == list(THREE.sources)
-
-
-def test_the_labels_that_are_used():
-    assert THREE.labels == ("landmarks", "parsing", "emotion")
-    assert EXPERIMENT.data.labels == ("attributes", "landmarks")
-    assert dataclasses.replace(EXPERIMENT.data, num_landmarks=0).labels == ("attributes",)
-
-
-@pytest.mark.parametrize("label", THREE.labels)
-def test_one_of_the_labels_alone(label):
-    assert THREE.only(label).labels == (label,)
-    assert THREE.only(label).sources == THREE.sources
-
-
-def test_a_label_that_is_not_used_is_not_used_alone():
-    assert THREE.only("attributes").labels == ()
+    assert from_json(to_json(THREE.datasets)) == list(THREE.datasets)
 
 
 def test_which_data_set_has_a_label():
-    names = {label: THREE.source_of(label).name for label in ("attributes", "landmarks", "parsing", "emotion")}
+    names = {label: THREE.dataset_of(label).name for label in ("attributes", "landmarks", "parsing", "emotion")}
     assert names == {"attributes": "mtfl", "landmarks": "mtfl", "parsing": "masks", "emotion": "fer2013"}
-    assert EXPERIMENT.data.source_of("emotion") == EXPERIMENT.data.sources[0]
+    assert EXPERIMENT.data.dataset_of("emotion") == EXPERIMENT.data.datasets[0]
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ((Source("helen", labels=("parsing",)),), "masks, mtfl, fer2013, helen, masks, helen give 'parsing'"),
-        ((Source("helen"),), "none give 'clothing'"),
+        (
+            (DatasetConfig("helen", labels=("parsing",)),),
+            "masks, mtfl, fer2013, helen, masks, helen give 'parsing'",
+        ),
+        ((DatasetConfig("helen"),), "none give 'clothing'"),
     ],
 )
 def test_a_label_that_not_one_data_set_has(more, message):
-    data = dataclasses.replace(THREE, sources=THREE.sources + more)
+    data = dataclasses.replace(THREE, datasets=THREE.datasets + more)
     with pytest.raises(ValueError, match=message):
-        data.source_of(message.split("'")[1])
+        data.dataset_of(message.split("'")[1])
 
 
 def test_names_of_splits():
     assert EXPERIMENT.data.splits("validation") == {"celeb_a": "validation"}
-    assert THREE.splits("validation") == {
-        "masks": "masks_validation",
-        "mtfl": "mtfl_validation",
-        "fer2013": "fer2013_validation",
-    }
+    assert THREE.splits("test") == {"masks": "masks_test", "mtfl": "mtfl_test", "fer2013": "fer2013_test"}
 
 
-@pytest.mark.parametrize("field", ["data", "model", "training", "evaluation"])
+@pytest.mark.parametrize("field", ["data", "tasks", "model", "training", "evaluation"])
 def test_parts_travel_alone(field):
     part = getattr(EXPERIMENT, field)
-    assert from_json(to_json(part)) == part
+    again = from_json(to_json(part))
+    assert (tuple(again) if field == "tasks" else again) == part
 
 
 def test_types_are_named():
-    assert json.loads(to_json(factory("a.B", x=1))) == {"type": "Factory", "path": "a.B", "kwargs": {"x": 1}}
+    assert json.loads(to_json(configured("a.B", x=1))) == {
+        "type": "components.config:ObjectConfig",
+        "path": "a.B",
+        "kwargs": {"x": 1},
+    }
+
+
+@pytest.mark.parametrize("path", ["subprocess:Popen", "components.config:to_json", "components.tasks:No", "Source"])
+def test_foreign_types_are_refused(path):
+    with pytest.raises((ValueError, AttributeError), match=path.rpartition(":")[2]):
+        from_json(json.dumps({"type": path, "args": ["ls"]}))
 
 
 JSON_VALUES = st.recursive(
@@ -155,20 +157,20 @@ JSON_VALUES = st.recursive(
 @settings(max_examples=50, deadline=None)
 @given(kwargs=st.dictionaries(st.text(max_size=5), JSON_VALUES, max_size=4))
 def test_any_argument_survives(kwargs):
-    value = factory("a.B", **kwargs) if "path" not in kwargs else Factory("a.B", kwargs)
+    value = ObjectConfig("a.B", kwargs)
     assert from_json(to_json(value)) == value
 
 
 def test_equal_experiments_are_equal_text():
     """The text is a cache key: the order in which arguments were written must not matter."""
-    assert to_json(factory("a.B", x=1, y=2)) == to_json(factory("a.B", y=2, x=1))
+    assert to_json(configured("a.B", x=1, y=2)) == to_json(configured("a.B", y=2, x=1))
     changed = dataclasses.replace(EXPERIMENT, training=dataclasses.replace(EXPERIMENT.training, seed=1))
     assert to_json(changed) != to_json(EXPERIMENT)
 
 
 def test_what_json_cannot_hold_is_an_error():
     with pytest.raises(TypeError):
-        to_json(factory("a.B", function=len))
+        to_json(configured("a.B", function=len))
 
 
 def test_values_do_not_change():
@@ -180,3 +182,125 @@ def test_imports_no_tensorflow():
     check = "import sys, components.config; print([m for m in ('tensorflow', 'tfx', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def _changed(of, **changes):
+    return dataclasses.replace(of, **changes)
+
+
+def _with_task(**changes):
+    return _changed(EXPERIMENT, tasks=(_changed(ATTRIBUTES, **changes),))
+
+
+def _with_training(**changes):
+    return _changed(EXPERIMENT, training=_changed(EXPERIMENT.training, **changes))
+
+
+def _taught(*teachers, of=SEVERAL):
+    return _changed(of, data=_changed(of.data, teachers=teachers))
+
+
+TWINS = Data((DatasetConfig("mtfl", labels=("attributes",)),) * 2)
+UNSAID = Data((DatasetConfig("mtfl"), DatasetConfig("lfwa", labels=("attributes",))))
+ABSENT = _changed(THREE, datasets=THREE.datasets[:2])
+
+
+@pytest.mark.parametrize("experiment", [EXPERIMENT, SEVERAL, _taught(Teacher("attributes", "a"), of=EXPERIMENT)])
+def test_experiments_that_can_run(experiment):
+    experiment.validate()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "message"),
+    [
+        (_changed(EXPERIMENT, tasks=()), "learns one task or more; its `tasks` are empty"),
+        (_changed(EXPERIMENT, tasks=(ATTRIBUTES,) * 2), "2 tasks are called 'attributes'. Give each a name of its own"),
+        (_with_task(name="the attributes"), "made of letters, digits and underscores; received 'the attributes'"),
+        (_with_task(kind="moods"), "No kind of task is called 'moods'. There are: classification, landmarks"),
+        (
+            _with_task(options={"score": "signed"}),
+            r"\(multi_label\) has no option 'score'. There are: scores",
+        ),
+        (_with_task(options={"scores": "odds"}), r"'scores' of task 'attributes' is one of \(.*\); received 'odds'"),
+        (
+            _changed(SEVERAL, tasks=(*THREE_TASKS[:2], _changed(THREE_TASKS[2], options={"top": 3}))),
+            "'top' of task 'emotion' is a value of type list; received 3",
+        ),
+        (_with_task(weight=-1.0), "The weight of task 'attributes' is 0 or more; received -1.0"),
+        (_with_task(bar=Bar("nme", at_most=1)), "applies to 'nme'; a task of kind multi_label has .*mean_balanced_acc"),
+        (
+            _with_task(bar=Bar("mean_balanced_accuracy", at_most=0.9)),
+            "attributes's mean_balanced_accuracy needs at_least and not at_most; received Bar",
+        ),
+        (
+            _with_task(bar=Bar("mean_balanced_accuracy", at_least=0.5, at_most=0.9)),
+            "needs at_least and not at_most",
+        ),
+        (
+            _changed(SEVERAL, tasks=(_changed(THREE_TASKS[1], bar=Bar("nme", at_least=0.1)),)),
+            "landmarks's nme needs at_most and not at_least",
+        ),
+        (_with_task(bar=Bar("mean_balanced_accuracy", at_least=0)), "A bar is above 0; received .* task 'attributes'"),
+        (_changed(EXPERIMENT, data=Data(())), "needs one data set or more; its data.datasets are empty"),
+        (_changed(EXPERIMENT, data=TWINS), "2 data sets are called 'mtfl'"),
+        (_changed(EXPERIMENT, data=UNSAID), "'mtfl' is one of several and doesn't say which labels it gives: set its"),
+        (_changed(SEVERAL, data=ABSENT), "Of the data sets masks, mtfl, none give 'emotion'"),
+        (
+            _changed(EXPERIMENT, data=_changed(EXPERIMENT.data, image_size=(64, 0))),
+            r"image_size is \(height, width\) in pixels; received \(64, 0\)",
+        ),
+        (
+            _taught(Teacher("clothing", "a/b")),
+            "'a/b' should teach 'clothing', which is none of the tasks parsing, landmarks, emotion. Drop it",
+        ),
+        (_taught(Teacher("parsing", "a/b")), "'a/b' can't teach 'parsing', a task of kind segmentation"),
+        (
+            _taught(Teacher("attributes", "a"), Teacher("attributes", "b"), of=EXPERIMENT),
+            "2 teachers of one task: data.teachers are called 'attributes'",
+        ),
+        (_with_training(epochs=0), "training.epochs is 1 or more; received 0"),
+        (_with_training(seed=-1), "training.seed is 0 or more; received -1"),
+    ],
+)
+def test_experiments_that_are_refused(experiment, message):
+    with pytest.raises(ValueError, match=message):
+        experiment.validate()
+
+
+SGD = configured("tensorflow.keras.optimizers.SGD")
+WIDENING = WideningTraining(epochs=2, steps=3, batch_size=4, optimizer=SGD, alpha=1.0)
+HYBRID = HybridTraining(
+    epochs=2,
+    steps=3,
+    optimizer=SGD,
+    tasks=(TaskTraining(task="attributes", batch_size=2),),
+    pretraining_rate=SGD,
+    learning_rate=SGD,
+)
+
+
+@pytest.mark.parametrize("training", [WIDENING, HYBRID, _changed(WIDENING, fixed_tree="permuted", warm_start="a/b")])
+def test_trainings_of_papers_that_can_run(training):
+    _changed(EXPERIMENT, training=training).validate()
+
+
+@pytest.mark.parametrize(
+    ("training", "task", "message"),
+    [
+        (
+            WIDENING,
+            {"options": {}},
+            "task 'attributes' is of kind multi_label with the options {}",
+        ),
+        (WIDENING, {"kind": "landmarks", "options": {}, "bar": None}, "is of kind landmarks"),
+        (_changed(WIDENING, fixed_tree="found"), {}, "fixed_tree is 'learned', 'permuted' or None; received 'found'"),
+        (_changed(WIDENING, fixed_tree="learned"), {}, "fixed_tree='learned' needs a tree: give training a warm_start"),
+        (_changed(WIDENING, epochs=0), {}, "training.epochs is 1 or more"),
+        (HYBRID, {"name": "emotions"}, "training.tasks are attributes, the experiment's tasks emotions"),
+        (_changed(HYBRID, initial_feedback="ones"), {}, "initial_feedback is 'mean' or 'zeros'; received 'ones'"),
+        (_changed(HYBRID, seed=-1), {}, "training.seed is 0 or more"),
+    ],
+)
+def test_trainings_of_papers_that_are_refused(training, task, message):
+    with pytest.raises(ValueError, match=message):
+        _changed(_with_task(**task), training=training).validate()

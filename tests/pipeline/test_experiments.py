@@ -2,26 +2,30 @@
 
 import inspect
 import json
+import pathlib
 import pkgutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
-from components.datasets.annotation import annotated_names
 
-from components.config import Factory, HybridTraining, from_json, to_json
-from components.datasets import source_class
+from components.config import ObjectConfig, from_json, to_json
+from components.datasets.binding import bound_tasks
+from components.systems.base import System, system_of
+from components.systems.ifan.config import HybridTraining
+from components.tasks.base import learning_of
 from keras_models import IFAN
 from pipeline import experiments
 from pipeline.experiments import registry
+from pipeline.experiments.__main__ import listing, markdown
 
 NAMES = experiments.names()
 HYBRID = [name for name in NAMES if isinstance(experiments.get(name).training, HybridTraining)]
-PLAIN = [name for name in NAMES if name not in HYBRID]
+OTHERS = [name for name in NAMES if name not in HYBRID]
 TABLE_1 = ("-baseline", "-fac", "-eq_fix", "-eq_at", "-dw_fix", "-spp", "")
 TABLE_2 = ("-eq_at", "-dwa", "-aw", "")  # UW, DWA, AW, DW
-ADAPTIVE = "components.trainer.adaptive."
+ADAPTIVE = "components.systems.dmm_cnn.adaptive."
 SIZES = ("", "-tiny")
 
 
@@ -67,39 +71,32 @@ def test_survives_json(name):
     assert to_json(from_json(to_json(experiment))) == to_json(experiment)
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", OTHERS)
 def test_its_parts_can_be_built(name):
     """Loss, schedule, optimizer, strategy and callbacks are built; the model's arguments fit its signature."""
     experiment = experiments.get(name)
     training = experiment.training
-    terms = {"loss", "parsing_loss"} if experiment.data.parsing else {"loss"}
-    assert terms <= set(training.loss.build().TERMS)
-    rate = training.learning_rate.build(steps=100) if isinstance(training.learning_rate, Factory) else 0.001
-    training.optimizer.build(learning_rate=rate)
-    assert callable(pkgutil.resolve_name(training.strategy.path))
+    assert pkgutil.resolve_name(training.RECIPE) and callable(pkgutil.resolve_name(training.loss.path))
+    rate = training.learning_rate
+    training.optimizer.build(learning_rate=rate.build(steps=100) if isinstance(rate, ObjectConfig) else rate)
+    assert all(callable(pkgutil.resolve_name(each.path)) for each in (training.strategy, training.initializer))
     assert all(hasattr(callback.build(), "set_model") for callback in training.callbacks)
     inspect.signature(pkgutil.resolve_name(experiment.model.path)).bind(
         input_shape=(8, 8, 3), **experiment.model.kwargs
     )
 
 
-@pytest.mark.parametrize("name", PLAIN)
-def test_its_parts_fit_together(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_its_tasks_are_what_its_data_sets_have(name):
     experiment = experiments.get(name)
-    points = experiment.model.kwargs.get("num_landmarks", 0)
-    assert points in (0, experiment.data.num_landmarks)
-    data, evaluation = experiment.data, experiment.evaluation
-    builder = source_class(data.sources[0])
-    assert set(evaluation.slice_by) <= set(builder.ATTRIBUTES if data.attributes else ())
-    bars = {
-        "min_balanced_accuracy": data.attributes,
-        "min_mean_f1": data.parsing,
-        "min_clothing_top3": data.clothing,
-    }
-    for bar, needed in bars.items():
-        assert (0.25 < getattr(evaluation, bar) < 1) if needed else getattr(evaluation, bar) is None
-    assert experiment.model.kwargs.get("num_classes", len(builder.LABELS)) == len(builder.LABELS)
-    assert experiment.summary and experiment.target
+    tasks = bound_tasks(experiment)
+    assert [task.task for task in tasks] == list(experiment.tasks)
+    assert {task.dataset for task in tasks} == {dataset.name for dataset in experiment.data.datasets}
+    sliced = {name for task in tasks if task.kind == "multi_label" for name in task.names}
+    assert {*experiment.evaluation.slice_by} <= sliced
+    assert any(task.bar for task in experiment.tasks) and experiment.summary and experiment.target
+    assert isinstance(system_of(experiment), System)
+    assert type(system_of(experiment)) is System or experiment.system.startswith("components.systems.")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if experiments.get(name).training.warm_start])
@@ -107,7 +104,7 @@ def test_a_warm_start_is_from_the_network_that_it_takes(name):
     """Else restore_trained refuses it, or an ablation starts from what it leaves out."""
     experiment = experiments.get(name)
     start = experiments.get(experiment.training.warm_start)
-    wider = experiment.training.start.kwargs.get("wider")
+    wider = getattr(experiment.training, "initializer", ObjectConfig("")).kwargs.get("wider")
     if wider is None:
         assert start.model == experiment.model
     else:  # of which `start` takes a part; with what weights it began doesn't matter
@@ -116,45 +113,33 @@ def test_a_warm_start_is_from_the_network_that_it_takes(name):
         assert wider.path == start.model.path
     assert start.data.image_size == experiment.data.image_size
     assert _adaptive(start) == _adaptive(experiment)
-    shuffled = getattr(experiment.training, "given_tree", None)  # takes the tree, which may have started from VGG-16
+    shuffled = getattr(experiment.training, "fixed_tree", None)  # takes the tree, which may have started from VGG-16
     assert shuffled or not start.training.warm_start
 
 
-def _tiny_models():
-    """Each distinct network that starts from random weights, under one of the names that have it."""
+def _small_networks():
+    """Each distinct network that starts from random weights at a small size, under one of the names that have it."""
     distinct = {}
-    for name in PLAIN:
+    for name in NAMES:
         experiment = experiments.get(name)
-        # At their own size the networks of DML-CSR are built in its own tests; they take long.
-        full_size = "tiny" not in name and experiment.data.parsing
-        if not experiment.model.kwargs.get("weights") and not full_size:
+        # At its own size a paper's network is built in its own tests; it takes long.
+        if not experiment.model.kwargs.get("weights") and max(experiment.data.image_size) < 200:
             distinct.setdefault(to_json(experiment.model) + to_json(experiment.data.image_size), name)
     return sorted(distinct.values())
 
 
-@pytest.mark.parametrize("name", _tiny_models())
-def test_tiny_networks_build(name):
+@pytest.mark.parametrize("name", _small_networks())
+def test_small_networks_give_what_the_tasks_need(name):
     experiment = experiments.get(name)
-    model = experiment.model.build(input_shape=(*experiment.data.image_size, 3))
-    shapes = {key: tuple(output.shape) for key, output in model.output.items()}
-    points = experiment.model.kwargs.get("num_landmarks", 0)
-    assert model.input_shape == (None, *experiment.data.image_size, 3)
-    assert shapes.pop("landmarks", None) == ((None, 2 * points) if points else None)
-    builder = source_class(experiment.data.sources[0])
-    if experiment.data.parsing:
-        assert shapes.pop("binary_edge", (None, *experiment.data.image_size, 2)) == (
-            None,
-            *experiment.data.image_size,
-            2,
-        )
-        assert "parsing" in shapes
-        assert set(shapes.values()) == {(None, *experiment.data.image_size, len(builder.LABELS))}
-        return
-    if experiment.data.clothing:
-        assert shapes.pop("clothing") == (None, len(annotated_names(experiment.data, "clothing")))
-    if experiment.data.attributes:
-        assert "attributes" in shapes
-    assert set(shapes.values()) <= {(None, len(builder.ATTRIBUTES))}
+    size = experiment.data.image_size
+    model = experiment.model.build(input_shape=(*size, 3))
+    inputs = model.input if isinstance(model.input, list | dict) else [model.input]
+    images = [each for each in (inputs.values() if isinstance(inputs, dict) else inputs) if len(each.shape) == 4]
+    assert (None, *size, 3) in [tuple(image.shape) for image in images]
+    for task in bound_tasks(experiment):
+        shape = tuple(model.output[task.name].shape)
+        assert shape[0] is None and shape[-1] == learning_of(task, size).channels
+        assert len(shape) == (4 if task.kind == "segmentation" else 2)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -172,6 +157,8 @@ def test_variants_differ_in_what_their_names_say(dataset, size):
     assert of("-fac").model.kwargs == {**of("").model.kwargs, "num_landmarks": 0}
     assert of("-spp").model.kwargs == {**of("").model.kwargs, "subjective": None}
     assert of("-baseline").model.path == "keras_models.AttributeBaseline"
+    for variant in ("-fac", "-baseline"):
+        assert of(variant).tasks == of("").tasks[:1]
     for variant in TABLE_1 + TABLE_2:
         assert of(variant).data == of("").data and of(variant).evaluation == of("").evaluation
         settings = ("epochs", "batch_size", "optimizer", "learning_rate", "loss", "flip", "max_shift", "precision")
@@ -230,7 +217,7 @@ def test_the_settings_of_mgg_nets_paper(name, lengths, balanced):
     training, data = experiment.training, experiment.data
     assert (training.epochs, training.batch_size, data.image_size) == (sum(lengths), 144, (224, 224))
     assert training.learning_rate.kwargs == {"rates": [0.01, 0.001], "lengths": lengths}
-    assert training.loss.build().balanced is balanced
+    assert training.loss.kwargs == ({"balanced": True} if balanced else {})
     assert training.flip and experiment.model.kwargs["weights"] == "imagenet"
     assert training.strategy.path.endswith("MirroredStrategy")
 
@@ -317,21 +304,12 @@ def test_every_variant_of_ifan_is_registered():
 
 @pytest.mark.parametrize("name", HYBRID)
 def test_the_parts_of_hybrid_training_fit_together(name):
-    """Tasks, labels, outputs, data sets and bars are of the same tasks; schedules and optimizer can be built."""
+    """Outputs are those of the tasks, each of which has a bar; schedules and optimizer can be built."""
     experiment = experiments.get(name)
-    data, training, evaluation = experiment.data, experiment.training, experiment.evaluation
-    tasks = experiment.model.kwargs["tasks"]
-    assert {task.label for task in training.tasks} == {*tasks} == {*data.labels}
-    assert {data.source_of(label).name for label in tasks} == {source.name for source in data.sources}
-    assert tasks == {label: len(annotated_names(data, label)) for label in tasks}
-    assert ("num_landmarks" not in experiment.model.kwargs) and data.image_size[0] % 32 == 0
-    bars = {
-        "parsing": evaluation.min_mean_f1,
-        "landmarks": evaluation.max_nme,
-        "emotion": evaluation.min_emotion_accuracy,
-        "attributes": evaluation.min_balanced_accuracy,
-    }
-    assert {label for label, bar in bars.items() if bar} == {*tasks}
+    training = experiment.training
+    assert experiment.model.kwargs["tasks"] == {task.name: len(task.names) for task in bound_tasks(experiment)}
+    assert [task.task for task in training.tasks] == [task.name for task in experiment.tasks]
+    assert all(task.bar for task in experiment.tasks) and experiment.data.image_size[0] % 32 == 0
     for rate in (training.pretraining_rate, training.learning_rate):
         training.optimizer.build(learning_rate=rate.build(steps=100))
     inspect.signature(IFAN).bind(input_shape=(64, 64, 3), **experiment.model.kwargs)
@@ -356,16 +334,16 @@ def test_variants_of_ifan_differ_in_what_their_names_say(size):
     assert [task.pretraining_epochs for task in of("3t-no_pretraining").training.tasks] == [0, 0, 0]
     assert of("3t-zero_feedback") == replace(base, training=replace(base.training, initial_feedback="zeros"))
     two, alone = of("2t"), of("emotion")
-    assert [task.label for task in two.training.tasks] == ["parsing", "landmarks"]
+    assert [task.task for task in two.training.tasks] == ["parsing", "landmarks"]
     assert two.model.kwargs["iterations"] == 2 and alone.model.kwargs["iterations"] == 0
-    assert [source.labels for source in alone.data.sources] == [("emotion",)]
+    assert [dataset.labels for dataset in alone.data.datasets] == [("emotion",)]
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_fourth_task_is_a_data_set_a_task_and_a_bar(size):
     three, four = (experiments.get(f"ifan/{name}{size}") for name in ("3t", "4t"))
-    assert four.data.sources[:-1] == three.data.sources and four.training.tasks[:-1] == three.training.tasks
-    assert (four.data.sources[-1].name, four.training.tasks[-1].label) == ("celeb_a", "attributes")
+    assert four.data.datasets[:-1] == three.data.datasets and four.training.tasks[:-1] == three.training.tasks
+    assert (four.data.datasets[-1].name, four.training.tasks[-1].task) == ("celeb_a", "attributes")
     assert four.model.kwargs == {**three.model.kwargs, "tasks": {**three.model.kwargs["tasks"], "attributes": 40}}
 
 
@@ -373,7 +351,7 @@ def test_the_settings_of_ifans_paper():
     """Section 4.1.2: batches of 24, 64, 96; 30 epochs at 1e-3, 200 down to 1e-6; RMSprop; 128 px; two iterations."""
     experiment = experiments.get("ifan/3t")
     training = experiment.training
-    assert [(task.label, task.batch_size) for task in training.tasks] == [
+    assert [(task.task, task.batch_size) for task in training.tasks] == [
         ("parsing", 24),
         ("landmarks", 64),
         ("emotion", 96),
@@ -393,7 +371,8 @@ def _changed(experiment, base):
 
 def test_listing_them_imports_no_tensorflow():
     check = (
-        "import json, sys; from pipeline import experiments; names = experiments.names(); "
+        "import json, sys; from pipeline import experiments; import pipeline.experiments.__main__; "
+        "names = experiments.names(); "
         "print(json.dumps([names, [m for m in ('tensorflow', 'tfx', 'apache_beam', 'numpy') if m in sys.modules]]))"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
@@ -405,51 +384,107 @@ def _branching(name):
 
 
 def test_every_row_of_the_branching_papers_tables_is_registered():
-    of_celeb_a = ("vgg16", "low_rank", "thin32", "32-1.0", "32-2.0", "64-1.0", "32-2.0-shuffled", "thin32-random")
-    table_3 = ("vgg16-random", "32-2.0-random")
+    of_celeb_a = ("vgg16", "low_rank", "thin32", "w32-a1", "w32-a2", "w64-a1", "w32-a2-shuffled", "thin32-random")
+    table_3 = ("vgg16-random", "w32-a2-random")
     rows = {f"branching/celeb_a-{row}" for row in (*of_celeb_a, *table_3)}
     rows |= {
-        f"branching/{row}" for row in ("joint-32-2.0", "joint-64-2.0", "deepfashion-vgg16", "deepfashion-low_rank")
+        f"branching/{row}" for row in ("joint-w32-a2", "joint-w64-a2", "deepfashion-vgg16", "deepfashion-low_rank")
     }
     assert rows <= set(NAMES)
 
 
 def test_the_settings_of_the_branching_paper():
     """Section 4.5: 60,000 batches of 32 in rounds of 1,000, a tenth of the rate every 20,000; joint 100,000, 40,000."""
-    training = _branching("celeb_a-32-1.0").training
+    training = _branching("celeb_a-w32-a1").training
     assert (training.batch_size, training.steps, training.epochs * training.steps) == (32, 1000, 60_000)
     rate = training.learning_rate.build(steps=60_000)
     assert [round(float(rate(step)), 7) for step in (20_000, 20_001, 40_001)] == [1e-3, 1e-4, 1e-5]
-    joint = _branching("joint-64-2.0").training
+    joint = _branching("joint-w64-a2").training
     assert (joint.steps, joint.epochs * joint.steps) == (2000, 100_000)
     rate = joint.learning_rate.build(steps=100_000)
     assert [round(float(rate(step)), 7) for step in (40_000, 40_001, 80_001)] == [1e-3, 1e-4, 1e-5]
 
 
 @pytest.mark.parametrize(
-    ("base", "pattern"), [("celeb_a-32-2.0", "celeb_a-32-2.0-{}"), ("celeb_a-tiny", "celeb_a-{}-tiny")]
+    ("base", "pattern"), [("celeb_a-w32-a2", "celeb_a-w32-a2-{}"), ("celeb_a-w32-a1-tiny", "celeb_a-{}-tiny")]
 )
 def test_shuffled_and_retrained_differ_in_their_tree_alone(base, pattern):
     found = _branching(base).training
     retrained, shuffled = (_branching(pattern.format(name)).training for name in ("retrained", "shuffled"))
-    assert shuffled.warm_start == f"branching/{base}" and shuffled.given_tree == "shuffled"
-    assert replace(shuffled, given_tree="found") == retrained
-    assert replace(retrained, warm_start=found.warm_start, start=found.start, given_tree=None) == found
+    assert shuffled.warm_start == f"branching/{base}" and shuffled.fixed_tree == "permuted"
+    assert replace(shuffled, fixed_tree="learned") == retrained
+    assert replace(retrained, warm_start=found.warm_start, initializer=found.initializer, fixed_tree=None) == found
 
 
 def test_branched_experiments_of_one_size_differ_by_alpha_or_start_alone():
-    base = _branching("celeb_a-tiny")
-    for name, alpha in (("celeb_a-thin-tiny", 0.0), ("celeb_a-2.0-tiny", 2.0), ("celeb_a-somp-tiny", 1.0)):
+    base = _branching("celeb_a-w32-a1-tiny")
+    for name, alpha in (("celeb_a-thin-tiny", 0.0), ("celeb_a-w32-a2-tiny", 2.0), ("celeb_a-somp-tiny", 1.0)):
         other = _branching(name)
         assert (other.model, other.data) == (base.model, base.data) and other.training.alpha == alpha
-        start = {"warm_start": base.training.warm_start, "start": base.training.start}
+        start = {"warm_start": base.training.warm_start, "initializer": base.training.initializer}
         assert replace(other.training, alpha=1.0, **start) == base.training
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if experiments.get(name).data.teachers])
 def test_a_teacher_learnt_the_label_at_the_same_size(name):
-    data = experiments.get(name).data
-    for teacher in data.teachers:
-        taught = experiments.get(teacher.experiment).data
-        assert taught.image_size == data.image_size
-        assert annotated_names(taught, teacher.label) == annotated_names(data, teacher.label)
+    experiment = experiments.get(name)
+    tasks = {task.name: task for task in bound_tasks(experiment)}
+    for teacher in experiment.data.teachers:
+        other = experiments.get(teacher.experiment)
+        taught = {task.name: task for task in bound_tasks(other)}
+        assert other.data.image_size == experiment.data.image_size
+        assert taught[teacher.task].annotation == tasks[teacher.task].annotation
+        assert tasks[teacher.task].taught
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [
+        ("branching/celeb_a-32-1.0", "branching/celeb_a-w32-a1"),
+        ("branching/celeb_a-32-2.0-random", "branching/celeb_a-w32-a2-random"),
+        ("branching/celeb_a-32-2.0-shuffled", "branching/celeb_a-w32-a2-shuffled"),
+        ("branching/celeb_a-tiny", "branching/celeb_a-w32-a1-tiny"),
+        ("branching/joint-64-2.0", "branching/joint-w64-a2"),
+    ],
+)
+def test_a_former_name_is_told_and_replaced(capsys, former, name):
+    assert experiments.current(former) == name
+    assert capsys.readouterr().err == f"{former} is called {name} now.\n"
+    assert experiments.get(former) == experiments.get(name) and former not in NAMES
+    capsys.readouterr()
+    assert experiments.current(name) == name and not capsys.readouterr().err
+
+
+def test_former_names_lead_to_experiments():
+    assert {*registry.ALIASES.values()} <= {*NAMES} and not {*registry.ALIASES} & {*NAMES}
+
+
+def test_what_can_not_run_is_not_registered():
+    broken = replace(_variant("celeb_a", ""), tasks=())
+    with pytest.raises(ValueError, match="Experiment 'dmm_cnn/broken': An experiment learns one task or more"):
+        registry.register("dmm_cnn/broken", broken)
+    assert "dmm_cnn/broken" not in registry.REGISTERED
+
+
+PLAIN = {"synthetic": 4, "celeb_a-tiny": 1, "celebamask_hq-tiny": 1, "mtfl-tiny": 1, "fer2013-tiny": 1}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_plain_experiments_have_nothing_of_a_paper(name):
+    experiment = experiments.get(f"plain/{name}")
+    assert not experiment.system and len(experiment.tasks) == PLAIN[name] and not experiment.training.callbacks
+    assert experiment.training.loss.path == "components.trainer.objectives.TaskLosses"
+    assert experiment.model.path == "keras_models.MultiTaskNetwork"
+
+
+def test_the_table_of_experiments_is_fresh():
+    readme = pathlib.Path(experiments.__file__).with_name("README.md").read_text()
+    assert readme == markdown(), "run: python -m pipeline.experiments --markdown > pipeline/experiments/README.md"
+
+
+def test_the_listing_by_a_pattern():
+    lines = listing("ifan/3t*-tiny").splitlines()
+    assert [line.split()[0] for line in lines] == [n for n in NAMES if n.startswith("ifan/3t") and n.endswith("-tiny")]
+    assert "[celebamask_hq, mtfl, fer2013]" in lines[0]
+    assert "after branching/celeb_a-vgg16, branching/deepfashion-vgg16]" in listing("branching/joint-w64-a2")
+    assert listing("no/*") == "No experiment's name fits 'no/*'."

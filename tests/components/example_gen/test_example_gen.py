@@ -18,12 +18,13 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
 from components.config import DatasetConfig
-from components.datasets.celeb_a import CelebA
 from components.example_gen import FacesExampleGen
 from components.example_gen.checks import check_record
-from components.example_gen.executor import Executor, as_given
+from components.example_gen.executor import Executor, keep_labels
 from components.images.decoding import decode_and_resize
 from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
+from keras_models.attributes import CELEBA_ATTRIBUTES
 
 SPREAD = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
 SPLITS = {"0": "train", "1": "validation", "2": "test"}
@@ -103,7 +104,7 @@ def write_folder(folder: Path) -> Path:
             (pictures / name).write_bytes(content)
     names = ["lefteye", "righteye", "nose", "leftmouth", "rightmouth"]
     lists = {
-        "list_attr_celeba.txt": [str(len(rows)), " ".join(CelebA.ANNOTATIONS["attributes"].names), *rows],
+        "list_attr_celeba.txt": [str(len(rows)), " ".join(CELEBA_ATTRIBUTES), *rows],
         "list_eval_partition.txt": partition,
         "list_landmarks_align_celeba.txt": [
             "1",
@@ -119,10 +120,10 @@ def write_folder(folder: Path) -> Path:
 class Ingested:
     """What a run of the executor left."""
 
-    def __init__(self, data_dir: Path, out: Path, beam_args=(), sources=(CELEB_A,)):
+    def __init__(self, data_dir: Path, out: Path, beam_args=(), datasets=(CELEB_A,)):
         self.examples, self.ingestion = standard_artifacts.Examples(), simple_artifacts.Metrics()
         self.examples.uri, self.ingestion.uri = str(out / "examples"), str(out / "ingestion")
-        component = FacesExampleGen(sources, str(data_dir), fingerprint="", code_version="")
+        component = FacesExampleGen(datasets, str(data_dir), fingerprint="", code_version="")
         Executor(Executor.Context(beam_pipeline_args=list(beam_args))).Do(
             {}, {"examples": [self.examples], "ingestion": [self.ingestion]}, component.exec_properties
         )
@@ -275,7 +276,7 @@ def data_dir(folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def several(data_dir, tmp_path_factory):
-    return Ingested(data_dir, tmp_path_factory.mktemp("several"), sources=SEVERAL)
+    return Ingested(data_dir, tmp_path_factory.mktemp("several"), datasets=SEVERAL)
 
 
 def test_of_several_data_sets_each_has_splits_of_its_own(several, ingested):
@@ -314,18 +315,19 @@ def test_what_is_read_of_several_is_kept_or_quarantined(several):
         ("celeb_a_train", {"attributes"}),
     ],
 )
-def test_labels_that_a_source_does_not_give_are_dropped(several, split, kept):
+def test_labels_that_a_data_set_does_not_give_are_dropped(several, split, kept):
     for example in map(tf.train.Example.FromString, several.serialized(split)):
         assert example.features.feature.keys() == {"image/encoded", "image/id", "dataset", *kept}
 
 
 def test_a_label_that_is_dropped_need_not_be_right():
     """Else a data set for one task would lose pictures for the faults of another's labels."""
-    record = FaceRecord("a", "test", encoded(), attributes=[7], parsing=parsing((1, 1)), emotion=9, clothing=3)
-    kept = as_given(record, DatasetConfig("other", labels=("landmarks",)))
-    assert kept == FaceRecord("a", "other", record.image)
-    check_record(kept, num_attributes=3)
-    assert as_given(record, DatasetConfig("other")) == dataclasses.replace(record, dataset="other")
+    labels = {"attributes": [7], "parsing": parsing((1, 1)), "emotion": 9, "clothing": 3}
+    record = FaceRecord("a", "test", encoded(), labels)
+    kept = keep_labels(record, DatasetConfig("other", labels=("landmarks", "clothing")))
+    assert kept == FaceRecord("a", "other", record.image, {"clothing": 3})
+    check_record(kept, ANNOTATIONS)
+    assert keep_labels(record, DatasetConfig("other")) == dataclasses.replace(record, dataset="other")
 
 
 def test_several_data_sets_by_several_workers(data_dir, several, tmp_path):
@@ -337,7 +339,7 @@ def test_several_data_sets_by_several_workers(data_dir, several, tmp_path):
 
 
 def test_progress_names_the_data_sets(data_dir, tmp_path, capsys):
-    Ingested(data_dir, tmp_path, sources=SEVERAL)
+    Ingested(data_dir, tmp_path, datasets=SEVERAL)
     assert "Reading masks, celeb_a, moods: 27 records ..." in capsys.readouterr().err
 
 
@@ -351,33 +353,32 @@ def test_a_split_that_a_data_set_lacks_is_not_made(tmp_path):
         (tmp_path / "lists" / name).write_text(line)
         (tmp_path / "lists" / f"{line[0]}.jpg").write_bytes(noise())
     source = DatasetConfig("mtfl", {"validation_every": 0})
-    ingested = Ingested(tmp_path / "lists", tmp_path / "out", sources=(source,))
+    ingested = Ingested(tmp_path / "lists", tmp_path / "out", datasets=(source,))
     assert artifact_utils.decode_split_names(ingested.examples.split_names) == ["train", "test"]
     assert list(ingested.counts()) == ["train", "test"]
 
 
 @pytest.mark.parametrize(
-    ("sources", "message"),
+    ("labels", "message"),
     [
-        ([drawn("a", "parsing"), drawn("a", "emotion")], "2 data sets are called 'a'"),
-        ([drawn("a", "parsing"), CELEB_A], "'celeb_a' is one of several and doesn't say which labels it gives"),
-        ([drawn("a", "clothing", "mood")], "'a' should give mood. There are: attributes, landmarks"),
+        (("clothing", "mood"), "'a' should keep mood; its labels: attributes, landmarks, parsing, emotion, clothing"),
+        (("pose", "mood"), "'a' should keep mood, pose; its"),
     ],
 )
-def test_sources_that_are_refused(sources, message):
+def test_a_label_that_a_data_set_has_not_got_is_refused(labels, message):
     with pytest.raises(ValueError, match=message):
-        FacesExampleGen(sources, "", fingerprint="", code_version="")
+        FacesExampleGen([CELEB_A, drawn("a", *labels)], "", fingerprint="", code_version="")
 
 
 def test_another_option_of_one_data_set_is_another_cache_key():
-    def properties(*sources):
-        return FacesExampleGen(sources, "", fingerprint="", code_version="").exec_properties
+    def properties(*datasets):
+        return FacesExampleGen(datasets, "", fingerprint="", code_version="").exec_properties
 
     whole = properties(*SEVERAL)
     assert whole == properties(*SEVERAL)
     for changed in ({"options": {"seed": 2}}, {"labels": ("emotion",)}, {"name": "others"}):
         other = properties(*SEVERAL[:2], dataclasses.replace(SEVERAL[2], **changed))
-        assert {name for name in whole if whole[name] != other[name]} == {"sources"}
+        assert {name for name in whole if whole[name] != other[name]} == {"datasets"}
 
 
 def parsing(size=(40, 48), mode="L", file_format="PNG") -> bytes:
@@ -386,20 +387,28 @@ def parsing(size=(40, 48), mode="L", file_format="PNG") -> bytes:
     return file.getvalue()
 
 
-def check(num_emotions=7, num_categories=10, **fields):
-    record = FaceRecord(id="a", dataset="test", **{"image": encoded(), **fields})
-    check_record(record, 3, num_emotions, num_categories)
+ANNOTATIONS = {
+    "attributes": Annotation("multi_label", ("a", "b", "c")),
+    "landmarks": Annotation("landmarks", ("x", "y")),
+    "parsing": Annotation("segmentation", ("background", "skin")),
+    "emotion": Annotation("classification", tuple("0123456")),
+    "clothing": Annotation("classification", tuple("0123456789")),
+}
+
+
+def check(image=None, crop=None, **labels):
+    check_record(FaceRecord("a", "test", image or encoded(), labels, crop=crop), ANNOTATIONS)
 
 
 @pytest.mark.parametrize(
     ("label_map", "reason"),
     [
-        (parsing((48, 40)), "the label map is 48x40, the picture 40x48"),
-        (parsing(mode="RGB"), "the label map is 8-bit RGB, expected 8-bit grey"),
+        (parsing((48, 40)), "parsing: the label map is 48x40, the image 40x48"),
+        (parsing(mode="RGB"), "parsing: the label map is 8-bit RGB, expected 8-bit grey"),
         (parsing(mode="LA"), "the label map is 8-bit grey with alpha"),
         (parsing(mode="P"), "palette"),  # TensorFlow would read its colours
         (sixteen_bit(), "the label map is 16-bit grey"),  # TensorFlow would read the upper byte
-        (parsing(file_format="JPEG"), "the label map is no PNG"),
+        (parsing(file_format="JPEG"), "parsing: the label map is no PNG"),
         (b"no picture", "the label map is no PNG"),
         (b"", "the label map is no PNG"),
         (parsing()[:-20], "the label map can't be decoded"),
@@ -420,15 +429,15 @@ def test_label_maps_that_are_kept(size, file_format):
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"attributes": [0, 1]}, "2 attribute values, expected 3"),
-        ({"attributes": [0, 1, -1]}, "attribute label -1, expected 0 or 1"),
-        ({"landmarks": [[0.5, np.nan]]}, "not a finite number"),
-        ({"emotion": 7}, "emotion label 7, expected 0 to 6"),
-        ({"emotion": -1}, "emotion label -1, expected 0 to 6"),
-        ({"emotion": 0, "num_emotions": 0}, "emotion label 0, but the data set names no emotions"),
-        ({"clothing": 10}, "clothing label 10, expected 0 to 9"),
-        ({"clothing": -1}, "clothing label -1, expected 0 to 9"),
-        ({"clothing": 3, "num_categories": 0}, "clothing label 3, but the data set names no categories of clothing"),
+        ({"attributes": [0, 1]}, "attributes: 2 values, expected 3"),
+        ({"attributes": [0, 1, 2]}, "attributes: label 2, expected 0 or 1, or -1 if not annotated"),
+        ({"attributes": [0, 1, -2]}, "attributes: label -2, expected 0 or 1, or -1"),
+        ({"landmarks": [[0.5, np.nan], [0, 0]]}, "landmarks: a coordinate is not a finite number"),
+        ({"landmarks": [[0.5, 0.5]]}, "landmarks: 2 coordinates, expected 4"),
+        ({"emotion": 7}, "emotion: class 7, expected 0 to 6"),
+        ({"emotion": -1}, "emotion: class -1, expected 0 to 6"),
+        ({"clothing": 10}, "clothing: class 10, expected 0 to 9"),
+        ({"mood": 0}, "a label 'mood', but the data set has attributes, landmarks, parsing, emotion, clothing"),
     ],
 )
 def test_labels_that_are_refused(fields, reason):
@@ -436,18 +445,18 @@ def test_labels_that_are_refused(fields, reason):
         check(**fields)
 
 
-@pytest.mark.parametrize("emotion", [None, 0, 6])
-def test_emotions_that_are_kept(emotion):
-    check(emotion=emotion)
+@pytest.mark.parametrize(
+    "labels",
+    [{"emotion": 0}, {"emotion": 6}, {"clothing": 9}, {"attributes": [0, 1, -1]}, {"landmarks": [[-1, 2], [0.5, 0.5]]}],
+)
+def test_labels_that_are_kept(labels):
+    check(**labels)
+    as_written = FaceRecord("a", "test", encoded(), labels).to_example()
+    check_record(FaceRecord.from_example(as_written), ANNOTATIONS)
 
 
-@pytest.mark.parametrize("clothing", [None, 0, 9])
-def test_clothing_that_is_kept(clothing):
-    check(clothing=clothing)
-
-
-def test_without_an_emotion_none_need_be_named():
-    check_record(FaceRecord("a", "test", encoded()), num_attributes=3)
+def test_a_record_without_labels_needs_no_annotations():
+    check_record(FaceRecord("a", "test", encoded()), {})
 
 
 @pytest.mark.parametrize(
@@ -478,7 +487,7 @@ def test_crops_that_are_refused(crop, reason):
 def test_crops_that_are_kept(crop):
     check(crop=crop)
     as_written = FaceRecord("a", "test", encoded(), crop=crop).to_example()
-    check_record(FaceRecord.from_example(as_written), num_attributes=3)
+    check_record(FaceRecord.from_example(as_written), ANNOTATIONS)
 
 
 def test_a_jpeg_cut_off_anywhere_is_found():
