@@ -129,7 +129,7 @@ class Bar:
     at_most: float | None = None
 
     @property
-    def bound(self) -> float:
+    def bound(self) -> float | None:
         """Whichever is set."""
         return self.at_least if self.at_most is None else self.at_most
 
@@ -181,7 +181,7 @@ class Task:
         if getattr(bar, needed) is None or getattr(bar, other) is not None:
             raise ValueError(f"The bar for {self.name}'s {bar.metric} needs {needed} and not {other}; received {bar}.")
         # Where the last blessed model scored 0, TFMA divides by it and finds every other model worse.
-        if bar.bound <= 0:
+        if bar.bound is None or bar.bound <= 0:
             raise ValueError(f"A bar is above 0; received {bar} for task {self.name!r}.")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
+import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -23,6 +25,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
+from components import systems
 from components.code_version import code_version
 from components.config import Data, Evaluation, Experiment, ObjectConfig, Teacher, to_json
 from components.datasets import build_dataset, code_files
@@ -40,28 +43,38 @@ from components.tasks.annotation import BoundTask
 from pipeline.last_blessed import LastBlessedBefore
 
 # What each component's result rests on beside its inputs: TFX sees no change of code behind a dotted path.
-_LABELS_CODE = ("components/record.py", "components/tasks/*/labels.py", "components/tasks/dense.py")
+_LABELS_CODE = (
+    "components/record.py",
+    "components/tasks/annotation.py",
+    "components/tasks/base.py",
+    "components/tasks/dense.py",
+    "components/tasks/*/labels.py",
+    "components/tasks/*/label_maps.py",
+    "components/tasks/*/markup.py",
+)
 _INGESTION_CODE = ("components/example_gen", "components/images", *_LABELS_CODE)
 _SCHEMA_CODE = ("components/schema_gen", "schemas/*.pbtxt", "components/datasets/binding.py", *_LABELS_CODE)
 _ANNOTATION_CODE = ("components/example_files.py", "components/record.py")
 _PREPROCESSING_CODE = ("components/preprocessing", "components/images", *_LABELS_CODE)
+_SERVING_CODE = ("components/serving", "components/tasks/*/serving.py")
 _TRAINING_CODE = (
     "keras_models",
     "components/config.py",
-    "components/serving",
     "components/trainer",
-    "components/tasks/*.py",
     "components/tasks/*/learning.py",
-    "components/tasks/*/serving.py",
-    "components/tasks/*/markup.py",
-    "components/tasks/*/label_maps.py",
+    *_SERVING_CODE,
     *_PREPROCESSING_CODE,
 )
+_SYSTEMS = pathlib.Path(systems.__path__[0])
+_SHOWING = ("/report", "/drawings", "/summaries")  # a system's modules that make no other model
 _REPORT_CODE = (
     "components/report",
     "components/page",
+    "components/tasks/reporting.py",
     "components/tasks/*/report.py",
+    "components/tasks/*/drawings.py",
     "components/systems/*/report.py",
+    "components/systems/*/drawings.py",
 )
 
 
@@ -145,7 +158,7 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
         model=trainer.outputs["model"],
         examples=examples,
         splits=tested,
-        code_version=code_version("components/serving"),
+        code_version=code_version("components/serving/check.py", "components/serving/replay.py"),
     ).with_id(f"ServingCheck-{own}")
     pusher = Pusher(
         model=trainer.outputs["model"],
@@ -289,8 +302,10 @@ def _outputs(nodes: list[BaseNode], kind: type[BaseNode]):
 def _system_code(experiment: Experiment) -> tuple[str, ...]:
     """What only one paper needs and training or export rests on: the folders that the experiment names."""
     paths = [experiment.system, experiment.training.RECIPE, *_config_paths(experiment.training)]
-    folders = {path.split(".")[2] for path in paths if path.startswith("components.systems.")}
-    return ("components/systems/base.py", *(f"components/systems/{folder}" for folder in sorted(folders)))
+    folders = sorted({path.split(".")[2] for path in paths if path.startswith("components.systems.")})
+    modules = (module for folder in folders for module in pkgutil.iter_modules([str(_SYSTEMS / folder)], f"{folder}/"))
+    files = (f"components/systems/{module.name}.py" for module in modules if not module.name.endswith(_SHOWING))
+    return ("components/systems/base.py", *files)
 
 
 def _config_paths(training) -> Iterator[str]:

@@ -26,8 +26,8 @@ class BNULSVED(FaceDataset):
     folder has the same name below each emotion that the subject shows. Pictures elsewhere go to quarantine.
 
     There is no official split. As in iFAN's experiments, test has 20 % of the subjects of each emotion, and train and
-    validation have none of them; validation has `validation_share` of each emotion's other subjects, of which train has none either. The
-    rule, first for test and then, among the other subjects, for validation:
+    validation have none of them; validation has `validation_share` of each emotion's other subjects, of which train has
+    none either. The rule, first for test and then, among the other subjects, for validation:
     1. An emotion's quota is the share of its subjects, rounded to the nearest whole number, a half upwards. The
        distance is the sum over emotions of how far the number of its subjects that are held out is from its quota.
     2. Subjects stand in the order of the SHA-256 of their names, so that neither chance nor the number of their
@@ -39,7 +39,8 @@ class BNULSVED(FaceDataset):
     that no choice meets them all, as a subject counts for all of its emotions.
 
     Args:
-        validation_share: share of the subjects outside test that validation has, from 0 (no validation split) to below 1.
+        validation_share: share of the subjects outside test that validation has, from 0 (no validation split) to
+            below 1.
     """
 
     name = "bnu_lsved"

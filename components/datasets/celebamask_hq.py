@@ -48,9 +48,9 @@ class CelebAMaskHQ(FaceDataset):
     - CelebA-HQ-to-CelebA-mapping.txt: the columns idx, orig_idx and orig_file, which is the picture's name in CelebA
     - list_eval_partition.txt: CelebA's own, `NNNNNN.jpg` and 0 (train), 1 (validation) or 2 (test)
 
-    The classes have the order in which the release's own script merges the parts (face_parsing/Data_preprocessing/g_mask.py):
-    a pixel belongs to the last part whose mask is not black there. A part without a mask is not in the picture. l_ is
-    the person's left.
+    The classes have the order in which the release's own script merges the parts
+    (face_parsing/Data_preprocessing/g_mask.py): a pixel belongs to the last part whose mask is not black there. A part
+    without a mask is not in the picture. l_ is the person's left.
 
     The release's pictures are 1024 x 1024 and its masks 512 x 512, while a record's label map has the picture's size.
     A picture is never encoded anew, so the map is enlarged: each label is repeated, and every second row and column of

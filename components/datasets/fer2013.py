@@ -34,20 +34,20 @@ class FER2013(FaceDataset):
     """FER2013, from the original table or from folders of pictures; if both are there, from the table.
 
     `source` holds either
-    - fer2013.csv: the columns emotion (0 to 6, in the order angry, disgust, fear, happy, sad, surprise, neutral), pixels (48 x 48 grey values, row by row,
-      between blanks) and Usage: 28,709 rows Training (train), 3,589 PublicTest (validation) and 3,589 PrivateTest (test). It
-      has no picture files, so a record's picture is a PNG of its pixels.
+    - fer2013.csv: the columns emotion (0 to 6, in the order angry, disgust, fear, happy, sad, surprise, neutral),
+      pixels (48 x 48 grey values, row by row, between blanks) and Usage: 28,709 rows Training (train), 3,589 PublicTest
+      (validation) and 3,589 PrivateTest (test). It has no picture files, so a record's picture is a PNG of its pixels.
     or a folder for each emotion
     - train/<emotion>/*.png (or .jpg) and test/<emotion>/*.png, as the table is often passed on. Its test folder holds
-      both of the table's tests, so that figures on it and on the table's test split are not the same figure. Eval is
-      every `validation_every`th picture of an emotion's training folder, in the order of their names.
+      both of the table's tests, so that figures on it and on the table's test split are not the same figure. Validation
+      is every `validation_every`th picture of an emotion's training folder, in the order of their names.
 
     Emotions have the table's numbers in either case. The release repeats some pictures, also from split to split and
     with different emotions; all of them are read.
 
     Args:
-        validation_every: for folders, which of an emotion's training pictures are validation: those whose number, from 1 on, it
-            divides; 0 for no validation split. The table has an validation split of its own.
+        validation_every: for folders, which of an emotion's training pictures are validation: those whose number, from
+            1 on, it divides; 0 for no validation split. The table has a validation split of its own.
     """
 
     name = "fer2013"

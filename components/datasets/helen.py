@@ -43,7 +43,8 @@ class Helen(FaceDataset):
     - images/<name>.jpg
     - labels/<name>/<name>_lbl00.png to _lbl10.png: for each class of FACE_PARTS its probability at each pixel, as 8-bit
       grey from 0 to 255
-    - exemplars.txt (train), tuning.txt (validation) and testing.txt (test): a number, a comma and a picture's name a line
+    - exemplars.txt (train), tuning.txt (validation) and testing.txt (test): a number, a comma and a picture's name a
+      line
 
     A pixel's label is the class with the largest value; among equals the first, so that one that is 0 in all maps is
     background. A part without a map is not in the picture; without the map of the background (lbl00) there would be

@@ -1,4 +1,4 @@
-"""What the data sets share whose release has no validation split: pictures at equal distances are held out for validation."""
+"""For data sets whose release has no validation split: pictures at equal distances are held out for it."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def check_every(every: int) -> None:
 
 
 def is_held_out(number: int, every: int) -> bool:
-    """Whether the `number`th picture, counted from 1, goes to validation when every `every`th does; never if that is 0."""
+    """Whether the `number`th picture, counted from 1, goes to validation when every `every`th does; 0: none."""
     return every > 0 and number % every == 0

@@ -38,8 +38,8 @@ class LFWA(FaceDataset):
     - lfw/Person/Person_0001.jpg: the original pictures
     - lfw-deepfunneled/Person/Person_0001.jpg: the deep funneled ones
 
-    The .mat files may be of MATLAB's version 7.3 (HDF5), as in the release, or older. There is no validation split. The 90
-    pictures of LFW that lfw_att_40.mat does not name are not part of LFWA.
+    The .mat files may be of MATLAB's version 7.3 (HDF5), as in the release, or older. There is no validation split. The
+    90 pictures of LFW that lfw_att_40.mat does not name are not part of LFWA.
     """
 
     name = "lfwa"

@@ -42,8 +42,8 @@ class MTFL(FaceDataset):
     - the folders that the lists name: lfw_5590/, net_7876/ and AFLW/, with colour and a few grey pictures
 
     The landmarks are left eye, right eye, nose, left and right mouth corner (left and right as seen in the picture).
-    The attributes have the pose as five attributes, of which each record has one: the face of `Left` looks to the picture's
-    left. A picture that neither list names is not annotated and goes to quarantine.
+    The attributes have the pose as five attributes, of which each record has one: the face of `Left` looks to the
+    picture's left. A picture that neither list names is not annotated and goes to quarantine.
 
     The points are divided by the picture's sides as they are. Whether the lists count pixels from 0 or from 1 the
     release doesn't say, and the pictures don't show it: pupils lie about half a pixel to the right of their points in
@@ -57,11 +57,12 @@ class MTFL(FaceDataset):
     twelfth of the picture, so that training should move the pictures. Those of net_7876 are from the web and no part of
     LFW: like AFLW's, they are used whole.
 
-    The release has no validation split, so validation is every `validation_every`th line of training.txt. LFW has several pictures
-    of some people, so that train and validation may share a person.
+    The release has no validation split, so validation is every `validation_every`th line of training.txt. LFW has
+    several pictures of some people, so that train and validation may share a person.
 
     Args:
-        validation_every: which lines of training.txt are validation: those whose number it divides; 0 for no validation split.
+        validation_every: which lines of training.txt are validation: those whose number it divides; 0 for no validation
+            split.
         crop_lfw: crop LFW's pictures.
     """
 

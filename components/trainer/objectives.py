@@ -51,6 +51,15 @@ class TaskLosses(Objective):
         return {"loss": loss, **{f"{name}_loss": value for name, value in losses.items()}}
 
 
+def only_task(tasks: Mapping[str, Learning], kind: str, who: str) -> str:
+    """The name of the one task; ValueError, naming `who` needs it, for several tasks or another kind."""
+    kinds = {name: task.task.kind for name, task in tasks.items()}
+    if list(kinds.values()) != [kind]:
+        received = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+        raise ValueError(f"{who} is for one task of kind {kind}; the experiment has {received}. Give it another loss.")
+    return next(iter(kinds))
+
+
 def over_replicas(count: tf.Tensor) -> tf.Tensor:
     """The mean of a device's count over all devices: Σ total / Σ count is the mean of total / that."""
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, count)

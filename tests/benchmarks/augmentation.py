@@ -23,16 +23,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Data, Experiment, Source, Training, to_json
-from components.datasets import source_class
+from components.config import DatasetConfig, Experiment, Training, to_json
+from components.datasets import build_dataset
+from components.datasets.binding import bound_tasks
 from components.preprocessing.transform import preprocessing_fn
+from components.tasks.annotation import BoundTask
+from components.tasks.base import learning_of
 from components.trainer.inputs import training_batches
-from components.trainer.parsing_model import ParsingModel
-from components.trainer.supervised import build_network
+from components.trainer.task_model import TaskModel
 from pipeline import experiments
 
-FACES = Source("synthetic_faces")
-BUILDER = source_class(FACES)
+FACES = DatasetConfig("synthetic_faces")
 AUGMENTATIONS = {
     "decoded only": {"flip": False, "max_shift": 0.0, "max_rotation": 0.0, "scale": (1.0, 1.0)},
     "mirrored and shifted": {"flip": True, "max_shift": 0.1, "max_rotation": 0.0, "scale": (1.0, 1.0)},
@@ -42,9 +43,11 @@ AUGMENTATIONS = {
 STEP = "training step"
 
 
-def transformed_faces(folder: str, data: Data, count: int) -> str:
+def transformed_faces(folder: str, size: tuple[int, int], task: BoundTask, count: int) -> str:
     """Writes `count` drawn faces as Transform leaves them; the file's name."""
-    builder = BUILDER(num_train=count, num_validation=0, num_test=0, image_size=max(data.image_size))
+    options = {"num_train": count, "num_validation": 0, "num_test": 0, "image_size": max(size)}
+    builder = build_dataset(DatasetConfig("synthetic_faces", options), None)
+    config = {"tasks": to_json((task.prepared,)), "image_size": list(size)}
     name = f"{folder}/transformed.gz"
     with tf.io.TFRecordWriter(name, "GZIP") as writer:
         for reference in builder.references():
@@ -53,9 +56,9 @@ def transformed_faces(folder: str, data: Data, count: int) -> str:
                 "image/encoded": tf.constant([[record.image]]),
                 "image/id": tf.constant([[record.id]]),
                 "image/crop": tf.sparse.SparseTensor(tf.zeros([0, 2], tf.int64), [], [1, 0]),
-                "parsing/encoded": tf.sparse.from_dense(tf.constant([[record.parsing]])),
+                "parsing/encoded": tf.sparse.from_dense(tf.constant([[record.labels[task.name]]])),
             }
-            outputs = preprocessing_fn(features, {"data": to_json(data)})
+            outputs = preprocessing_fn(features, config)
             example = tf.train.Example()
             for key, values in outputs.items():
                 example.features.feature[key].bytes_list.value.extend(values.numpy())
@@ -63,15 +66,17 @@ def transformed_faces(folder: str, data: Data, count: int) -> str:
     return name
 
 
-def drawn_batches(file: str, data: Data, training: Training, steps: int) -> tf.data.Dataset:
+def drawn_batches(file: str, size: tuple[int, int], task: BoundTask, training: Training, steps: int) -> tf.data.Dataset:
     """The input pipeline of a run of `training`."""
-    return training_batches([file], data, training, BUILDER, steps, training.epochs, training.seed)
+    return training_batches([file], [task], size, training, steps, training.epochs, training.seed)
 
 
-def input_rates(file: str, data: Data, training: Training, steps: int, batches: int) -> Iterator[float]:
+def input_rates(
+    file: str, size: tuple[int, int], task: BoundTask, training: Training, steps: int, batches: int
+) -> Iterator[float]:
     """Images a second of the pipeline, each over `batches` batches after as many that aren't counted."""
     while True:
-        drawn = iter(drawn_batches(file, data, training, steps))
+        drawn = iter(drawn_batches(file, size, task, training, steps))
         for _ in range(batches):
             next(drawn)
         started = time.perf_counter()
@@ -83,7 +88,9 @@ def input_rates(file: str, data: Data, training: Training, steps: int, batches: 
 def step_rates(experiment: Experiment, images: tf.Tensor, labels: dict[str, tf.Tensor]) -> Iterator[float]:
     """Images a second of one training step each."""
     keras.mixed_precision.set_global_policy(experiment.training.precision)
-    model = ParsingModel(build_network(experiment), experiment.training.loss.build())
+    size = experiment.data.image_size
+    tasks = {task.name: learning_of(task, size) for task in bound_tasks(experiment)}
+    model = TaskModel(experiment.model.build(input_shape=(*size, 3)), tasks, experiment.training.loss.build())
     model.compile(experiment.training.optimizer.build(learning_rate=1e-3), weighted_metrics=[])
     step = tf.function(lambda: model.train_step((images, labels))["loss"])
     float(step())  # traces
@@ -103,7 +110,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     experiment = experiments.get(arguments.experiment)
-    data = dataclasses.replace(experiment.data, sources=(FACES,))
+    data = dataclasses.replace(experiment.data, datasets=(FACES,))
+    experiment = dataclasses.replace(experiment, data=data)
+    (task,), size = bound_tasks(experiment), data.image_size
     batch = arguments.batch or experiment.training.batch_size
     steps = max(1, 64 // batch)
     plain = dataclasses.replace(
@@ -113,12 +122,12 @@ def main() -> None:
         **AUGMENTATIONS["decoded only"],
     )
     with tempfile.TemporaryDirectory() as folder:
-        file = transformed_faces(folder, data, steps * batch)
+        file = transformed_faces(folder, size, task, steps * batch)
         rates = {
-            name: input_rates(file, data, dataclasses.replace(plain, **settings), steps, arguments.batches)
+            name: input_rates(file, size, task, dataclasses.replace(plain, **settings), steps, arguments.batches)
             for name, settings in AUGMENTATIONS.items()
         }
-        images, labels = next(iter(drawn_batches(file, data, plain, steps)))
+        images, labels = next(iter(drawn_batches(file, size, task, plain, steps)))
         rates[STEP] = step_rates(experiment, images, labels)
         measured = {name: [] for name in rates}
         for _, name in itertools.product(range(arguments.repetitions), rates):

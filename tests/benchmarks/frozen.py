@@ -1,4 +1,4 @@
-"""What a change of shape must not change: the five drawn experiments, trained for an epoch or two, as figures to compare.
+"""What a change of shape must not change: the five drawn experiments, trained for an epoch or two, as figures.
 
     python -m tests.benchmarks.frozen run FOLDER              before; and again after, into another folder
     python -m tests.benchmarks.frozen compare BEFORE AFTER [--names NAMES.json] [--tolerance 1e-6]
@@ -145,9 +145,9 @@ def compare(before, after, names, tolerance):
             fine = False
             continue
         one, other = (flat(json.loads((folder / f"{system}.json").read_text())) for folder in (before, after))
-        with np.load(before / f"{system}.npz", allow_pickle=True) as first, np.load(after / f"{system}.npz", allow_pickle=True) as second:
-            one.update({f"/answers/{key}": first[key] for key in first.files})
-            other.update({f"/answers/{key}": second[key] for key in second.files})
+        for folder, found in ((before, one), (after, other)):
+            with np.load(folder / f"{system}.npz", allow_pickle=True) as arrays:  # strings are objects
+                found.update({f"/answers/{key}": arrays[key] for key in arrays.files})
         worst, missing = {}, []
         for path, value in one.items():
             now = renamed(path, names)
@@ -159,7 +159,9 @@ def compare(before, after, names, tolerance):
             kind = path.split("/")[1]
             worst[kind] = max(worst.get(kind, (0.0, "")), (difference(value, other[now]), path))
         fine &= not missing and all(value <= tolerance for value, _ in worst.values())
-        print(system, {kind: f"{value:.2g} {path if value > tolerance else ''}" for kind, (value, path) in worst.items()})
+        print(
+            system, {kind: f"{value:.2g} {path if value > tolerance else ''}" for kind, (value, path) in worst.items()}
+        )
         for path in missing:
             print(f"  missing: {path}")
     return fine

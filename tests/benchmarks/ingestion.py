@@ -28,6 +28,7 @@ warnings.filterwarnings("ignore")
 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from google.protobuf import text_format  # noqa: E402
 from PIL import Image  # noqa: E402
 from tfx.components import Transform  # noqa: E402
 from tfx.components.transform.executor import Executor as TransformExecutor  # noqa: E402
@@ -35,13 +36,13 @@ from tfx.proto import transform_pb2  # noqa: E402
 from tfx.types import artifact_utils, channel_utils, standard_artifacts  # noqa: E402
 from tfx.types.experimental import simple_artifacts  # noqa: E402
 
-from components.config import Data, Source, to_json  # noqa: E402
-from components.datasets import source_class  # noqa: E402
+from components.config import Data, DatasetConfig, Task, to_json  # noqa: E402
+from components.datasets.binding import bind  # noqa: E402
 from components.example_gen import FacesExampleGen  # noqa: E402
 from components.example_gen.executor import Executor as ExampleGenExecutor  # noqa: E402
 from components.record import FaceRecord  # noqa: E402
+from components.schema_gen.executor import record_schema  # noqa: E402
 
-_SCHEMA = Path(__file__).parents[2] / "schemas" / "face_record.pbtxt"
 _ATTRIBUTES, _PARTITION, _PICTURES = "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
 
 
@@ -68,7 +69,8 @@ def plain_loop(source: Path, file: Path, size: tuple[int, int]) -> None:
                 resized = picture.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR)
             encoded = io.BytesIO()
             resized.save(encoded, "JPEG", quality=95)
-            record = FaceRecord(name, "celeb_a", encoded.getvalue(), [int(label) > 0 for label in labels])
+            attributes = [int(label == "1") for label in labels]
+            record = FaceRecord(name, "celeb_a", encoded.getvalue(), {"attributes": attributes})
             writer.write(record.to_example().SerializeToString())
 
 
@@ -76,7 +78,7 @@ def pipeline_steps(source: Path, scratch: Path, data: Data, beam_args: list[str]
     """[seconds, CPU seconds] of each component's executor."""
     examples = _artifact(standard_artifacts.Examples, scratch / "examples")
     ingestion = _artifact(simple_artifacts.Metrics, scratch / "ingestion")
-    example_gen = FacesExampleGen(data.sources, str(source), fingerprint="", code_version="")
+    example_gen = FacesExampleGen(data.datasets, str(source), fingerprint="", code_version="")
     times = {}
     with _timed(times, "FacesExampleGen"):
         ExampleGenExecutor(ExampleGenExecutor.Context(beam_pipeline_args=beam_args)).Do(
@@ -84,13 +86,16 @@ def pipeline_steps(source: Path, scratch: Path, data: Data, beam_args: list[str]
         )
 
     schema = _artifact(standard_artifacts.Schema, scratch / "schema")
-    Path(schema.uri, "schema.pbtxt").write_text(_SCHEMA.read_text())
+    Path(schema.uri, "schema.pbtxt").write_text(text_format.MessageToString(record_schema(data)))
     transform = Transform(
         examples=channel_utils.as_channel([examples]),
         schema=channel_utils.as_channel([schema]),
         preprocessing_fn="components.preprocessing.transform.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train"]),
-        custom_config={"data": to_json(data)},
+        custom_config={
+            "tasks": to_json((bind(data, Task("attributes", "multi_label")),)),
+            "image_size": list(data.image_size),
+        },
         disable_statistics=True,
         disable_analyzer_cache=True,
     )
@@ -139,8 +144,8 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, help="write the executors' cProfile statistics there")
     options, beam_args = parser.parse_known_args()
     sys.argv = sys.argv[:1]  # TFX's executors read the command line, too
-    data = Data((Source("celeb_a", {"landmarks": False}),), (options.size, options.size), num_landmarks=0)
-    source_class(data.sources[0])  # imported before anything is timed
+    data = Data((DatasetConfig("celeb_a", {"landmarks": False}),), (options.size, options.size))
+    bind(data, Task("attributes", "multi_label"))  # imported before anything is timed
 
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:

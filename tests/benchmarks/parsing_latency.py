@@ -24,10 +24,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS
 from components.images.decoding import decode
-from components.serving.signatures import ServedParsing, export
+from components.serving.export import export
+from components.systems.base import System
+from components.tasks.base import learning_of
+from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS
 from keras_models import DMLCSR
+from tests.support.tasks import bound_task
 
 THREADS = 2
 AIM = 1
@@ -47,7 +50,8 @@ def passes(size: int) -> dict:
     network = DMLCSR((size, size, 3), len(CELEBAMASK_PARTS))
     jpeg = picture(size)
     with tempfile.TemporaryDirectory() as folder:
-        export(ServedParsing(network, (size, size), CELEBAMASK_PARTS), folder, [jpeg])
+        parsing = learning_of(bound_task("parsing", "segmentation", CELEBAMASK_PARTS), (size, size))
+        export(network, {"parsing": parsing}, (size, size), System(), folder, [jpeg])
         exported = tf.saved_model.load(folder)
     encoded = tf.constant([jpeg])
     image = tf.cast(decode(encoded[0]), tf.float32)[tf.newaxis]

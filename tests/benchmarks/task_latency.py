@@ -18,20 +18,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from components.serving.tasks import ServedTasks
+from components.serving.module import ServingModule
+from components.tasks.base import serving_of
 from keras_models import IFAN
 from keras_models.ifan import PAPER_TASKS
 from tests.benchmarks.parsing_latency import THREADS, interleaved, medians, picture
+from tests.support.tasks import bound_task
 
 AIM = 0.6
 SINGLE = "three networks of one task"
+KINDS = {"parsing": "segmentation", "landmarks": "landmarks", "emotion": "classification"}
 
 
 def answers(size: int, tasks: dict[str, int], **options):
     """A function of nothing that answers for a picture."""
     network = IFAN((size, size, 3), tasks, **options)
-    names = {task: [str(i) for i in range(number)] for task, number in tasks.items()}
-    served = ServedTasks(network, (size, size), names)
+    bound = [bound_task(task, KINDS[task], map(str, range(number))) for task, number in tasks.items()]
+    served = ServingModule(network, (size, size), [serving_of(task) for task in bound], one_by_one=True)
     encoded = tf.constant([picture(size)])
     return lambda: served.from_images(encoded)
 

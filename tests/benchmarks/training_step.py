@@ -19,7 +19,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from components.trainer.face_model import FaceModel
+from components.datasets.binding import bound_tasks
+from components.tasks.base import learning_of
+from components.trainer.task_model import TaskModel
 from pipeline import experiments
 
 EXPERIMENTS = ("mgg_net/celeb_a-baseline-tiny", "mgg_net/celeb_a-gal-tiny", "mgg_net/celeb_a-tiny")
@@ -33,7 +35,8 @@ def trained_step(name: str):
     data, training = experiment.data, experiment.training
     keras.mixed_precision.set_global_policy(training.precision)
     network = experiment.model.build(input_shape=(*data.image_size, 3))
-    model = FaceModel(network, training.loss.build(), NUM_ATTRIBUTES)
+    tasks = {task.name: learning_of(task, data.image_size) for task in bound_tasks(experiment)}
+    model = TaskModel(network, tasks, training.loss.build())
     model.compile(training.optimizer.build(learning_rate=1e-3), weighted_metrics=[])
     random = np.random.default_rng(0)
     images = tf.constant(random.integers(0, 256, (training.batch_size, *data.image_size, 3), np.uint8))

@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.benchmarks.validation_pass [--images 1000] [--repetitions 5]
 
 Plain is `model.evaluate` of the same network compiled the ordinary Keras way with the same losses, nothing counted per
-attribute. Ours is `FaceModel.evaluate` with both callbacks. Both read the same batches of random pictures from memory.
+attribute. Ours is `TaskModel.evaluate` with both callbacks. Both read the same batches of random pictures from memory.
 They take turns, and the figure is the ratio of the medians; the aim is at most 1.05. On a machine that does other work,
 the ratio of the CPU times says more than that of the wall times.
 """
@@ -19,8 +19,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from components.trainer.adaptive import AdaptiveThresholds, DynamicWeights
-from components.trainer.face_model import FaceModel
+from components.datasets.binding import bound_tasks
+from components.systems.dmm_cnn.adaptive import AdaptiveThresholds, DynamicWeights
+from components.tasks.base import learning_of
+from components.trainer.task_model import TaskModel
 from keras_models.losses import attribute_mse, landmark_mse
 from pipeline import experiments
 
@@ -76,10 +78,12 @@ def main() -> None:
     keras.mixed_precision.set_global_policy(training.precision)
     network = experiment.model.build(input_shape=(*data.image_size, 3))
     num_attributes = network.output["attributes"].shape[-1]
-    split = random_split(arguments.images, data.image_size, num_attributes, data.num_landmarks, training.batch_size)
+    tasks = {task.name: learning_of(task, data.image_size) for task in bound_tasks(experiment)}
+    num_landmarks = tasks["landmarks"].channels // 2
+    split = random_split(arguments.images, data.image_size, num_attributes, num_landmarks, training.batch_size)
 
     plain = plain_model(network, training.loss.kwargs["beta"])
-    ours = FaceModel(network, training.loss.build(), num_attributes)
+    ours = TaskModel(network, tasks, training.loss.build())
     ours.compile(keras.optimizers.SGD(), weighted_metrics=[])
     callbacks = [AdaptiveThresholds(), DynamicWeights()]
     passes = {

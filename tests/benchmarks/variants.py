@@ -3,8 +3,8 @@
     python -m tests.benchmarks.variants mgg_net/celeb_a-baseline-tiny mgg_net/celeb_a-tiny --data-dir ... --seeds 0 1 2
     python -m tests.benchmarks.variants ifan/3t-tiny ifan/3t-shared_bn-tiny --data-dir ... --set training.epochs=3
 
-Each is a `make run` of its own, so that whatever its recipe it is trained, exported and measured as a user's run is. What
-ran before is found in the cache: a stopped table goes on. Prints what `make compare` prints of these runs.
+Each is a `make run` of its own, so that whatever its recipe it is trained, exported and measured as a user's run is.
+What ran before is found in the cache: a stopped table goes on. Prints what `make compare` prints of these runs.
 """
 
 import argparse

@@ -128,7 +128,11 @@ def test_a_label_that_not_one_data_set_has(more, message):
 
 def test_names_of_splits():
     assert EXPERIMENT.data.splits("validation") == {"celeb_a": "validation"}
-    assert THREE.splits("validation") == {"masks": "masks_validation", "mtfl": "mtfl_validation", "fer2013": "fer2013_validation"}
+    assert THREE.splits("validation") == {
+        "masks": "masks_validation",
+        "mtfl": "mtfl_validation",
+        "fer2013": "fer2013_validation",
+    }
 
 
 @pytest.mark.parametrize("field", ["data", "model", "training", "evaluation"])

@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 
 import pytest
+from components.datasets.annotation import annotated_names
 
 from components.config import Factory, HybridTraining, from_json, to_json
 from components.datasets import source_class
-from components.datasets.annotation import annotated_names
 from keras_models import IFAN
 from pipeline import experiments
 from pipeline.experiments import registry

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from components.record import IGNORE_LABEL
-from components.trainer.objectives import Objective
+from components.trainer.objectives import Objective, only_task
 from keras_models.edges import edge_labels
 from keras_models.losses import (
     binary_edge_attention,
@@ -40,10 +40,13 @@ class DMLLoss(Objective):
         self.both_sides = both_sides
         self.dilation = dilation
 
+    def bind(self, tasks):
+        super().bind(tasks)
+        self.task = only_task(tasks, "segmentation", "DMLLoss")
+
     def __call__(self, labels, outputs):
         """Outputs: logits as of keras_models.DMLCSR; the terms are added up without the weights."""
-        (name,) = self.tasks
-        truth, logits = labels[name], outputs[name]
+        truth, logits = labels[self.task], outputs[self.task]
         pixel_losses = pixel_cross_entropy(truth, logits)
         parsing = labelled_mean(pixel_losses, truth)
         lovasz = lovasz_softmax(truth, tf.nn.softmax(logits))

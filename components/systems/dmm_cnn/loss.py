@@ -23,6 +23,11 @@ class DMMLoss(Objective):
         self.attributes = attributes
         self.landmarks = landmarks
 
+    def bind(self, tasks):
+        super().bind(tasks)
+        if self.attributes not in tasks:
+            raise ValueError(f"DMMLoss needs the task {self.attributes!r}; the experiment has {', '.join(tasks)}.")
+
     def __call__(self, labels, outputs):
         losses = self.task_losses(labels, outputs)
         attributes = replica_mean(*losses[self.attributes])

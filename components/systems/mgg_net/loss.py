@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from components.trainer.objectives import Objective, replica_mean
+from components.trainer.objectives import Objective, only_task, replica_mean
 from keras_models.losses import weighted_binary_crossentropy
 
 
@@ -20,9 +20,13 @@ class MGGLoss(Objective):
     def __init__(self, balanced: bool = False):
         self.balanced = balanced
 
+    def bind(self, tasks):
+        super().bind(tasks)
+        self.task = only_task(tasks, "multi_label", "MGGLoss")
+
     def task_losses(self, labels, outputs):
-        """Of the one task, the loss [N] summed over images and all outputs, and the number of annotated images [N]."""
-        (name,) = self.tasks
+        """Of the task, the loss [N] summed over images and all outputs, and the number of annotated images [N]."""
+        name = self.task
         truth = labels[name]
         rate = labels[f"{name}_positive_rate"] if self.balanced else 0.5
         losses = [weighted_binary_crossentropy(truth, probabilities, rate) for probabilities in outputs.values()]
@@ -30,9 +34,8 @@ class MGGLoss(Objective):
         return {name: (tf.reduce_sum(tf.add_n(losses), axis=0), tf.reduce_sum(annotated, axis=0))}
 
     def __call__(self, labels, outputs):
-        ((name, losses),) = self.task_losses(labels, outputs).items()
-        attributes = replica_mean(*losses)
+        attributes = replica_mean(*self.task_losses(labels, outputs)[self.task])
         return {
-            "loss": tf.reduce_sum(self.tasks[name].weights * attributes),
+            "loss": tf.reduce_sum(self.tasks[self.task].weights * attributes),
             "attribute_loss": tf.reduce_mean(attributes),
         }

@@ -1,18 +1,22 @@
 import os
 import pickle
+from types import MappingProxyType
 
-import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.record import FaceRecord, RecordError
+from components.tasks.annotation import Annotation
 
 
 class Numbered(FaceDataset, skip_registration=True):
     """`size` training pictures, and a row that belongs to no split."""
 
     name = "numbered"
+    ANNOTATIONS = MappingProxyType(
+        {"mood": Annotation("classification", ("a", "b", "c")), "points": Annotation("landmarks", ("x", "y"))}
+    )
 
     def __init__(self, source=None, size=3, **options):
         self.size = size
@@ -30,7 +34,7 @@ class Numbered(FaceDataset, skip_registration=True):
         with open(self.source, "rb") as file:
             image = file.read()
         crop = (0.25, 0.25, 0.5, 0.5) if reference.payload == 1 else None
-        return FaceRecord(reference.id, self.name, image, attributes=np.array([reference.payload]), crop=crop)
+        return FaceRecord(reference.id, self.name, image, {"mood": reference.payload}, crop=crop)
 
     def fingerprint(self):
         return str(self.size)
@@ -60,7 +64,8 @@ def test_tensorflow_datasets_prepares_and_reads_it(tmp_path, picture, jpeg):
     examples = list(builder.as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()}))
     assert sorted(example["id"].numpy() for example in examples) == [b"0", b"1", b"2"]
     assert all(example["image"].numpy() == jpeg() for example in examples)
-    assert all(example["emotion"].numpy() == -1 and len(example["landmarks"]) == 0 for example in examples)
+    assert all(example["mood"].numpy().tolist() == [int(example["id"].numpy())] for example in examples)
+    assert all(len(example["points"]) == 0 for example in examples)
     assert {example["id"].numpy(): example["crop"].numpy().tolist() for example in examples} == {
         b"0": [],
         b"1": [0.25, 0.25, 0.5, 0.5],

@@ -74,8 +74,8 @@ def problems(folder):
 
 
 def test_the_emotions():
-    assert BNULSVED.EMOTIONS == EMOTIONS
-    assert BNULSVED.ATTRIBUTES == BNULSVED.LABELS == ()
+    assert BNULSVED.ANNOTATIONS["emotion"].names == EMOTIONS
+    assert set(BNULSVED.ANNOTATIONS) == {"emotion"}
     assert BNULSVED.SPLITS == ("train", "validation", "test")
 
 
@@ -93,7 +93,7 @@ def test_references_and_records(release, jpeg):
         assert (record.id, record.dataset) == (reference.id, "bnu_lsved")
         assert record.image == (release / reference.id).read_bytes()
         assert EMOTIONS[record.labels["emotion"]] == reference.id.split("/")[0]
-        assert record.labels["attributes"] is None
+        assert record.labels.keys() == {"emotion"}
     assert not problems(release)
 
 
@@ -103,7 +103,7 @@ def test_emotions_in_whatever_case(release, jpeg):
         (release / old).rename(release / new)
     assert splits_by_subject(release) == splits
     builder = BNULSVED(str(release))
-    emotions = {r.id.split("/")[0]: builder.load(r).emotion for r in builder.references()}
+    emotions = {r.id.split("/")[0]: builder.load(r).labels["emotion"] for r in builder.references()}
     assert emotions.keys() == {*EMOTIONS, "Happy", "TIRED"} - {"happy", "tired"}
     assert all(emotion == EMOTIONS.index(name.lower()) for name, emotion in emotions.items())
 
@@ -123,13 +123,13 @@ def test_the_share_of_each_emotion_s_subjects(release):
         assert count["validation"] == quota(len(found) - count["test"], 0.25)
 
 
-def test_without_eval(release):
+def test_without_validation(release):
     builder = BNULSVED(str(release), validation_share=0)
     assert builder.SPLITS == pickle.loads(pickle.dumps(builder)).SPLITS == ("train", "test")
     assert {reference.split for reference in builder.references()} == {"train", "test"}
-    with_eval = splits_by_subject(release)
+    with_validation = splits_by_subject(release)
     for subject, found in splits_by_subject(release, validation_share=0).items():
-        assert (found == {"test"}) == (with_eval[subject] == {"test"}), "test does not depend on eval"
+        assert (found == {"test"}) == (with_validation[subject] == {"test"}), "test does not depend on validation"
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, 10, float("nan")])

@@ -33,7 +33,7 @@ def write(path, *lines):
     path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
-def write_attributes(folder, rows, count=None, header=CelebA.ATTRIBUTES):
+def write_attributes(folder, rows, count=None, header=CelebA.ANNOTATIONS["attributes"].names):
     write(folder / "list_attr_celeba.txt", len(rows) if count is None else count, " ".join(header) + " ", *rows)
 
 
@@ -43,7 +43,7 @@ def write_landmarks(folder, rows, count=None, header=stock.LANDMARK_HEADINGS):
 
 @pytest.fixture
 def release(tmp_path, jpeg):
-    """Four pictures: two of train, one of eval, one of test."""
+    """Four pictures: two of train, one of validation, one of test."""
     folder = tmp_path / "celeba"
     write_attributes(folder, [attribute_row(name, i) for i, name in enumerate(NAMES)])
     write(folder / "list_eval_partition.txt", *(f"{n} {p}" for n, p in zip(NAMES, "0012", strict=True)))
@@ -86,7 +86,7 @@ def zipped(folder):
 
 def test_is_the_data_set_of_its_name():
     assert builder_class("celeb_a") is CelebA
-    assert tuple(stock.ATTR_HEADINGS) == CelebA.ATTRIBUTES
+    assert tuple(stock.ATTR_HEADINGS) == CelebA.ANNOTATIONS["attributes"].names
 
 
 def test_references_and_records(release, jpeg):
@@ -98,7 +98,7 @@ def test_references_and_records(release, jpeg):
         record = builder.load(reference)
         assert (record.id, record.dataset, record.image) == (NAMES[i], "celeb_a", jpeg(i))
         assert record.labels["attributes"].tolist() == labels(i)
-        assert record.labels["landmarks"] is None
+        assert record.labels.keys() == {"attributes"}
 
 
 def test_the_release_s_own_folders_and_its_zip(release, jpeg):
@@ -114,12 +114,12 @@ def test_the_release_s_own_folders_and_its_zip(release, jpeg):
 
 
 def test_columns_are_taken_by_name(release):
-    order = [*CelebA.ATTRIBUTES[20:], *CelebA.ATTRIBUTES[:20]]
-    values = dict(zip(CelebA.ATTRIBUTES, labels(0), strict=True))
+    order = [*CelebA.ANNOTATIONS["attributes"].names[20:], *CelebA.ANNOTATIONS["attributes"].names[:20]]
+    values = dict(zip(CelebA.ANNOTATIONS["attributes"].names, labels(0), strict=True))
     row = " ".join([NAMES[0], *(str(2 * values[name] - 1) for name in order)])
     write_attributes(release, [row, *(attribute_row(name, 0) for name in NAMES[1:])], header=order)
     builder = CelebA(str(release))
-    assert builder.load(next(builder.references())).attributes.tolist() == labels(0)
+    assert builder.load(next(builder.references())).labels["attributes"].tolist() == labels(0)
 
 
 def test_landmarks_are_normalised_by_the_picture_s_size(release):
@@ -127,10 +127,10 @@ def test_landmarks_are_normalised_by_the_picture_s_size(release):
     builder = CelebA(str(release))
     builder.check()
     *_, third, fourth = map(builder.load, builder.references())
-    assert third.landmarks.dtype == np.float32
-    np.testing.assert_allclose(third.landmarks[0], [69.5 / 178, 109.5 / 218], rtol=1e-6)
-    np.testing.assert_allclose(third.landmarks[4], [108.5 / 178, 154.5 / 218], rtol=1e-6)
-    assert fourth.landmarks is None, "no row in the landmark list: not annotated"
+    assert third.labels["landmarks"].dtype == np.float32
+    np.testing.assert_allclose(third.labels["landmarks"][0], [69.5 / 178, 109.5 / 218], rtol=1e-6)
+    np.testing.assert_allclose(third.labels["landmarks"][4], [108.5 / 178, 154.5 / 218], rtol=1e-6)
+    assert "landmarks" not in fourth.labels, "no row in the landmark list: not annotated"
 
 
 def test_names_need_not_be_ascii(release, jpeg):
@@ -257,7 +257,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 
 def test_other_columns_are_refused(release):
-    write_attributes(release, [], header=["Bearded", *CelebA.ATTRIBUTES[1:]])
+    write_attributes(release, [], header=["Bearded", *CelebA.ANNOTATIONS["attributes"].names[1:]])
     with pytest.raises(ValueError, match=r"Missing: \['5_o_Clock_Shadow'\]; unknown: \['Bearded'\]"):
         CelebA(str(release)).check()
     write_attributes(release, [])
@@ -361,7 +361,9 @@ def test_records_of_a_prepared_celeb_a_are_what_tensorflow_datasets_reads(prepar
     for record, example in zip(records, expected.as_numpy_iterator(), strict=False):
         assert record.id == example["tfds_id"].decode()
         assert record.image == example["image"]
-        assert record.labels["attributes"].tolist() == [int(example["attributes"][name]) for name in CelebA.ATTRIBUTES]
+        assert record.labels["attributes"].tolist() == [
+            int(example["attributes"][name]) for name in CelebA.ANNOTATIONS["attributes"].names
+        ]
         np.testing.assert_allclose(record.labels["landmarks"][1], [106.5 / 178, 113.5 / 218], rtol=1e-6)
     assert len({record.id for record in records}) == len(records) == 10
 

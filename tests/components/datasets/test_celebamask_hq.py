@@ -66,7 +66,7 @@ def partition_rows(origins=ORIGINS):
 
 @pytest.fixture
 def release(tmp_path, jpeg):
-    """Four pictures with a skin and a nose: two of train, one of eval, one of test, in two folders of masks."""
+    """Four pictures with a skin and a nose: two of train, one of validation, one of test, in two folders of masks."""
     folder = tmp_path / "CelebAMask-HQ"
     (folder / PICTURES).mkdir(parents=True)
     write_mapping(folder, mapping_rows())
@@ -98,18 +98,21 @@ def problems(folder):
 
 
 def test_the_classes_are_the_release_s():
-    assert CelebAMaskHQ.LABELS == OFFICIAL
-    assert CelebAMaskHQ.ATTRIBUTES == ()
+    assert CelebAMaskHQ.ANNOTATIONS["parsing"].names == OFFICIAL
+    assert set(CelebAMaskHQ.ANNOTATIONS) == {"parsing"}
     assert CelebAMaskHQ.SPLITS == ("train", "validation", "test")
 
 
 def test_the_parts_of_an_overall_f1_are_helen_s():
-    assert CelebAMaskHQ.MERGED_PARTS.keys() == Helen.MERGED_PARTS.keys()
-    assert {name for names in CelebAMaskHQ.MERGED_PARTS.values() for name in names} < {*CelebAMaskHQ.LABELS}
-    assert CelebAMaskHQ.MERGED_PARTS["brows"] == ("l_brow", "r_brow")
-    assert CelebAMaskHQ.MERGED_PARTS["eyes"] == ("l_eye", "r_eye")
-    assert CelebAMaskHQ.MERGED_PARTS["nose"] == ("nose",)
-    assert CelebAMaskHQ.MERGED_PARTS["mouth"] == ("mouth", "u_lip", "l_lip")
+    parsing = CelebAMaskHQ.ANNOTATIONS["parsing"]
+    assert parsing.merged_parts.keys() == Helen.ANNOTATIONS["parsing"].merged_parts.keys()
+    assert {name for names in parsing.merged_parts.values() for name in names} < {*parsing.names}
+    assert parsing.merged_parts == {
+        "brows": ("l_brow", "r_brow"),
+        "eyes": ("l_eye", "r_eye"),
+        "nose": ("nose",),
+        "mouth": ("mouth", "u_lip", "l_lip"),
+    }
 
 
 def test_references_and_records(release, jpeg):
@@ -128,10 +131,9 @@ def test_references_and_records(release, jpeg):
         record = copy.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset, record.image) == (reference.id, "celebamask_hq", jpeg(shade, SIZE))
         np.testing.assert_array_equal(label_map(record), expected)
-        check_record(record, num_attributes=0)
-        assert FaceRecord.from_example(record.to_example()).parsing == record.labels["parsing"]
-        assert record.labels["attributes"] is None
-        assert record.labels["landmarks"] is None
+        check_record(record, CelebAMaskHQ.ANNOTATIONS)
+        assert FaceRecord.from_example(record.to_example()).labels["parsing"] == record.labels["parsing"]
+        assert record.labels.keys() == {"parsing"}
 
 
 def test_each_part_has_its_label(release):
@@ -183,7 +185,7 @@ def test_the_darkest_shade_is_not_black(release, shade):
 def test_a_larger_picture_has_each_label_repeated(release, jpeg, factor):
     (release / PICTURES / "0.jpg").write_bytes(jpeg(0, (SIZE[0] * factor, SIZE[1] * factor)))
     record = loaded(release)
-    check_record(record, num_attributes=0)
+    check_record(record, CelebAMaskHQ.ANNOTATIONS)
     expected = Image.fromarray(np.where(box(6, 4, 10, 8), 2, box(2, 2, 14, 12)).astype(np.uint8))
     larger = expected.resize((SIZE[0] * factor, SIZE[1] * factor), Image.NEAREST)
     np.testing.assert_array_equal(label_map(record), np.asarray(larger))
@@ -397,7 +399,7 @@ class TestTheRealSample:
     @pytest.mark.parametrize("index", [0, 7, 123, 456, 699])
     def test_a_record(self, references, index):
         record = CelebAMaskHQ(str(SAMPLE)).load(references[f"{index}.jpg"])
-        check_record(record, num_attributes=0)
+        check_record(record, CelebAMaskHQ.ANNOTATIONS)
         assert record.image == (SAMPLE / PICTURES / f"{index}.jpg").read_bytes()
         # The masks pasted one over the other.
         merged = Image.new("L", (512, 512))

@@ -5,11 +5,10 @@ import pickle
 import pytest
 import quarantine
 
-from components.config import Data, Source
 from components.datasets import builder_class
-from components.datasets.annotation import annotated_names
 from components.datasets.deepfashion import ClothingSubset, DeepFashion
 from components.datasets.synthetic_faces import SyntheticFaces
+from components.tasks.annotation import Annotation
 
 SAMPLE = pathlib.Path(__file__).parents[4] / "shared" / "data" / "deepfashion"
 # picture: (number of the category in the official list, partition)
@@ -49,7 +48,7 @@ def write_partition(folder, rows, **options):
 @pytest.fixture
 def release(tmp_path, jpeg):
     folder = tmp_path / "DeepFashion"
-    write_categories(folder, DeepFashion.CLOTHING)
+    write_categories(folder, DeepFashion.CATEGORIES)
     write_labels(folder, [(picture, label) for picture, (label, _) in ROWS.items()])
     write_partition(folder, [(picture, part) for picture, (_, part) in ROWS.items()])
     for shade, picture in enumerate(ROWS):
@@ -63,45 +62,45 @@ def problems(folder):
 
 
 def test_the_names():
-    assert len(set(DeepFashion.CLOTHING)) == 50 and len(ClothingSubset.CLOTHING) == 10
+    assert len(set(DeepFashion.CATEGORIES)) == 50 and len(ClothingSubset.CATEGORIES) == 10
     # The list has 20 kinds for the upper body, 16 for the lower and 14 for both, each in the order of the alphabet.
-    parts = DeepFashion.CLOTHING[:20], DeepFashion.CLOTHING[20:36], DeepFashion.CLOTHING[36:]
+    parts = DeepFashion.CATEGORIES[:20], DeepFashion.CATEGORIES[20:36], DeepFashion.CATEGORIES[36:]
     assert all(list(part) == sorted(part) for part in parts)
     assert [part[0] for part in parts] == ["Anorak", "Capris", "Caftan"]
-    assert DeepFashion.ATTRIBUTES == DeepFashion.LABELS == DeepFashion.EMOTIONS == ()
-    assert SyntheticFaces.CLOTHING == ClothingSubset.CLOTHING
+    assert SyntheticFaces.ANNOTATIONS["clothing"].names == ClothingSubset.CATEGORIES
 
 
 @pytest.mark.parametrize(("name", "builder"), [("deepfashion", DeepFashion), ("clothing_subset", ClothingSubset)])
 def test_they_are_registered(name, builder):
     assert builder_class(name) is builder
-    data = Data((DatasetConfig(name),), attributes=False, num_landmarks=0, clothing=True)
-    assert annotated_names(data, "clothing") == builder.CLOTHING
-
-
-def test_names_of_a_data_set_without_clothing():
-    with pytest.raises(ValueError, match="'mtfl' has no clothing: set clothing=False"):
-        annotated_names(Data((DatasetConfig("mtfl"),), clothing=True), "clothing")
+    assert builder().annotations == {"clothing": Annotation("classification", builder.CATEGORIES)}
 
 
 def test_references_and_records(release, jpeg):
     builder = DeepFashion(str(release))
     builder.check()
     references = list(builder.references())
-    assert [(r.id, r.split) for r in references] == list(zip(ROWS, ("train", "validation", "test", "train"), strict=True))
+    assert [(r.id, r.split) for r in references] == list(
+        zip(ROWS, ("train", "validation", "test", "train"), strict=True)
+    )
     copy = pickle.loads(pickle.dumps(builder))
     records = [copy.load(pickle.loads(pickle.dumps(reference))) for reference in references]
     assert [record.image for record in records] == [jpeg(shade) for shade in range(4)]
-    assert [DeepFashion.CLOTHING[record.labels["clothing"]] for record in records] == ["Blouse", "Blouse", "Anorak", "Sundress"]
+    assert [DeepFashion.CATEGORIES[record.labels["clothing"]] for record in records] == [
+        "Blouse",
+        "Blouse",
+        "Anorak",
+        "Sundress",
+    ]
     assert {record.dataset for record in records} == {"deepfashion"}
-    assert all(record.labels["attributes"] is None and record.crop is None for record in records)
+    assert all(record.labels.keys() == {"clothing"} and record.crop is None for record in records)
     assert problems(release) == {}
 
 
 def test_categories_are_taken_by_name(release):
-    write_categories(release, DeepFashion.CLOTHING[::-1])
+    write_categories(release, DeepFashion.CATEGORIES[::-1])
     builder = DeepFashion(str(release))
-    assert [builder.load(r).clothing for r in builder.references()] == [47, 47, 49, 0]
+    assert [builder.load(r).labels["clothing"] for r in builder.references()] == [47, 47, 49, 0]
 
 
 def test_pictures_in_img_img(release):
@@ -117,7 +116,7 @@ def test_pictures_in_img_img(release):
 
 
 def test_other_categories_are_refused(release):
-    write_categories(release, ["dress", *DeepFashion.CLOTHING[1:]])
+    write_categories(release, ["dress", *DeepFashion.CATEGORIES[1:]])
     message = r"the 50 categories of 'deepfashion'. Missing: \['Anorak'\]; unknown: \['dress'\]; 50 in all.*`builder`"
     with pytest.raises(ValueError, match=message):
         DeepFashion(str(release)).check()
@@ -204,4 +203,4 @@ class TestTheRealSample:
 
     def test_pictures_lie_in_the_folders_of_their_categories(self):
         for reference in ClothingSubset(str(SAMPLE)).references():
-            assert reference.id.split("/")[1] == ClothingSubset.CLOTHING[reference.payload]
+            assert reference.id.split("/")[1] == ClothingSubset.CATEGORIES[reference.payload]

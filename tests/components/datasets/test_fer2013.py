@@ -63,8 +63,8 @@ def problems(folder):
 
 
 def test_the_emotions():
-    assert FER2013.EMOTIONS == OFFICIAL
-    assert FER2013.ATTRIBUTES == FER2013.LABELS == ()
+    assert FER2013.ANNOTATIONS["emotion"].names == OFFICIAL
+    assert set(FER2013.ANNOTATIONS) == {"emotion"}
     assert FER2013.SPLITS == ("train", "validation", "test")
 
 
@@ -107,7 +107,7 @@ class TestTheTable:
             record = copy.load(pickle.loads(pickle.dumps(references[i])))
             assert (record.id, record.dataset, record.labels["emotion"]) == (references[i].id, "fer2013", ROWS[i][0])
             np.testing.assert_array_equal(tf.io.decode_png(record.image)[..., 0], pixels(i))
-            assert record.labels["attributes"] is None
+            assert record.labels.keys() == {"emotion"}
             assert record.crop is None
         assert not problems(table)
 
@@ -226,7 +226,7 @@ class TestFolders:
         assert not problems(folders)
 
     @pytest.mark.parametrize(("every", "numbers"), [(0, []), (2, [2, 4]), (3, [3]), (5, [5]), (10, [])])
-    def test_every_how_many_pictures_of_an_emotion_are_eval(self, folders, every, numbers):
+    def test_every_how_many_pictures_of_an_emotion_are_validation(self, folders, every, numbers):
         builder = FER2013(str(folders), validation_every=every)
         found = collections.Counter(r.id.split("/")[1] for r in builder.references() if r.split == "validation")
         assert found == {emotion: len(numbers) for emotion in OFFICIAL if numbers}
@@ -251,7 +251,7 @@ class TestFolders:
             for stray in strays
         }
 
-    def test_a_stray_picture_moves_no_other_to_eval(self, folders, jpeg):
+    def test_a_stray_picture_moves_no_other_to_validation(self, folders, jpeg):
         before = {r.id: r.split for r in FER2013(str(folders), validation_every=2).references()}
         (folders / "train" / "sad" / "a").mkdir()
         (folders / "train" / "sad" / "a" / "0.png").write_bytes(jpeg())
@@ -296,13 +296,16 @@ class TestTheRealSample:
     def test_eval_has_a_tenth_of_each_emotion(self, references):
         counts = collections.Counter((r.id.split("/")[1], r.split) for r in references)
         for emotion in OFFICIAL:
-            held_out, all_of_it = counts[emotion, "validation"], counts[emotion, "validation"] + counts[emotion, "train"]
+            held_out, all_of_it = (
+                counts[emotion, "validation"],
+                counts[emotion, "validation"] + counts[emotion, "train"],
+            )
             assert held_out == all_of_it // 10
 
     def test_records(self, references):
         builder = FER2013(str(SAMPLE))
         for reference in references[::40]:
             record = builder.load(reference)
-            check_record(record, num_attributes=0, num_emotions=7)
+            check_record(record, FER2013.ANNOTATIONS)
             assert OFFICIAL[record.labels["emotion"]] == reference.id.split("/")[1]
             assert tf.io.decode_png(record.image).shape == (48, 48, 1)

@@ -15,6 +15,7 @@ from components.record import RecordError
 SIZE = (16, 12)  # width, height
 NAMES = ("100032540_1", "100040721_1", "1002681492_1", "10405146_1")
 LISTS = {"exemplars.txt": NAMES[:2], "tuning.txt": NAMES[2:3], "testing.txt": NAMES[3:]}
+CLASSES, MERGED = Helen.ANNOTATIONS["parsing"].names, HelenMerged.ANNOTATIONS["parsing"]
 
 
 def probabilities(seed):
@@ -68,9 +69,9 @@ def test_the_classes():
     # http://pages.cs.wisc.edu/~lizhang/projects/face-parsing/README.txt
     eyes = ("left_eyebrow", "right_eyebrow", "left_eye", "right_eye")
     mouth = ("upper_lip", "inner_mouth", "lower_lip")
-    assert ("background", "skin", *eyes, "nose", *mouth, "hair") == Helen.LABELS
-    assert Helen.LABELS == LaPa.LABELS
-    assert Helen.ATTRIBUTES == ()
+    assert ("background", "skin", *eyes, "nose", *mouth, "hair") == CLASSES
+    assert LaPa.ANNOTATIONS["parsing"].names == CLASSES
+    assert set(Helen.ANNOTATIONS) == {"parsing"}
     assert Helen.SPLITS == ("train", "validation", "test")
 
 
@@ -89,8 +90,7 @@ def test_references_and_records(release, jpeg):
         record = copy.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset, record.image) == (reference.id, "helen", jpeg(10 * i, SIZE))
         np.testing.assert_array_equal(label_map(record), probabilities(i).argmax(0))
-        assert record.labels["attributes"] is None
-        assert record.labels["landmarks"] is None
+        assert record.labels.keys() == {"parsing"}
     assert not problems(release)
 
 
@@ -238,14 +238,14 @@ class TestHelenMerged:
     def test_the_classes(self):
         # iFAN, Table 2, with the background first
         mouth = ("upper_lip", "inner_mouth", "lower_lip")
-        assert ("background", "skin", "eyebrows", "eyes", "nose", *mouth, "hair") == HelenMerged.LABELS
+        assert ("background", "skin", "eyebrows", "eyes", "nose", *mouth, "hair") == MERGED.names
         assert HelenMerged.SPLITS == Helen.SPLITS
         assert {
             "brows": ("eyebrows",),
             "eyes": ("eyes",),
             "nose": ("nose",),
             "mouth": mouth,
-        } == HelenMerged.MERGED_PARTS
+        } == MERGED.merged_parts
 
     def test_references_and_records(self, release):
         sides, merged = Helen(str(release)), HelenMerged(str(release))
@@ -256,11 +256,11 @@ class TestHelenMerged:
         copy = pickle.loads(pickle.dumps(merged))
         for reference in copy.references():
             with_sides, record = sides.load(reference), copy.load(reference)
-            check_record(record, num_attributes=0)
+            check_record(record, Helen.ANNOTATIONS)
             assert (record.id, record.dataset, record.image) == (reference.id, "helen_merged", with_sides.image)
-            for label, name in enumerate(Helen.LABELS):
+            for label, name in enumerate(CLASSES):
                 found = label_map(record)[label_map(with_sides) == label]
-                assert found.size and (found == HelenMerged.LABELS.index(names.get(name, name))).all()
+                assert found.size and (found == MERGED.names.index(names.get(name, name))).all()
 
     def test_sides_are_merged_after_the_largest_value_has_won(self, release):
         maps = np.zeros((11, 12, 16), np.uint8)
@@ -271,7 +271,7 @@ class TestHelenMerged:
         write_maps(release, NAMES[0], maps)
         builder = HelenMerged(str(release))
         labels = label_map(builder.load(next(builder.references())))
-        assert [HelenMerged.LABELS[label] for label in labels[0, :4]] == ["skin", "eyes", "eyebrows", "hair"]
+        assert [MERGED.names[label] for label in labels[0, :4]] == ["skin", "eyes", "eyebrows", "hair"]
         assert not labels[1:].any()
 
     def test_what_helen_refuses_is_refused(self, release):

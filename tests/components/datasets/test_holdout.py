@@ -12,5 +12,7 @@ def test_distances():
     for every in (0, 2, 10):
         check_every(every)
     for every in (-2, 1, 2.5):
-        with pytest.raises(ValueError, match=f"validation_every is {every}; expected 0 to hold out no picture, or a whole"):
+        with pytest.raises(
+            ValueError, match=f"validation_every is {every}; expected 0 to hold out no picture, or a whole"
+        ):
             check_every(every)

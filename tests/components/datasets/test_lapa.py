@@ -40,8 +40,8 @@ def test_the_classes():
     # https://github.com/JDAI-CV/lapa-dataset
     eyes = ("left_eyebrow", "right_eyebrow", "left_eye", "right_eye")
     mouth = ("upper_lip", "inner_mouth", "lower_lip")
-    assert ("background", "skin", *eyes, "nose", *mouth, "hair") == LaPa.LABELS
-    assert LaPa.ATTRIBUTES == ()
+    assert ("background", "skin", *eyes, "nose", *mouth, "hair") == LaPa.ANNOTATIONS["parsing"].names
+    assert set(LaPa.ANNOTATIONS) == {"parsing"}
     assert LaPa.SPLITS == ("train", "validation", "test")
 
 
@@ -61,8 +61,7 @@ def test_references_and_records(release, jpeg):
         assert (record.id, record.dataset, record.image) == (reference.id, "lapa", jpeg(10 * i, SIZE))
         assert record.labels["parsing"] == (release / "train" / "labels" / f"{NAMES['train'][i]}.png").read_bytes()
         np.testing.assert_array_equal(tf.io.decode_png(record.labels["parsing"])[..., 0], labels(i))
-        assert record.labels["landmarks"] is None
-        assert record.labels["attributes"] is None
+        assert record.labels.keys() == {"parsing"}
     assert not problems(release)
 
 

@@ -11,7 +11,7 @@ from components.datasets.celeb_a import CelebA
 from components.datasets.lfwa import LFWA
 
 NAMES = ("Ann_Lee/Ann_Lee_0001.jpg", "Ann_Lee/Ann_Lee_0002.jpg", "Zoë/Zoë_0001.jpg", "Bo/Bo_0001.jpg")
-SPELLING = [name.replace("_", " ") for name in CelebA.ATTRIBUTES]  # as in the release
+SPELLING = [name.replace("_", " ") for name in CelebA.ANNOTATIONS["attributes"].names]  # as in the release
 
 
 def labels():
@@ -72,7 +72,7 @@ def problems(folder):
 
 def test_is_the_data_set_of_its_name():
     assert builder_class("lfwa") is LFWA
-    assert LFWA.ATTRIBUTES == CelebA.ATTRIBUTES
+    assert LFWA.ANNOTATIONS["attributes"].names == CelebA.ANNOTATIONS["attributes"].names
     assert LFWA.SPLITS == ("train", "test")
 
 
@@ -96,16 +96,16 @@ def test_records(release, jpeg):
     assert [record.image for record in records] == [jpeg(shade) for shade in (0, 1, 10, 20, 30, 31)]
     assert [record.labels["attributes"].tolist() for record in records] == labels()[rows].tolist()
     assert {record.dataset for record in records} == {"lfwa"}
-    assert all(record.labels["landmarks"] is None for record in records)
+    assert all(record.labels.keys() == {"attributes"} for record in records)
 
 
 @pytest.mark.parametrize("write", [write_old, write_hdf5])
 def test_attributes_are_taken_by_name_however_they_are_written(release, write):
     shuffled = np.random.default_rng(0).permutation(40)
-    spelling = [f" {CelebA.ATTRIBUTES[i].upper().replace('_', '  ')} " for i in shuffled]
+    spelling = [f" {CelebA.ANNOTATIONS['attributes'].names[i].upper().replace('_', '  ')} " for i in shuffled]
     write_annotations(release, write, attributes=spelling, values=labels()[:, shuffled])
     builder = LFWA(str(release))
-    assert builder.load(next(builder.references())).attributes.tolist() == labels()[0].tolist()
+    assert builder.load(next(builder.references())).labels["attributes"].tolist() == labels()[0].tolist()
 
 
 def test_other_attributes_are_refused(release):

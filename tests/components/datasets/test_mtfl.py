@@ -12,8 +12,8 @@ from PIL import Image
 from components.datasets import builder_class
 from components.datasets.mtfl import MTFL
 from components.example_gen.checks import check_record
-from components.tasks.landmarks.markup import MARKUPS
 from components.record import FaceRecord
+from components.tasks.landmarks.markup import MARKUPS
 
 SAMPLE = pathlib.Path(__file__).parents[4] / "shared" / "data" / "MTFL"
 SIZES = {"lfw_5590": (250, 250), "net_7876": (200, 160), "AFLW": (150, 150)}
@@ -63,9 +63,9 @@ def problems(folder):
 
 
 def test_the_names():
-    assert len(MTFL.ATTRIBUTES) == 8
-    assert MTFL.ATTRIBUTES[:3] == ("Male", "Smiling", "Eyeglasses")
-    assert MTFL.LABELS == MTFL.EMOTIONS == ()
+    assert len(MTFL.ANNOTATIONS["attributes"].names) == 8
+    assert MTFL.ANNOTATIONS["attributes"].names[:3] == ("Male", "Smiling", "Eyeglasses")
+    assert set(MTFL.ANNOTATIONS) == {"attributes", "landmarks"}
     assert MTFL.SPLITS == ("train", "validation", "test")
 
 
@@ -83,7 +83,7 @@ def test_references_and_records(release):
         assert record.labels["attributes"].tolist() == [0, 1, 0, 0, 0, 1, 0, 0]
         assert record.labels["landmarks"].dtype == np.float32
         back = FaceRecord.from_example(record.to_example())
-        np.testing.assert_array_equal(back.landmarks, record.labels["landmarks"])
+        np.testing.assert_array_equal(back.labels["landmarks"], record.labels["landmarks"].ravel())
         assert (back.crop is None) == (record.crop is None)
     assert not problems(release)
 
@@ -100,15 +100,15 @@ def test_references_and_records(release):
 )
 def test_attributes(release, labels, attributes):
     write_list(release, "testing.txt", [line(TESTING[0], labels), line(TESTING[1])])
-    assert records(release)[TESTING[0]].attributes.tolist() == attributes
+    assert records(release)[TESTING[0]].labels["attributes"].tolist() == attributes
 
 
 def test_landmarks_are_shares_of_the_picture_s_own_sides(release):
     found = records(release)
     expected = [(100, 110), (150, 112.25), (125.5, 140), (105, 160), (145, 161)]
-    np.testing.assert_allclose(found[TRAINING[0]].landmarks, np.array(expected) / 250, rtol=1e-6)
-    np.testing.assert_allclose(found[TRAINING[4]].landmarks, np.array(expected) / (200, 160), rtol=1e-6)
-    np.testing.assert_allclose(found[TESTING[0]].landmarks, np.array(expected) / 150, rtol=1e-6)
+    np.testing.assert_allclose(found[TRAINING[0]].labels["landmarks"], np.array(expected) / 250, rtol=1e-6)
+    np.testing.assert_allclose(found[TRAINING[4]].labels["landmarks"], np.array(expected) / (200, 160), rtol=1e-6)
+    np.testing.assert_allclose(found[TESTING[0]].labels["landmarks"], np.array(expected) / 150, rtol=1e-6)
 
 
 def test_only_lfw_is_cropped(release):
@@ -126,11 +126,11 @@ def test_the_crop_stays_where_a_landmark_lies_outside(release):
     assert not problems(release)
 
 
-@pytest.mark.parametrize(("every", "eval_lines"), [(0, []), (2, [2, 4, 6]), (4, [4]), (6, [6]), (7, [])])
-def test_every_how_many_lines_are_eval(release, every, eval_lines):
+@pytest.mark.parametrize(("every", "validation_lines"), [(0, []), (2, [2, 4, 6]), (4, [4]), (6, [6]), (7, [])])
+def test_every_how_many_lines_are_validation(release, every, validation_lines):
     builder = MTFL(str(release), validation_every=every)
     splits = [reference.split for reference in builder.references()]
-    assert [number for number, split in enumerate(splits, start=1) if split == "validation"] == eval_lines
+    assert [number for number, split in enumerate(splits, start=1) if split == "validation"] == validation_lines
     assert splits[6:] == ["test", "test"]
     assert (("train", "validation", "test") if every else ("train", "test")) == builder.SPLITS
     assert pickle.loads(pickle.dumps(builder)).SPLITS == builder.SPLITS
@@ -149,7 +149,7 @@ def test_line_ends_and_blanks_may_be_others(release):
     found = records(release)
     assert list(found) == list(expected)
     for name in expected:
-        np.testing.assert_array_equal(found[name].landmarks, expected[name].landmarks)
+        np.testing.assert_array_equal(found[name].labels["landmarks"], expected[name].labels["landmarks"])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_tensorflow_datasets_prepares_it(release, tmp_path):
         examples = {example["id"]: example for example in tfds.as_numpy(builder.as_dataset(split, decoders=decoders))}
         first = examples[(TRAINING if split == "train" else TESTING)[0].encode()]
         np.testing.assert_allclose(first["crop"], crop)
-        assert first["landmarks"].shape == (5, 2)
+        assert first["landmarks"].shape == (10,)
 
 
 def test_it_is_registered():
@@ -267,7 +267,7 @@ class TestTheRealSample:
 
     def test_all_records_pass(self, found):
         for _, record in found[::10]:
-            check_record(record, len(MTFL.ATTRIBUTES))
+            check_record(record, MTFL.ANNOTATIONS)
 
     def test_a_record(self, found):
         _, record = found[0]
@@ -277,14 +277,18 @@ class TestTheRealSample:
 
     def test_the_attributes_of_the_training_list(self, found):
         counts = sum(record.labels["attributes"] for reference, record in found if reference.split != "test")
-        assert dict(zip(MTFL.ATTRIBUTES, counts.tolist(), strict=True)) == {
+        assert dict(zip(MTFL.ANNOTATIONS["attributes"].names, counts.tolist(), strict=True)) == {
             **{"Male": 2273, "Smiling": 1601, "Eyeglasses": 517},
             **{"Left_Profile": 7, "Left": 231, "Frontal": 2478, "Right": 264, "Right_Profile": 20},
         }
 
     def test_left_is_the_picture_s(self, found):
         for pose, side in (("Left", -1), ("Right", 1)):
-            turned = [r.labels["landmarks"][:, 0] for _, r in found if r.labels["attributes"][MTFL.ATTRIBUTES.index(pose)]]
+            turned = [
+                r.labels["landmarks"][:, 0]
+                for _, r in found
+                if r.labels["attributes"][MTFL.ANNOTATIONS["attributes"].names.index(pose)]
+            ]
             assert np.mean([side * (x[2] - (x[0] + x[1]) / 2) > 0 for x in turned]) > 0.9
 
     def test_points_have_their_places(self, found):

@@ -11,7 +11,8 @@ from components.datasets.fer2013 import FER2013
 from components.datasets.mtfl import MTFL
 from components.datasets.synthetic_faces import SyntheticFaces
 
-PARSED, POINTS, MOODS = DatasetConfig("celebamask_hq"), DatasetConfig("mtfl", {"validation_every": 0}), DatasetConfig("fer2013")
+PARSED, MOODS = DatasetConfig("celebamask_hq"), DatasetConfig("fer2013")
+POINTS = DatasetConfig("mtfl", {"validation_every": 0})
 DRAWN = DatasetConfig("drawn", {"num_train": 3}, builder="synthetic_faces")
 
 

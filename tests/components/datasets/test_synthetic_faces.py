@@ -122,7 +122,7 @@ class TestAttributes:
 
     def test_a_necktie_goes_with_a_collar(self, drawn):
         collars = {CLOTHES["shirt"], CLOTHES["outwear"]}
-        assert all(face.labels["clothing"] in collars for face, _ in drawn if face.has("Wearing_Necktie"))
+        assert all(face.clothing in collars for face, _ in drawn if face.has("Wearing_Necktie"))
 
 
 class TestLandmarks:
@@ -304,7 +304,7 @@ class TestBuilder:
     def test_is_registered(self):
         assert builder_class("synthetic_faces") is SyntheticFaces
         assert SyntheticFaces.name == "synthetic_faces"
-        assert SyntheticFaces.EMOTIONS == EMOTIONS
+        assert SyntheticFaces.ANNOTATIONS["emotion"].names == EMOTIONS
 
     def test_splits_share_no_record(self, builder):
         references = list(builder.references())
@@ -321,7 +321,7 @@ class TestBuilder:
         assert record.labels["attributes"].shape == (40,)
         assert set(record.labels["attributes"]) <= {0, 1}
         assert record.labels["landmarks"].shape == (68, 2)
-        assert record.labels["emotion"] in range(len(SyntheticFaces.EMOTIONS))
+        assert record.labels["emotion"] in range(len(SyntheticFaces.ANNOTATIONS["emotion"].names))
         assert record.labels["clothing"] in CLOTHES.values()
         assert record.dataset == "synthetic_faces"
 
@@ -353,7 +353,7 @@ class TestBuilder:
         for example in builder.as_dataset(split="train"):
             assert example["image"].shape == (64, 64, 3)
             assert example["attributes"].shape == (40,)
-            assert example["landmarks"].shape == (68, 2)
+            assert example["landmarks"].shape == (136,)
             assert example["parsing"].shape == (1, 64, 64, 1)
             assert 0 <= example["emotion"] < 7
             assert int(example["clothing"]) in CLOTHES.values()

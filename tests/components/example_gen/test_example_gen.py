@@ -103,7 +103,7 @@ def write_folder(folder: Path) -> Path:
             (pictures / name).write_bytes(content)
     names = ["lefteye", "righteye", "nose", "leftmouth", "rightmouth"]
     lists = {
-        "list_attr_celeba.txt": [str(len(rows)), " ".join(CelebA.ATTRIBUTES), *rows],
+        "list_attr_celeba.txt": [str(len(rows)), " ".join(CelebA.ANNOTATIONS["attributes"].names), *rows],
         "list_eval_partition.txt": partition,
         "list_landmarks_align_celeba.txt": [
             "1",
@@ -251,7 +251,7 @@ def test_a_missing_official_file_is_told_before_anything_is_written(tmp_path, na
     assert not (tmp_path / "out").exists()
 
 
-def drawn(name: str, *labels: str, **options) -> Source:
+def drawn(name: str, *labels: str, **options) -> DatasetConfig:
     sizes = {"num_train": 3, "num_validation": 1, "num_test": 2, "image_size": 32}
     return DatasetConfig(name, {**sizes, **options}, builder="synthetic_faces", labels=labels)
 

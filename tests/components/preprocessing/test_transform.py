@@ -17,9 +17,9 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.config import Data, Source, Teacher, to_json
 from components.datasets import source_class
-from components.tasks.segmentation.label_maps import encode_label_map
 from components.images.decoding import decode_and_resize, decode_and_resize_labels
 from components.record import FaceRecord
+from components.tasks.segmentation.label_maps import encode_label_map
 from components.trainer.inputs import parse
 
 SCHEMA = Path(__file__).parents[3] / "schemas" / "face_record.pbtxt"

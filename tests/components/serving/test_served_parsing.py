@@ -8,6 +8,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from components.serving.signatures import ServedParsing, export, label_maps, restore_trained, served_network
 from PIL import Image
 from tensorflow import keras
 from tensorflow_serving.apis import prediction_log_pb2
@@ -15,7 +16,6 @@ from trial import PICTURES, picture, png, run_check, serialized
 
 from components.images.decoding import decode_and_resize
 from components.serving import replay
-from components.serving.signatures import ServedParsing, export, label_maps, restore_trained, served_network
 from keras_models import DMLCSR
 from keras_models.dml_csr import without_edges
 

@@ -8,13 +8,13 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from components.serving.people import ServedPeople
+from components.serving.signatures import export, restore_trained, served_network
 from PIL import Image
 from tensorflow import keras
 from trial import PICTURES, picture, png, run_check, serialized
 
 from components.serving import replay
-from components.serving.people import ServedPeople
-from components.serving.signatures import export, restore_trained, served_network
 
 SIZE = (16, 16)
 NAMES = {"attributes": ("Male", "Smiling", "Young"), "clothing": ("Coat", "Dress", "Jeans", "Tee")}

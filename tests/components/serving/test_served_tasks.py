@@ -8,14 +8,14 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from components.serving.signatures import export, label_maps, restore_trained, served_network
+from components.serving.tasks import ServedTasks
 from PIL import Image
 from tensorflow import keras
 from trial import PICTURES, picture, png, run_check, serialized
 
 from components.images.decoding import decode_and_resize
 from components.serving import replay
-from components.serving.signatures import export, label_maps, restore_trained, served_network
-from components.serving.tasks import ServedTasks
 from keras_models import IFAN
 
 SIZE = (32, 32)

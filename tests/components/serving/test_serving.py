@@ -7,13 +7,13 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from components.serving.signatures import ServedAttributes, export, restore_trained, served_network
 from PIL import Image
 from tensorflow import keras
 from tensorflow_serving.apis import prediction_log_pb2
 from trial import PICTURES, picture, png, run_check, serialized
 
 from components.serving import check
-from components.serving.signatures import ServedAttributes, export, restore_trained, served_network
 from keras_models import DMMCNN, MGGNet
 from keras_models.mgg_net import attention_maps
 

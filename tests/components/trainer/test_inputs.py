@@ -9,8 +9,8 @@ import tensorflow as tf
 import tiny_faces
 
 from components.config import Data, TaskTraining, Teacher, Training
-from components.tasks.segmentation.label_maps import encode_label_map
 from components.tasks.landmarks.markup import MARKUPS
+from components.tasks.segmentation.label_maps import encode_label_map
 from components.trainer import inputs
 
 HEIGHT, WIDTH = 20, 30

@@ -2,7 +2,12 @@
 
 import pytest
 
-from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS, FACE_PARTS, FACE_PARTS_WITHOUT_SIDES, mirrored_labels
+from components.tasks.segmentation.label_maps import (
+    CELEBAMASK_PARTS,
+    FACE_PARTS,
+    FACE_PARTS_WITHOUT_SIDES,
+    mirrored_labels,
+)
 
 
 def pairs(classes):

@@ -1,0 +1,80 @@
+"""iFAN and a plain network through the real pipeline: several tasks, from several data sets or one."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline import experiments
+from tests.support.pipeline_runs import DATA_NODES, DRAWN, own, page, results, run, served, with_low_bars
+
+pytestmark = pytest.mark.e2e
+TASKS, PLAIN = "e2e/tasks", "e2e/plain"
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    return tmp_path_factory.mktemp("out")
+
+
+def three_tasks():
+    ifan = experiments.get("ifan/synthetic")
+    faces = {"num_train": 16, "num_validation": 8, "num_test": 8, "image_size": 48}
+    small = {"width": 8, "growth": 4, "block_layers": 1, "up_width": 8, "re_encoder_widths": [4, 4, 4]}
+    datasets = tuple(replace(each, options={**each.options, **faces}) for each in ifan.data.datasets)
+    return replace(
+        ifan,
+        data=replace(ifan.data, datasets=datasets),
+        tasks=with_low_bars(ifan.tasks),
+        model=replace(ifan.model, kwargs={**ifan.model.kwargs, **small}),
+        training=replace(
+            ifan.training,
+            tasks=tuple(replace(task, batch_size=8, pretraining_epochs=1) for task in ifan.training.tasks),
+            epochs=1,
+            steps=2,
+            precision="float32",
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def three_tasks_run(output):
+    return run(three_tasks(), output, TASKS)
+
+
+def test_data_sets_that_share_nothing_go_through_the_same_pipeline(three_tasks_run, output):
+    assert three_tasks_run == DATA_NODES | own(TASKS)
+    found = results(output, TASKS)
+    assert found["verdict"] == "blessed and pushed"
+    assert found["figures"]["images tested"] == 24 and found["figures"]["records quarantined"] == 0
+    assert {"parsing mean F1", "landmarks NME", "emotion accuracy"} <= set(found["figures"])
+    assert {"iteration 0", "iteration 1", "iteration 2"} <= set(found)
+    assert "drawn_parsing_train" in page(output, TASKS) and "taking turns" in page(output, TASKS)
+
+
+def test_one_call_of_the_pushed_model_answers_every_task(three_tasks_run, output):
+    model, shapes = served(output, TASKS)
+    assert shapes == {"parsing": (2, 50, 40), "landmarks": (2, 68, 2), "emotion": (2, 7)}
+    assert "landmarks_iter0" in model.signatures["iterations_from_examples"].structured_outputs
+
+
+def test_a_second_run_of_several_tasks_finds_everything_cached(three_tasks_run, output):
+    assert run(three_tasks(), output, TASKS) == set()
+
+
+def test_four_tasks_of_one_data_set_in_a_plain_network(output):
+    plain = experiments.get("plain/synthetic")
+    small = {**plain.model.kwargs, "backbone_width": 4, "map_width": 8}
+    experiment = replace(
+        plain,
+        data=DRAWN,
+        tasks=with_low_bars(plain.tasks),
+        model=replace(plain.model, kwargs=small),
+        training=replace(plain.training, epochs=1, batch_size=8, precision="float32"),
+    )
+    run(experiment, output, PLAIN)
+    found = results(output, PLAIN)
+    assert found["verdict"] == "blessed and pushed"
+    named = {"attributes mean accuracy", "landmarks NME", "parsing mean F1", "emotion accuracy"}
+    assert named <= set(found["figures"])
+    _, shapes = served(output, PLAIN)
+    assert set(shapes) == {"attributes", "attributes_decisions", "landmarks", "parsing", "emotion"}
