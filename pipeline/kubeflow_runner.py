@@ -20,7 +20,7 @@ Environment:
     BEAM_ARGS       arguments for Beam, such as "--runner=DataflowRunner --sdk_container_image=..."; default: none.
     WARM_START_MODEL
                     URI of the Model artifact (with Format-Serving/ in it) of the experiment that this one starts from.
-    ATTRIBUTES_TEACHER_MODEL, CLOTHING_TEACHER_MODEL
+    <TASK>_TEACHER_MODEL, such as ATTRIBUTES_TEACHER_MODEL
                     likewise, of the experiments whose models label what the records lack.
     BASELINE_MODEL  URI of the one that the new model must match, or "none"; default: the latest blessed one.
     OUTPUT          the file to write; default out/kubeflow/<experiment>.json.

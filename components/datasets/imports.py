@@ -18,7 +18,8 @@ def imported_files(modules: Iterable[str]) -> tuple[str, ...]:
     Returns:
         Paths relative to the project's root, sorted; of a package, all its modules.
     """
-    found, left = set(), list(modules)
+    found: set[pathlib.Path] = set()
+    left = list(modules)
     while left:
         for file in set(_files(left.pop())) - found:
             found.add(file)

@@ -13,6 +13,7 @@ import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -163,7 +164,7 @@ class Table(FaceDataset):
             return Reference(place, None, problem=f"{place}: {error}")
 
     def _labels(self, row: Mapping[str, str]) -> dict[str, list[int] | int | float]:
-        labels = {label: self._yes_no_value(row, columns) for label, columns in self._yes_no.items()}
+        labels: dict[str, Any] = {label: self._yes_no_value(row, columns) for label, columns in self._yes_no.items()}
         labels |= {label: _class_value(row[label], label, values) for label, values in self._classes.items()}
         labels |= {label: _number(row[label], label) for label in self._numbers}
         return {label: value for label, value in labels.items() if value is not None}

@@ -32,7 +32,7 @@ class FacesExampleGenSpec(component_spec.ComponentSpec):
 
 
 class FacesExampleGen(base_beam_component.BaseBeamComponent):
-    """Reads data sets into face records (schemas/face_record.pbtxt), one TFRecord split per official split.
+    """Reads data sets into face records (components/record.py), one TFRecord split per official split.
 
     Splits have the names that components.config.Data.splits gives them: of several data sets
     <data set>_train and so on. A record has those of its labels that its data set's configuration keeps.

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
+from tfx.utils import io_utils
 
 from components.example_files import ReadSplits, WriteSplits, copy_format, count_records, split_files
 from components.landmark_annotator.detector import LandmarkDetector, decode, require_extra
@@ -137,5 +138,4 @@ def counts_summary(counts: Mapping[str, Mapping[str, int]]) -> str:
 def _write_counts(counts: Mapping[tuple[str, str], int], splits: list[str], path: str) -> None:
     """`counts` by (split, outcome) as {split: {outcome: n}}; what never happened is 0."""
     table = {split: {outcome: counts.get((split, outcome), 0) for outcome in OUTCOMES} for split in splits}
-    with tf.io.gfile.GFile(path, "w") as file:
-        json.dump(table, file, indent=2)
+    io_utils.write_string_file(path, json.dumps(table, indent=2))

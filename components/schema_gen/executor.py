@@ -7,12 +7,12 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
+from tfx.utils import io_utils
 
 from components.config import Data, from_json
 from components.datasets import build_dataset
@@ -37,8 +37,7 @@ class Executor(base_executor.BaseExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         schema = record_schema(from_json(exec_properties["data"]))
         path = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), _FILE_NAME)
-        with tf.io.gfile.GFile(path, "w") as file:
-            file.write(text_format.MessageToString(schema))
+        io_utils.write_pbtxt_file(path, schema)
 
 
 def record_schema(data: Data) -> schema_pb2.Schema:

@@ -245,5 +245,4 @@ def _write_counts(
         split: {label: {outcome: counts.get((split, label, outcome), 0) for outcome in OUTCOMES} for label in labels}
         for split in splits
     }
-    with tf.io.gfile.GFile(path, "w") as file:
-        json.dump(table, file, indent=2)
+    io_utils.write_string_file(path, json.dumps(table, indent=2))

@@ -109,7 +109,9 @@ def print_speed(folder: Path, limit: int | None, beam_args: list[str]) -> None:
         started = time.perf_counter()
         executor = Executor(Executor.Context(beam_pipeline_args=beam_args))
         executor.Do(
-            {"examples": [examples]}, {"annotated_examples": [annotated], "counts": [counts]}, {"code_version": ""}
+            {"examples": [examples]},
+            {"annotated_examples": [annotated], "counts": [counts]},
+            {"label": "landmarks", "code_version": ""},
         )
         seconds = time.perf_counter() - started
         print(json.loads(Path(counts.uri, COUNTS_FILE).read_text()))
