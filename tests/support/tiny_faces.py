@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.config import Data, DatasetConfig, Experiment, ObjectConfig, Task, Training, configured, to_json
-from components.serving.export import export, serving_module
+from components.serving.export import export
 from components.systems.base import System
 from components.systems.branching.config import WideningTraining
 from components.tasks.annotation import Annotation, BoundTask, points
@@ -266,10 +266,8 @@ def export_network(
     network: keras.Model, tasks: Mapping[str, Learning], folder: pathlib.Path | str, system: System | None = None
 ) -> None:
     """A SavedModel of a network and its tasks, as a run leaves it."""
-    system = system or System()
-    module = serving_module(network, tasks, network.input_shape[1:3], system)
     image = encoded(PIL.Image.new("RGB", network.input_shape[2:0:-1]), "PNG")
-    export(module, str(folder), [image], system, network)
+    export(network, tasks, network.input_shape[1:3], system or System(), str(folder), [image])
 
 
 class Stopped(Exception):
