@@ -7,6 +7,7 @@ They are what systems are compared with, and where labels of your own start.
     make run EXPERIMENT=plain/celebamask_hq-tiny DATA_DIR=...    face parsing: a feature pyramid at 193 px
     make run EXPERIMENT=plain/mtfl-tiny DATA_DIR=...             five landmarks at 64 px
     make run EXPERIMENT=plain/fer2013-tiny DATA_DIR=...          seven emotions at 64 px
+    make run EXPERIMENT=plain/ages-tiny DATA_DIR=...             ages and gender of UTKFace, as a user's own table
 """
 
 from __future__ import annotations
@@ -68,6 +69,27 @@ MTFL = _experiment(
 )
 FER2013 = _experiment("the emotions of FER2013", DatasetConfig("fer2013"), 64, EMOTION, 7, backbone_width=32)
 
+# A ResNet-18 in another framework has a mean absolute error of 7.05 years on 500 images; always the median: 13.75.
+AGES = Experiment(
+    summary="A plain network for ages and gender of UTKFace, from a table: 96 px, for two CPU cores",
+    target="No published figure: the network that systems are compared with.",
+    data=Data(
+        datasets=(
+            DatasetConfig(
+                "table",
+                {"images": "images", "yes_no": {"gender": ["male"]}, "numbers": ["age"], "split": "split"},
+            ),
+        ),
+        image_size=(96, 96),
+    ),
+    tasks=(
+        Task("age", "regression", {"scale": 100.0, "delta": 5.0}, Bar("mean_absolute_error", at_most=9.0)),
+        Task("gender", "multi_label", bar=Bar("mean_balanced_accuracy", at_least=0.7), weight=0.1),
+    ),
+    model=configured("keras_models.MultiTaskNetwork", outputs={"age": 1, "gender": 1}, backbone_width=32),
+    training=replace(TRAINING, epochs=16),
+)
+
 SYNTHETIC = Experiment(
     summary="A plain network for four tasks on procedurally drawn faces: to try everything, not for claims",
     target="None: the faces are drawn, so no figure here says anything about photographs.",
@@ -92,3 +114,4 @@ register("plain/celeb_a-tiny", CELEB_A)
 register("plain/celebamask_hq-tiny", CELEBAMASK_HQ)
 register("plain/mtfl-tiny", MTFL)
 register("plain/fer2013-tiny", FER2013)
+register("plain/ages-tiny", AGES)
