@@ -179,7 +179,8 @@ class Task:
             )
         needed, other = ("at_least", "at_most") if metrics[bar.metric] else ("at_most", "at_least")
         if getattr(bar, needed) is None or getattr(bar, other) is not None:
-            raise ValueError(f"The bar for {self.name}'s {bar.metric} needs {needed} and not {other}; received {bar}.")
+            what = f"{bar.metric} of task {self.name!r}"
+            raise ValueError(f"The bar for {what} needs {needed} and not {other}; received {bar}.")
         # Where the last blessed model scored 0, TFMA divides by it and finds every other model worse.
         if bar.bound is None or bar.bound <= 0:
             raise ValueError(f"A bar is above 0; received {bar} for task {self.name!r}.")
