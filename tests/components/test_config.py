@@ -230,7 +230,7 @@ def test_experiments_that_can_run(experiment):
         (_with_task(bar=Bar("nme", at_most=1)), "applies to 'nme'; a task of kind multi_label has .*mean_balanced_acc"),
         (
             _with_task(bar=Bar("mean_balanced_accuracy", at_most=0.9)),
-            "attributes's mean_balanced_accuracy needs at_least and not at_most; received Bar",
+            "mean_balanced_accuracy of task 'attributes' needs at_least and not at_most; received Bar",
         ),
         (
             _with_task(bar=Bar("mean_balanced_accuracy", at_least=0.5, at_most=0.9)),
@@ -238,7 +238,7 @@ def test_experiments_that_can_run(experiment):
         ),
         (
             _changed(SEVERAL, tasks=(_changed(THREE_TASKS[1], bar=Bar("nme", at_least=0.1)),)),
-            "landmarks's nme needs at_most and not at_least",
+            "nme of task 'landmarks' needs at_most and not at_least",
         ),
         (_with_task(bar=Bar("mean_balanced_accuracy", at_least=0)), "A bar is above 0; received .* task 'attributes'"),
         (_changed(EXPERIMENT, data=Data(())), "needs one data set or more; its data.datasets are empty"),
