@@ -41,6 +41,11 @@ def run_name(name: str, settings: Sequence[str]) -> str:
     return "+".join([name, *sorted(settings)])
 
 
+def settings_of(run: str) -> list[str]:
+    """The settings in what a run is called."""
+    return run.split("+")[1:]
+
+
 def slug(name: str) -> str:
     """A run's name as part of a node's id and of paths."""
     return re.sub(r"[^\w.-]+", "-", name)

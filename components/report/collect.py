@@ -77,14 +77,13 @@ class RunArtifacts:
     """What a run left.
 
     Attributes:
-        name: the experiment's.
+        name: the run's: the experiment's, and the settings that differ from it (components.overrides).
         tasks: what it learnt, with what its data sets say of them.
         training: training.json.
         model: the SavedModel, loaded; `model_path` is where it lies.
-        contract: what the served outputs keep to, by signature and output; empty if the model has none.
+        contract: what the served outputs keep to, by signature and output.
         tested: by data set, the first records of its test split. samples: with answers, the first of them.
         model_run: folder of the logs and what else training left.
-        overrides: settings that differ from the registered experiment, for results.json.
     """
 
     name: str
@@ -101,7 +100,6 @@ class RunArtifacts:
     data: DataSummary
     verdict: Verdict
     created: datetime.datetime = dataclasses.field(default_factory=datetime.datetime.now)
-    overrides: tuple[str, ...] = ()
 
     @functools.cached_property
     def history(self) -> History:
@@ -135,7 +133,7 @@ def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]
         training=_json(model_run, TRAINING_FILE),
         model=model,
         model_path=model_path,
-        contract=_json(contract)["signatures"] if tf.io.gfile.exists(contract) else {},
+        contract=_json(contract)["signatures"],
         tested=tested,
         samples={dataset: tuple(answered(model, records[:_NUM_SAMPLES])) for dataset, records in tested.items()},
         model_run=model_run,

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 
+from components.overrides import settings_of
 from components.page.formatting import decimal, finite_or_none, format_int
 from components.page.page import Badge, Block, Code, Headlines, Note, Page, Part, Properties, Section
 from components.report.collect import RunArtifacts, Verdict, report_of
@@ -41,7 +42,11 @@ def run_page(artifacts: RunArtifacts, parts: Sequence[Part]) -> Page:
         title=artifacts.name,
         kicker="facetfx report",
         lead=experiment.summary,
-        byline=(f"{artifacts.created:%d %B %Y, %H:%M}", f"seed {experiment.training.seed}", *artifacts.overrides),
+        byline=(
+            f"{artifacts.created:%d %B %Y, %H:%M}",
+            f"seed {experiment.training.seed}",
+            *settings_of(artifacts.name),
+        ),
         badges=_badges(artifacts.verdict),
         sections=tuple(section for section in sections if section is not None),
     )
@@ -74,7 +79,7 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
     values = {
         "experiment": artifacts.name,
         "seed": artifacts.experiment.training.seed,
-        "overrides": list(artifacts.overrides),
+        "overrides": settings_of(artifacts.name),
         "verdict": "blessed and pushed" if verdict.pushed_path else "not pushed",
         "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
         "figures": figures,

@@ -118,7 +118,7 @@ def test_a_task_that_was_not_measured_leaves_no_part():
 
 
 def test_overrides_are_told():
-    run = artifacts(EMOTION, overrides=("training.epochs=2",))
+    run = artifacts(EMOTION, name="ifan/3t-tiny+training.epochs=2")
     assert "training.epochs=2" in check(sample_run.whole_page(run)).text
     assert results(run)["overrides"] == ["training.epochs=2"]
 
