@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import json
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from components import tasks as task_kinds
@@ -27,7 +27,7 @@ class ObjectConfig:
     path: str
     kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def build(self, *args, **more):
+    def build(self, *args: Any, **more: Any) -> Any:
         """Calls it with the experiment's arguments and those given here.
 
         Raises:
@@ -162,16 +162,16 @@ class Task:
                 there = ", ".join(kind.options) or "none"
                 raise ValueError(f"Task {self.name!r} ({self.kind}) has no option {option!r}. There are: {there}.")
             allowed = kind.options[option]
-            if value not in allowed if isinstance(allowed, tuple) else not isinstance(value, allowed):
+            types = (int, float) if allowed is float else allowed
+            if value not in allowed if isinstance(allowed, tuple) else not isinstance(value, types):
                 expected = f"one of {allowed}" if isinstance(allowed, tuple) else f"a value of type {allowed.__name__}"
                 raise ValueError(f"Option {option!r} of task {self.name!r} is {expected}; received {value!r}.")
         if self.weight < 0:
             raise ValueError(f"The weight of task {self.name!r} is 0 or more; received {self.weight}.")
         if self.bar is not None:
-            self._validate_bar(kind.metrics)
+            self._validate_bar(self.bar, kind.metrics)
 
-    def _validate_bar(self, metrics):
-        bar = self.bar
+    def _validate_bar(self, bar: Bar, metrics: Mapping[str, bool]) -> None:
         if bar.metric not in metrics:
             raise ValueError(
                 f"The bar of task {self.name!r} applies to {bar.metric!r}; a task of kind {self.kind} has "
@@ -343,7 +343,7 @@ def _distinct(names: Iterable[str], what: str) -> None:
             raise ValueError(f"{count} {what} are called {name!r}. Give each a name of its own.")
 
 
-def to_json(value) -> str:
+def to_json(value: Any) -> str:
     """An experiment, or a part of one, as JSON with its types named by their dotted paths."""
 
     def encode(item):
@@ -353,14 +353,14 @@ def to_json(value) -> str:
     return json.dumps(value, default=encode, sort_keys=True)
 
 
-def from_json(text: str):
+def from_json(text: str) -> Any:
     """Inverse of `to_json`; ValueError for a type that is no dataclass of this project."""
 
     def decode(item):
         if "type" not in item:
             return item
         path = item["type"]
-        cls = pkgutil.resolve_name(path) if path.startswith("components.") else None
+        cls: Any = pkgutil.resolve_name(path) if path.startswith("components.") else None
         if not dataclasses.is_dataclass(cls):
             raise ValueError(f"{path!r} is no part of an experiment.")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in item.items() if k != "type"})
