@@ -41,7 +41,7 @@ class ObjectConfig:
         return pkgutil.resolve_name(self.path)(*args, **more, **self.kwargs)
 
 
-def configured(path: str, **kwargs) -> ObjectConfig:
+def configured(path: str, **kwargs: Any) -> ObjectConfig:
     """`ObjectConfig` in the form in which experiments are written."""
     return ObjectConfig(path, kwargs)
 
@@ -360,8 +360,8 @@ def from_json(text: str) -> Any:
         if "type" not in item:
             return item
         path = item["type"]
-        cls: Any = pkgutil.resolve_name(path) if path.startswith("components.") else None
-        if not dataclasses.is_dataclass(cls):
+        cls = pkgutil.resolve_name(path) if path.startswith("components.") else None
+        if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
             raise ValueError(f"{path!r} is no part of an experiment.")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in item.items() if k != "type"})
 
