@@ -73,7 +73,10 @@ def test_project_code_on_the_path_is_no_clean_process(model, tmp_path):
         ("import sys; print('a'); sys.exit('c')", (False, "c")),
         ("", (True, "the process ended with 0 and without a word")),
         ("import sys; print('a'); sys.exit(3)", (False, "the process ended with 3 and without a word")),
-        ("import os; os.kill(os.getpid(), 9)", (False, "the process ended with -9 and without a word")),
+        (
+            "import os, sys; print('a log line', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)",
+            (False, "the process was ended by signal 9"),
+        ),
     ],
 )
 def test_the_last_line_of_a_process(code, expected):

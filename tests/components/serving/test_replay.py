@@ -316,8 +316,10 @@ def test_label_maps(maps, reason):
 @pytest.mark.parametrize(
     ("values", "others", "reason"),
     [
-        ({"age": [3.0, 4.0]}, {"age": [3.0, 4.000009]}, None),
-        ({"age": [3.0, 4.0]}, {"age": [3.0, 4.0001]}, "so: age by 0.0001, allowed 1e-05"),
+        ({"age": [0.3, 0.400009]}, {"age": [0.3, 0.4]}, None),
+        ({"age": [0.3, 0.4001]}, {"age": [0.3, 0.4]}, "so: age by 0.0001, allowed 1e-05"),
+        ({"age": [3.0, 40.0003]}, {"age": [3.0, 40.0]}, None),
+        ({"age": [3.0, 40.0008]}, {"age": [3.0, 40.0]}, "so: age by 2e-05, allowed 1e-05"),
         ({"parsing": [[[0, 1], [2, 255]]]}, {"parsing": [[[0, 1], [2, 255]]]}, None),
         ({"parsing": [[[0, 1], [2, 255]]]}, {"parsing": [[[0, 1], [1, 255]]]}, "so: parsing at 25.00% of the pixels"),
         ({"decisions": [0, 1]}, {"decisions": [1, 1]}, None),  # a score may be on the threshold
