@@ -54,6 +54,8 @@ def run(command: Sequence[str], seconds: float = SECONDS) -> tuple[bool, str]:
         )
     except subprocess.TimeoutExpired:
         return False, f"the process that serves the model had not ended after {seconds:.0f} seconds"
+    if process.returncode < 0:  # what it said last is no reason
+        return False, f"the process was ended by signal {-process.returncode}"
     served = process.returncode == 0
     lines = (process.stdout if served else process.stderr).strip().splitlines()
     return served, lines[-1] if lines else f"the process ended with {process.returncode} and without a word"

@@ -80,7 +80,7 @@ def restore_trained(network: keras.Model, folder: str, tasks: Mapping[str, Learn
     prefix = _TRAINED if as_trained else os.path.join("variables", "variables")
     try:
         status = _checkpoint(network, tasks).read(os.path.join(folder, prefix))
-        status.assert_existing_objects_matched().expect_partial()
+        status.expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError) as error:
         raise ValueError(f"The model in {folder!r} has another architecture than the experiment's: {error}") from error
 

@@ -8,7 +8,7 @@ import importlib.util
 import json
 import sys
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-5  # of numbers up to 1, and relative beyond, as float32 rounds
 SUM_TOLERANCE = 1e-4  # of probabilities
 NUM_EXAMPLES = 8
 CROP = "image/crop"  # of a record: the part of the image that from_examples shows the network
@@ -150,7 +150,8 @@ def _check_equal(tf, outputs, answers, others, message):
             share = float(tf.reduce_mean(tf.cast(values != others[name], tf.float32)))
             assert share == 0, f"{message}: {name} at {share:.2%} of the pixels"
             continue
-        difference = float(tf.reduce_max(tf.abs(values - others[name])))
+        sizes = tf.maximum(1.0, tf.abs(others[name]))
+        difference = float(tf.reduce_max(tf.abs(values - others[name]) / sizes))
         assert difference <= TOLERANCE, f"{message}: {name} by {difference:.2g}, allowed {TOLERANCE:.0e}"
 
 

@@ -14,6 +14,7 @@ from components.tasks.summed_metric import SummedMetric, metrics_spec
 
 MEANS = {}  # each is one number
 UNDEFINED = "no record has a number, or a prediction is none"
+_ROUNDING = 1e-12  # of a sum of squares
 
 
 def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpec]:
@@ -39,10 +40,11 @@ def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, st
 def summarize(sums: np.ndarray) -> dict[str, float]:
     """[6] records, Σ|e|, Σe², Σt, Σt², Σe of errors e = prediction - truth t -> values; NaN over no record.
 
-    R² is 1 - Σe² / Σ(t - mean t)²: 0 is what always answering the mean scores.
+    R² is 1 - Σe² / Σ(t - mean t)²: 0 is what always answering the mean scores; NaN where all labels are equal.
     """
     records, absolute, squared, truth, truth_squared, signed = sums
     variation = truth_squared - ratio(truth * truth, records)
+    variation = np.where(variation > _ROUNDING * truth_squared, variation, 0)
     return {
         "mean_absolute_error": float(ratio(absolute, records)),
         "root_mean_squared_error": float(np.sqrt(ratio(squared, records))),

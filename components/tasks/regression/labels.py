@@ -20,8 +20,9 @@ class Labels(base.Labels):
 
     def check(self, value, image):
         values = np.asarray(value)
-        if values.size != 1 or not np.isfinite(values).all():
-            raise RecordError(f"{self.name}: {values.tolist()}, expected one finite number")
+        # A whole number would be stored as an integer, which the schema doesn't allow.
+        if values.size != 1 or not np.issubdtype(values.dtype, np.floating) or not np.isfinite(values).all():
+            raise RecordError(f"{self.name}: {values.tolist()}, expected one finite float")
 
     def transform(self, feature, crops, size):
         return {self.name: tf.reshape(dense(feature, 1, float("nan"), self.name), [-1])}

@@ -4,8 +4,8 @@ import json
 import re
 
 import pytest
-from components.serving.branch_tree import read_tree, write_tree
 
+from components.systems.branching.tree_file import read_tree, write_tree
 from keras_models.branch_tree import BranchTree
 
 TREE = BranchTree.unbranched(("conv", "fc"), 4).widened("fc", [[0, 2], [1], [3]])

@@ -1,0 +1,219 @@
+"""What lies in the SavedModel: signatures, contract, warm-up requests, and what a training starts from."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+from tensorflow_serving.apis import prediction_log_pb2
+
+from components.serving.export import restore_trained
+from components.systems.base import System
+from components.tasks.annotation import points
+from tests.support import serving
+from tests.support.serving import IMAGES, SIZE, answers_of, bound, exported, learnt
+
+NAMES = {"attributes": ("Male", "Smiling", "Young"), "clothing": ("Coat", "Dress")}
+TASKS = (
+    bound("attributes", "multi_label", NAMES["attributes"], scores="probabilities"),
+    bound("clothing", "classification", NAMES["clothing"], scores="probabilities"),
+    bound("landmarks", "landmarks", points(2)),
+    bound("age", "regression", scale=50.0),
+)
+THRESHOLDS = np.array([0.25, 0.5, 0.625], np.float32)
+
+
+def small_network(seed=0, attributes=3, teacher=False, folded=False, filters=4) -> keras.Model:
+    """As if trained; `folded`: what it is served as, without its batch norm, whose moments are 0 and 1."""
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((*SIZE, 3))
+    x = keras.layers.Conv2D(filters, 3, strides=2, use_bias=folded, name="conv")(image / 255)
+    x = x if folded else keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D()(tf.nn.relu(x))
+    heads = {
+        "attributes": (attributes, "sigmoid"),
+        "clothing": (2, "sigmoid"),
+        "landmarks": (4, None),
+        "age": (1, None),
+    }
+    if teacher:
+        heads["teacher"] = (1, None)
+    kernel = keras.initializers.RandomNormal(stddev=3.0, seed=seed)
+    layers = {
+        name: keras.layers.Dense(units, activation, kernel_initializer=kernel, name=name)
+        for name, (units, activation) in heads.items()
+    }
+    return keras.Model(image, {name: layer(x) for name, layer in layers.items()})
+
+
+class Folding(System):
+    """Serves another network than the trained one, and leaves a file."""
+
+    def served_network(self, network):
+        return small_network(seed=2, folded=True)
+
+    def write_assets(self, network, folder):
+        with tf.io.gfile.GFile(f"{folder}/assets.extra/layers.txt", "w") as file:
+            file.write(" ".join(layer.name for layer in network.layers if layer.weights))
+
+
+def trained_tasks():
+    tasks = learnt(*TASKS)
+    tasks["attributes"].thresholds.assign(THRESHOLDS)
+    return tasks
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return small_network(teacher=True)
+
+
+@pytest.fixture(scope="module")
+def folder(trained, tmp_path_factory):
+    return exported(trained, trained_tasks(), tmp_path_factory.mktemp("model") / "Format-Serving")
+
+
+@pytest.fixture(scope="module")
+def folded(trained, tmp_path_factory):
+    return exported(trained, trained_tasks(), tmp_path_factory.mktemp("folded") / "Format-Serving", Folding())
+
+
+@pytest.fixture(scope="module")
+def signatures(folder):
+    return tf.saved_model.load(str(folder)).signatures
+
+
+@pytest.mark.parametrize(("name", "argument"), [("serving_default", "image_bytes"), ("from_examples", "examples")])
+def test_the_signatures_are_what_clients_are_told(signatures, name, argument):
+    assert signatures[name].structured_input_signature == ((), {argument: tf.TensorSpec([None], tf.string, argument)})
+    assert serving.specs(signatures[name]) == {
+        "attributes": (tf.float32, [None, 3]),
+        "attributes_decisions": (tf.int64, [None, 3]),
+        "clothing": (tf.float32, [None, 2]),
+        "landmarks": (tf.float32, [None, 2, 2]),
+        "age": (tf.float32, [None]),
+    }
+
+
+def test_there_are_no_others_but_the_names(signatures):
+    assert set(signatures) == {"serving_default", "from_examples", *(f"{name}_names" for name in (*NAMES, "landmarks"))}
+    for task, names in NAMES.items():
+        answer = signatures[f"{task}_names"]()[f"{task}_names"].numpy()
+        assert tuple(each.decode() for each in answer) == names
+
+
+def test_the_contract(folder, signatures):
+    contract = json.loads((folder / "assets.extra" / "contract.json").read_text())
+    assert contract["version"] == 1 and contract["signatures"].keys() == signatures.keys()
+    attributes = {"shape": [None, 3], "names": list(NAMES["attributes"])}
+    clothing = {"shape": [None, 2], "names": list(NAMES["clothing"])}
+    outputs = {
+        "attributes": {"kind": "probabilities", "dtype": "float32", "minimum": 0, "maximum": 1, **attributes},
+        "attributes_decisions": {
+            "kind": "decisions",
+            "dtype": "int64",
+            "minimum": 0,
+            "maximum": 1,
+            "thresholds": THRESHOLDS.tolist(),
+            **attributes,
+        },
+        "clothing": {
+            "kind": "probabilities",
+            "dtype": "float32",
+            "minimum": 0,
+            "maximum": 1,
+            "sums_to_one": False,
+            **clothing,
+        },
+        "landmarks": {"kind": "points", "dtype": "float32", "shape": [None, 2, 2], "names": ["1", "2"]},
+        "age": {"kind": "number", "dtype": "float32", "shape": [None]},
+    }
+    assert contract["signatures"]["serving_default"] == contract["signatures"]["from_examples"] == outputs
+    names = {"clothing_names": {"kind": "names", "dtype": "string", "shape": [2]}}
+    assert contract["signatures"]["clothing_names"] == names
+
+
+def test_answers_are_the_trained_networks_at_its_thresholds(signatures, trained):
+    answers = answers_of(signatures["serving_default"], *IMAGES)
+    said = trained(tf.concat([serving.seen(image) for image in IMAGES], axis=0), training=False)
+    for name in ("attributes", "clothing"):
+        np.testing.assert_allclose(answers[name], said[name], atol=1e-5)
+        assert np.ptp(answers[name], axis=0).min() > 1e-3
+    np.testing.assert_array_equal(answers["attributes_decisions"], answers["attributes"] > THRESHOLDS)
+
+
+def test_warm_up_requests_are_what_tensorflow_serving_replays(folder):
+    file = folder / "assets.extra" / "tf_serving_warmup_requests"
+    logs = [prediction_log_pb2.PredictionLog.FromString(e.numpy()) for e in tf.data.TFRecordDataset(str(file))]
+    requests = [log.predict_log.request for log in logs]
+    sent = [tf.make_ndarray(request.inputs["image_bytes"]).tolist() for request in requests]
+    assert sent == [IMAGES[:1], IMAGES[:4]]
+    assert {request.model_spec.signature_name for request in requests} == {"serving_default"}
+
+
+def exported_weights(prefix):
+    """How many weights of the network lie in a checkpoint."""
+    variables = dict(tf.train.list_variables(str(prefix)))
+    return sum(int(np.prod(shape)) for name, shape in variables.items() if name.startswith("network/"))
+
+
+def test_what_only_training_needs_is_not_exported(folder, folded, trained):
+    kept = trained.count_params() - (4 + 1)
+    assert exported_weights(folder / "variables" / "variables") == kept
+    assert b"teacher" not in (folder / "saved_model.pb").read_bytes()
+    assert exported_weights(folded / "assets.extra" / "trained" / "trained") == kept
+
+
+def test_the_trained_network_lies_beside_another_one_alone(folder, folded):
+    assert not (folder / "assets.extra" / "trained").exists()
+    assert exported_weights(folded / "variables" / "variables") == small_network(folded=True).count_params()
+    assert (folded / "assets.extra" / "layers.txt").read_text().startswith("conv norm"), "the trained network's"
+
+
+@pytest.mark.parametrize("which", ["folder", "folded"])
+def test_weights_and_thresholds_come_back(which, trained, request):
+    other, tasks = small_network(seed=1, teacher=True), learnt(*TASKS)
+    before = {weight.name: weight.numpy() for weight in other.weights}
+    restore_trained(other, str(request.getfixturevalue(which)), tasks)
+    np.testing.assert_array_equal(tasks["attributes"].thresholds, THRESHOLDS)
+    for weight, expected in zip(other.weights, trained.weights, strict=True):
+        kept = "teacher" in weight.name
+        np.testing.assert_array_equal(weight, before[weight.name] if kept else expected, err_msg=weight.name)
+    assert not np.array_equal(other.get_layer("teacher").kernel, trained.get_layer("teacher").kernel)
+
+
+def test_without_tasks_the_weights_alone_come_back(folder, trained):
+    other = small_network(seed=1)  # all of whose outputs are served
+    restore_trained(other, str(folder), {})
+    np.testing.assert_array_equal(other.get_layer("conv").kernel, trained.get_layer("conv").kernel)
+
+
+@pytest.mark.parametrize(
+    ("which", "made"),
+    [
+        ("folder", {"filters": 5}),
+        ("folder", {"attributes": 4}),
+        ("folder", {"folded": True}),
+        ("folded", {"folded": True}),
+    ],
+    ids=["architecture", "attributes", "layers", "what is served"],
+)
+def test_another_network_is_refused(which, made, request):
+    path = str(request.getfixturevalue(which))
+    tasks = learnt(bound("attributes", "multi_label", "ABCD"), *TASKS[1:]) if "attributes" in made else learnt(*TASKS)
+    with pytest.raises(ValueError, match=f"model in '{path}' has another architecture than the experiment's"):
+        restore_trained(small_network(**made), path, tasks)
+
+
+def test_other_attributes_are_refused(folder):
+    """Their thresholds alone are not as many."""
+    with pytest.raises(ValueError, match="another architecture"):
+        restore_trained(small_network(), str(folder), learnt(bound("attributes", "multi_label", "AB"), *TASKS[1:]))
+
+
+def test_a_model_that_is_not_there(tmp_path):
+    with pytest.raises(tf.errors.NotFoundError, match=str(tmp_path)):
+        restore_trained(small_network(), str(tmp_path / "none"), learnt(*TASKS))
