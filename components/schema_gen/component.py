@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import ClassVar
 
 from tfx import types
@@ -39,6 +40,9 @@ class RecordSchemaGen(base_component.BaseComponent):
     def __init__(self, data: Data, code_version: str):
         super().__init__(
             RecordSchemaGenSpec(
-                data=to_json(data), code_version=code_version, schema=types.Channel(type=standard_artifacts.Schema)
+                # What images are brought to says nothing of records: another size must not compose the schema anew.
+                data=to_json(dataclasses.replace(data, image_size=Data.image_size)),
+                code_version=code_version,
+                schema=types.Channel(type=standard_artifacts.Schema),
             )
         )

@@ -117,3 +117,8 @@ def test_figures():
         "age R²": (pytest.approx(1 - 21 / 1400), True),
     }
     assert not evaluation.slices("age", ())
+
+
+def test_without_variance_nothing_is_explained():
+    found = summarize(np.array([1000, 100, 10, 100.0, 1000 * 0.1**2, 0]))
+    assert math.isnan(found["r_squared"]) and found["mean_absolute_error"] == pytest.approx(0.1)

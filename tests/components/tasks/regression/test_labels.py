@@ -32,10 +32,11 @@ def test_one_finite_number_is_a_label(value):
         (np.array([np.inf]), r"\[inf\]"),
         (np.array([30.0, 31.0]), r"\[30.0, 31.0\]"),
         (np.array([]), r"\[\]"),
+        (31, "31"),  # would be stored as an integer
     ],
 )
 def test_anything_else_is_none(value, received):
-    with pytest.raises(RecordError, match=f"^age: {received}, expected one finite number$"):
+    with pytest.raises(RecordError, match=f"^age: {received}, expected one finite float$"):
         AGE.check(value, b"")
 
 
