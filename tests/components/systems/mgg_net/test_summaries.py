@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from components.report import attention_figures, figures
+from components.page import figures
+from components.systems.mgg_net import drawings
 from components.systems.mgg_net.summaries import attention_summaries
 from keras_models import MGGNet
 from keras_models.mgg_net import attention_maps
@@ -72,13 +73,13 @@ def test_images_of_each_block_and_epoch(policy, tmp_path):
     assert values.keys() == {(tag, step) for tag in tags for step in (0, 1)}
 
     maps = {name: each.numpy() for name, each in attention_maps(net)(IMAGES[:3].astype(np.float32)).items()}
-    dead = attention_figures.dead(maps["masks_block3"])
+    dead = drawings.dead(maps["masks_block3"])
     assert 1 in dead
     assert values["dead_masks/block3", 1] == len(dead)
-    drawing = attention_figures.affinity_drawing(maps["affinities_block4"].mean(axis=0), list(GROUPS))
+    drawing = drawings.affinity_drawing(maps["affinities_block4"].mean(axis=0), list(GROUPS))
     _, _, image = values["affinities/block4", 1]
     np.testing.assert_array_equal(tf.io.decode_png(image), figures.pixels(drawing))
-    drawing = attention_figures.mask_drawing(IMAGES[:3], maps["masks_block3"], list(GROUPS))
+    drawing = drawings.mask_drawing(IMAGES[:3], maps["masks_block3"], list(GROUPS))
     _, _, image = values["masks/block3", 1]
     np.testing.assert_array_equal(tf.io.decode_png(image), figures.pixels(drawing))
 
