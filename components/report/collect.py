@@ -22,11 +22,12 @@ from components.config import Experiment
 from components.datasets.binding import bound_tasks
 from components.evaluator.results import Evaluation, read_blessing, read_evaluation
 from components.record import FaceRecord
+from components.serving.export import CONTRACT
 from components.tasks.annotation import BoundTask
 from components.tasks.reporting import History, Sample, decoded
 
 # What the components that write them call them.
-TRAINING_FILE, CONTRACT_FILE, INGESTION_FILE = "training.json", "contract.json", "counts.json"
+TRAINING_FILE, INGESTION_FILE = "training.json", "counts.json"
 ANNOTATION_FILE, SOFT_LABELS_FILE = "annotation.json", "soft_labels.json"
 SIGNATURE = "from_examples"
 _NUM_TESTED = 64  # records of each data set that are read
@@ -121,7 +122,6 @@ def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]
     tasks = bound_tasks(experiment)
     model_path = path_utils.serving_model_path(artifacts["model"].uri)
     model = tf.saved_model.load(model_path)
-    contract = os.path.join(model_path, "assets.extra", CONTRACT_FILE)
     splits = experiment.data.splits(experiment.evaluation.split)
     tested = {dataset: _records(artifacts["examples"], split) for dataset, split in splits.items()}
     model_run = artifacts["model_run"].uri
@@ -133,7 +133,7 @@ def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]
         training=_json(model_run, TRAINING_FILE),
         model=model,
         model_path=model_path,
-        contract=_json(contract)["signatures"],
+        contract=_json(model_path, CONTRACT)["signatures"],
         tested=tested,
         samples={dataset: tuple(answered(model, records[:_NUM_SAMPLES])) for dataset, records in tested.items()},
         model_run=model_run,

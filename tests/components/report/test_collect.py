@@ -14,6 +14,7 @@ from components.config import Data, DatasetConfig, Experiment, Task, Training, c
 from components.record import FaceRecord
 from components.report import collect
 from components.report.executor import Executor
+from components.serving.export import CONTRACT
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
 
@@ -84,6 +85,9 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "soft_labels" / "soft_labels.json").write_text(json.dumps(taught))
     training = {"epochs": [{"loss": 1.0, "val_emotion_accuracy": 0.5}], "parameters": 7, "minutes": 2.0}
     (tmp_path / "model_run" / "training.json").write_text(json.dumps(training))
+    (tmp_path / "model" / "assets.extra").mkdir()
+    contract = {"version": 1, "signatures": {"from_examples": {"emotion": {"kind": "probabilities"}}}}
+    (tmp_path / "model" / CONTRACT).write_text(json.dumps(contract))
     artifacts["infra_blessing"].set_int_custom_property("blessed", 1)
     artifacts["pushed_model"].set_string_custom_property("pushed_destination", "/serving/1")
 
@@ -117,7 +121,7 @@ def test_what_a_run_left_is_read(run):
     assert found.data.soft_labels["drawn_parsing_train"]["emotion"]["labelled"] == 2 and not found.data.annotations
     assert found.verdict.serving_ok and found.verdict.pushed_path == "/serving/1"
     assert found.history.column("val_emotion_accuracy").tolist() == [0.5]
-    assert found.output_contract("emotion") == {}
+    assert found.output_contract("emotion") == {"kind": "probabilities"} and found.output_contract("other") == {}
 
 
 def test_records_are_asked_about_a_few_at_a_time_with_their_crops(run):
@@ -128,14 +132,6 @@ def test_records_are_asked_about_a_few_at_a_time_with_their_crops(run):
     sample = found.samples["drawn_parsing"][1]
     assert sample.image.shape == (6, 4, 3) and (sample.image == 1).all()
     assert sample.outputs["parsing"].shape == (6, 8), "as large as the largest of the request"
-
-
-def test_the_contract_of_the_served_outputs(run):
-    (run.folder / "model" / "assets.extra").mkdir()
-    contract = {"version": 1, "signatures": {"from_examples": {"emotion": {"kind": "probabilities"}}}}
-    (run.folder / "model" / "assets.extra" / "contract.json").write_text(json.dumps(contract))
-    found = collect.collect("drawn/two", run.experiment, run.artifacts)
-    assert found.output_contract("emotion") == {"kind": "probabilities"}
 
 
 def test_the_executor_writes_page_and_results_twice(run, tmp_path):

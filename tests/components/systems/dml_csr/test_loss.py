@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from components.systems.dml_csr.loss import DMLLoss
+from components.tasks.base import learning_of
+from tests.support.tasks import bound_task
 
 LN2 = np.log(2)
 
@@ -19,7 +21,7 @@ EVEN = {
 
 def _loss(*arguments, **options):
     objective = DMLLoss(*arguments, **options)
-    objective.bind({"parsing": None})
+    objective.bind({"parsing": learning_of(bound_task("parsing", "segmentation", ("background", "face")), (1, 4))})
     return objective
 
 
