@@ -410,8 +410,9 @@ def test_another_networks_tasks(files, tmp_path):
     with pytest.raises(ValueError, match="no output for task 'landmarks', but emotion"):
         tiny_tasks.fit(tiny, tmp_path, files)
     tiny = tiny_tasks.experiment(("emotion",), network=tiny_tasks.model(TWO))
+    of_one_data_set = {split: files[f"emotion_{split}"] for split in ("train", "validation")}
     with pytest.raises(ValueError, match="The network's tasks are emotion, landmarks, but emotion train"):
-        tiny_tasks.fit(tiny, tmp_path, files)
+        tiny_tasks.fit(tiny, tmp_path, of_one_data_set)
 
 
 @pytest.mark.parametrize(("label", "received", "expected"), [("landmarks", 8, 10), ("emotion", 4, 7)])
