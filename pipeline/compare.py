@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import statistics
+import sys
 
 from rich import box
 from rich.console import Console
@@ -19,11 +20,14 @@ _COLUMN_WIDTH = 17  # characters, with the frame: "0.8500 ± 0.0707" and blanks
 
 
 def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
-    """{experiment: {seed: results.json}} of the latest run of each."""
+    """{experiment: {seed: results.json}} of the latest run of each. What an earlier facetfx wrote is named on stderr."""
     files = pathlib.Path(output_dir).glob("pipeline/Report-*/report/*/results.json")
     found = collections.defaultdict(dict)
     for file in sorted(files, key=lambda file: int(file.parent.name)):
         results = json.loads(file.read_text())
+        if "compared" not in results:
+            print(f"Left out, of an earlier facetfx: {file}. Run the experiment again to compare it.", file=sys.stderr)
+            continue
         found[results["experiment"]][results["seed"]] = results
     return dict(sorted(found.items()))
 

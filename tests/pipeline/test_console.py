@@ -125,6 +125,7 @@ def leave_report(output_dir, execution, experiment, seed, **figures):
     compared = [name for name in figures if not name.startswith("not")]
     results = {"experiment": experiment, "seed": seed, "figures": figures, "compared": compared}
     (folder / "results.json").write_text(json.dumps(results))
+    return folder / "results.json"
 
 
 def compared(output_dir, width=200):
@@ -145,6 +146,16 @@ def test_the_latest_run_of_each_seed_counts(tmp_path):
         ["experiment", "seeds", "accuracy", "F1", "minutes"],
         ["dmm", "0 1", "0.8500 ± 0.0707", "0.4500 ± 0.0707", "4.0000 ± 0.0000"],
     ]
+
+
+def test_what_an_earlier_facetfx_left_is_named(tmp_path, capsys):
+    leave_report(tmp_path, 1, "dmm", 0, **{"accuracy": 0.9})
+    file = leave_report(tmp_path, 2, "dmm", 1, **{"accuracy": 0.8})
+    earlier = json.loads(file.read_text())
+    del earlier["compared"]
+    file.write_text(json.dumps(earlier))
+    assert compared(tmp_path)[1] == ["dmm", "0", "0.9000"]
+    assert f"Left out, of an earlier facetfx: {file}. Run the experiment again" in capsys.readouterr().err
 
 
 def test_columns_are_what_the_runs_compare(tmp_path):

@@ -4,14 +4,17 @@ import json
 import pathlib
 
 import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 from components.config import Task
 from components.tasks.annotation import Annotation, BoundTask
+from components.tasks.base import labels_of
 
-_SCHEMA = pathlib.Path(__file__).parents[3] / "schemas"
+_EVERY_RECORD = pathlib.Path(__file__).parents[3] / "schemas" / "face_record.pbtxt"
 
 
 def bound(name, kind, names, bar=None, merged_parts=None, **options):
@@ -47,11 +50,24 @@ def write_model(root, module, signatures):
     return artifact
 
 
-def run_evaluator(root, examples, splits, model, config, baseline=None):
-    """-> uri of the evaluation, and whether the blessing that Pusher looks at was given."""
+def _schema(folder, tasks):
+    """What every record has and the tasks' labels -> Schema artifact."""
+    artifact = _artifact(standard_artifacts.Schema, folder)
+    schema = text_format.Parse(_EVERY_RECORD.read_text(), schema_pb2.Schema())
+    schema.feature.extend(labels_of(task.name, task.annotation).schema() for task in tasks)
+    (folder / "schema.pbtxt").write_text(text_format.MessageToString(schema))
+    return artifact
+
+
+def run_evaluator(root, examples, tasks, splits, model, config, baseline=None):
+    """-> uri of the evaluation, and whether the blessing that Pusher looks at was given.
+
+    Args:
+        tasks: those that the examples have labels of.
+    """
     evaluation = _artifact(standard_artifacts.ModelEvaluation, root / "evaluation")
     blessing = _artifact(standard_artifacts.ModelBlessing, root / "blessing")
-    schema = _artifact(standard_artifacts.Schema, _SCHEMA)
+    schema = _schema(root / "schema", tasks)
     inputs = {"examples": [examples], "model": [model], "schema": [schema]}
     if baseline:
         inputs["baseline_model"] = [baseline]

@@ -84,7 +84,9 @@ def evaluate(tmp_path_factory):
 
     def run(config, split="test", baseline=None):
         root = tmp_path_factory.mktemp("evaluation")
-        return run_evaluator(root, examples, [split], models["model"], config, models.get(baseline))
+        return run_evaluator(
+            root, examples, [_attributes(), _clothing()], [split], models["model"], config, models.get(baseline)
+        )
 
     return run
 

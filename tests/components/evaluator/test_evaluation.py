@@ -143,7 +143,8 @@ def evaluate(examples, tmp_path_factory):
     """Runs the Evaluator -> uri of the evaluation, and whether the blessing that Pusher looks at was given."""
 
     def run(model, config, baseline=None, split="validation"):
-        return run_evaluator(tmp_path_factory.mktemp("evaluation"), examples, [split], model, config, baseline)
+        root = tmp_path_factory.mktemp("evaluation")
+        return run_evaluator(root, examples, _tasks(), [split], model, config, baseline)
 
     return run
 

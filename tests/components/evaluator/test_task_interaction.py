@@ -176,7 +176,7 @@ def evaluate(examples, models, tmp_path_factory):
 
     def run(model, config, baseline=None, splits=SPLITS):
         root = tmp_path_factory.mktemp("evaluation")
-        return run_evaluator(root, examples, list(splits), models[model], config, models.get(baseline))
+        return run_evaluator(root, examples, _tasks(), list(splits), models[model], config, models.get(baseline))
 
     return run
 

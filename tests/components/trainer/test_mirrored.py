@@ -13,6 +13,8 @@ from components.tasks.base import learning_of
 from components.trainer.objectives import TaskLosses
 from tests.support import tiny_faces
 
+pytestmark = pytest.mark.slow
+
 MIRRORED = configured("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
 BATCH = 20  # of 64 and of 20 records: TensorFlow's convolution on a CPU takes no empty share of a batch
 

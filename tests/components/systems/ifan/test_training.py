@@ -201,6 +201,7 @@ def _features(record):
     return tf.train.Example.FromString(record).features.feature
 
 
+@pytest.mark.slow
 def test_four_tasks_without_mean_feedback(files, tmp_path):
     """A fourth data set and task is configuration; "zeros" leaves the initial feedback as it is built."""
     labels = (*THREE, "attributes")
@@ -365,6 +366,7 @@ def _assert_same(run, unbroken):
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6, err_msg=label)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbroken):
     """Its experiment came as JSON, where names are in another order."""
     model = tiny_two.model
@@ -387,6 +389,7 @@ def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbrok
     _assert_same(again, unbroken)
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_to_the_same_result(tiny_two, folder, files, tmp_path, unbroken):
     tiny_faces.fit_and_be_killed(tiny_two, tmp_path, folder, "3/1", tiny_tasks.bound(TWO))
     _assert_same(Run(tiny_two, tmp_path, files), unbroken)
@@ -454,6 +457,7 @@ def _epochs(folder):
         yield name, tiny_tasks.fit(tiny, folder / name, files).epochs
 
 
+@pytest.mark.slow
 def test_two_devices_compute_what_one_computes(files, folder, tmp_path):
     (tmp_path / "data").symlink_to(folder)
     process = tiny_faces.in_a_process(__name__, tmp_path)
