@@ -20,7 +20,7 @@ _COLUMN_WIDTH = 17  # characters, with the frame: "0.8500 ± 0.0707" and blanks
 
 
 def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
-    """{experiment: {seed: results.json}} of the latest run of each. What an earlier facetfx wrote is named on stderr."""
+    """{experiment: {seed: results.json}} of the latest run of each; what an earlier facetfx left is named on stderr."""
     files = pathlib.Path(output_dir).glob("pipeline/Report-*/report/*/results.json")
     found = collections.defaultdict(dict)
     for file in sorted(files, key=lambda file: int(file.parent.name)):
