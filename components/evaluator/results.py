@@ -45,6 +45,11 @@ class Evaluation:
         wanted = task, slice, iteration
         return {metric: value for (name, metric, *where), value in self.values.items() if (name, *where) == wanted}
 
+    def by_iteration(self, task: str) -> dict[int, dict[str, float | np.ndarray]]:
+        """`of` each iteration of task interaction; empty unless there are several to compare."""
+        numbers = self.iterations if len(self.iterations) > 1 else ()
+        return {number: self.of(task, iteration=number) for number in numbers}
+
     def figures(self, task: str, slice: str = "", iteration: int | None = None) -> list[Figure]:
         """The scalars among that, as its kind names them."""
         bound, values = self._bound(task), self.of(task, slice, iteration)

@@ -40,10 +40,8 @@ _LABELLED_OTHERWISE = Chip("✗", "predicted, but labelled otherwise", "bad")
 
 def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     """What images of each class are predicted as, and each class's figures."""
-    evaluation = artifacts.evaluation
-    values = evaluation.of(task.name)
-    numbers = evaluation.iterations if len(evaluation.iterations) > 1 else ()
-    iterations = {number: evaluation.of(task.name, iteration=number) for number in numbers}
+    values = artifacts.evaluation.of(task.name)
+    iterations = artifacts.evaluation.by_iteration(task.name)
     return Part(
         headlines=_headlines(task, values),
         sections=(_section(task, values, iterations),),

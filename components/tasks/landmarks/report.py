@@ -25,10 +25,8 @@ _VECTORS = {"point_nme": "nme", "point_failure_rate": "failure_rate"}
 
 def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     """Each landmark's error and failure rate, and how they change by iteration where predictions are fed back."""
-    evaluation = artifacts.evaluation
-    values = evaluation.of(task.name)
-    numbers = evaluation.iterations if len(evaluation.iterations) > 1 else ()
-    iterations = {number: evaluation.of(task.name, iteration=number) for number in numbers}
+    values = artifacts.evaluation.of(task.name)
+    iterations = artifacts.evaluation.by_iteration(task.name)
     return Part(
         headlines=_headlines(task, values, artifacts),
         sections=(_section(task, values, iterations),),

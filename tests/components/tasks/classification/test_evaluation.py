@@ -2,7 +2,6 @@
 
 import json
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from components.tasks import ratios
 from components.tasks.annotation import Annotation, BoundTask
 from components.tasks.classification import evaluation
 from components.tasks.classification.evaluation import ClassificationMetrics, _measure, summarize
+from tests.support.metrics import combined
 
 # Anger is taken for joy twice, joy for anger once; fear is predicted but never true, calm is true but never predicted.
 COUNTS = np.array([[6, 2, 0, 0], [1, 8, 1, 0], [0, 0, 0, 0], [0, 2, 0, 0]])
@@ -93,15 +93,8 @@ def test_sums_of_records_agree_with_scikit_learn():
     (computation,) = ClassificationMetrics(list("abcde"), [2, 4], task="mood").computations(
         model_names=[""], output_names=["mood"]
     )
-    combine = pickle.loads(pickle.dumps(computation.combiner))
     records = [_measure(np.array([k]), s, FEATURES, num_classes=5) for k, s in zip(labels, scores, strict=True)]
-    halves = []
-    for half in (records[:60], records[60:], []):
-        total = combine.create_accumulator()
-        for one in half:
-            total = combine.add_input(total, one)
-        halves.append(total)
-    merged = {key.name: value for key, value in combine.extract_output(combine.merge_accumulators(halves)).items()}
+    merged = combined(computation, records)
     pair = labels, scores.argmax(axis=1)
     np.testing.assert_array_equal(merged["confusion"], sklearn_metrics.confusion_matrix(*pair))
     np.testing.assert_allclose(merged["recall"], sklearn_metrics.recall_score(*pair, average=None))

@@ -2,7 +2,6 @@
 
 import json
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from components.config import Bar, Task
 from components.tasks.annotation import Annotation, BoundTask
 from components.tasks.regression import evaluation
 from components.tasks.regression.evaluation import NumberMetrics, _measure, summarize
+from tests.support.metrics import combined
 
 FEATURES = {"image/id": np.array([b"7.png"], object)}
 
@@ -64,15 +64,8 @@ def test_sums_of_records_agree_with_scikit_learn():
     truth = random.uniform(1, 90, 200).astype(np.float32)
     found = truth + random.normal(2, 9, 200).astype(np.float32)
     (computation,) = NumberMetrics(task="age").computations(model_names=[""], output_names=["age"])
-    combine = pickle.loads(pickle.dumps(computation.combiner))
     records = [_record(*pair) for pair in zip(truth, found, strict=True)]
-    halves = []
-    for half in (records[:60], records[60:], []):
-        total = combine.create_accumulator()
-        for one in half:
-            total = combine.add_input(total, one)
-        halves.append(total)
-    merged = {key.name: value for key, value in combine.extract_output(combine.merge_accumulators(halves)).items()}
+    merged = combined(computation, records)
     pair = truth.astype(np.float64), found.astype(np.float64)
     assert merged == pytest.approx(
         {

@@ -1,7 +1,6 @@
 """Parsing formulas against numbers worked out by hand and against scikit-learn; a record's counts; what is refused."""
 
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from components.tasks.annotation import Annotation, BoundTask
 from components.tasks.segmentation import evaluation
 from components.tasks.segmentation.evaluation import SegmentationMetrics, _measure, confusion, summarize
 from components.tasks.segmentation.label_maps import encode_label_map
+from tests.support.metrics import combined
 
 # Background, left eye, right eye, a hat that nobody wears. TP 50, 6, 4, 0; FP 1, 4, 5, 0; FN 6, 2, 2, 0.
 COUNTS = np.array([[50, 2, 4, 0], [1, 6, 1, 0], [0, 2, 4, 0], [0, 0, 0, 0]])
@@ -172,16 +172,9 @@ def test_sums_of_records_are_those_of_all_pixels_at_once():
     random = np.random.default_rng(3)
     metric = SegmentationMetrics(list("abc"), {"part": ["b", "c"]}, task="parts")
     (computation,) = metric.computations(model_names=[""], output_names=["parts"])
-    combine = pickle.loads(pickle.dumps(computation.combiner))
     truths, predictions = random.integers(0, 3, (2, 8, 5, 6), np.uint8)
     sums = [_measure(_png(t), p, FEATURES, num_classes=3) for t, p in zip(truths, predictions, strict=True)]
-    halves = []
-    for half in (sums[:3], sums[3:], []):
-        total = combine.create_accumulator()
-        for one in half:
-            total = combine.add_input(total, one)
-        halves.append(total)
-    merged = {key.name: value for key, value in combine.extract_output(combine.merge_accumulators(halves)).items()}
+    merged = combined(computation, sums)
     np.testing.assert_array_equal(
         merged["confusion"], sklearn_metrics.confusion_matrix(truths.ravel(), predictions.ravel())
     )
