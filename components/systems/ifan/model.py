@@ -56,6 +56,7 @@ class HybridModel(keras.Model):
         self.losses_seen = {name: keras.metrics.Mean(f"{name}_loss") for name in tasks}
         self.stage: TurnStage | None = None
         self._passes: dict[str, keras.Model] = {}
+        self._traced_passes: dict[str, tf.types.experimental.PolymorphicFunction] = {}
         for name, optimizer in self.optimizers.items():
             optimizer.build(task_variables(network, name))
 
@@ -69,10 +70,7 @@ class HybridModel(keras.Model):
         self.stage = stage
         # Networks are built here, since not while a function is traced.
         self._trained = {name: [self._pass(name, iteration) for iteration in stage.updates] for name in stage.tasks}
-        # The last batch of a split is smaller, for which nothing is traced again.
-        self._validated = {
-            name: tf.function(self._pass(name, stage.updates[-1]), reduce_retracing=True) for name in self.tasks
-        }
+        self._validated = {name: self._traced_pass(name, stage.updates[-1]) for name in self.tasks}
         self.make_train_function(force=True)
 
     def call(self, image, training=False):
@@ -127,6 +125,13 @@ class HybridModel(keras.Model):
         if key not in self._passes:
             self._passes[key] = task_network(self.network, name, iteration)
         return self._passes[key]
+
+    def _traced_pass(self, name: str, iteration: int) -> tf.types.experimental.PolymorphicFunction:
+        """`_pass` for validation: traced once for all stages, and for the smaller last batch of a split as well."""
+        key = f"{name}_iter{iteration}"
+        if key not in self._traced_passes:
+            self._traced_passes[key] = tf.function(self._pass(name, iteration), reduce_retracing=True)
+        return self._traced_passes[key]
 
 
 class Validation(keras.callbacks.Callback):
