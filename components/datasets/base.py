@@ -175,7 +175,7 @@ def read_file(path: str) -> bytes:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()
     except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
-        raise RecordError(f"The picture {path!r} can't be read: {error.message}") from error
+        raise RecordError(f"The image {path!r} can't be read: {error.message}") from error
 
 
 def require(path: str, what: str) -> str:

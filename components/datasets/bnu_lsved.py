@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.datasets.class_folders import pictures_below
+from components.datasets.class_folders import images_below
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 
@@ -23,7 +23,7 @@ class BNULSVED(FaceDataset):
     """BNU-LSVED, a Large-scale Spontaneous Visual Expression Database, given out on request (http://ics.bnu.edu.cn).
 
     `source` holds <emotion>/<subject>/<name>.jpg (or .png), with the emotions of EMOTIONS in whatever case. A subject's
-    folder has the same name below each emotion that the subject shows. Pictures elsewhere go to quarantine.
+    folder has the same name below each emotion that the subject shows. Images elsewhere go to quarantine.
 
     There is no official split. As in iFAN's experiments, test has 20 % of the subjects of each emotion, and train and
     validation have none of them; validation has `validation_share` of each emotion's other subjects, of which train has
@@ -31,7 +31,7 @@ class BNULSVED(FaceDataset):
     1. An emotion's quota is the share of its subjects, rounded to the nearest whole number, a half upwards. The
        distance is the sum over emotions of how far the number of its subjects that are held out is from its quota.
     2. Subjects stand in the order of the SHA-256 of their names, so that neither chance nor the number of their
-       pictures decides. None is held out at first.
+       images decides. None is held out at first.
     3. The first subject whose change lowers the distance is changed: held out, for all of its emotions, or taken back
        if it is. If there is none, the first pair is exchanged, one held out and one not, whose exchange lowers it.
        This is repeated until there is no such pair either.
@@ -68,9 +68,9 @@ class BNULSVED(FaceDataset):
             )
 
     def references(self) -> Iterator[Reference]:
-        """One reference a picture, in the order of their paths."""
+        """One reference an image, in the order of their paths."""
         self.check()
-        paths = pictures_below(self.folder)
+        paths = images_below(self.folder)
         placed = {path: place for path in paths if (place := self._place(path))}
         splits = self._splits(placed.values())
         for path in paths:
@@ -82,18 +82,18 @@ class BNULSVED(FaceDataset):
                 yield Reference(path, None, problem=problem)
 
     def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if it has no emotion or the picture can't be read."""
+        """Reads one record; RecordError if it has no emotion or the image can't be read."""
         if reference.problem:
             raise RecordError(reference.problem)
         image = read_file(os.path.join(self.folder, reference.id))
         return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"emotion": reference.payload})
 
     def fingerprint(self) -> str:
-        """Hash over the pictures."""
+        """Hash over the images."""
         return files_fingerprint([self.folder])
 
     def _place(self, path: str) -> tuple[int, str] | None:
-        """(emotion, subject) of a picture; None if it lies elsewhere."""
+        """(emotion, subject) of an image; None if it lies elsewhere."""
         match path.split("/"):
             case [emotion, subject, _] if emotion.lower() in self.EMOTIONS:
                 return self.EMOTIONS.index(emotion.lower()), subject

@@ -1,4 +1,4 @@
-"""CelebA (Liu et al. 2015): 202,599 aligned pictures of faces, 40 attributes, five landmarks."""
+"""CelebA (Liu et al. 2015): 202,599 aligned images of faces, 40 attributes, five landmarks."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _COORDINATES = tuple(f"{point}_{axis}" for point in _POINTS for axis in "xy")
 _ATTRIBUTE_LIST = "list_attr_celeba.txt"
 _PARTITION_LIST = "list_eval_partition.txt"
 _LANDMARK_LIST = "list_landmarks_align_celeba.txt"
-_PICTURES = "img_align_celeba"
-_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_IMAGES = "img_align_celeba"
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _RELEASE = "the official release, http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 _PARTITIONS = {"0": "train", "1": "validation", "2": "test"}
 _LABELS = {"-1": 0, "1": 1}
@@ -45,7 +45,7 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
     - list_attr_celeba.txt: the count, the 40 names, then `NNNNNN.jpg` and 40 labels -1 or 1
     - list_eval_partition.txt: `NNNNNN.jpg` and 0 (train), 1 (validation) or 2 (test)
     - list_landmarks_align_celeba.txt, if it is there: the count, the 10 names, then `NNNNNN.jpg` and x, y in pixels of
-      left eye, right eye, nose, left and right mouth corner (left and right as seen in the picture)
+      left eye, right eye, nose, left and right mouth corner (left and right as seen in the image)
     Identities (identity_CelebA.txt) have no place in a face record and are not read.
 
     Or `source` is the data_dir in which tensorflow-datasets has prepared its `celeb_a`, or a folder on the way from
@@ -79,11 +79,11 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
         self._files.check()
 
     def references(self) -> Iterator[Reference]:
-        """One reference a picture that a list or the picture folder names, in the order of the attribute list."""
+        """One reference an image that a list or the image folder names, in the order of the attribute list."""
         return self._files.references()
 
     def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if the lists contradict each other or the picture can't be read."""
+        """Reads one record; RecordError if the lists contradict each other or the image can't be read."""
         if reference.problem:
             raise RecordError(reference.problem)
         image, labels, points = self._files.read(reference)
@@ -96,7 +96,7 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
         )
 
     def fingerprint(self) -> str:
-        """Hash over the lists and the pictures."""
+        """Hash over the lists and the images."""
         return files_fingerprint(self._files.paths())
 
     @functools.cached_property
@@ -116,11 +116,11 @@ class _Release:
         self._required(_PARTITION_LIST)
         if landmarks := _find(self._folder, _LANDMARK_LIST):
             _column_order(landmarks, _COORDINATES)
-        self._pictures.check()
+        self._images.check()
 
     def paths(self) -> list[str]:
         lists = [_find(self._folder, name) for name in (_ATTRIBUTE_LIST, _PARTITION_LIST, _LANDMARK_LIST)]
-        return [path for path in [*lists, self._pictures.path] if path]
+        return [path for path in [*lists, self._images.path] if path]
 
     def references(self) -> Iterator[Reference]:
         attributes = _List(self._required(_ATTRIBUTE_LIST), header=CELEBA_ATTRIBUTES)
@@ -131,43 +131,43 @@ class _Release:
         for names in lists:
             if names.count_problem:
                 yield Reference(f"{names.name}:count", None, problem=names.count_problem)
-        # Every name in any list and every picture, once, so that none is lost silently.
-        for picture in dict.fromkeys(itertools.chain(*(names.rows for names in lists), self._pictures.names())):
-            yield _reference(picture, attributes, partition, landmarks)
+        # Every name in any list and every image, once, so that none is lost silently.
+        for image_name in dict.fromkeys(itertools.chain(*(names.rows for names in lists), self._images.names())):
+            yield _reference(image_name, attributes, partition, landmarks)
 
     def read(self, reference: Reference) -> tuple[bytes, Sequence[int], Sequence[int] | None]:
-        return self._pictures.read(reference.id), reference.payload.labels, reference.payload.points
+        return self._images.read(reference.id), reference.payload.labels, reference.payload.points
 
     @functools.cached_property
-    def _pictures(self) -> _PictureFolder | _PictureArchive:
-        archive = _find(self._folder, f"{_PICTURES}.zip")
-        if archive and not _find(self._folder, _PICTURES):
-            return _PictureArchive(archive)
-        return _PictureFolder(self._required(_PICTURES))
+    def _images(self) -> _ImageFolder | _ImageArchive:
+        archive = _find(self._folder, f"{_IMAGES}.zip")
+        if archive and not _find(self._folder, _IMAGES):
+            return _ImageArchive(archive)
+        return _ImageFolder(self._required(_IMAGES))
 
     def _required(self, name: str) -> str:
         """The path of an official file; FileNotFoundError with the part of the release that it comes from."""
-        part = {_PICTURES: "Img", _PARTITION_LIST: "Eval"}.get(name, "Anno")
+        part = {_IMAGES: "Img", _PARTITION_LIST: "Eval"}.get(name, "Anno")
         what = f"It is part ({part}/) of {_RELEASE}: put it there, or into {part}/ in it."
-        if name == _PICTURES:
-            what += f" {_PICTURES}.zip will do as well."
+        if name == _IMAGES:
+            what += f" {_IMAGES}.zip will do as well."
         elif name == _ATTRIBUTE_LIST:
             what += " Or give the folder in which tensorflow-datasets has prepared its celeb_a."
         return _find(self._folder, name) or require(os.path.join(self._folder, name), what)
 
 
 class _Row(NamedTuple):
-    """What the lists say about a picture; bytes, because there are 200,000 of them."""
+    """What the lists say about an image; bytes, because there are 200,000 of them."""
 
     labels: bytes
     points: tuple[int, ...] | None
 
 
 class _List:
-    """One of the release's lists in memory, by picture.
+    """One of the release's lists in memory, by image.
 
     Args:
-        path: the file: a count and column names if `header` is given, then a picture's name and its values a line.
+        path: the file: a count and column names if `header` is given, then an image's name and its values a line.
         header: the columns, in the order in which `values` gives them.
     """
 
@@ -182,30 +182,30 @@ class _List:
             lines = iter(file)
             expected = next(lines).strip() if header else None
             for line in itertools.islice(lines, 1 if header else 0, None):
-                picture, *values = line.split(maxsplit=1) or [None]
-                if picture is None:
+                image_name, *values = line.split(maxsplit=1) or [None]
+                if image_name is None:
                     continue
                 count += 1
-                if picture in self.rows:
-                    self._repeated.add(picture)
-                self.rows[picture] = values[0] if values else ""
+                if image_name in self.rows:
+                    self._repeated.add(image_name)
+                self.rows[image_name] = values[0] if values else ""
         if header and expected != str(count):
             self.count_problem = (
                 f"Line 1 of {path!r} promises {expected!r} rows, but {count} follow. If the file was cut off, take it "
                 f"from {_RELEASE}; otherwise correct line 1."
             )
 
-    def values(self, picture: str) -> list[str]:
-        """The picture's values; RecordError if it has no row, several rows, or more or fewer values than columns."""
-        if picture not in self.rows:
-            raise RecordError(f"{self.name} has no row for {picture}.")
-        if picture in self._repeated:
-            raise RecordError(f"{self.name} has several rows for {picture}; expected one.")
-        values = self.rows[picture].split()
+    def values(self, image_name: str) -> list[str]:
+        """The image's values; RecordError if it has no row, several rows, or more or fewer values than columns."""
+        if image_name not in self.rows:
+            raise RecordError(f"{self.name} has no row for {image_name}.")
+        if image_name in self._repeated:
+            raise RecordError(f"{self.name} has several rows for {image_name}; expected one.")
+        values = self.rows[image_name].split()
         if self._order is None:
             return values
         if len(values) != len(self._order):
-            raise RecordError(f"{self.name} has {len(values)} values for {picture}; expected {len(self._order)}.")
+            raise RecordError(f"{self.name} has {len(values)} values for {image_name}; expected {len(self._order)}.")
         return [values[column] for column in self._order]
 
 
@@ -222,12 +222,12 @@ def _column_order(path: str, columns: Sequence[str]) -> list[int]:
     return [names.index(column) for column in columns]
 
 
-def _reference(picture: str, attributes: _List, partition: _List, landmarks: _List | None) -> Reference:
+def _reference(image_name: str, attributes: _List, partition: _List, landmarks: _List | None) -> Reference:
     try:
-        row = _Row(_labels(attributes.values(picture)), landmarks and _points(landmarks, picture))
-        return Reference(picture, _split(partition.values(picture)), row)
+        row = _Row(_labels(attributes.values(image_name)), landmarks and _points(landmarks, image_name))
+        return Reference(image_name, _split(partition.values(image_name)), row)
     except RecordError as error:
-        return Reference(picture, None, problem=str(error))
+        return Reference(image_name, None, problem=str(error))
 
 
 def _labels(values: Iterable[str]) -> bytes:
@@ -243,31 +243,31 @@ def _split(values: Sequence[str]) -> str:
     return _PARTITIONS[values[0]]
 
 
-def _points(landmarks: _List, picture: str) -> tuple[int, ...] | None:
-    """The 10 coordinates in pixels; None for a picture that the list leaves out."""
-    if picture not in landmarks.rows:
+def _points(landmarks: _List, image_name: str) -> tuple[int, ...] | None:
+    """The 10 coordinates in pixels; None for an image that the list leaves out."""
+    if image_name not in landmarks.rows:
         return None
-    values = landmarks.values(picture)
+    values = landmarks.values(image_name)
     try:
         return tuple(map(int, values))
     except ValueError:
         raise RecordError(
-            f"{_LANDMARK_LIST} has {' '.join(values)!r} for {picture}; expected whole numbers (pixels)."
+            f"{_LANDMARK_LIST} has {' '.join(values)!r} for {image_name}; expected whole numbers (pixels)."
         ) from None
 
 
 def _normalised(points: Sequence[int], image: bytes) -> np.ndarray:
     """10 coordinates in pixels -> [5, 2] float32 in [0, 1] of the image, of which only the header is read."""
     try:
-        with Image.open(io.BytesIO(image)) as picture:
-            size = picture.size
+        with Image.open(io.BytesIO(image)) as opened:
+            size = opened.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RecordError(f"The picture's size, by which landmarks are normalised, can't be read: {error}") from error
+        raise RecordError(f"The image's size, by which landmarks are normalised, can't be read: {error}") from error
     # The centre of pixel x lies at x + 0.5.
     return ((np.reshape(points, (-1, 2)) + 0.5) / size).astype(np.float32)
 
 
-class _PictureFolder:
+class _ImageFolder:
     """img_align_celeba/"""
 
     def __init__(self, path: str):
@@ -275,16 +275,16 @@ class _PictureFolder:
 
     def check(self) -> None:
         if not tf.io.gfile.isdir(self.path):
-            raise ValueError(f"{self.path!r} should be the folder of the pictures, but is a file.")
+            raise ValueError(f"{self.path!r} should be the folder of the images, but is a file.")
 
     def names(self) -> list[str]:
-        return sorted(filter(_is_picture, tf.io.gfile.listdir(self.path)))
+        return sorted(filter(_is_image, tf.io.gfile.listdir(self.path)))
 
     def read(self, name: str) -> bytes:
         return read_file(os.path.join(self.path, name))
 
 
-class _PictureArchive:
+class _ImageArchive:
     """img_align_celeba.zip, opened once a process: to list 200,000 members takes seconds and 100 MB."""
 
     def __init__(self, path: str):
@@ -292,14 +292,14 @@ class _PictureArchive:
 
     def check(self) -> None:
         if not self.names():
-            raise ValueError(f"{self.path!r} should have members {_PICTURES}/NNNNNN.jpg, but has none.")
+            raise ValueError(f"{self.path!r} should have members {_IMAGES}/NNNNNN.jpg, but has none.")
 
     def names(self) -> list[str]:
         members = (os.path.split(member) for member in self._archive.namelist())
-        return sorted(name for folder, name in members if folder == _PICTURES and _is_picture(name))
+        return sorted(name for folder, name in members if folder == _IMAGES and _is_image(name))
 
     def read(self, name: str) -> bytes:
-        member = f"{_PICTURES}/{name}"
+        member = f"{_IMAGES}/{name}"
         try:
             return self._archive.read(member)
         except KeyError:
@@ -324,8 +324,8 @@ def _opened(path: str, fingerprint: str) -> zipfile.ZipFile:
         ) from error
 
 
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(_PICTURE_SUFFIXES)
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(_IMAGE_SUFFIXES)
 
 
 def _find(folder: str, name: str) -> str | None:
@@ -337,7 +337,7 @@ def _find(folder: str, name: str) -> str | None:
 class _Prepared:
     """A `celeb_a` as tensorflow-datasets has written it, in TFRecord files.
 
-    A reference carries its record's place in the file: Beam can spread the reading, and no picture is in memory before
+    A reference carries its record's place in the file: Beam can spread the reading, and no image is in memory before
     it is read.
     """
 

@@ -1,4 +1,4 @@
-"""CelebAMask-HQ (Lee et al. 2020): 30,000 pictures of CelebA-HQ with a mask for each part of the face."""
+"""CelebAMask-HQ (Lee et al. 2020): 30,000 images of CelebA-HQ with a mask for each part of the face."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import (
     CELEBAMASK_PARTS,
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     decode_mask,
     encode_label_map,
+    encoded_size,
     names_in,
-    picture_size,
     size_text,
 )
 
-_PICTURES = "CelebA-HQ-img"
+_IMAGES = "CelebA-HQ-img"
 _MASKS = "CelebAMask-HQ-mask-anno"
 _MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
 _PARTITION_LIST = "list_eval_partition.txt"
@@ -40,21 +40,21 @@ _MASK_NAME = re.compile(r"(\d{5,})_.*\.png", re.IGNORECASE)
 
 
 class CelebAMaskHQ(FaceDataset):
-    """CelebAMask-HQ with the parts' masks merged, and CelebA's partition of the pictures that it was made from.
+    """CelebAMask-HQ with the parts' masks merged, and CelebA's partition of the images that it was made from.
 
     `source` holds
-    - CelebA-HQ-img/<idx>.jpg: the pictures
-    - CelebAMask-HQ-mask-anno/<idx // 2000>/<idx, five digits>_<part>.png: a mask for each part that is in the picture
-    - CelebA-HQ-to-CelebA-mapping.txt: the columns idx, orig_idx and orig_file, which is the picture's name in CelebA
+    - CelebA-HQ-img/<idx>.jpg: the images
+    - CelebAMask-HQ-mask-anno/<idx // 2000>/<idx, five digits>_<part>.png: a mask for each part that is in the image
+    - CelebA-HQ-to-CelebA-mapping.txt: the columns idx, orig_idx and orig_file, which is the image's name in CelebA
     - list_eval_partition.txt: CelebA's own, `NNNNNN.jpg` and 0 (train), 1 (validation) or 2 (test)
 
     The classes have the order in which the release's own script merges the parts
     (face_parsing/Data_preprocessing/g_mask.py): a pixel belongs to the last part whose mask is not black there. A part
-    without a mask is not in the picture. l_ is the person's left.
+    without a mask is not in the image. l_ is the person's left.
 
-    The release's pictures are 1024 x 1024 and its masks 512 x 512, while a record's label map has the picture's size.
-    A picture is never encoded anew, so the map is enlarged: each label is repeated, and every second row and column of
-    the map is the merged masks again. A picture whose size is no whole multiple of its masks' goes to quarantine.
+    The release's images are 1024 x 1024 and its masks 512 x 512, while a record's label map has the image's size.
+    An image is never encoded anew, so the map is enlarged: each label is repeated, and every second row and column of
+    the map is the merged masks again. An image whose size is no whole multiple of its masks' goes to quarantine.
     """
 
     name = "celebamask_hq"
@@ -76,12 +76,12 @@ class CelebAMaskHQ(FaceDataset):
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a mapping with other columns."""
-        for name in (_MAPPING, _PARTITION_LIST, _PICTURES, _MASKS):
+        for name in (_MAPPING, _PARTITION_LIST, _IMAGES, _MASKS):
             self._required(name)
         self._mapping_lines()
 
     def references(self) -> Iterator[Reference]:
-        """One reference a picture that the mapping, a picture or a mask names, in the order of the mapping."""
+        """One reference an image that the mapping, an image or a mask names, in the order of the mapping."""
         rows = collections.defaultdict(list)
         for number, line in enumerate(self._mapping_lines(), start=2):
             if row := _mapping_row(line):
@@ -93,28 +93,28 @@ class CelebAMaskHQ(FaceDataset):
                 yield Reference(f"{_MAPPING}:{number}", None, problem=problem)
         partitions = self._partitions({origin for origins in rows.values() for origin in origins})
         masks = self._masks()
-        pictures = names_in(self._required(_PICTURES), PICTURE_SUFFIXES)
-        # Every name in the mapping, every picture and every picture that has a mask, once: none is lost silently.
-        for picture in dict.fromkeys(itertools.chain(map(_picture, rows), pictures, map(_picture, masks))):
-            yield _reference(picture, rows, partitions, masks)
+        images = names_in(self._required(_IMAGES), IMAGE_SUFFIXES)
+        # Every name in the mapping, every image and every image that has a mask, once: none is lost silently.
+        for image_name in dict.fromkeys(itertools.chain(map(_image_name, rows), images, map(_image_name, masks))):
+            yield _reference(image_name, rows, partitions, masks)
 
     def load(self, reference: Reference) -> FaceRecord:
-        """Reads a picture and merges its masks; RecordError if one of them can't be used, or if there is no mask."""
+        """Reads an image and merges its masks; RecordError if one of them can't be used, or if there is no mask."""
         if reference.problem:
             raise RecordError(reference.problem)
-        path = os.path.join(self.folder, _PICTURES, reference.id)
+        path = os.path.join(self.folder, _IMAGES, reference.id)
         image = read_file(path)
-        labels = _enlarged(self._merged(reference.payload), picture_size(image, path), path)
+        labels = _enlarged(self._merged(reference.payload), encoded_size(image, path), path)
         return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_label_map(labels)})
 
     def fingerprint(self) -> str:
-        """Hash over the lists, the pictures and the masks."""
-        return files_fingerprint(map(self._required, (_MAPPING, _PARTITION_LIST, _PICTURES, _MASKS)))
+        """Hash over the lists, the images and the masks."""
+        return files_fingerprint(map(self._required, (_MAPPING, _PARTITION_LIST, _IMAGES, _MASKS)))
 
     def _merged(self, masks: _Masks) -> np.ndarray:
         """[H, W] uint8, of the masks' size."""
         if not masks.labels:
-            raise RecordError(f"{_MASKS} has no mask of the picture: no {_mask(masks.index, '<part>')}.")
+            raise RecordError(f"{_MASKS} has no mask of the image: no {_mask(masks.index, '<part>')}.")
         first, merged = None, None
         for label in masks.labels:
             path = os.path.join(self.folder, _MASKS, _mask(masks.index, CELEBAMASK_PARTS[label]))
@@ -124,7 +124,7 @@ class CelebAMaskHQ(FaceDataset):
             if mask.shape != merged.shape:
                 raise RecordError(
                     f"The mask {path!r} is {size_text(mask.shape)}, but {first!r} {size_text(merged.shape)}; "
-                    "expected one size for all masks of a picture."
+                    "expected one size for all masks of an image."
                 )
             merged[mask] = label
         return merged
@@ -132,7 +132,7 @@ class CelebAMaskHQ(FaceDataset):
     def _required(self, name: str) -> str:
         what = f"It is part of {_RELEASE}."
         if name == _PARTITION_LIST:
-            what = f"It is part (Eval/) of {_CELEBA}: CelebAMask-HQ has the partition of the pictures it was made from."
+            what = f"It is part (Eval/) of {_CELEBA}: CelebAMask-HQ has the partition of the images it was made from."
         return require(os.path.join(self.folder, name), what)
 
     def _mapping_lines(self) -> list[str]:
@@ -156,7 +156,7 @@ class CelebAMaskHQ(FaceDataset):
         return found
 
     def _masks(self) -> dict[int, list[str]]:
-        """The masks' paths below their folder by picture. A listing a folder: asking for 18 files a picture is slow."""
+        """The masks' paths below their folder by image. A listing a folder: asking for 18 files an image is slow."""
         root = self._required(_MASKS)
         masks = collections.defaultdict(list)
         for folder in sorted(name.rstrip("/") for name in tf.io.gfile.listdir(root)):
@@ -175,7 +175,7 @@ class _Row(NamedTuple):
 
 
 class _Masks(NamedTuple):
-    """The masks that a picture has; bytes, because there are 30,000 of them."""
+    """The masks that an image has; bytes, because there are 30,000 of them."""
 
     index: int
     labels: bytes
@@ -186,7 +186,7 @@ def _lines(path: str) -> list[str]:
         return file.read().splitlines()
 
 
-def _picture(index: int) -> str:
+def _image_name(index: int) -> str:
     return f"{index}.jpg"
 
 
@@ -202,23 +202,25 @@ def _mapping_row(line: str) -> _Row | None:
     return None
 
 
-def _reference(picture: str, rows: Mapping, partitions: Mapping, masks: Mapping) -> Reference:
+def _reference(image_name: str, rows: Mapping, partitions: Mapping, masks: Mapping) -> Reference:
     try:
-        index = _index(picture)
+        index = _index(image_name)
         origins = rows.get(index, [])
         if len(origins) != 1:
-            raise RecordError(f"{_MAPPING} has {'several rows' if origins else 'no row'} for {picture}; expected one.")
+            raise RecordError(
+                f"{_MAPPING} has {'several rows' if origins else 'no row'} for {image_name}; expected one."
+            )
         split = _split(origins[0], partitions)
-        return Reference(picture, split, _Masks(index, _labels(index, masks.get(index, []))))
+        return Reference(image_name, split, _Masks(index, _labels(index, masks.get(index, []))))
     except RecordError as error:
-        return Reference(picture, None, problem=str(error))
+        return Reference(image_name, None, problem=str(error))
 
 
-def _index(picture: str) -> int:
-    """Inverse of `_picture`; RecordError for a name that no picture of the release has."""
-    stem = os.path.splitext(picture)[0]
-    if not stem.isdecimal() or _picture(int(stem)) != picture:
-        raise RecordError(f"{_MAPPING} has no row for {picture}: pictures are called by their idx, like 0.jpg.")
+def _index(image_name: str) -> int:
+    """Inverse of `_image_name`; RecordError for a name that no image of the release has."""
+    stem = os.path.splitext(image_name)[0]
+    if not stem.isdecimal() or _image_name(int(stem)) != image_name:
+        raise RecordError(f"{_MAPPING} has no row for {image_name}: images are called by their idx, like 0.jpg.")
     return int(stem)
 
 
@@ -241,13 +243,13 @@ def _labels(index: int, masks: Sequence[str]) -> bytes:
 
 
 def _enlarged(labels: np.ndarray, size: tuple[int, int], path: str) -> np.ndarray:
-    """`labels` at the picture's size, each of them repeated."""
+    """`labels` at the image's size, each of them repeated."""
     if size == labels.shape:
         return labels
     factor = size[0] // labels.shape[0]
     if factor < 1 or size != (labels.shape[0] * factor, labels.shape[1] * factor):
         raise RecordError(
-            f"The picture {path!r} is {size_text(size)}, its masks are {size_text(labels.shape)}; expected their size "
+            f"The image {path!r} is {size_text(size)}, its masks are {size_text(labels.shape)}; expected their size "
             "or a whole multiple of it."
         )
     return labels.repeat(factor, axis=0).repeat(factor, axis=1)

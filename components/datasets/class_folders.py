@@ -1,14 +1,14 @@
-"""What the data sets share that keep their pictures in a folder for each class."""
+"""What the data sets share that keep their images in a folder for each class."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from components.tasks.segmentation.label_maps import PICTURE_SUFFIXES
+from components.tasks.segmentation.label_maps import IMAGE_SUFFIXES
 
 
-def pictures_below(folder: str) -> list[str]:
-    """The paths of all pictures below a folder, however deep, relative to it and with slashes, sorted.
+def images_below(folder: str) -> list[str]:
+    """The paths of all images below a folder, however deep, relative to it and with slashes, sorted.
 
     Hidden files are left out: unpacked on a Mac, an archive may bring a ._0.jpg beside each 0.jpg.
     """
@@ -16,9 +16,9 @@ def pictures_below(folder: str) -> list[str]:
     paths = []
     for place, _, names in tf.io.gfile.walk(root):
         below = place[len(root) :].strip("/")
-        paths += [f"{below}/{name}".lstrip("/") for name in names if _is_picture(name)]
+        paths += [f"{below}/{name}".lstrip("/") for name in names if _is_image(name)]
     return sorted(paths)
 
 
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

@@ -11,31 +11,31 @@ from collections.abc import Iterator, Mapping, Sequence
 import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.datasets.class_folders import pictures_below
+from components.datasets.class_folders import images_below
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 
 _CATEGORIES = "list_category_cloth.txt"
 _LABELS = "list_category_img.txt"
 _PARTITION = "list_eval_partition.txt"
-_PICTURES = "img"
+_IMAGES = "img"
 _PARTITIONS = {"train": "train", "val": "validation", "test": "test"}
 _RELEASE = "DeepFashion's release, http://mmlab.ie.cuhk.edu.hk/projects/DeepFashion.html"
 
 
 class DeepFashion(FaceDataset):
-    """DeepFashion's benchmark of categories: 209,222 pictures to train on, 40,000 each for validation and test.
+    """DeepFashion's benchmark of categories: 209,222 images to train on, 40,000 each for validation and test.
 
     `source` is the release's folder, which holds
     - Anno/list_category_cloth.txt: the count, a header, then `category_name category_type`
     - Anno/list_category_img.txt: the count, a header, then `img/<folder>/<name>.jpg` and the number of its category in
       that list, from 1 on
-    - Eval/list_eval_partition.txt: the count, a header, then a picture and train, val (validation) or test
+    - Eval/list_eval_partition.txt: the count, a header, then an image and train, val (validation) or test
     - img/<folder>/<name>.jpg, or Img/img/<folder>/<name>.jpg
 
-    A record is the whole picture: what surrounds a garment tells of it too (Lu et al. 2017). So its box (list_bbox.txt)
+    A record is the whole image: what surrounds a garment tells of it too (Lu et al. 2017). So its box (list_bbox.txt)
     is not read, and neither are the other attributes and the landmarks, which are those of clothes. Four of the
-    categories (Cape, Nightdress, Shirtdress, Sundress) have no picture.
+    categories (Cape, Nightdress, Shirtdress, Sundress) have no image.
     """
 
     name = "deepfashion"
@@ -61,22 +61,22 @@ class DeepFashion(FaceDataset):
             collections.deque(self._rows(name), maxlen=0)
 
     def references(self) -> Iterator[Reference]:
-        """One reference a picture that a list names or that lies below img/, in the order of the list of categories."""
+        """One reference an image that a list names or that lies below img/, in the order of the list of categories."""
         categories = self._categories()
-        labels, partition = self._by_picture(_LABELS), self._by_picture(_PARTITION)
-        there = (f"{_PICTURES}/{path}" for path in pictures_below(self._pictures))
-        for picture in dict.fromkeys(itertools.chain(labels, partition, there)):
-            yield _reference(picture, labels, partition, categories)
+        labels, partition = self._by_image(_LABELS), self._by_image(_PARTITION)
+        there = (f"{_IMAGES}/{path}" for path in images_below(self._images))
+        for image_name in dict.fromkeys(itertools.chain(labels, partition, there)):
+            yield _reference(image_name, labels, partition, categories)
 
     def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if its rows can't be used or the picture can't be read."""
+        """Reads one record; RecordError if its rows can't be used or the image can't be read."""
         if reference.problem:
             raise RecordError(reference.problem)
-        image = read_file(os.path.join(os.path.dirname(self._pictures), reference.id))
+        image = read_file(os.path.join(os.path.dirname(self._images), reference.id))
         return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"clothing": reference.payload})
 
     def fingerprint(self) -> str:
-        """Hash over the lists and the pictures."""
+        """Hash over the lists and the images."""
         return files_fingerprint(self._paths())
 
     def _categories(self) -> dict[str, int]:
@@ -90,11 +90,11 @@ class DeepFashion(FaceDataset):
             )
         return {str(number): self.CATEGORIES.index(name) for number, name in enumerate(names, start=1)}
 
-    def _by_picture(self, name: str) -> dict[str, list[str]]:
-        """The values of each picture's rows, of which there should be one."""
+    def _by_image(self, name: str) -> dict[str, list[str]]:
+        """The values of each image's rows, of which there should be one."""
         rows = collections.defaultdict(list)
-        for picture, value in self._rows(name):
-            rows[picture].append(value)
+        for image_name, value in self._rows(name):
+            rows[image_name].append(value)
         return rows
 
     def _rows(self, name: str) -> Iterator[tuple[str, str]]:
@@ -118,14 +118,14 @@ class DeepFashion(FaceDataset):
         return require(os.path.join(self.folder, part, name), f"It lies there in {_RELEASE}.")
 
     @functools.cached_property
-    def _pictures(self) -> str:
-        elsewhere = os.path.join(self.folder, "Img", _PICTURES)
+    def _images(self) -> str:
+        elsewhere = os.path.join(self.folder, "Img", _IMAGES)
         if tf.io.gfile.isdir(elsewhere):
             return elsewhere
-        return require(os.path.join(self.folder, _PICTURES), f"Unpack {_PICTURES}.zip of {_RELEASE}, there.")
+        return require(os.path.join(self.folder, _IMAGES), f"Unpack {_IMAGES}.zip of {_RELEASE}, there.")
 
     def _paths(self) -> list[str]:
-        return [*map(self._list, (_CATEGORIES, _LABELS, _PARTITION)), self._pictures]
+        return [*map(self._list, (_CATEGORIES, _LABELS, _PARTITION)), self._images]
 
 
 class ClothingSubset(DeepFashion):
@@ -136,24 +136,26 @@ class ClothingSubset(DeepFashion):
 
 
 def _reference(
-    picture: str,
+    image_name: str,
     labels: Mapping[str, Sequence[str]],
     partition: Mapping[str, Sequence[str]],
     categories: Mapping[str, int],
 ) -> Reference:
     try:
-        label, part = _value(_LABELS, labels, picture), _value(_PARTITION, partition, picture)
+        label, part = _value(_LABELS, labels, image_name), _value(_PARTITION, partition, image_name)
         if label not in categories:
-            raise RecordError(f"{_LABELS} has the category {label!r} for {picture}; expected 1 to {len(categories)}.")
+            raise RecordError(
+                f"{_LABELS} has the category {label!r} for {image_name}; expected 1 to {len(categories)}."
+            )
         if part not in _PARTITIONS:
-            raise RecordError(f"{_PARTITION} has {part!r} for {picture}; expected {', '.join(_PARTITIONS)}.")
-        return Reference(picture, _PARTITIONS[part], categories[label])
+            raise RecordError(f"{_PARTITION} has {part!r} for {image_name}; expected {', '.join(_PARTITIONS)}.")
+        return Reference(image_name, _PARTITIONS[part], categories[label])
     except RecordError as error:
-        return Reference(picture, None, problem=str(error))
+        return Reference(image_name, None, problem=str(error))
 
 
-def _value(name: str, rows: Mapping[str, Sequence[str]], picture: str) -> str:
-    values = rows.get(picture, ())
+def _value(name: str, rows: Mapping[str, Sequence[str]], image_name: str) -> str:
+    values = rows.get(image_name, ())
     if len(values) != 1:
-        raise RecordError(f"{name} has {len(values) or 'no'} rows for {picture}; expected one.")
+        raise RecordError(f"{name} has {len(values) or 'no'} rows for {image_name}; expected one.")
     return values[0]

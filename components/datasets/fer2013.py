@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.datasets.class_folders import pictures_below
+from components.datasets.class_folders import images_below
 from components.datasets.holdout import check_every, is_held_out
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
@@ -31,22 +31,22 @@ _RELEASE = "https://www.kaggle.com/c/challenges-in-representation-learning-facia
 
 
 class FER2013(FaceDataset):
-    """FER2013, from the original table or from folders of pictures; if both are there, from the table.
+    """FER2013, from the original table or from folders of images; if both are there, from the table.
 
     `source` holds either
     - fer2013.csv: the columns emotion (0 to 6, in the order angry, disgust, fear, happy, sad, surprise, neutral),
       pixels (48 x 48 grey values, row by row, between blanks) and Usage: 28,709 rows Training (train), 3,589 PublicTest
-      (validation) and 3,589 PrivateTest (test). It has no picture files, so a record's picture is a PNG of its pixels.
+      (validation) and 3,589 PrivateTest (test). It has no image files, so a record's image is a PNG of its pixels.
     or a folder for each emotion
     - train/<emotion>/*.png (or .jpg) and test/<emotion>/*.png, as the table is often passed on. Its test folder holds
       both of the table's tests, so that figures on it and on the table's test split are not the same figure. Validation
-      is every `validation_every`th picture of an emotion's training folder, in the order of their names.
+      is every `validation_every`th image of an emotion's training folder, in the order of their names.
 
-    Emotions have the table's numbers in either case. The release repeats some pictures, also from split to split and
+    Emotions have the table's numbers in either case. The release repeats some images, also from split to split and
     with different emotions; all of them are read.
 
     Args:
-        validation_every: for folders, which of an emotion's training pictures are validation: those whose number, from
+        validation_every: for folders, which of an emotion's training images are validation: those whose number, from
             1 on, it divides; 0 for no validation split. The table has a validation split of its own.
     """
 
@@ -65,19 +65,19 @@ class FER2013(FaceDataset):
         self._files.check()
 
     def references(self) -> Iterator[Reference]:
-        """One reference a row of the table in its order, or a picture below train/ and test/ in the order of paths."""
+        """One reference a row of the table in its order, or an image below train/ and test/ in the order of paths."""
         self.check()
         return self._files.references()
 
     def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if it has no emotion or its pixels or picture can't be read."""
+        """Reads one record; RecordError if it has no emotion or its pixels or image can't be read."""
         if reference.problem:
             raise RecordError(reference.problem)
         image, emotion = self._files.read(reference)
         return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"emotion": emotion})
 
     def fingerprint(self) -> str:
-        """Hash over the table, or over the pictures."""
+        """Hash over the table, or over the images."""
         return files_fingerprint(self._files.paths())
 
     @functools.cached_property
@@ -89,7 +89,7 @@ class FER2013(FaceDataset):
             return _Folders(self.folder, self._validation_every)
         raise FileNotFoundError(
             f"Folder {self.folder!r} has neither {_TABLE} nor {' and '.join(f'{name}/' for name in _FOLDERS)} with a "
-            f"folder of pictures for each emotion. Take {_TABLE} from {_RELEASE}."
+            f"folder of images for each emotion. Take {_TABLE} from {_RELEASE}."
         )
 
 
@@ -180,11 +180,11 @@ class _Folders:
         self._validation_every = validation_every
 
     def check(self) -> None:
-        what = f"It holds the pictures of a split, a folder for each of {', '.join(_EMOTIONS)}."
+        what = f"It holds the images of a split, a folder for each of {', '.join(_EMOTIONS)}."
         for path in self.paths():
             require(path, what)
             for emotion in _EMOTIONS:
-                require(os.path.join(path, emotion), f"It holds the pictures of this emotion. Or take {_TABLE}.")
+                require(os.path.join(path, emotion), f"It holds the images of this emotion. Or take {_TABLE}.")
 
     def paths(self) -> list[str]:
         return [os.path.join(self._folder, name) for name in _FOLDERS]
@@ -192,7 +192,7 @@ class _Folders:
     def references(self) -> Iterator[Reference]:
         for folder in _FOLDERS:
             numbers = collections.Counter()
-            for path in pictures_below(os.path.join(self._folder, folder)):
+            for path in images_below(os.path.join(self._folder, folder)):
                 match path.split("/"):
                     case [emotion, _] if emotion in _EMOTIONS:
                         numbers[emotion] += 1

@@ -16,16 +16,16 @@ from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import (
     FACE_PARTS,
     FACE_PARTS_WITHOUT_SIDES,
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     decode_grey,
     encode_label_map,
+    encoded_size,
     names_in,
-    picture_size,
     size_text,
 )
 
 _LISTS = {"exemplars.txt": "train", "tuning.txt": "validation", "testing.txt": "test"}
-_PICTURES = "images"
+_IMAGES = "images"
 _MAPS = "labels"
 _WITHOUT_SIDE = {
     "left_eyebrow": "eyebrows",
@@ -37,18 +37,18 @@ _RELEASE = "the release, SmithCVPR2013_dataset_resized.zip at http://pages.cs.wi
 
 
 class Helen(FaceDataset):
-    """Helen's pictures with the segments of "Exemplar-Based Face Parsing": 2,000 / 230 / 100 of them.
+    """Helen's images with the segments of "Exemplar-Based Face Parsing": 2,000 / 230 / 100 of them.
 
     `source` is the release's folder SmithCVPR2013_dataset_resized, which holds
     - images/<name>.jpg
     - labels/<name>/<name>_lbl00.png to _lbl10.png: for each class of FACE_PARTS its probability at each pixel, as 8-bit
       grey from 0 to 255
-    - exemplars.txt (train), tuning.txt (validation) and testing.txt (test): a number, a comma and a picture's name a
+    - exemplars.txt (train), tuning.txt (validation) and testing.txt (test): a number, a comma and an image's name a
       line
 
     A pixel's label is the class with the largest value; among equals the first, so that one that is 0 in all maps is
-    background. A part without a map is not in the picture; without the map of the background (lbl00) there would be
-    parts wherever one has the least probability, so that the picture goes to quarantine.
+    background. A part without a map is not in the image; without the map of the background (lbl00) there would be
+    parts wherever one has the least probability, so that the image goes to quarantine.
     """
 
     name = "helen"
@@ -76,7 +76,7 @@ class Helen(FaceDataset):
         self._paths()
 
     def references(self) -> Iterator[Reference]:
-        """One reference a picture that a list, a picture or a folder of maps names, in the order of the lists."""
+        """One reference an image that a list, an image or a folder of maps names, in the order of the lists."""
         self.check()
         lists = {}
         for name in _LISTS:
@@ -87,34 +87,34 @@ class Helen(FaceDataset):
                 elif line.strip():
                     problem = f"{name} has the line {line.strip()!r}; expected a number, a comma and a name."
                     yield Reference(f"{name}:{number}", None, problem=problem)
-        pictures = names_in(self._path(_PICTURES), PICTURE_SUFFIXES)
+        images = names_in(self._path(_IMAGES), IMAGE_SUFFIXES)
         names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(self._path(_MAPS)))
         maps = (f"{name}.jpg" for name in names if tf.io.gfile.isdir(self._path(_MAPS, name)))
-        for picture in dict.fromkeys(itertools.chain(lists, pictures, maps)):
-            found = lists.get(picture, [])
+        for image_name in dict.fromkeys(itertools.chain(lists, images, maps)):
+            found = lists.get(image_name, [])
             if len(found) == 1:
-                yield Reference(picture, _LISTS[found[0]])
+                yield Reference(image_name, _LISTS[found[0]])
             else:
                 where = " and ".join(found) or "none"
-                problem = f"Of the lists {', '.join(_LISTS)}, {where} name {picture}; expected one, once."
-                yield Reference(picture, None, problem=problem)
+                problem = f"Of the lists {', '.join(_LISTS)}, {where} name {image_name}; expected one, once."
+                yield Reference(image_name, None, problem=problem)
 
     def load(self, reference: Reference) -> FaceRecord:
-        """Reads a picture and merges its maps; RecordError if the picture, a map or the background's can't be used."""
+        """Reads an image and merges its maps; RecordError if the image, a map or the background's can't be used."""
         if reference.problem:
             raise RecordError(reference.problem)
-        path = self._path(_PICTURES, reference.id)
+        path = self._path(_IMAGES, reference.id)
         image = read_file(path)
-        parts = self._parts(os.path.splitext(reference.id)[0], picture_size(image, path))
+        parts = self._parts(os.path.splitext(reference.id)[0], encoded_size(image, path))
         labels = np.array(self._LABEL_OF_PART, np.uint8)[parts]
         return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_label_map(labels)})
 
     def fingerprint(self) -> str:
-        """Hash over the lists, the pictures and the maps."""
+        """Hash over the lists, the images and the maps."""
         return files_fingerprint(self._paths())
 
     def _parts(self, name: str, size: tuple[int, int]) -> np.ndarray:
-        """[H, W] uint8, of the picture's size: the classes of FACE_PARTS, one for each map."""
+        """[H, W] uint8, of the image's size: the classes of FACE_PARTS, one for each map."""
         folder = self._path(_MAPS, name)
         official = {f"{name}_lbl{label:02d}.png": label for label in range(len(FACE_PARTS))}
         found = names_in(folder, (".png",))
@@ -127,7 +127,7 @@ class Helen(FaceDataset):
             path = os.path.join(folder, file)
             probability = decode_grey(read_file(path), path)
             if probability.shape != size:
-                raise RecordError(f"{path!r} is {size_text(probability.shape)}, its picture {size_text(size)}.")
+                raise RecordError(f"{path!r} is {size_text(probability.shape)}, its image {size_text(size)}.")
             labels[probability > largest] = official[file]
             np.maximum(largest, probability, out=largest)
         return labels
@@ -140,7 +140,7 @@ class Helen(FaceDataset):
         return os.path.join(self.folder, *names)
 
     def _paths(self) -> list[str]:
-        return [require(self._path(name), f"It is part of {_RELEASE}.") for name in (*_LISTS, _PICTURES, _MAPS)]
+        return [require(self._path(name), f"It is part of {_RELEASE}.") for name in (*_LISTS, _IMAGES, _MAPS)]
 
 
 class HelenMerged(Helen):

@@ -11,22 +11,22 @@ from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import (
     FACE_PARTS,
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     check_labels,
     decode_grey,
+    encoded_size,
     names_in,
-    picture_size,
     size_text,
 )
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
-_PICTURES = "images"
+_IMAGES = "images"
 _LABELS = "labels"
 _RELEASE = "the release, https://github.com/JDAI-CV/lapa-dataset"
 
 
 class LaPa(FaceDataset):
-    """LaPa ("Landmark guided face Parsing"): pictures and label maps as released, 18,176 / 2,000 / 2,000 of them.
+    """LaPa ("Landmark guided face Parsing"): images and label maps as released, 18,176 / 2,000 / 2,000 of them.
 
     `source` is the release's folder LaPa, with train/, val/ and test/, each of which holds
     - images/<name>.jpg
@@ -45,33 +45,33 @@ class LaPa(FaceDataset):
         self._folders()
 
     def references(self) -> Iterator[Reference]:
-        """One reference a picture or label map, split by split, in the order of their names."""
+        """One reference an image or label map, split by split, in the order of their names."""
         self.check()
         for folder, split in _SPLITS.items():
-            pictures = names_in(self._path(folder, _PICTURES), PICTURE_SUFFIXES)
-            stems = {_stem(name) for name in pictures}
+            images = names_in(self._path(folder, _IMAGES), IMAGE_SUFFIXES)
+            stems = {_stem(name) for name in images}
             maps = names_in(self._path(folder, _LABELS), (".png",))
-            # A map without a picture is a picture without a file: `load` will say so.
+            # A map without an image is an image without a file: `load` will say so.
             missing = [f"{_stem(name)}.jpg" for name in maps if _stem(name) not in stems]
-            for picture in sorted([*pictures, *missing]):
-                yield Reference(f"{folder}/{picture}", split)
+            for image_name in sorted([*images, *missing]):
+                yield Reference(f"{folder}/{image_name}", split)
 
     def load(self, reference: Reference) -> FaceRecord:
-        """Reads a picture and its label map; RecordError if one of them is missing or can't be used."""
-        folder, picture = reference.id.split("/")
-        path = self._path(folder, _PICTURES, picture)
+        """Reads an image and its label map; RecordError if one of them is missing or can't be used."""
+        folder, image_name = reference.id.split("/")
+        path = self._path(folder, _IMAGES, image_name)
         image = read_file(path)
-        map_path = self._path(folder, _LABELS, f"{_stem(picture)}.png")
+        map_path = self._path(folder, _LABELS, f"{_stem(image)}.png")
         parsing = read_file(map_path)
         labels = decode_grey(parsing, map_path)
-        size = picture_size(image, path)
+        size = encoded_size(image, path)
         if labels.shape != size:
-            raise RecordError(f"{map_path!r} is {size_text(labels.shape)}, its picture {size_text(size)}.")
+            raise RecordError(f"{map_path!r} is {size_text(labels.shape)}, its image {size_text(size)}.")
         check_labels(labels, FACE_PARTS, map_path)
         return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": parsing})
 
     def fingerprint(self) -> str:
-        """Hash over the pictures and the label maps."""
+        """Hash over the images and the label maps."""
         return files_fingerprint(self._folders())
 
     def _path(self, *names: str) -> str:
@@ -79,7 +79,7 @@ class LaPa(FaceDataset):
 
     def _folders(self) -> list[str]:
         what = f"It is part of {_RELEASE}: give the folder that holds train/, val/ and test/."
-        return [require(self._path(split, part), what) for split in _SPLITS for part in (_PICTURES, _LABELS)]
+        return [require(self._path(split, part), what) for split in _SPLITS for part in (_IMAGES, _LABELS)]
 
 
 def _stem(name: str) -> str:

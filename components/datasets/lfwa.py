@@ -1,4 +1,4 @@
-"""LFWA (Liu et al. 2015): CelebA's 40 attributes on 13,143 pictures of Labeled Faces in the Wild."""
+"""LFWA (Liu et al. 2015): CelebA's 40 attributes on 13,143 images of Labeled Faces in the Wild."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class LFWA(FaceDataset):
-    """LFWA: the training pictures as they are and deep funneled (as in DMM-CNN), the test pictures as they are.
+    """LFWA: the training images as they are and deep funneled (as in DMM-CNN), the test images as they are.
 
     `source` holds
-    - lfw_att_40.mat: `name` (cells with Person\\Person_0001.jpg), `AttrName` (40 cells), `label` [pictures, 40] 0 or 1
+    - lfw_att_40.mat: `name` (cells with Person\\Person_0001.jpg), `AttrName` (40 cells), `label` [images, 40] 0 or 1
     - indices_train_test.mat: `indices_img_train` and `indices_img_test`, rows of `name` counted from 1
-    - lfw/Person/Person_0001.jpg: the original pictures
+    - lfw/Person/Person_0001.jpg: the original images
     - lfw-deepfunneled/Person/Person_0001.jpg: the deep funneled ones
 
     The .mat files may be of MATLAB's version 7.3 (HDF5), as in the release, or older. There is no validation split. The
-    90 pictures of LFW that lfw_att_40.mat does not name are not part of LFWA.
+    90 images of LFW that lfw_att_40.mat does not name are not part of LFWA.
     """
 
     name = "lfwa"
@@ -76,7 +76,7 @@ class LFWA(FaceDataset):
                 yield Reference(f"{folder}/{name}", split, payload)
 
     def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if its row can't be used or the picture can't be read."""
+        """Reads one record; RecordError if its row can't be used or the image can't be read."""
         if reference.problem:
             raise RecordError(reference.problem)
         return FaceRecord(
@@ -87,14 +87,14 @@ class LFWA(FaceDataset):
         )
 
     def fingerprint(self) -> str:
-        """Hash over the .mat files and all pictures."""
+        """Hash over the .mat files and all images."""
         return files_fingerprint(map(self._path, (_ANNOTATIONS, _INDICES, _ORIGINAL, _FUNNELED)))
 
     def _path(self, name: str) -> str:
         return os.path.join(self.folder, name)
 
     def _annotations(self) -> tuple[list[str], np.ndarray]:
-        """The pictures' names with slashes, and their labels [pictures, 40] in the order of CELEBA_ATTRIBUTES."""
+        """The images' names with slashes, and their labels [images, 40] in the order of CELEBA_ATTRIBUTES."""
         path = require(self._path(_ANNOTATIONS), f"It is part of {_RELEASE}.")
         mat = _read_mat(path, cells=("name", "AttrName"), matrices=("label",))
         names = [name.strip().replace("\\", "/") for name in mat["name"]]

@@ -16,14 +16,14 @@ from components.datasets.base import FaceDataset, Reference, files_fingerprint, 
 from components.datasets.holdout import check_every, is_held_out
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
-from components.tasks.segmentation.label_maps import PICTURE_SUFFIXES, names_in, picture_size
+from components.tasks.segmentation.label_maps import IMAGE_SUFFIXES, encoded_size, names_in
 
 _TRAINING = "training.txt"
 _TESTING = "testing.txt"
 _LISTS = (_TRAINING, _TESTING)
-_PICTURES = ("lfw_5590", "net_7876", "AFLW")
+_IMAGES = ("lfw_5590", "net_7876", "AFLW")
 _LFW = "lfw_"
-# Of the 250 pixels of a picture of LFW the middle 150, which show the face about as large as AFLW's pictures do.
+# Of the 250 pixels of an image of LFW the middle 150, which show the face about as large as AFLW's images do.
 _LFW_CROP = (0.2, 0.2, 0.6, 0.6)
 _RELEASE = "the release, http://mmlab.ie.cuhk.edu.hk/projects/TCDCN.html"
 _NUM_COORDINATES = 10
@@ -33,37 +33,37 @@ _NUM_VALUES = _NUM_COORDINATES + len(_BINARY) + 1
 
 
 class MTFL(FaceDataset):
-    """MTFL ("Multi-Task Facial Landmark"): 10,000 pictures to train on, from LFW and the web, 2,995 of AFLW to test on.
+    """MTFL ("Multi-Task Facial Landmark"): 10,000 images to train on, from LFW and the web, 2,995 of AFLW to test on.
 
     `source` is the release's folder, which holds
-    - training.txt and testing.txt: a picture's path (with slashes or backslashes), x1 to x5, y1 to y5 in pixels, gender
+    - training.txt and testing.txt: an image's path (with slashes or backslashes), x1 to x5, y1 to y5 in pixels, gender
       (1 male, 2 female), smile (1 yes, 2 no), glasses (1 yes, 2 no) and pose (1 left profile, 2 left, 3 frontal,
       4 right, 5 right profile) a line
-    - the folders that the lists name: lfw_5590/, net_7876/ and AFLW/, with colour and a few grey pictures
+    - the folders that the lists name: lfw_5590/, net_7876/ and AFLW/, with colour and a few grey images
 
-    The landmarks are left eye, right eye, nose, left and right mouth corner (left and right as seen in the picture).
+    The landmarks are left eye, right eye, nose, left and right mouth corner (left and right as seen in the image).
     The attributes have the pose as five attributes, of which each record has one: the face of `Left` looks to the
-    picture's left. A picture that neither list names is not annotated and goes to quarantine.
+    image's left. An image that neither list names is not annotated and goes to quarantine.
 
-    The points are divided by the picture's sides as they are. Whether the lists count pixels from 0 or from 1 the
-    release doesn't say, and the pictures don't show it: pupils lie about half a pixel to the right of their points in
+    The points are divided by the image's sides as they are. Whether the lists count pixels from 0 or from 1 the
+    release doesn't say, and the images don't show it: pupils lie about half a pixel to the right of their points in
     LFW and two to the left in AFLW, which no way of counting explains. Half a pixel is about 1 % of the distance
-    between the eyes, in LFW's pictures (250 pixels) as in AFLW's (150).
+    between the eyes, in LFW's images (250 pixels) as in AFLW's (150).
 
-    LFW's pictures show the face smaller than AFLW's: scaled to the same size, its eyes are a little more than half as
+    LFW's images show the face smaller than AFLW's: scaled to the same size, its eyes are a little more than half as
     far apart. Trained on the one and tested on the other, a network meets a scale that it has never seen. So a record
     of LFW has a crop, the middle 150 of its 250 pixels, which is known before the landmarks are. It stays where a
     landmark lies outside. It makes up for the scale, not for the place: AFLW's faces still lie higher, by about a
-    twelfth of the picture, so that training should move the pictures. Those of net_7876 are from the web and no part of
+    twelfth of the image, so that training should move the images. Those of net_7876 are from the web and no part of
     LFW: like AFLW's, they are used whole.
 
     The release has no validation split, so validation is every `validation_every`th line of training.txt. LFW has
-    several pictures of some people, so that train and validation may share a person.
+    several images of some people, so that train and validation may share a person.
 
     Args:
         validation_every: which lines of training.txt are validation: those whose number it divides; 0 for no validation
             split.
-        crop_lfw: crop LFW's pictures.
+        crop_lfw: crop LFW's images.
     """
 
     name = "mtfl"
@@ -92,23 +92,23 @@ class MTFL(FaceDataset):
         self._paths()
 
     def references(self) -> Iterator[Reference]:
-        """One reference a picture that a list names or a folder of the release holds, in the order of the lists."""
+        """One reference an image that a list names or a folder of the release holds, in the order of the lists."""
         self.check()
         rows = self._rows()
-        for picture, found in rows.items():
-            yield self._reference(picture, found)
-        for folder in filter(lambda name: tf.io.gfile.isdir(self._path(name)), _PICTURES):
-            for name in names_in(self._path(folder), PICTURE_SUFFIXES):
-                if (picture := f"{folder}/{name}") not in rows:
-                    yield Reference(picture, None, problem=f"Neither {' nor '.join(_LISTS)} names {picture}.")
+        for image_name, found in rows.items():
+            yield self._reference(image_name, found)
+        for folder in filter(lambda name: tf.io.gfile.isdir(self._path(name)), _IMAGES):
+            for name in names_in(self._path(folder), IMAGE_SUFFIXES):
+                if (image_name := f"{folder}/{name}") not in rows:
+                    yield Reference(image_name, None, problem=f"Neither {' nor '.join(_LISTS)} names {image_name}.")
 
     def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if its line can't be used or the picture can't be read."""
+        """Reads one record; RecordError if its line can't be used or the image can't be read."""
         if reference.problem:
             raise RecordError(reference.problem)
         path = self._path(reference.id)
         image = read_file(path)
-        height, width = picture_size(image, path)
+        height, width = encoded_size(image, path)
         points = np.reshape(reference.payload.coordinates, (2, -1)).T / (width, height)
         return FaceRecord(
             id=reference.id,
@@ -122,18 +122,18 @@ class MTFL(FaceDataset):
         )
 
     def fingerprint(self) -> str:
-        """Hash over the lists and the pictures."""
+        """Hash over the lists and the images."""
         return files_fingerprint(self._paths())
 
-    def _reference(self, picture: str, rows: Sequence[_Row]) -> Reference:
+    def _reference(self, image_name: str, rows: Sequence[_Row]) -> Reference:
         try:
             if len(rows) > 1:
                 where = " and ".join(f"{row.list}:{row.number}" for row in rows)
-                raise RecordError(f"{where} name {picture}; expected one line, once.")
+                raise RecordError(f"{where} name {image_name}; expected one line, once.")
             (row,) = rows
-            return Reference(picture, self._split(row), _labels(picture, row))
+            return Reference(image_name, self._split(row), _labels(image_name, row))
         except RecordError as error:
-            return Reference(picture, None, problem=str(error))
+            return Reference(image_name, None, problem=str(error))
 
     def _split(self, row: _Row) -> str:
         if row.list == _TESTING:
@@ -141,15 +141,15 @@ class MTFL(FaceDataset):
         return "validation" if is_held_out(row.number, self._validation_every) else "train"
 
     def _rows(self) -> dict[str, list[_Row]]:
-        """The lines of both lists by picture."""
+        """The lines of both lists by image."""
         rows = collections.defaultdict(list)
         for name in _LISTS:
             path = require(self._path(name), f"It is part of {_RELEASE}.")
             with tf.io.gfile.GFile(path) as file:
                 for number, line in enumerate(file.read().splitlines(), start=1):
-                    picture, *values = line.split() or [None]
-                    if picture:
-                        rows[picture.replace("\\", "/")].append(_Row(name, number, values))
+                    image_name, *values = line.split() or [None]
+                    if image_name:
+                        rows[image_name.replace("\\", "/")].append(_Row(name, number, values))
         return rows
 
     def _path(self, name: str) -> str:
@@ -157,14 +157,14 @@ class MTFL(FaceDataset):
 
     def _paths(self) -> list[str]:
         """The lists and the folders of the release that they name."""
-        named = {os.path.dirname(picture) for picture in self._rows()}
-        folders = [folder for folder in _PICTURES if folder in named]
-        what = f"The lists name pictures in it; it is part of {_RELEASE}."
+        named = {os.path.dirname(image_name) for image_name in self._rows()}
+        folders = [folder for folder in _IMAGES if folder in named]
+        what = f"The lists name images in it; it is part of {_RELEASE}."
         return [*map(self._path, _LISTS), *(require(self._path(folder), what) for folder in folders)]
 
 
 class _Row(NamedTuple):
-    """A line of a list, without the picture's path."""
+    """A line of a list, without the image's path."""
 
     list: str
     number: int
@@ -172,35 +172,35 @@ class _Row(NamedTuple):
 
 
 class _Labels(NamedTuple):
-    """What a line says about a picture: 0 or 1 for each attribute; the five x, then the five y, in pixels."""
+    """What a line says about an image: 0 or 1 for each attribute; the five x, then the five y, in pixels."""
 
     attributes: bytes
     coordinates: tuple[float, ...]
 
 
-def _labels(picture: str, row: _Row) -> _Labels:
+def _labels(image_name: str, row: _Row) -> _Labels:
     """RecordError for a line with another number of values, or with one that is out of range."""
     if len(row.values) != _NUM_VALUES:
         raise RecordError(
-            f"{row.list} has {len(row.values)} values for {picture}; expected {_NUM_VALUES}: five x, five y, gender, "
-            "smile, glasses, pose."
+            f"{row.list} has {len(row.values)} values for {image_name}; expected {_NUM_VALUES}: five x, five y, "
+            "gender, smile, glasses, pose."
         )
-    coordinates = tuple(_coordinate(picture, row, value) for value in row.values[:_NUM_COORDINATES])
+    coordinates = tuple(_coordinate(image_name, row, value) for value in row.values[:_NUM_COORDINATES])
     *binary, pose = row.values[_NUM_COORDINATES:]
     for (what, labels), value in zip(_BINARY, binary, strict=True):
         if value not in labels:
-            raise RecordError(f"{row.list} has the {what} {value!r} for {picture}; expected 1 or 2.")
+            raise RecordError(f"{row.list} has the {what} {value!r} for {image_name}; expected 1 or 2.")
     if pose not in _POSES:
-        raise RecordError(f"{row.list} has the pose {pose!r} for {picture}; expected 1 to 5.")
+        raise RecordError(f"{row.list} has the pose {pose!r} for {image_name}; expected 1 to 5.")
     attributes = [labels[value] for (_, labels), value in zip(_BINARY, binary, strict=True)]
     return _Labels(bytes([*attributes, *(pose == other for other in _POSES)]), coordinates)
 
 
-def _coordinate(picture: str, row: _Row, value: str) -> float:
+def _coordinate(image_name: str, row: _Row, value: str) -> float:
     try:
         number = float(value)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise RecordError(f"{row.list} has the coordinate {value!r} for {picture}; expected a number (pixels).")
+        raise RecordError(f"{row.list} has the coordinate {value!r} for {image_name}; expected a number (pixels).")
     return number

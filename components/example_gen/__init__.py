@@ -1,4 +1,4 @@
-"""Ingestion: a data set's pictures and labels to face records; what can't be read goes to quarantine."""
+"""Ingestion: a data set's images and labels to face records; what can't be read goes to quarantine."""
 
 from components.example_gen.component import FacesExampleGen
 

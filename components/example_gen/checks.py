@@ -33,14 +33,14 @@ def check_record(record: FaceRecord, annotations: Mapping[str, Annotation]) -> N
 def _check_image(encoded: bytes) -> None:
     """Decodes with the decoder that Transform uses, so that what passes here can't fail there."""
     if not encoded:
-        raise RecordError("the picture's file is empty")
+        raise RecordError("the image's file is empty")
     if encoded.startswith(JPEG):
         # The whole stream is read, at an eighth of the size: finds what is cut off in a fraction of the time.
-        checked_decode(tf.io.decode_jpeg, encoded, "picture", channels=3, ratio=8)
+        checked_decode(tf.io.decode_jpeg, encoded, "image", channels=3, ratio=8)
     elif encoded.startswith(PNG):
-        checked_decode(tf.io.decode_png, encoded, "picture", channels=3)
+        checked_decode(tf.io.decode_png, encoded, "image", channels=3)
     else:
-        raise RecordError(f"the picture is neither JPEG nor PNG: it starts with {encoded[:8]!r}")
+        raise RecordError(f"the image is neither JPEG nor PNG: it starts with {encoded[:8]!r}")
 
 
 def _check_crop(crop):
@@ -50,4 +50,4 @@ def _check_crop(crop):
     if (sides <= 0).any():
         raise RecordError(f"the crop {crop.tolist()} has no area: height and width must be positive")
     if (corner < -_ROUNDING).any() or (corner + sides > 1 + _ROUNDING).any():
-        raise RecordError(f"the crop {crop.tolist()} reaches beyond the picture: its sides are shares from 0 to 1")
+        raise RecordError(f"the crop {crop.tolist()} reaches beyond the image: its sides are shares from 0 to 1")

@@ -1,4 +1,4 @@
-"""The part of a picture that is used: a crop is top, left, height and width, as shares of the picture's sides."""
+"""The part of an image that is used: a crop is top, left, height and width, as shares of the image's sides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def crop_pixels(pixels: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
-    """The pixels within a crop whose edges are rounded to whole pixels; one at least, and none beyond the picture.
+    """The pixels within a crop whose edges are rounded to whole pixels; one at least, and none beyond the image.
 
     Args:
         pixels: [H, W, C].
@@ -26,12 +26,12 @@ def crop_pixels(pixels: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
 
 
 def to_crop(points: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
-    """[batch, L, 2] x, y in [0, 1] of the pictures -> the same points in [0, 1] of their crops [batch, 4]."""
+    """[batch, L, 2] x, y in [0, 1] of the images -> the same points in [0, 1] of their crops [batch, 4]."""
     corners, sides = _corners_and_sides(crops)
     return (points - corners) / sides
 
 
-def to_picture(points: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
+def to_image(points: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
     """Inverse of `to_crop`."""
     corners, sides = _corners_and_sides(crops)
     return points * sides + corners

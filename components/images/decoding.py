@@ -23,13 +23,13 @@ def checked_decode(decoder: Callable[..., tf.Tensor], encoded: bytes, what: str,
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """JPEG or PNG bytes to RGB pixels.
 
-    Grey pictures get three equal channels, CMYK is converted, alpha is dropped, 16 bits become 8.
+    Grey images get three equal channels, CMYK is converted, alpha is dropped, 16 bits become 8.
 
     Args:
         encoded: scalar string.
 
     Returns:
-        [height, width, 3] uint8, of the picture's own size.
+        [height, width, 3] uint8, of the image's own size.
     """
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
@@ -51,7 +51,7 @@ def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int], crop: tf.Tensor
     """`decode`, then `resize`: scalar string -> [height, width, 3] uint8.
 
     Args:
-        crop: [4] float32, the part of the picture that is used (components.images.crop); None for the whole.
+        crop: [4] float32, the part of the image that is used (components.images.crop); None for the whole.
     """
     image = decode(encoded)
     return resize(image if crop is None else crop_pixels(image, crop), size)
@@ -59,10 +59,10 @@ def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int], crop: tf.Tensor
 
 def decode_and_resize_batch(encoded: tf.Tensor, size: tuple[int, int], crops: tf.Tensor | None = None) -> tf.Tensor:
     """`decode_and_resize` over [batch] strings, and [batch, 4] crops: [batch, height, width, 3] uint8."""
-    pictures = (encoded,) if crops is None else (encoded, crops)
+    images = (encoded,) if crops is None else (encoded, crops)
     return tf.map_fn(
-        lambda picture: decode_and_resize(picture[0], size, *picture[1:]),
-        pictures,
+        lambda image: decode_and_resize(image[0], size, *image[1:]),
+        images,
         fn_output_signature=tf.TensorSpec([*size, 3], tf.uint8),
     )
 

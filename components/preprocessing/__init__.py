@@ -1,1 +1,1 @@
-"""From encoded pictures to network input: one function for Transform, evaluation and serving."""
+"""From encoded images to network input: one function for Transform, evaluation and serving."""

@@ -183,7 +183,7 @@ DEEPFASHION_LOW_RANK = replace(
 def _joint(width: int, alpha: float, paper: str) -> Experiment:
     """Faces and clothing in one network (Section 4.3).
 
-    A VGG-16 trained on the other data set gives the labels that a picture lacks.
+    A VGG-16 trained on the other data set gives the labels that an image lacks.
     """
     celeb_a = replace(CELEB_A.datasets[0], labels=("attributes",))
     datasets = (celeb_a, DatasetConfig("deepfashion", labels=("clothing",)))
@@ -211,7 +211,7 @@ JOINT = {
     "w64-a2": _joint(64, 2.0, "91.02 % mean accuracy, 71.38 % top-10 recall; clothing 83.24 % top-3, 90.39 % top-5"),
 }
 
-# At 64 px a round is a pass: 8,000 pictures of faces, 3,068 of clothing, in batches of 64.
+# At 64 px a round is a pass: 8,000 images of faces, 3,068 of clothing, in batches of 64.
 FACES_STEPS, JOINT_STEPS = 125, 172
 TINY_OPTIMIZER = configured("tensorflow.keras.optimizers.AdamW", weight_decay=0.05)
 

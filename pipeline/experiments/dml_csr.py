@@ -94,7 +94,7 @@ HELEN = replace(
 
 
 def _tiny(experiment: Experiment, min_mean_f1: float) -> Experiment:
-    """193 px: below that, eyes and brows are too small for maps of a quarter of the picture's size.
+    """193 px: below that, eyes and brows are too small for maps of a quarter of the image's size.
 
     Small batches and AdamW with one cycle get two CPU cores furthest in minutes.
     """
@@ -114,7 +114,7 @@ def _tiny(experiment: Experiment, min_mean_f1: float) -> Experiment:
     return replace(
         experiment,
         summary=f"{experiment.summary.removesuffix(', as published')}: 193 px, a narrow ResNet, for two CPU cores",
-        target="No published figure: a plain U-Net at 64 px reached 67.8 % mean F1 on 560 pictures of CelebAMask-HQ.",
+        target="No published figure: a plain U-Net at 64 px reached 67.8 % mean F1 on 560 images of CelebAMask-HQ.",
         data=replace(experiment.data, image_size=(193, 193)),
         tasks=_tasks(min_mean_f1),
         model=replace(experiment.model, kwargs={**published, **model}),

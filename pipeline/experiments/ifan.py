@@ -40,7 +40,7 @@ PAPER = HybridTraining(
         TaskTraining(task="emotion", batch_size=96, pretraining_epochs=30),
     ),
     epochs=200,
-    steps=140,  # an epoch of the landmarks, whose data set is the largest: MTFL's 9,000 pictures in batches of 64
+    steps=140,  # an epoch of the landmarks, whose data set is the largest: MTFL's 9,000 images in batches of 64
     optimizer=configured("tensorflow.keras.optimizers.RMSprop"),
     pretraining_rate=configured("components.trainer.schedules.constant", rate=1e-3),
     learning_rate=configured("components.trainer.schedules.exponential", first=1e-3, last=1e-6),
@@ -92,7 +92,7 @@ TINY = replace(
         PAPER,
         tasks=(
             TaskTraining(task="parsing", batch_size=8, pretraining_epochs=6, max_shift=0.05),
-            # LFW's faces stand lower in their pictures than AFLW's, on which the landmarks are tested.
+            # LFW's faces stand lower in their images than AFLW's, on which the landmarks are tested.
             TaskTraining(
                 task="landmarks",
                 batch_size=24,

@@ -1,4 +1,4 @@
-"""Whether training waits for its pictures: images a second of the input pipeline beside those of a training step.
+"""Whether training waits for its images: images a second of the input pipeline beside those of a training step.
 
     python -m tests.benchmarks.augmentation [EXPERIMENT] [--batch N] [--repetitions 5]
 

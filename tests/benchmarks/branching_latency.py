@@ -1,8 +1,8 @@
-"""What a picture costs VGG-16, as a ratio to low-rank, thin and branched networks (Lu et al. 2017, Tables 1 and 2).
+"""What an image costs VGG-16, as a ratio to low-rank, thin and branched networks (Lu et al. 2017, Tables 1 and 2).
 
     python -m tests.benchmarks.branching_latency [--tree FILE FILE ...] [--repetitions 15]
 
-The networks as they are served, batch norm folded, on random weights, one picture of 224 x 224 at a time on two
+The networks as they are served, batch norm folded, on random weights, one image of 224 x 224 at a time on two
 threads, 40 tasks; keras.applications' VGG-16 beside ours. FILE is a BranchTree's JSON from a real run, given for a
 branched-32 and, where its layers have no more branches than ω = 64 allows, a branched-64. Beside them stand the widest
 trees that may come of widening, and each branched network with a convolution for each branch instead of a grouped one.

@@ -4,7 +4,7 @@
     python -m tests.benchmarks.frozen compare BEFORE AFTER [--names NAMES.json] [--tolerance 1e-6]
 
 `run` takes each `<system>/synthetic` through the real pipeline at seed 0 and stores its signatures, what the pushed
-model answers on 16 pictures, the history of its epochs and the figures of results.json. `compare` prints the largest
+model answers on 16 images, the history of its epochs and the figures of results.json. `compare` prints the largest
 difference of each kind and exits with 1 above the tolerance. NAMES.json maps names of before to names of after (null:
 gone on purpose), for what was renamed.
 """
@@ -66,7 +66,7 @@ def example(image):
 
 
 def images(pipeline_root):
-    """The first pictures of a test split."""
+    """The first images of a test split."""
     files = sorted(pathlib.Path(pipeline_root).glob("FacesExampleGen/examples/*/Split-*test/*.gz"))
     records = tf.data.TFRecordDataset([str(file) for file in files], "GZIP").take(NUM_IMAGES)
     examples = (tf.train.Example.FromString(record.numpy()) for record in records)

@@ -1,11 +1,11 @@
-"""How fast FacesExampleGen and Transform are, against a plain loop in one process that does the same to each picture.
+"""How fast FacesExampleGen and Transform are, against a plain loop in one process that does the same to each image.
 
     .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba
     .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba --limit 5000 --size 96
     .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba --profile ingestion.prof
 
 The loop (Pillow) reads, decodes, resizes, encodes as JPEG 95 and writes gzipped TFRecords with the labels. It checks no
-label, keeps no original and counts nothing. Both run here, one after the other, on the first pictures of the lists;
+label, keeps no original and counts nothing. Both run here, one after the other, on the first images of the lists;
 both write the train split alone. Beam runs as in pipeline/local_runner.py; other Beam options may follow.
 """
 
@@ -43,30 +43,30 @@ from components.example_gen.executor import Executor as ExampleGenExecutor  # no
 from components.record import FaceRecord  # noqa: E402
 from components.schema_gen.executor import record_schema  # noqa: E402
 
-_ATTRIBUTES, _PARTITION, _PICTURES = "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
+_ATTRIBUTES, _PARTITION, _IMAGES = "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
 
 
 def cut(source: Path, target: Path, limit: int) -> int:
-    """A CelebA folder with the first `limit` pictures of `source`, all in train, as links. Returns how many."""
+    """A CelebA folder with the first `limit` images of `source`, all in train, as links. Returns how many."""
     count, header, *rows = (source / _ATTRIBUTES).read_text().splitlines()
     rows = rows[: min(limit, int(count))]
     names = [row.split()[0] for row in rows]
-    (target / _PICTURES).mkdir(parents=True)
+    (target / _IMAGES).mkdir(parents=True)
     for name in names:
-        (target / _PICTURES / name).symlink_to((source / _PICTURES / name).resolve())
+        (target / _IMAGES / name).symlink_to((source / _IMAGES / name).resolve())
     (target / _ATTRIBUTES).write_text("\n".join([str(len(rows)), header, *rows]) + "\n")
     (target / _PARTITION).write_text("".join(f"{name} 0\n" for name in names))
     return len(rows)
 
 
 def plain_loop(source: Path, file: Path, size: tuple[int, int]) -> None:
-    """One process, one picture after another."""
+    """One process, one image after another."""
     attributes = [row.split() for row in (source / _ATTRIBUTES).read_text().splitlines()[2:]]
     options = tf.io.TFRecordOptions("GZIP")
     with tf.io.TFRecordWriter(str(file), options) as writer:
         for name, *labels in attributes:
-            with Image.open(source / _PICTURES / name) as picture:
-                resized = picture.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR)
+            with Image.open(source / _IMAGES / name) as image:
+                resized = image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR)
             encoded = io.BytesIO()
             resized.save(encoded, "JPEG", quality=95)
             attributes = [int(label == "1") for label in labels]
@@ -138,9 +138,9 @@ def _lines(source: Path) -> int:
 def main() -> None:
     """Reads the command line; what it doesn't know is for Beam."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="CelebA's official files, the pictures unpacked")
-    parser.add_argument("--limit", type=int, default=2000, help="so many pictures")
-    parser.add_argument("--size", type=int, default=224, help="height and width that pictures are brought to")
+    parser.add_argument("folder", type=Path, help="CelebA's official files, the images unpacked")
+    parser.add_argument("--limit", type=int, default=2000, help="so many images")
+    parser.add_argument("--size", type=int, default=224, help="height and width that images are brought to")
     parser.add_argument("--profile", type=Path, help="write the executors' cProfile statistics there")
     options, beam_args = parser.parse_known_args()
     sys.argv = sys.argv[:1]  # TFX's executors read the command line, too
@@ -166,7 +166,7 @@ def main() -> None:
     ratio = times["pipeline"] / times["plain loop"]
     print(f"The pipeline takes {ratio[0]:.2f} times as long as the loop, and {ratio[1]:.2f} times its CPU time.")
     print(
-        f"{count} pictures to {options.size} x {options.size}; {os.cpu_count()} CPUs, load {load:.1f} before and "
+        f"{count} images to {options.size} x {options.size}; {os.cpu_count()} CPUs, load {load:.1f} before and "
         f"{os.getloadavg()[0]:.1f} after; peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB"
     )
 

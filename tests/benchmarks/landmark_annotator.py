@@ -33,7 +33,7 @@ NOT_INDEPENDENT = (
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """A picture with its subset's name and its true points, [68, 2] in [0, 1]."""
+    """An image with its subset's name and its true points, [68, 2] in [0, 1]."""
 
     subset: str
     image: np.ndarray
@@ -47,7 +47,7 @@ def read_pts(path: Path) -> np.ndarray:
 
 
 def read_faces(folder: Path) -> list[Face]:
-    """Every picture of `folder` that has a .pts file; its subset is the first folder's name."""
+    """Every image of `folder` that has a .pts file; its subset is the first folder's name."""
     faces = []
     for path in sorted(folder.rglob("*.pts")):
         image = decode(path.with_suffix(".jpg").read_bytes())
@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--speed", action="store_true", help="time the executor on the folder's .jpg files")
-    parser.add_argument("--limit", type=int, help="with --speed: so many pictures")
+    parser.add_argument("--limit", type=int, help="with --speed: so many images")
     options, beam_args = parser.parse_known_args()
     if options.speed:
         sys.argv = sys.argv[:1]  # TFX's executor reads the command line, too

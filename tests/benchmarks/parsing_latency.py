@@ -1,10 +1,10 @@
-"""What a picture costs the exported DML-CSR, as a ratio to the training graph with its edge branches.
+"""What an image costs the exported DML-CSR, as a ratio to the training graph with its edge branches.
 
     python -m tests.benchmarks.parsing_latency [--size 473] [--repetitions 5]
 
-The network of the paper, ResNet-101 with 19 classes, on random weights, one picture at a time on two threads. Three
+The network of the paper, ResNet-101 with 19 classes, on random weights, one image at a time on two threads. Three
 take turns: the exported model as it is served (a JPEG's bytes to its label map), the network in the exported model, and
-a forward pass of the training graph with all of its outputs, these two on the picture decoded beforehand. The figures
+a forward pass of the training graph with all of its outputs, these two on the image decoded beforehand. The figures
 are ratios of medians, of the time a pass takes and of the processors' time, which other work beside it changes less;
 the aim is below 1. Most of the minutes it takes are the export's.
 """
@@ -37,7 +37,7 @@ AIM = 1
 TRAINING = "training graph"
 
 
-def picture(size: int) -> bytes:
+def jpeg_image(size: int) -> bytes:
     """A JPEG of size x size pixels of smooth random colours."""
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     file = io.BytesIO()
@@ -46,9 +46,9 @@ def picture(size: int) -> bytes:
 
 
 def passes(size: int) -> dict:
-    """By name, functions of nothing that take a picture through one of the three."""
+    """By name, functions of nothing that take an image through one of the three."""
     network = DMLCSR((size, size, 3), len(CELEBAMASK_PARTS))
-    jpeg = picture(size)
+    jpeg = jpeg_image(size)
     with tempfile.TemporaryDirectory() as folder:
         parsing = learning_of(bound_task("parsing", "segmentation", CELEBAMASK_PARTS), (size, size))
         export(network, {"parsing": parsing}, (size, size), System(), folder, [jpeg])

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.task_latency [--size 128] [--repetitions 15] [--iterations 0 1 2]
 
-The paper's widths on random weights, one picture at a time on two threads, from a JPEG's bytes to the answers, as
+The paper's widths on random weights, one image at a time on two threads, from a JPEG's bytes to the answers, as
 served. In turn answer, for each number of iterations: one network of three tasks with task-wise batch
 norm, one with a shared batch norm, and three networks of one task with as many iterations. The figures are ratios of
 medians, of the time a call takes and of the processors' time.
@@ -22,7 +22,7 @@ from components.serving.module import ServingModule
 from components.tasks.base import serving_of
 from keras_models import IFAN
 from keras_models.ifan import PAPER_TASKS
-from tests.benchmarks.parsing_latency import THREADS, interleaved, medians, picture
+from tests.benchmarks.parsing_latency import THREADS, interleaved, jpeg_image, medians
 from tests.support.tasks import bound_task
 
 AIM = 0.6
@@ -31,16 +31,16 @@ KINDS = {"parsing": "segmentation", "landmarks": "landmarks", "emotion": "classi
 
 
 def answers(size: int, tasks: dict[str, int], **options):
-    """A function of nothing that answers for a picture."""
+    """A function of nothing that answers for an image."""
     network = IFAN((size, size, 3), tasks, **options)
     bound = [bound_task(task, KINDS[task], map(str, range(number))) for task, number in tasks.items()]
     served = ServingModule(network, (size, size), [serving_of(task) for task in bound], one_by_one=True)
-    encoded = tf.constant([picture(size)])
+    encoded = tf.constant([jpeg_image(size)])
     return lambda: served.from_images(encoded)
 
 
 def contenders(size: int, iterations: int) -> dict:
-    """By name, functions of nothing that answer for one picture."""
+    """By name, functions of nothing that answer for one image."""
     alone = [answers(size, {task: number}, iterations=iterations) for task, number in PAPER_TASKS.items()]
     return {
         "one network, task-wise batch norm": answers(size, PAPER_TASKS, iterations=iterations),

@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.benchmarks.validation_pass [--images 1000] [--repetitions 5]
 
 Plain is `model.evaluate` of the same network compiled the ordinary Keras way with the same losses, nothing counted per
-attribute. Ours is `TaskModel.evaluate` with both callbacks. Both read the same batches of random pictures from memory.
+attribute. Ours is `TaskModel.evaluate` with both callbacks. Both read the same batches of random images from memory.
 They take turns, and the figure is the ratio of the medians; the aim is at most 1.05. On a machine that does other work,
 the ratio of the CPU times says more than that of the wall times.
 """
@@ -31,7 +31,7 @@ AIM = 1.05
 
 
 def random_split(count: int, image_size: tuple[int, int], num_attributes: int, num_landmarks: int, batch_size: int):
-    """Batches of random pictures with random labels, in memory."""
+    """Batches of random images with random labels, in memory."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, *image_size, 3), np.uint8)
     labels = {

@@ -8,7 +8,7 @@ def kernels(network):
     return sum(int(np.prod(weight.shape)) for weight in network.weights if "kernel" in weight.name)
 
 
-def pictures(size, count=2):
+def random_images(size, count=2):
     """[count, size, size, 3] of random pixels."""
     return np.random.default_rng(7).uniform(0, 255, (count, size, size, 3)).astype(np.float32)
 

@@ -12,7 +12,7 @@ from keras_models.aligned_resize import AlignedResize
 
 
 def _resized(rows, size):
-    """[H, W] -> [H', W'], as a picture of one channel."""
+    """[H, W] -> [H', W'], as an image of one channel."""
     return AlignedResize(size)(np.asarray(rows, np.float32)[None, :, :, None])[0, :, :, 0].numpy()
 
 

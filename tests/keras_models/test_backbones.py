@@ -85,7 +85,7 @@ def test_features_are_a_32nd_of_the_image(size, expected):
 
 
 def test_mean_colour_is_zero_to_resnet18():
-    """Without biases in the network, a picture of ImageNet's mean colour has features of exactly 0; no other has."""
+    """Without biases in the network, an image of ImageNet's mean colour has features of exactly 0; no other has."""
     model = backbone("resnet18", (32, 32, 3), width=4)
     mean = np.broadcast_to(np.array([123.675, 116.28, 103.53], np.float32), (1, 32, 32, 3))
     assert np.abs(model(mean)).max() == 0

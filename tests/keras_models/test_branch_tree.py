@@ -46,7 +46,7 @@ def test_parents(layer, parents):
     assert TREE.parents(layer) == parents
 
 
-def test_the_lowest_layer_hangs_on_the_picture():
+def test_the_lowest_layer_hangs_on_the_image():
     assert BranchTree(2, ("a",), (((0,), (1,)),)).parents("a") == (0, 0)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from branched_networks import kernels, pictures, randomise
+from branched_networks import kernels, random_images, randomise
 
 from keras_models.branch_tree import BranchTree
 from keras_models.branched_resnet18 import BranchedResNet18, ThinResNet18
@@ -30,10 +30,10 @@ def test_strides_are_those_of_resnet():
 def test_a_task_depends_on_its_own_branches_alone():
     network = BranchedResNet18(SHAPE, 8, TREE)
     randomise(network)
-    before = network(pictures(32))["attributes"].numpy()
+    before = network(random_images(32))["attributes"].numpy()
     kernel = network.get_layer("conv5_block1_1_conv").kernel  # branches 1 3 | 0 2, of 8 channels each
     kernel.assign(tf.concat([kernel[..., :8] * 2, kernel[..., 8:]], axis=-1))
-    moved = np.abs(network(pictures(32))["attributes"] - before).max(axis=0)
+    moved = np.abs(network(random_images(32))["attributes"] - before).max(axis=0)
     assert (moved[[1, 3]] > 1e-4).all()
     np.testing.assert_array_equal(moved[[0, 2]], 0)
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from branched_networks import kernels, pictures, randomise
+from branched_networks import kernels, random_images, randomise
 from tensorflow import keras
 
 from keras_models.branch_tree import OUTPUT, BranchTree
@@ -27,7 +27,7 @@ def _tree(num_tasks, **groups):
 # Branches of fc7: (0, 2), (1, 3), (4,); of fc6: (1, 3, 4), (0, 2); these two down to conv5_2. In fc6 the order differs.
 TREE = _tree(5, fc7=[[0, 2], [1, 3], [4]], fc6=[[1, 2], [0]], conv5_3=[[1], [0]], conv5_2=[[0], [1]], conv5_1=[[0, 1]])
 # Every layer branches, the lowest too.
-TO_THE_PICTURE = _tree(
+TO_THE_IMAGE = _tree(
     3, fc7=[[2], [0], [1]], **{layer: [[0], [1], [2]] for layer in (*BranchedVGG16.LAYERS[:-1],)[::-1]}
 )
 
@@ -119,9 +119,9 @@ def _along_the_path(network, tree, images, task):
     return 1 / (1 + np.exp(-(x @ kernel[task, :, 0] + bias[task])))
 
 
-@pytest.mark.parametrize("tree", [TREE, TO_THE_PICTURE], ids=["upper layers", "every layer"])
+@pytest.mark.parametrize("tree", [TREE, TO_THE_IMAGE], ids=["upper layers", "every layer"])
 def test_a_task_hears_its_own_path(tree):
-    images = pictures(64)  # 2x2 before fc6, so that the order of flattening counts
+    images = random_images(64)  # 2x2 before fc6, so that the order of flattening counts
     network = BranchedVGG16(images.shape[1:], 8, tree)
     randomise(network)
     scores = network(images)["attributes"].numpy()
@@ -135,11 +135,11 @@ def test_two_outputs_share_the_tasks_in_order():
     randomise(together)
     apart = together.rebuilt(outputs={"attributes": 2, "clothing": 3})
     apart.set_weights(together.get_weights())
-    answers = apart(pictures(32))
+    answers = apart(random_images(32))
     assert list(answers) == ["attributes", "clothing"]
     np.testing.assert_allclose(
         np.concatenate([answers["attributes"], answers["clothing"]], axis=1),
-        together(pictures(32))["attributes"],
+        together(random_images(32))["attributes"],
         atol=1e-6,
     )
 
@@ -151,8 +151,8 @@ def test_save_and_load(tmp_path):
     loaded = keras.models.load_model(tmp_path / "network.keras")
     assert type(loaded) is BranchedVGG16
     assert (loaded.tree, loaded.width, loaded.name) == (TREE, 8, "branched")
-    for output, answers in network(pictures(32)).items():
-        np.testing.assert_array_equal(loaded(pictures(32))[output], answers)
+    for output, answers in network(random_images(32)).items():
+        np.testing.assert_array_equal(loaded(random_images(32))[output], answers)
 
 
 def test_a_checkpoint_holds_weights_alone(tmp_path):
@@ -172,9 +172,9 @@ def test_mixed_precision_answers_in_float32():
     assert network.get_layer(f"{OUTPUT}_dense").compute_dtype == "float32"
     plain = BranchedVGG16(SMALL, 8, TREE)
     plain.set_weights(network.get_weights())
-    scores = network(pictures(32))["attributes"]
+    scores = network(random_images(32))["attributes"]
     assert scores.dtype == tf.float32
-    np.testing.assert_allclose(scores, plain(pictures(32))["attributes"], atol=0.1)
+    np.testing.assert_allclose(scores, plain(random_images(32))["attributes"], atol=0.1)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_poolings_above():
     assert above == [5, 5, 4, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1, 0, 0]
 
 
-def test_too_small_a_picture():
+def test_too_small_an_image():
     with pytest.raises(ValueError, match=r"at least 32 pixels a side, received input_shape=\(64, 31, 3\)"):
         ThinVGG16((64, 31, 3), 8, 2)
 

@@ -174,7 +174,7 @@ def test_sizes_known_at_run_time(tiny):
     }
 
 
-def test_a_picture_is_seen_alone(tiny):
+def test_an_image_is_seen_alone(tiny):
     together = tiny(_images(96, 64))
     alone = tiny(_images(96, 64)[1:])
     for name, logits in together.items():

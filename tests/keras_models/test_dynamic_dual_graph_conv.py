@@ -63,15 +63,15 @@ def _enlarged(x, height, width):
 
 
 def _by_the_page(layer, x):
-    """papers/dml_csr.md, picture by picture."""
+    """papers/dml_csr.md, image by image."""
     local = _apply(x, layer.local.layers)
     k, v, q = (_apply(local, [one]) for one in (layer.k, layer.v, layer.q))
     mixed = np.empty_like(k)
-    for picture in range(len(x)):
-        scores = np.array([[np.sum(q[picture, ..., i] * v[picture, ..., j]) for j in range(4)] for i in range(4)])
+    for index in range(len(x)):
+        scores = np.array([[np.sum(q[index, ..., i] * v[index, ..., j]) for j in range(4)] for i in range(4)])
         affinity = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
         for j in range(4):
-            mixed[picture, ..., j] = sum(k[picture, ..., i] * affinity[i, j] for i in range(4))
+            mixed[index, ..., j] = sum(k[index, ..., i] * affinity[i, j] for i in range(4))
     graph = _apply(mixed, [*layer.spatial_graph.layers, *layer.spatial_out.layers])
     spatial = float(layer.spatial_scale) * graph + local
     spatial = x * np.stack([_enlarged(one, *x.shape[1:3]) for one in spatial]) + x
@@ -135,11 +135,11 @@ def test_both_scales_learn_from_the_first_step():
     assert min(abs(float(gradient)) for gradient in gradients[-2:]) > 1e-4
 
 
-def test_a_picture_is_seen_alone(layer):
+def test_an_image_is_seen_alone(layer):
     x = _features((3, 6, 7, 8))
     together = layer(x).numpy()
-    for picture in range(3):
-        np.testing.assert_allclose(layer(x[picture : picture + 1])[0], together[picture], atol=1e-5)
+    for index in range(3):
+        np.testing.assert_allclose(layer(x[index : index + 1])[0], together[index], atol=1e-5)
     np.testing.assert_allclose(layer(x[::-1])[::-1], together, atol=1e-5)
 
 

@@ -93,12 +93,12 @@ def test_dilation_grows_into_a_square_but_not_over_255():
     assert plain.numpy().sum() == 5 and both.numpy().sum() == 5 * 5 - 4 - 3  # a plus grown, less corners, less 255
 
 
-def test_pictures_of_a_batch_do_not_meet():
+def test_images_of_a_batch_do_not_meet():
     labels = np.random.default_rng(0).choice([0, 1, 2, X], (4, 6, 5)).astype(np.int64)
     for options in ({}, {"dilation": 1}):
         binary, category = edge_labels(labels, 3, **options)
-        for picture, one_binary, one_category in zip(labels, binary, category, strict=True):
-            alone = edge_labels(picture, 3, **options)
+        for image, one_binary, one_category in zip(labels, binary, category, strict=True):
+            alone = edge_labels(image, 3, **options)
             np.testing.assert_array_equal(one_binary, alone[0])
             np.testing.assert_array_equal(one_category, alone[1])
 

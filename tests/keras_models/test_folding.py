@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from branched_networks import pictures, randomise
+from branched_networks import random_images, randomise
 from tensorflow import keras
 
 from keras_models.branch_tree import BranchTree
@@ -44,7 +44,7 @@ def test_answers_are_equal(network):
     folded = fold_batch_norm(network)
     assert type(folded) is type(network)
     assert folded.tree == network.tree
-    expected, answers = network(pictures(32, 4)), folded(pictures(32, 4))
+    expected, answers = network(random_images(32, 4)), folded(random_images(32, 4))
     assert list(answers) == list(expected)
     for output, scores in expected.items():
         np.testing.assert_allclose(answers[output], scores, atol=1e-4)
@@ -82,9 +82,9 @@ def test_folded_by_hand():
 def test_training_on_leaves_the_folded_network():
     network = ThinVGG16(SHAPE, 8, 2)
     folded = fold_batch_norm(network)
-    before = folded(pictures(32))["attributes"].numpy()
+    before = folded(random_images(32))["attributes"].numpy()
     randomise(network)
-    np.testing.assert_array_equal(folded(pictures(32))["attributes"], before)
+    np.testing.assert_array_equal(folded(random_images(32))["attributes"], before)
 
 
 def test_folded_is_saved_and_loaded(tmp_path):
@@ -93,4 +93,4 @@ def test_folded_is_saved_and_loaded(tmp_path):
     folded = fold_batch_norm(network)
     folded.save(tmp_path / "folded.keras")
     loaded = keras.models.load_model(tmp_path / "folded.keras")
-    np.testing.assert_array_equal(loaded(pictures(32))["attributes"], folded(pictures(32))["attributes"])
+    np.testing.assert_array_equal(loaded(random_images(32))["attributes"], folded(random_images(32))["attributes"])

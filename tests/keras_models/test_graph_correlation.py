@@ -38,16 +38,16 @@ def test_equation_2_node_by_node():
     features = random.normal(size=(2, 4, 3)).astype(np.float32)
     transfer, edge = random.normal(size=(4, 3, 3)), random.normal(size=(4, 3))
     refined, affinities = _layer(features, 0.3, transfer, edge)(features)
-    for picture, f in enumerate(features):
+    for image, f in enumerate(features):
         for i in range(4):
             others = [j for j in range(4) if j != i]
             # The layer's W_g multiplies from the right: f_j W.
             messages = {j: f[j] @ transfer[i] for j in others}
             scores = np.array([np.maximum(messages[j], 0) @ edge[i] for j in others])
             shares = np.exp(scores) / np.exp(scores).sum()
-            np.testing.assert_allclose(affinities[picture, i].numpy()[others], shares, rtol=1e-4)
+            np.testing.assert_allclose(affinities[image, i].numpy()[others], shares, rtol=1e-4)
             heard = sum(share * messages[j] for share, j in zip(shares, others, strict=True))
-            np.testing.assert_allclose(refined[picture, i], np.maximum(0.7 * f[i] + 0.3 * heard, 0), atol=1e-5)
+            np.testing.assert_allclose(refined[image, i], np.maximum(0.7 * f[i] + 0.3 * heard, 0), atol=1e-5)
     np.testing.assert_allclose(affinities.numpy().sum(axis=-1), 1, rtol=1e-6)
     assert not np.allclose(affinities, np.swapaxes(affinities, 1, 2)), "the graph is directed"
 

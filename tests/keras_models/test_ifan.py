@@ -43,7 +43,7 @@ def _norms(network):
 
 
 def _set_random(network):
-    """What starts as zeros or ones made random, so that tasks and pictures differ."""
+    """What starts as zeros or ones made random, so that tasks and images differ."""
     random = np.random.default_rng(1)
     ranges = {
         "gamma": (0.5, 1.5),
@@ -241,7 +241,7 @@ def test_iterations_add_no_weights(network, iterations):
         np.testing.assert_array_equal(outputs[task], outputs[f"{task}_iter{iterations}"])
 
 
-def test_what_is_fed_back_at_the_pictures_size():
+def test_what_is_fed_back_at_the_images_size():
     network = _small({**PAPER_TASKS, "attributes": 3}, iterations=1)
     _set_random(network)
     outputs = network(_images())
@@ -340,7 +340,7 @@ def test_a_tasks_decoder_reaches_the_others_through_feedback_alone(network, chan
         assert np.max(np.abs(after[f"{task}_iter1"] - before[f"{task}_iter1"])) > 1e-5
 
 
-def test_a_picture_is_seen_alone(network):
+def test_an_image_is_seen_alone(network):
     together, alone = network(_images()), network(_images()[1:2])
     for name, output in together.items():
         np.testing.assert_allclose(output[1:2], alone[name], atol=1e-4)
@@ -468,7 +468,7 @@ def test_moving_statistics_by_hand(network):
     np.testing.assert_allclose(norm.moving_variance[1], 0.9 * variance[1] + 0.1 * seen.var(0, ddof=1), atol=1e-4)
 
 
-def test_training_has_the_other_pictures_and_dropout(network):
+def test_training_has_the_other_images_and_dropout(network):
     parsing, emotion = task_network(network, "parsing", 0), task_network(network, "emotion", 0)
     together = parsing(_images(), training=True)
     assert np.max(np.abs(together[:1] - parsing(_images()[:1], training=True))) > 1e-3

@@ -8,7 +8,7 @@ from keras_models.landmark_heat_maps import landmark_heat_maps
 
 
 def _map(x, y, size=(4, 4), radius=1.0):
-    """Of one point of one picture."""
+    """Of one point of one image."""
     return landmark_heat_maps(tf.constant([[[x, y]]], tf.float32), size, radius)[0, :, :, 0].numpy().tolist()
 
 
@@ -31,11 +31,11 @@ def test_a_point_on_a_pixels_corner():
         [0, 0, 0, 0],
     ]
     assert np.sum(_map(0.75, 0.25, radius=0.7)) == 0
-    # Of the eight at 1.58, two lie right of the picture and two above.
+    # Of the eight at 1.58, two lie right of the image and two above.
     assert np.sum(_map(0.75, 0.25, radius=1.6)) == 4 + 4
 
 
-def test_x_goes_along_the_width_of_a_picture_that_is_not_square():
+def test_x_goes_along_the_width_of_an_image_that_is_not_square():
     # x = 0.75 · 2 = 1.5 px of two columns, y = 0.125 · 4 = 0.5 px of four rows. The disc is round in pixels.
     assert _map(0.75, 0.125, size=(4, 2)) == [[1, 1], [0, 1], [0, 0], [0, 0]]
     # x = 6 px of eight columns, y = 1 px of two rows.
@@ -62,14 +62,14 @@ def test_a_point_far_outside_leaves_nothing(point):
     assert np.sum(_map(*point, size=(128, 128), radius=5.0)) == 0
 
 
-def test_every_picture_and_point_has_its_own_map():
+def test_every_image_and_point_has_its_own_map():
     landmarks = np.random.default_rng(0).uniform(0, 1, (3, 5, 2)).astype(np.float32)
     maps = landmark_heat_maps(landmarks, (32, 24), 3.0)
     assert maps.shape == (3, 32, 24, 5) and maps.dtype == tf.float32
     assert set(np.unique(maps)) == {0, 1}
-    for picture in range(3):
-        for point, (x, y) in enumerate(landmarks[picture].tolist()):
-            np.testing.assert_array_equal(maps[picture, :, :, point], _map(x, y, (32, 24), 3.0))
+    for image in range(3):
+        for point, (x, y) in enumerate(landmarks[image].tolist()):
+            np.testing.assert_array_equal(maps[image, :, :, point], _map(x, y, (32, 24), 3.0))
 
 
 def test_no_gradient_flows():

@@ -132,7 +132,7 @@ def test_lovasz_of_many_pixels_is_counted_as_if_sorted(certainty):
     np.testing.assert_allclose(np.abs(gradient).sum(axis=(0, 1, 2)), np.abs(expected).sum(axis=0), rtol=1e-4)
 
 
-def test_lovasz_of_pictures_of_unknown_size_is_counted():
+def test_lovasz_of_images_of_unknown_size_is_counted():
     labels, probabilities = _random((2, 5, 6), 3, seed=5)
     signature = [tf.TensorSpec([None] * 3, tf.int32), tf.TensorSpec([None, None, None, 3])]
     counted = tf.function(lovasz_softmax, input_signature=signature)(labels.astype(np.int32), probabilities)

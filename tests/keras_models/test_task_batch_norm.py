@@ -16,7 +16,7 @@ from keras_models.task_batch_norm import TaskBatchNorm
 
 
 def _column(*values):
-    """Pictures of one pixel and one channel."""
+    """Images of one pixel and one channel."""
     return np.array(values, np.float32).reshape(-1, 1, 1, 1)
 
 
@@ -36,7 +36,7 @@ def _two_tasks(**options):
     return layer
 
 
-def test_inference_by_each_pictures_own_task():
+def test_inference_by_each_images_own_task():
     # (5 - 1) / 2 · 2 + 3 and (5 + 1) / 3 · 3 + 0, and so for 1: 3 and 2.
     outputs = _two_tasks()(_column(5, 5, 1, 1), tf.constant([0, 1, 1, 0]))
     np.testing.assert_allclose(outputs[:, 0, 0, 0], [7, 6, 2, 3], rtol=1e-6)
@@ -67,7 +67,7 @@ def test_training_by_hand():
     np.testing.assert_allclose(layer.moving_variance, [[4], [7.25]], rtol=1e-5)
 
 
-def test_a_batch_of_training_is_of_its_first_pictures_task():
+def test_a_batch_of_training_is_of_its_first_images_task():
     layer = _two_tasks()
     outputs = layer(_column(1, 3), tf.constant([0, 1]), training=True)
     np.testing.assert_allclose(outputs, _column(1, 5), rtol=1e-5)
@@ -166,7 +166,7 @@ def _step(layer, features, weights):
 
 
 def _on_devices(devices):
-    """By name, what a step over eight pictures gives that are shared by the devices."""
+    """By name, what a step over eight images gives that are shared by the devices."""
     strategy = tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
     features = _features(8)
     weights = np.random.default_rng(1).normal(size=features.shape).astype(np.float32)

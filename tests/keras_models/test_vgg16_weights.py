@@ -14,7 +14,7 @@ SIZE = (64, 64, 3)
 CONVS = tuple(
     f"conv{block}_{number}" for block, count in enumerate((2, 2, 3, 3, 3), 1) for number in range(1, count + 1)
 )
-PICTURES = np.random.default_rng(0).uniform(0, 255, (2, *SIZE)).astype(np.float32)
+IMAGES = np.random.default_rng(0).uniform(0, 255, (2, *SIZE)).astype(np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)  # of ImageNet, RGB
 
 
@@ -60,13 +60,13 @@ def test_first_kernel_by_hand(network, published):
 
 def test_first_convolution_answers_as_published(network, published):
     """What theirs says of its own preprocessing, but that each colour is divided by its standard deviation."""
-    pixels = keras.applications.vgg16.preprocess_input(PICTURES.copy()) / STD[::-1]
+    pixels = keras.applications.vgg16.preprocess_input(IMAGES.copy()) / STD[::-1]
     theirs = tf.nn.conv2d(pixels, published.get_layer("block1_conv1").kernel, 1, "SAME").numpy()
     layer = network.get_layer("conv1_1_conv")
-    ours = layer(imagenet_rgb(tf.constant(PICTURES))).numpy()
+    ours = layer(imagenet_rgb(tf.constant(IMAGES))).numpy()
     assert theirs.std() > 0.3
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.01)  # their means are up to half a grey level more
-    np.testing.assert_array_equal(keras.Model(network.input, layer.output)(PICTURES).numpy(), ours)
+    np.testing.assert_array_equal(keras.Model(network.input, layer.output)(IMAGES).numpy(), ours)
 
 
 def test_the_rest_is_as_new(network):
@@ -79,7 +79,7 @@ def test_the_rest_is_as_new(network):
         assert not mean.any()
     for name, inputs in (("fc6", 2 * 2 * 512), ("fc7", 4096)):
         assert network.get_layer(f"{name}_dense").kernel.numpy().std() == pytest.approx((2 / inputs) ** 0.5, rel=0.01)
-    assert network(PICTURES)["attributes"].shape == (2, 3)
+    assert network(IMAGES)["attributes"].shape == (2, 3)
 
 
 def test_no_such_file(tmp_path):

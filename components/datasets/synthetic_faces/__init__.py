@@ -17,7 +17,7 @@ from components.datasets.synthetic_faces.renderer import render
 from components.record import FaceRecord
 from components.tasks.annotation import Annotation, points
 
-_DRAWING = 1  # counts up when the same arguments give other pictures
+_DRAWING = 1  # counts up when the same arguments give other images
 
 
 class SyntheticFaces(FaceDataset):
@@ -89,7 +89,7 @@ class SyntheticFaces(FaceDataset):
         )
 
     def fingerprint(self) -> str:
-        """The arguments: all that the pictures depend on."""
+        """The arguments: all that the images depend on."""
         sizes = "-".join(map(str, self._sizes.values()))
         return f"drawing{_DRAWING}-{sizes}-{self._image_size}px-seed{self._seed}"
 

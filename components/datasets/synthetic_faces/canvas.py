@@ -1,4 +1,4 @@
-"""A picture and its label map, painted together from the same shapes, back to front."""
+"""An image and its label map, painted together from the same shapes, back to front."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ class Canvas:
     """Shapes are [n, 2] arrays of x, y and lengths are fractions, both in [0, 1] of the square image.
 
     Args:
-        size: of the finished picture in pixels.
+        size: of the finished image in pixels.
         light: what every colour is multiplied by.
     """
 
     def __init__(self, size: int, light: Colour = (1, 1, 1)):
         self._size, self._fine, self._light = size, size * _SUPERSAMPLING, light
-        self._picture = Image.new("RGB", (self._fine, self._fine))
+        self._image = Image.new("RGB", (self._fine, self._fine))
         self._labels = Image.new("L", (size, size))
-        self._draw = ImageDraw.Draw(self._picture)
+        self._draw = ImageDraw.Draw(self._image)
         self._draw_labels = ImageDraw.Draw(self._labels)
 
     def background(self, corners: list[Colour]) -> None:
@@ -74,10 +74,10 @@ class Canvas:
         tile.putdata([self._lit(colour) for colour in corners])
         # The box runs from the centre of the first pixel to that of the last: no flat margins.
         coarse = tile.resize((self._size, self._size), Image.Resampling.BILINEAR, box=(0.5, 0.5, 1.5, 1.5))
-        self._picture.paste(coarse.resize(self._picture.size, Image.Resampling.NEAREST))
+        self._image.paste(coarse.resize(self._image.size, Image.Resampling.NEAREST))
 
     def fill(self, shape: np.ndarray, colour: Colour | None, label: int | None = None) -> None:
-        """Paints a polygon; without a colour on the label map alone, without a label on the picture alone."""
+        """Paints a polygon; without a colour on the label map alone, without a label on the image alone."""
         if colour is not None:
             self._draw.polygon(self._pixels(shape, self._fine), fill=self._lit(colour))
         if label is not None:
@@ -103,36 +103,36 @@ class Canvas:
                 draw.ellipse((x - r, y - r, x + r, y + r), fill=value)
 
     def tint(self, shape: np.ndarray, colour: Colour, strength: float) -> None:
-        """Mixes a colour into a polygon of the picture."""
+        """Mixes a colour into a polygon of the image."""
         box, mask = self._mask(shape, round(255 * strength))
-        self._picture.paste(self._lit(colour), box, mask)
+        self._image.paste(self._lit(colour), box, mask)
 
     def glow(self, centre, radii: tuple[float, float], colour: Colour, strength: float) -> None:
-        """Mixes a colour into a soft ellipse of the picture."""
+        """Mixes a colour into a soft ellipse of the image."""
         width, height = (max(2, round(2 * r * self._fine)) for r in radii)
         x, y = np.asarray(centre) * self._fine
         mask = _bump(round(255 * strength)).resize((width, height), Image.Resampling.BILINEAR)
-        self._picture.paste(self._lit(colour), (round(x - width / 2), round(y - height / 2)), mask)
+        self._image.paste(self._lit(colour), (round(x - width / 2), round(y - height / 2)), mask)
 
     @contextlib.contextmanager
     def inside(self, shape: np.ndarray):
-        """What is painted on the picture within this context appears only inside the polygon."""
+        """What is painted on the image within this context appears only inside the polygon."""
         box, mask = self._mask(shape, 255)
-        before = self._picture.copy()
+        before = self._image.copy()
         yield
-        after = self._picture.crop(box)
-        self._picture.paste(before)
-        self._picture.paste(after, box, mask)
+        after = self._image.crop(box)
+        self._image.paste(before)
+        self._image.paste(after, box, mask)
 
     def finish(self, blur: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """[size, size, 3] uint8 picture, blurred with a Gaussian of that radius, and [size, size] uint8 label map."""
-        picture = self._picture.reduce(_SUPERSAMPLING)
+        """[size, size, 3] uint8 image, blurred with a Gaussian of that radius, and [size, size] uint8 label map."""
+        image = self._image.reduce(_SUPERSAMPLING)
         if blur:
-            picture = picture.filter(ImageFilter.GaussianBlur(blur * self._size))
-        return np.asarray(picture), np.asarray(self._labels)
+            image = image.filter(ImageFilter.GaussianBlur(blur * self._size))
+        return np.asarray(image), np.asarray(self._labels)
 
     def _mask(self, shape: np.ndarray, value: int) -> tuple[tuple[int, int, int, int], Image.Image]:
-        """The polygon's bounding box within the fine picture, and a mask of that size."""
+        """The polygon's bounding box within the fine image, and a mask of that size."""
         corners = np.stack([shape.min(0), shape.max(0)]) * self._fine
         (left, top), (right, bottom) = np.stack([corners[0] - 1, corners[1] + 2]).clip(0, self._fine).astype(int)
         right, bottom = max(right, left + 1), max(bottom, top + 1)

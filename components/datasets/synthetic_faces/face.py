@@ -1,6 +1,6 @@
 """A synthetic face before it is drawn: what it is like, its build, its pose, and where its 68 landmarks lie.
 
-Head coordinates: the eyes' middle is the origin, x points to the picture's right, y down, z towards the viewer; the
+Head coordinates: the eyes' middle is the origin, x points to the image's right, y down, z towards the viewer; the
 face is about two units wide and the chin lies at y = 1.4.
 """
 
@@ -24,10 +24,10 @@ class Look:
     """What tells faces with equal attributes apart. Lengths are relative to the average face unless said otherwise.
 
     Attributes:
-        yaw, pitch, roll: radians; positive turns to the picture's right, down, clockwise.
-        centre: x, y of the eyes' middle in [0, 1] of the picture.
-        scale: a unit of head coordinates in [0, 1] of the picture.
-        light_from: -1 (the picture's left) to 1 (right).
+        yaw, pitch, roll: radians; positive turns to the image's right, down, clockwise.
+        centre: x, y of the eyes' middle in [0, 1] of the image.
+        scale: a unit of head coordinates in [0, 1] of the image.
+        light_from: -1 (the image's left) to 1 (right).
         light: what the light does to red, green and blue.
         backdrop: seed of the background.
         tone: of the skin, 0 (light) to 1 (dark).
@@ -67,7 +67,7 @@ class Look:
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """Everything a picture is drawn from.
+    """Everything an image is drawn from.
 
     Attributes:
         attributes: the names of those it has.
@@ -122,7 +122,7 @@ def _draw_look(rng: np.random.Generator) -> Look:
 
 
 class Pose:
-    """Maps head coordinates to the picture."""
+    """Maps head coordinates to the image."""
 
     def __init__(self, look: Look):
         self._look = look
@@ -132,7 +132,7 @@ class Pose:
         self._roll = np.array([[cos, sin], [-sin, cos]])
 
     def on_head(self, points, lift: float | np.ndarray = 0.0) -> np.ndarray:
-        """[n, 2] points on the front of the head, `lift` in front of its surface -> [n, 2] in [0, 1] of the picture."""
+        """[n, 2] points on the front of the head, `lift` in front of its surface -> [n, 2] in [0, 1] of the image."""
         points = np.asarray(points, float)
         depth = 0.84 * np.sqrt(np.maximum(0, 1 - (points[:, 0] / 1.06) ** 2 - ((points[:, 1] - 0.1) / 1.55) ** 2))
         return self._place(points * self._shrink + (depth + lift)[:, None] * self._turn)
@@ -163,7 +163,7 @@ def chin_depth(y: np.ndarray) -> np.ndarray:
 
 
 def landmarks(face: Face, pose: Pose) -> np.ndarray:
-    """[68, 2] points in [0, 1] of the picture, in the order of iBUG 300-W."""
+    """[68, 2] points in [0, 1] of the image, in the order of iBUG 300-W."""
     jaw = jaw_line(face)
     points = np.empty((68, 2))
     points[JAW] = pose.outline(jaw, chin_depth(jaw[:, 1]))

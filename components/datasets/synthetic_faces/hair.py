@@ -17,7 +17,7 @@ _COLOURS = {
 _OTHER_COLOURS = ((168, 62, 32), (150, 44, 40), (196, 84, 40))
 _HATS = ((52, 70, 110), (150, 48, 52), (70, 100, 76), (60, 56, 58), (196, 160, 96), (112, 84, 130))
 _STRAND = 0.045  # width in head coordinates
-_SIDES = {  # on the picture's right from the temple down: the silhouette, the hairline, and where both end
+_SIDES = {  # on the image's right from the temple down: the silhouette, the hairline, and where both end
     "short": ([(1.12, -0.45)], [(0.90, -0.10)], (1.02, 0.02)),
     "tucked": ([(1.15, -0.40)], [(0.93, 0.0)], (1.10, 0.15)),
     "loose": ([(1.15, -0.45), (1.20, 0.35)], [(0.87, 0.2), (0.93, 0.75)], (1.14, 1.15)),
@@ -114,7 +114,7 @@ def paint_hat(canvas: Canvas, face: Face, pose: Pose) -> None:
 
 
 def _front(face: Face) -> tuple[np.ndarray, np.ndarray]:
-    """Two [n, 2] lines from the picture's left to its right: the top of the hair, and the hairline."""
+    """Two [n, 2] lines from the image's left to its right: the top of the hair, and the hairline."""
     outer_side, inner_side, end = _SIDES["loose" if covers_ears(face) else "tucked" if is_long(face) else "short"]
     thick = 0.05 if face.has("Wavy_Hair") else 0.0
     if face.has("Receding_Hairline"):

@@ -1,4 +1,4 @@
-"""The label map's classes: CelebAMask-HQ's. L, R: the person's; the person's left is the picture's right half."""
+"""The label map's classes: CelebAMask-HQ's. L, R: the person's; the person's left is the image's right half."""
 
 from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS as LABELS
 

@@ -1,4 +1,4 @@
-"""Draws a face: the picture, its label map and its landmarks, all from the same geometry."""
+"""Draws a face: the image, its label map and its landmarks, all from the same geometry."""
 
 from __future__ import annotations
 

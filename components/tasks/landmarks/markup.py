@@ -13,7 +13,7 @@ class Markup:
 
     Attributes:
         eyes: indices of two point groups whose centres are the ends of the inter-ocular distance.
-        mirror: [L] the index that each point takes its place from when the picture is flipped left to right.
+        mirror: [L] the index that each point takes its place from when the image is flipped left to right.
     """
 
     eyes: tuple[tuple[int, ...], tuple[int, ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from components.images.crop import to_picture
+from components.images.crop import to_image
 from components.tasks import base
 
 
@@ -12,7 +12,7 @@ class Serving(base.Serving):
     """`<task>` [batch, L, 2] float32, x and y in [0, 1] of the whole image."""
 
     def outputs(self, output, crops, sizes):
-        return {self.task.name: to_picture(tf.reshape(output, [-1, len(self.task.names), 2]), crops)}
+        return {self.task.name: to_image(tf.reshape(output, [-1, len(self.task.names), 2]), crops)}
 
     def contract(self):
         names = list(self.task.names)

@@ -1,4 +1,4 @@
-"""What the data sets for face parsing share: from the grey pictures of a release to a record's label map."""
+"""What the data sets for face parsing share: from the grey images of a release to a record's label map."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _SIDES = (
     ("l_brow", "r_brow"),
     ("l_ear", "r_ear"),
 )
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
@@ -105,13 +105,13 @@ def decode_mask(encoded: bytes, path: str) -> np.ndarray:
     return (np.asarray(red) | np.asarray(green) | np.asarray(blue)) != 0
 
 
-def picture_size(encoded: bytes, path: str) -> tuple[int, int]:
-    """(height, width) of a picture, of which only the header is read; RecordError that names its `path`."""
+def encoded_size(encoded: bytes, path: str) -> tuple[int, int]:
+    """(height, width) of an image, of which only the header is read; RecordError that names its `path`."""
     try:
-        with Image.open(io.BytesIO(encoded)) as picture:
-            width, height = picture.size
+        with Image.open(io.BytesIO(encoded)) as image:
+            width, height = image.size
     except _UNREADABLE as error:
-        raise RecordError(f"The size of the picture {path!r} can't be read: {error}") from error
+        raise RecordError(f"The size of the image {path!r} can't be read: {error}") from error
     return height, width
 
 
@@ -133,7 +133,7 @@ def check_labels(labels: np.ndarray, classes: Collection[str], path: str) -> Non
 
 
 def mirrored_labels(classes: Sequence[str]) -> tuple[int, ...]:
-    """The label that each of `classes` gets when a picture is flipped left to right: left and right change places.
+    """The label that each of `classes` gets when an image is flipped left to right: left and right change places.
 
     Raises:
         ValueError: for a class that is in none of the lists above, or has a side that the other lacks.

@@ -11,7 +11,7 @@ from components.tasks.annotation import Annotation
 
 
 class Numbered(FaceDataset, skip_registration=True):
-    """`size` training pictures, and a row that belongs to no split."""
+    """`size` training images, and a row that belongs to no split."""
 
     name = "numbered"
     ANNOTATIONS = MappingProxyType(
@@ -41,7 +41,7 @@ class Numbered(FaceDataset, skip_registration=True):
 
 
 @pytest.fixture
-def picture(tmp_path, jpeg):
+def image(tmp_path, jpeg):
     path = tmp_path / "face.jpg"
     path.write_bytes(jpeg())
     return str(path)
@@ -58,8 +58,8 @@ def test_a_builder_that_needs_a_folder_says_so():
         _ = Numbered().folder
 
 
-def test_tensorflow_datasets_prepares_and_reads_it(tmp_path, picture, jpeg):
-    builder = Numbered(picture, data_dir=str(tmp_path / "prepared"))
+def test_tensorflow_datasets_prepares_and_reads_it(tmp_path, image, jpeg):
+    builder = Numbered(image, data_dir=str(tmp_path / "prepared"))
     builder.download_and_prepare()
     examples = list(builder.as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()}))
     assert sorted(example["id"].numpy() for example in examples) == [b"0", b"1", b"2"]

@@ -47,17 +47,17 @@ def write(folder, path, content):
     (folder / path).write_bytes(content)
 
 
-def write_subjects(folder, subjects, content, pictures=1):
+def write_subjects(folder, subjects, content, images=1):
     for emotion, found in by_emotion(subjects).items():
-        for subject, i in itertools.product(sorted(found), range(pictures)):
+        for subject, i in itertools.product(sorted(found), range(images)):
             write(folder, f"{EMOTIONS[emotion]}/{subject}/{i}.jpg", content)
 
 
 @pytest.fixture
 def release(tmp_path, jpeg):
-    """60 subjects, each with some of the emotions, and two pictures of each emotion that a subject shows."""
+    """60 subjects, each with some of the emotions, and two images of each emotion that a subject shows."""
     folder = tmp_path / "BNU-LSVED"
-    write_subjects(folder, random_subjects(0, 60), jpeg(), pictures=2)
+    write_subjects(folder, random_subjects(0, 60), jpeg(), images=2)
     return folder
 
 
@@ -138,11 +138,11 @@ def test_a_share_that_is_none(share):
         BNULSVED("somewhere", validation_share=share)
 
 
-def test_the_number_of_pictures_does_not_decide(release, jpeg):
+def test_the_number_of_images_does_not_decide(release, jpeg):
     splits = splits_by_subject(release)
-    for picture in list(release.glob("*/S000*/*"))[::3]:
+    for image in list(release.glob("*/S000*/*"))[::3]:
         for i in range(5):
-            write(release, f"{picture.parent}/more{i}.jpg", jpeg())
+            write(release, f"{image.parent}/more{i}.jpg", jpeg())
     assert splits_by_subject(release) == splits
 
 
@@ -152,7 +152,7 @@ def test_nothing_is_lost_silently(release, jpeg):
     for stray in strays:
         write(release, stray, jpeg())
     for other in ("readme.txt", "happy/Thumbs.db", "happy/S0000/._0.jpg"):
-        write(release, other, b"no picture")
+        write(release, other, b"no image")
     assert problems(release) == {
         stray: f"{stray} is not in a subject's folder of an emotion; expected <emotion>/<subject>/<name>."
         for stray in strays
@@ -161,11 +161,11 @@ def test_nothing_is_lost_silently(release, jpeg):
     assert after == {**before, **dict.fromkeys(strays)}, "strays are no subjects"
 
 
-def test_a_picture_that_is_damaged_or_vanishes(release):
+def test_an_image_that_is_damaged_or_vanishes(release):
     builder = BNULSVED(str(release))
     first, second, *_ = builder.references()
-    (release / first.id).write_bytes(b"no picture")
-    assert problems(release) == {first.id: "the picture is neither JPEG nor PNG: it starts with b'no pictu'"}
+    (release / first.id).write_bytes(b"no image")
+    assert problems(release) == {first.id: "the image is neither JPEG nor PNG: it starts with b'no pictu'"}
     (release / second.id).unlink()
     with pytest.raises(RecordError, match="can't be read"):
         builder.load(second)
@@ -182,7 +182,7 @@ def test_missing_folders_are_named(release):
         BNULSVED(str(release / "none")).check()
 
 
-def test_the_fingerprint_covers_the_pictures(release):
+def test_the_fingerprint_covers_the_images(release):
     before = BNULSVED(str(release)).fingerprint()
     assert BNULSVED(str(release)).fingerprint() == before
     next(release.glob("happy/*/*")).write_bytes(b"other")

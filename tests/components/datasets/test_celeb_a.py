@@ -20,7 +20,7 @@ POINTS = "69 109 106 113 77 142 73 152 108 154"
 
 
 def labels(number):
-    """The labels of the picture of that number: attribute j is 1 where j + number is a multiple of 3."""
+    """The labels of the image of that number: attribute j is 1 where j + number is a multiple of 3."""
     return [int((j + number) % 3 == 0) for j in range(40)]
 
 
@@ -43,7 +43,7 @@ def write_landmarks(folder, rows, count=None, header=stock.LANDMARK_HEADINGS):
 
 @pytest.fixture
 def release(tmp_path, jpeg):
-    """Four pictures: two of train, one of validation, one of test."""
+    """Four images: two of train, one of validation, one of test."""
     folder = tmp_path / "celeba"
     write_attributes(folder, [attribute_row(name, i) for i, name in enumerate(NAMES)])
     write(folder / "list_eval_partition.txt", *(f"{n} {p}" for n, p in zip(NAMES, "0012", strict=True)))
@@ -74,14 +74,14 @@ def problems(folder):
 
 
 def zipped(folder):
-    """Packs the pictures as the release does, and removes the folder."""
-    pictures = folder / "img_align_celeba"
+    """Packs the images as the release does, and removes the folder."""
+    images = folder / "img_align_celeba"
     with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:
         archive.writestr("img_align_celeba/", b"")
-        for path in sorted(pictures.iterdir()):
+        for path in sorted(images.iterdir()):
             archive.write(path, f"img_align_celeba/{path.name}")
             path.unlink()
-    pictures.rmdir()
+    images.rmdir()
 
 
 def test_is_the_data_set_of_its_name():
@@ -122,7 +122,7 @@ def test_columns_are_taken_by_name(release):
     assert builder.load(next(builder.references())).labels["attributes"].tolist() == labels(0)
 
 
-def test_landmarks_are_normalised_by_the_picture_s_size(release):
+def test_landmarks_are_normalised_by_the_image_s_size(release):
     write_landmarks(release, [f"{name}  {POINTS}" for name in NAMES[:3]])
     builder = CelebA(str(release))
     builder.check()
@@ -179,7 +179,7 @@ def test_nothing_is_lost_silently(release, jpeg):
     write_landmarks(release, [f"{NAMES[0]} {POINTS}", f"header.jpg {POINTS[:-3]} x", f"ghost.jpg {POINTS}"])
     for name in ("short", "long", "zero", "two", "bare", "twice", "nowhere", "three", "none", "again", "header"):
         (release / "img_align_celeba" / f"{name}.jpg").write_bytes(jpeg())
-    (release / "img_align_celeba" / "Thumbs.db").write_bytes(b"no picture")
+    (release / "img_align_celeba" / "Thumbs.db").write_bytes(b"no image")
     expected = {
         "short.jpg": "39 values for short.jpg; expected 40",
         "long.jpg": "41 values",
@@ -213,10 +213,10 @@ def test_a_landmark_list_that_was_cut_off_is_told(release):
     assert "promises '4' rows, but 1 follow" in found["list_landmarks_align_celeba.txt:count"]
 
 
-def test_pictures_without_a_size_have_no_landmarks(release):
+def test_images_without_a_size_have_no_landmarks(release):
     write_landmarks(release, [f"{name} {POINTS}" for name in NAMES])
     (release / "img_align_celeba" / NAMES[0]).write_bytes(b"")
-    (release / "img_align_celeba" / NAMES[1]).write_bytes(b"no picture")
+    (release / "img_align_celeba" / NAMES[1]).write_bytes(b"no image")
     found = problems(release)
     assert list(found) == list(NAMES[:2])
     assert all("size" in reason for reason in found.values())
@@ -288,7 +288,7 @@ def test_a_zip_of_something_else_is_refused(release):
         CelebA(str(release)).check()
 
 
-def test_the_fingerprint_covers_lists_and_pictures(release, jpeg):
+def test_the_fingerprint_covers_lists_and_images(release, jpeg):
     prints = {CelebA(str(release)).fingerprint()}
     (release / "img_align_celeba" / NAMES[0]).write_bytes(jpeg(99, size=(90, 90)))
     prints.add(CelebA(str(release)).fingerprint())
@@ -302,14 +302,14 @@ def test_the_fingerprint_covers_lists_and_pictures(release, jpeg):
 
 
 class Stock(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """tensorflow-datasets' own celeb_a with other pictures: its version and features, written by its writer."""
+    """tensorflow-datasets' own celeb_a with other images: its version and features, written by its writer."""
 
     name = "celeb_a"
     VERSION = stock.Builder.VERSION
     pkg_dir_path = stock.Builder._get_pkg_dir_path()
 
-    def __init__(self, picture, counts, **options):
-        self.picture, self.counts = picture, counts
+    def __init__(self, image, counts, **options):
+        self.image, self.counts = image, counts
         super().__init__(**options)
 
     def _info(self):
@@ -321,7 +321,7 @@ class Stock(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, split):
         for i in range(self.counts[split]):
             path = pathlib.Path(self.data_dir).parent / f"{split}{i}.jpg"
-            path.write_bytes(self.picture(i))
+            path.write_bytes(self.image(i))
             yield (
                 f"{split}{i}",
                 {

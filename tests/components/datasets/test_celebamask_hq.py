@@ -19,7 +19,7 @@ from components.record import FaceRecord, RecordError
 SAMPLE = pathlib.Path(__file__).parents[4] / "shared" / "data" / "CelebAMask-HQ"
 MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
 PARTITION = "list_eval_partition.txt"
-PICTURES = "CelebA-HQ-img"
+IMAGES = "CelebA-HQ-img"
 MASKS = "CelebAMask-HQ-mask-anno"
 SIZE = (16, 12)  # width, height
 # face_parsing/README.md of the release
@@ -27,7 +27,7 @@ OFFICIAL = (
     *("background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear"),
     *("mouth", "u_lip", "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth"),
 )
-# CelebA's number, and its partition, of each picture
+# CelebA's number, and its partition, of each image
 ORIGINS = {0: (119614, 0), 1: (99095, 0), 2: (170001, 1), 2000: (190002, 2)}
 
 
@@ -66,13 +66,13 @@ def partition_rows(origins=ORIGINS):
 
 @pytest.fixture
 def release(tmp_path, jpeg):
-    """Four pictures with a skin and a nose: two of train, one of validation, one of test, in two folders of masks."""
+    """Four images with a skin and a nose: two of train, one of validation, one of test, in two folders of masks."""
     folder = tmp_path / "CelebAMask-HQ"
-    (folder / PICTURES).mkdir(parents=True)
+    (folder / IMAGES).mkdir(parents=True)
     write_mapping(folder, mapping_rows())
     write_partition(folder, partition_rows())
     for shade, index in enumerate(ORIGINS):
-        (folder / PICTURES / f"{index}.jpg").write_bytes(jpeg(shade, SIZE))
+        (folder / IMAGES / f"{index}.jpg").write_bytes(jpeg(shade, SIZE))
         write_mask(folder, index, "skin", box(2, 2, 14, 12))
         write_mask(folder, index, "nose", box(6, 4, 10, 8))
     return folder
@@ -88,9 +88,9 @@ def counts(labels):
     return np.bincount(labels.ravel(), minlength=256)
 
 
-def loaded(folder, picture="0.jpg"):
+def loaded(folder, image="0.jpg"):
     builder = CelebAMaskHQ(str(folder))
-    return builder.load(next(r for r in builder.references() if r.id == picture))
+    return builder.load(next(r for r in builder.references() if r.id == image))
 
 
 def problems(folder):
@@ -154,7 +154,7 @@ def test_a_later_part_lies_over_an_earlier_one(release):
         mask_path(release, 0, OFFICIAL[label]).unlink()
 
 
-def test_a_part_without_a_file_is_not_in_the_picture(release):
+def test_a_part_without_a_file_is_not_in_the_image(release):
     mask_path(release, 0, "skin").unlink()
     np.testing.assert_array_equal(label_map(loaded(release)), 2 * box(6, 4, 10, 8))
 
@@ -182,8 +182,8 @@ def test_the_darkest_shade_is_not_black(release, shade):
 
 
 @pytest.mark.parametrize("factor", [2, 3])
-def test_a_larger_picture_has_each_label_repeated(release, jpeg, factor):
-    (release / PICTURES / "0.jpg").write_bytes(jpeg(0, (SIZE[0] * factor, SIZE[1] * factor)))
+def test_a_larger_image_has_each_label_repeated(release, jpeg, factor):
+    (release / IMAGES / "0.jpg").write_bytes(jpeg(0, (SIZE[0] * factor, SIZE[1] * factor)))
     record = loaded(release)
     check_record(record, CelebAMaskHQ.ANNOTATIONS)
     expected = Image.fromarray(np.where(box(6, 4, 10, 8), 2, box(2, 2, 14, 12)).astype(np.uint8))
@@ -193,8 +193,8 @@ def test_a_larger_picture_has_each_label_repeated(release, jpeg, factor):
 
 
 @pytest.mark.parametrize("size", [(24, 18), (32, 12), (16, 24), (8, 6), (17, 13), (32, 36)])
-def test_a_picture_that_is_no_whole_multiple_of_its_masks(release, jpeg, size):
-    (release / PICTURES / "0.jpg").write_bytes(jpeg(0, size))
+def test_an_image_that_is_no_whole_multiple_of_its_masks(release, jpeg, size):
+    (release / IMAGES / "0.jpg").write_bytes(jpeg(0, size))
     ((name, reason),) = problems(release).items()
     assert name == "0.jpg"
     assert f"0.jpg' is {size[0]}x{size[1]}, its masks are 16x12" in reason
@@ -211,7 +211,7 @@ def test_a_mask_of_another_size(release):
 def test_an_image_without_any_mask(release):
     for part in ("skin", "nose"):
         mask_path(release, 2000, part).unlink()
-    assert problems(release) == {"2000.jpg": f"{MASKS} has no mask of the picture: no 1/02000_<part>.png."}
+    assert problems(release) == {"2000.jpg": f"{MASKS} has no mask of the image: no 1/02000_<part>.png."}
     mask_path(release, 2000, "skin").parent.rmdir()
     assert list(problems(release)) == ["2000.jpg"]
 
@@ -219,7 +219,7 @@ def test_an_image_without_any_mask(release):
 def test_an_unreadable_mask_is_named(release):
     path = mask_path(release, 1, "nose")
     content = path.read_bytes()
-    for damaged in (b"", b"no picture", content[:-30], content[:40]):
+    for damaged in (b"", b"no image", content[:-30], content[:40]):
         path.write_bytes(damaged)
         ((name, reason),) = problems(release).items()
         assert name == "1.jpg"
@@ -253,13 +253,13 @@ def test_a_mask_that_vanishes_after_the_listing(release):
         builder.load(reference)
 
 
-def test_a_picture_that_is_missing_or_damaged(release):
-    (release / PICTURES / "0.jpg").unlink()
-    (release / PICTURES / "1.jpg").write_bytes(b"no picture")
+def test_an_image_that_is_missing_or_damaged(release):
+    (release / IMAGES / "0.jpg").unlink()
+    (release / IMAGES / "1.jpg").write_bytes(b"no image")
     found = problems(release)
     assert list(found) == ["0.jpg", "1.jpg"]
-    assert f"{str(release / PICTURES / '0.jpg')!r} can't be read" in found["0.jpg"]
-    assert f"size of the picture {str(release / PICTURES / '1.jpg')!r} can't be read" in found["1.jpg"]
+    assert f"{str(release / IMAGES / '0.jpg')!r} can't be read" in found["0.jpg"]
+    assert f"size of the image {str(release / IMAGES / '1.jpg')!r} can't be read" in found["1.jpg"]
 
 
 def test_masks_that_no_part_has(release):
@@ -294,11 +294,11 @@ def test_nothing_is_lost_silently(release, jpeg):
     )
     write_partition(release, [*partition_rows(), "001003.jpg 0", "001005.jpg 3", "001006.jpg 0", "001006.jpg 1"])
     for index in (3, 4, 5, 6):
-        (release / PICTURES / f"{index}.jpg").write_bytes(jpeg(0, SIZE))
+        (release / IMAGES / f"{index}.jpg").write_bytes(jpeg(0, SIZE))
         write_mask(release, index, "skin", box(2, 2, 14, 12))
     for stray in ("007.jpg", "8.png", "face.jpg", "9.jpg"):
-        (release / PICTURES / stray).write_bytes(jpeg(0, SIZE))
-    (release / PICTURES / "Thumbs.db").write_bytes(b"no picture")
+        (release / IMAGES / stray).write_bytes(jpeg(0, SIZE))
+    (release / IMAGES / "Thumbs.db").write_bytes(b"no image")
     write_mask(release, 4000, "skin", box(2, 2, 14, 12))
     found = problems(release)
     expected = {
@@ -314,7 +314,7 @@ def test_nothing_is_lost_silently(release, jpeg):
         "3.jpg": f"{MAPPING} has no row for 3.jpg",
         "9.jpg": f"{MAPPING} has no row for 9.jpg",
         "007.jpg": f"{MAPPING} has no row for 007.jpg",
-        "8.png": "no row for 8.png: pictures are called by their idx, like 0.jpg",
+        "8.png": "no row for 8.png: images are called by their idx, like 0.jpg",
         "face.jpg": f"{MAPPING} has no row for face.jpg",
         "4000.jpg": f"{MAPPING} has no row for 4000.jpg",
     }
@@ -335,7 +335,7 @@ def test_a_partition_that_is_none(release, row):
 
 @pytest.mark.parametrize(
     ("name", "origin"),
-    [(MAPPING, "CelebAMask-HQ"), (PICTURES, "CelebAMask-HQ"), (MASKS, "CelebAMask-HQ"), (PARTITION, "CelebA.html")],
+    [(MAPPING, "CelebAMask-HQ"), (IMAGES, "CelebAMask-HQ"), (MASKS, "CelebAMask-HQ"), (PARTITION, "CelebA.html")],
 )
 def test_a_missing_file_is_named_with_where_it_comes_from(release, name, origin):
     (release / name).rename(release / "elsewhere")
@@ -356,10 +356,10 @@ def test_an_empty_mapping_is_refused(release):
         CelebAMaskHQ(str(release)).check()
 
 
-def test_the_fingerprint_covers_lists_pictures_and_masks(release, jpeg):
+def test_the_fingerprint_covers_lists_images_and_masks(release, jpeg):
     prints = [CelebAMaskHQ(str(release)).fingerprint()] * 2
     assert CelebAMaskHQ(str(release)).fingerprint() == prints.pop()
-    (release / PICTURES / "0.jpg").write_bytes(jpeg(99, (90, 90)))
+    (release / IMAGES / "0.jpg").write_bytes(jpeg(99, (90, 90)))
     prints.append(CelebAMaskHQ(str(release)).fingerprint())
     mask_path(release, 2000, "nose").unlink()
     prints.append(CelebAMaskHQ(str(release)).fingerprint())
@@ -388,7 +388,7 @@ class TestTheRealSample:
 
     @pytest.fixture(scope="class")
     def maps(self, references):
-        """Every fifteenth picture's label map."""
+        """Every fifteenth image's label map."""
         builder = CelebAMaskHQ(str(SAMPLE))
         return {name: label_map(builder.load(references[name])) for name in [*references][::15]}
 
@@ -400,7 +400,7 @@ class TestTheRealSample:
     def test_a_record(self, references, index):
         record = CelebAMaskHQ(str(SAMPLE)).load(references[f"{index}.jpg"])
         check_record(record, CelebAMaskHQ.ANNOTATIONS)
-        assert record.image == (SAMPLE / PICTURES / f"{index}.jpg").read_bytes()
+        assert record.image == (SAMPLE / IMAGES / f"{index}.jpg").read_bytes()
         # The masks pasted one over the other.
         merged = Image.new("L", (512, 512))
         for label, part in enumerate(OFFICIAL[1:], start=1):
@@ -419,7 +419,7 @@ class TestTheRealSample:
         masks = [name for name in maps for _ in (SAMPLE / MASKS / "0").glob(f"{int(name[:-4]):05d}_*.png")]
         # The sample's masks don't overlap, so that none is hidden.
         assert sum(present.values()) == len(masks)
-        assert present[1] == present[2] == len(maps), "skin and nose are in every picture"
+        assert present[1] == present[2] == len(maps), "skin and nose are in every image"
 
     def test_the_classes_frequencies(self, maps):
         share = np.sum([counts(labels) for labels in maps.values()], axis=0) / (len(maps) * 512 * 512)
@@ -438,7 +438,7 @@ class TestTheRealSample:
             both = [labels for labels in maps.values() if (labels == left).any() and (labels == right).any()]
             assert len(both) > 40
             further = [(m == left).any(0).nonzero()[0].mean() > (m == right).any(0).nonzero()[0].mean() for m in both]
-            # Not all: in 59 of the 700 pictures the sides' masks have each other's names.
+            # Not all: in 59 of the 700 images the sides' masks have each other's names.
             assert np.mean(further) > 0.85
 
 

@@ -11,7 +11,7 @@ from components.datasets.synthetic_faces import SyntheticFaces
 from components.tasks.annotation import Annotation
 
 SAMPLE = pathlib.Path(__file__).parents[4] / "shared" / "data" / "deepfashion"
-# picture: (number of the category in the official list, partition)
+# image: (number of the category in the official list, partition)
 ROWS = {
     "img/Sheer_Blouse/img_00000001.jpg": ("3", "train"),
     "img/Sheer_Blouse/img_00000002.jpg": ("3", "val"),
@@ -49,11 +49,11 @@ def write_partition(folder, rows, **options):
 def release(tmp_path, jpeg):
     folder = tmp_path / "DeepFashion"
     write_categories(folder, DeepFashion.CATEGORIES)
-    write_labels(folder, [(picture, label) for picture, (label, _) in ROWS.items()])
-    write_partition(folder, [(picture, part) for picture, (_, part) in ROWS.items()])
-    for shade, picture in enumerate(ROWS):
-        (folder / picture).parent.mkdir(parents=True, exist_ok=True)
-        (folder / picture).write_bytes(jpeg(shade))
+    write_labels(folder, [(image, label) for image, (label, _) in ROWS.items()])
+    write_partition(folder, [(image, part) for image, (_, part) in ROWS.items()])
+    for shade, image in enumerate(ROWS):
+        (folder / image).parent.mkdir(parents=True, exist_ok=True)
+        (folder / image).write_bytes(jpeg(shade))
     return folder
 
 
@@ -103,7 +103,7 @@ def test_categories_are_taken_by_name(release):
     assert [builder.load(r).labels["clothing"] for r in builder.references()] == [47, 47, 49, 0]
 
 
-def test_pictures_in_img_img(release):
+def test_images_in_img_img(release):
     (release / "Img").mkdir()
     (release / "img").rename(release / "Img" / "img")
     assert [reference.split for reference in DeepFashion(str(release)).references()] == [
@@ -130,7 +130,7 @@ def test_other_categories_are_refused(release):
 @pytest.mark.parametrize("count", [3, 5, "img/a.jpg"])
 def test_a_list_of_another_length_is_refused(release, write, count):
     column = 0 if write is write_labels else 1
-    write(release, [(picture, values[column]) for picture, values in ROWS.items()], count=count)
+    write(release, [(image, values[column]) for image, values in ROWS.items()], count=count)
     builder = DeepFashion(str(release))
     for read in (builder.check, lambda: list(builder.references())):
         with pytest.raises(ValueError, match=rf"\.txt' promises '{count}' rows, but 4 follow line 2, the header"):
@@ -158,7 +158,7 @@ def test_a_partition_that_there_is_not(release):
     }
 
 
-def test_pictures_that_a_list_lacks_or_repeats(release, jpeg):
+def test_images_that_a_list_lacks_or_repeats(release, jpeg):
     write_labels(release, [(p, label) for p, (label, _) in ROWS.items() if p != FIRST] + [(SECOND, "3")])
     write_partition(release, [(p, part) for p, (_, part) in ROWS.items() if p != THIRD])
     (release / "img" / "stray.jpg").write_bytes(jpeg())
@@ -170,7 +170,7 @@ def test_pictures_that_a_list_lacks_or_repeats(release, jpeg):
     }
 
 
-def test_a_missing_picture_is_named(release):
+def test_a_missing_image_is_named(release):
     (release / LAST).unlink()
     ((name, reason),) = problems(release).items()
     assert name == LAST and f"{release}/{LAST}" in reason
@@ -183,11 +183,11 @@ def test_a_missing_file_is_named_with_where_it_comes_from(release, name):
         DeepFashion(str(release)).check()
 
 
-def test_the_fingerprint_covers_lists_and_pictures(release, jpeg):
+def test_the_fingerprint_covers_lists_and_images(release, jpeg):
     found = {DeepFashion(str(release)).fingerprint()}
     (release / LAST).write_bytes(jpeg(99, size=(9, 9)))
     found.add(DeepFashion(str(release)).fingerprint())
-    write_partition(release, [(picture, "val") for picture in ROWS])
+    write_partition(release, [(image, "val") for image in ROWS])
     found.add(DeepFashion(str(release)).fingerprint())
     assert len(found) == 3
 
@@ -201,6 +201,6 @@ class TestTheRealSample:
     def test_nothing_is_quarantined(self):
         assert quarantine.reasons(ClothingSubset(str(SAMPLE))) == {}
 
-    def test_pictures_lie_in_the_folders_of_their_categories(self):
+    def test_images_lie_in_the_folders_of_their_categories(self):
         for reference in ClothingSubset(str(SAMPLE)).references():
             assert reference.id.split("/")[1] == ClothingSubset.CATEGORIES[reference.payload]

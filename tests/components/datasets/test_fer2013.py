@@ -49,7 +49,7 @@ def table(tmp_path):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Five training and two test pictures of each emotion."""
+    """Five training and two test images of each emotion."""
     for split, count in (("train", NUM_TRAIN), ("test", NUM_TEST)):
         for emotion in OFFICIAL:
             (tmp_path / split / emotion).mkdir(parents=True)
@@ -111,7 +111,7 @@ class TestTheTable:
             assert record.crop is None
         assert not problems(table)
 
-    def test_the_picture_is_a_grey_png(self, table):
+    def test_the_image_is_a_grey_png(self, table):
         builder = FER2013(str(table))
         record = builder.load(next(builder.references()))
         assert record.image.startswith(b"\x89PNG")
@@ -226,7 +226,7 @@ class TestFolders:
         assert not problems(folders)
 
     @pytest.mark.parametrize(("every", "numbers"), [(0, []), (2, [2, 4]), (3, [3]), (5, [5]), (10, [])])
-    def test_every_how_many_pictures_of_an_emotion_are_validation(self, folders, every, numbers):
+    def test_every_how_many_images_of_an_emotion_are_validation(self, folders, every, numbers):
         builder = FER2013(str(folders), validation_every=every)
         found = collections.Counter(r.id.split("/")[1] for r in builder.references() if r.split == "validation")
         assert found == {emotion: len(numbers) for emotion in OFFICIAL if numbers}
@@ -244,23 +244,23 @@ class TestFolders:
             (folders / stray).parent.mkdir(parents=True, exist_ok=True)
             (folders / stray).write_bytes(jpeg(0, (48, 48)))
         for hidden in ("Thumbs.db", "._im0.png"):
-            (folders / "train" / "sad" / hidden).write_bytes(b"no picture")
+            (folders / "train" / "sad" / hidden).write_bytes(b"no image")
         found = problems(folders)
         assert found == {
             stray: f"{stray} is in no emotion's folder; expected {stray.split('/')[0]}/<emotion>/<name>."
             for stray in strays
         }
 
-    def test_a_stray_picture_moves_no_other_to_validation(self, folders, jpeg):
+    def test_a_stray_image_moves_no_other_to_validation(self, folders, jpeg):
         before = {r.id: r.split for r in FER2013(str(folders), validation_every=2).references()}
         (folders / "train" / "sad" / "a").mkdir()
         (folders / "train" / "sad" / "a" / "0.png").write_bytes(jpeg())
         after = {r.id: r.split for r in FER2013(str(folders), validation_every=2).references()}
         assert after == {**before, "train/sad/a/0.png": None}
 
-    def test_a_picture_that_is_damaged_or_vanishes(self, folders):
+    def test_an_image_that_is_damaged_or_vanishes(self, folders):
         (folders / "train" / "sad" / "im0.png").write_bytes(b"")
-        assert problems(folders) == {"train/sad/im0.png": "the picture's file is empty"}
+        assert problems(folders) == {"train/sad/im0.png": "the image's file is empty"}
         builder = FER2013(str(folders))
         reference = next(builder.references())
         (folders / reference.id).unlink()
@@ -271,7 +271,7 @@ class TestFolders:
     def test_a_missing_folder_is_named(self, folders, name):
         (folders / name).rename(folders / "elsewhere")
         place, _, last = f"{folders}/{name}".rpartition("/")
-        with pytest.raises(FileNotFoundError, match=rf"Folder '{place}' has no {last}. It holds the pictures of"):
+        with pytest.raises(FileNotFoundError, match=rf"Folder '{place}' has no {last}. It holds the images of"):
             FER2013(str(folders)).check()
 
     def test_the_fingerprint_covers_them(self, folders):

@@ -41,7 +41,7 @@ def write_list(folder, name, lines):
 
 @pytest.fixture
 def release(tmp_path, jpeg):
-    """Two exemplars, a picture for tuning and one for testing."""
+    """Two exemplars, an image for tuning and one for testing."""
     folder = tmp_path / "SmithCVPR2013_dataset_resized"
     (folder / "images").mkdir(parents=True)
     for i, name in enumerate(NAMES):
@@ -109,7 +109,7 @@ def test_the_largest_value_wins_and_the_first_of_equals(release):
     assert not labels[1:].any(), "0 in all maps: background"
 
 
-def test_a_part_without_a_map_is_not_in_the_picture(release):
+def test_a_part_without_a_map_is_not_in_the_image(release):
     map_path(release, NAMES[0], 10).unlink()
     map_path(release, NAMES[0], 4).unlink()
     maps = probabilities(0)
@@ -151,13 +151,13 @@ def test_a_map_of_another_size(release, label):
     Image.new("L", (15, 12)).save(map_path(release, NAMES[1], label))
     ((name, reason),) = problems(release).items()
     assert name == f"{NAMES[1]}.jpg"
-    assert f"_lbl{label:02d}.png' is 15x12, its picture 16x12" in reason
+    assert f"_lbl{label:02d}.png' is 15x12, its image 16x12" in reason
 
 
 def test_an_unreadable_map(release):
     path = map_path(release, NAMES[1], 6)
     content = path.read_bytes()
-    for damaged in (b"", b"no picture", content[:-30]):
+    for damaged in (b"", b"no image", content[:-30]):
         path.write_bytes(damaged)
         ((name, reason),) = problems(release).items()
         assert name == f"{NAMES[1]}.jpg"
@@ -177,7 +177,7 @@ def test_nothing_is_lost_silently(release, jpeg):
     write_list(release, "tuning.txt", ["1 , 1002681492_1", "2 , 1002681492_1"])
     write_list(release, "testing.txt", ["1,10405146_1", "2 , 100032540_1"])
     (release / "images" / "unlisted_1.jpg").write_bytes(jpeg(0, SIZE))
-    (release / "images" / "Thumbs.db").write_bytes(b"no picture")
+    (release / "images" / "Thumbs.db").write_bytes(b"no image")
     write_maps(release, "maps_1", probabilities(0))
     (release / "labels" / ".DS_Store").write_bytes(b"no folder")
     found = problems(release)
@@ -200,13 +200,13 @@ def test_nothing_is_lost_silently(release, jpeg):
     assert good == {"10405146_1.jpg"}
 
 
-def test_a_picture_that_is_missing_or_damaged(release):
+def test_an_image_that_is_missing_or_damaged(release):
     (release / "images" / f"{NAMES[0]}.jpg").unlink()
-    (release / "images" / f"{NAMES[3]}.jpg").write_bytes(b"no picture")
+    (release / "images" / f"{NAMES[3]}.jpg").write_bytes(b"no image")
     found = problems(release)
     assert list(found) == [f"{NAMES[0]}.jpg", f"{NAMES[3]}.jpg"]
     assert "can't be read" in found[f"{NAMES[0]}.jpg"]
-    assert "size of the picture" in found[f"{NAMES[3]}.jpg"]
+    assert "size of the image" in found[f"{NAMES[3]}.jpg"]
 
 
 @pytest.mark.parametrize("name", ["exemplars.txt", "tuning.txt", "testing.txt", "images", "labels"])
@@ -216,7 +216,7 @@ def test_a_missing_file_is_named_with_where_it_comes_from(release, name):
         Helen(str(release)).check()
 
 
-def test_the_fingerprint_covers_lists_pictures_and_maps(release, jpeg):
+def test_the_fingerprint_covers_lists_images_and_maps(release, jpeg):
     prints = [Helen(str(release)).fingerprint()]
     assert Helen(str(release)).fingerprint() == prints[0]
     (release / "images" / f"{NAMES[0]}.jpg").write_bytes(jpeg(99, (90, 90)))

@@ -13,6 +13,6 @@ def test_distances():
         check_every(every)
     for every in (-2, 1, 2.5):
         with pytest.raises(
-            ValueError, match=f"validation_every is {every}; expected 0 to hold out no picture, or a whole"
+            ValueError, match=f"validation_every is {every}; expected 0 to hold out no image, or a whole"
         ):
             check_every(every)

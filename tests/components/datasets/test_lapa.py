@@ -20,7 +20,7 @@ def labels(shift=0):
 
 @pytest.fixture
 def release(tmp_path, jpeg):
-    """Two pictures of train, one of val, one of test, with label maps and (for one) landmarks."""
+    """Two images of train, one of val, one of test, with label maps and (for one) landmarks."""
     folder = tmp_path / "LaPa"
     for split, names in NAMES.items():
         for part in ("images", "labels", "landmarks"):
@@ -89,28 +89,28 @@ def test_a_map_of_another_size(release):
     Image.fromarray(labels().T).save(release / "test" / "labels" / "LFPW_image_0116_0.png")
     ((name, reason),) = problems(release).items()
     assert name == "test/LFPW_image_0116_0.jpg"
-    assert "LFPW_image_0116_0.png' is 12x16, its picture 16x12" in reason
+    assert "LFPW_image_0116_0.png' is 12x16, its image 16x12" in reason
 
 
 def test_an_unreadable_map(release):
     path = release / "train" / "labels" / "10001868414_0.png"
     content = path.read_bytes()
-    for damaged in (b"", b"no picture", content[:-30]):
+    for damaged in (b"", b"no image", content[:-30]):
         path.write_bytes(damaged)
         ((name, reason),) = problems(release).items()
         assert name == "train/10001868414_0.jpg"
         assert f"{str(path)!r} can't be read as a PNG" in reason
 
 
-def test_an_unreadable_picture(release):
+def test_an_unreadable_image(release):
     path = release / "train" / "images" / "10001868414_0.jpg"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     ((name, reason),) = problems(release).items()
     assert name == "train/10001868414_0.jpg"
-    assert f"size of the picture {str(path)!r} can't be read" in reason
+    assert f"size of the image {str(path)!r} can't be read" in reason
 
 
-def test_a_picture_without_a_map_and_a_map_without_a_picture(release):
+def test_an_image_without_a_map_and_a_map_without_an_image(release):
     (release / "train" / "labels" / "10001868414_0.png").unlink()
     (release / "val" / "images" / "11025473473_2.jpg").unlink()
     for folder in ("images", "labels"):
@@ -141,7 +141,7 @@ def test_the_folder_above_is_refused(release):
         LaPa(str(release.parent)).check()
 
 
-def test_the_fingerprint_covers_pictures_and_maps_but_not_landmarks(release, jpeg):
+def test_the_fingerprint_covers_images_and_maps_but_not_landmarks(release, jpeg):
     prints = [LaPa(str(release)).fingerprint()]
     (release / "train" / "landmarks" / "10001868414_0.txt").unlink()
     assert LaPa(str(release)).fingerprint() == prints[0]

@@ -15,7 +15,7 @@ SPELLING = [name.replace("_", " ") for name in CelebA.ANNOTATIONS["attributes"].
 
 
 def labels():
-    """[4, 40]: attribute j of picture i is 1 where i + j is a multiple of 3."""
+    """[4, 40]: attribute j of image i is 1 where i + j is a multiple of 3."""
     return ((np.arange(4)[:, None] + np.arange(40)) % 3 == 0).astype(float)
 
 
@@ -145,7 +145,7 @@ def test_indices_that_are_no_rows_or_contradict_each_other(release):
     }
 
 
-def test_a_picture_named_twice_is_quarantined(release):
+def test_an_image_named_twice_is_quarantined(release):
     write_annotations(release, names=[*NAMES[:3], NAMES[0]])
     assert {name: "several rows" in reason for name, reason in problems(release).items()} == {
         f"lfw_att_40.mat:1:{NAMES[0]}": True,
@@ -153,7 +153,7 @@ def test_a_picture_named_twice_is_quarantined(release):
     }
 
 
-def test_a_missing_picture_is_named(release):
+def test_a_missing_image_is_named(release):
     (release / "lfw-deepfunneled" / NAMES[3]).unlink()
     ((name, reason),) = problems(release).items()
     assert name == f"lfw-deepfunneled/{NAMES[3]}"
@@ -190,7 +190,7 @@ def test_what_is_no_matlab_file_is_refused(release, content):
         LFWA(str(release)).check()
 
 
-def test_the_fingerprint_covers_the_pictures(release, jpeg):
+def test_the_fingerprint_covers_the_images(release, jpeg):
     before = LFWA(str(release)).fingerprint()
     (release / "lfw-deepfunneled" / NAMES[0]).write_bytes(jpeg(99, size=(9, 9)))
     assert LFWA(str(release)).fingerprint() != before

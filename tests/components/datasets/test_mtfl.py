@@ -23,8 +23,8 @@ COORDINATES = (100, 150, 125.5, 105, 145, 110, 112.25, 140, 160, 161)
 CENTRE = (0.2, 0.2, 0.6, 0.6)
 
 
-def line(picture, labels="2 1 2 3", coordinates=COORDINATES):
-    return " ".join([picture.replace("/", "\\"), *(f"{value:f}" for value in coordinates), *labels.split()])
+def line(image, labels="2 1 2 3", coordinates=COORDINATES):
+    return " ".join([image.replace("/", "\\"), *(f"{value:f}" for value in coordinates), *labels.split()])
 
 
 def write_list(folder, name, lines):
@@ -40,15 +40,15 @@ def grey(size):
 
 @pytest.fixture
 def release(tmp_path, jpeg):
-    """Four pictures of LFW and two from the web to train on, of which one is grey, and two of AFLW to test on."""
+    """Four images of LFW and two from the web to train on, of which one is grey, and two of AFLW to test on."""
     folder = tmp_path / "MTFL"
-    for picture in (*TRAINING, *TESTING):
-        path = folder / picture
+    for image in (*TRAINING, *TESTING):
+        path = folder / image
         path.parent.mkdir(parents=True, exist_ok=True)
         size = SIZES[path.parent.name]
-        path.write_bytes(grey(size) if picture == TRAINING[1] else jpeg(len(picture), size))
+        path.write_bytes(grey(size) if image == TRAINING[1] else jpeg(len(image), size))
     write_list(folder, "training.txt", map(line, TRAINING))
-    write_list(folder, "testing.txt", [line(picture).replace("\\", "/") for picture in TESTING])
+    write_list(folder, "testing.txt", [line(image).replace("\\", "/") for image in TESTING])
     return folder
 
 
@@ -103,7 +103,7 @@ def test_attributes(release, labels, attributes):
     assert records(release)[TESTING[0]].labels["attributes"].tolist() == attributes
 
 
-def test_landmarks_are_shares_of_the_picture_s_own_sides(release):
+def test_landmarks_are_shares_of_the_image_s_own_sides(release):
     found = records(release)
     expected = [(100, 110), (150, 112.25), (125.5, 140), (105, 160), (145, 161)]
     np.testing.assert_allclose(found[TRAINING[0]].labels["landmarks"], np.array(expected) / 250, rtol=1e-6)
@@ -179,10 +179,10 @@ def test_a_bad_line(release, wrong, reason):
 def test_nothing_is_lost_silently(release, jpeg):
     lines = [*map(line, TRAINING[:3]), "", line(TRAINING[0]), line("lfw_5590/ghost.jpg"), "scribble"]
     write_list(release, "training.txt", [*lines, line("elsewhere/face.jpg"), *map(line, TRAINING[4:])])
-    write_list(release, "testing.txt", [*(line(picture) for picture in TESTING), line(TRAINING[1])])
+    write_list(release, "testing.txt", [*(line(image) for image in TESTING), line(TRAINING[1])])
     (release / "AFLW" / "unlisted.jpg").write_bytes(jpeg())
-    (release / "AFLW" / "Thumbs.db").write_bytes(b"no picture")
-    (release / "AFLW" / "._0003-image07098.jpg").write_bytes(b"no picture either")
+    (release / "AFLW" / "Thumbs.db").write_bytes(b"no image")
+    (release / "AFLW" / "._0003-image07098.jpg").write_bytes(b"no image either")
     found = problems(release)
     expected = {
         TRAINING[0]: f"training.txt:1 and training.txt:5 name {TRAINING[0]}; expected one line, once.",
@@ -200,13 +200,13 @@ def test_nothing_is_lost_silently(release, jpeg):
     assert good == {TRAINING[2], *TRAINING[4:], *TESTING}
 
 
-def test_a_picture_that_is_missing_or_damaged(release):
+def test_an_image_that_is_missing_or_damaged(release):
     (release / TRAINING[0]).unlink()
-    (release / TESTING[1]).write_bytes(b"no picture")
+    (release / TESTING[1]).write_bytes(b"no image")
     found = problems(release)
     assert list(found) == [TRAINING[0], TESTING[1]]
     assert "can't be read" in found[TRAINING[0]]
-    assert "size of the picture" in found[TESTING[1]]
+    assert "size of the image" in found[TESTING[1]]
 
 
 @pytest.mark.parametrize("name", ["training.txt", "testing.txt", "lfw_5590", "net_7876", "AFLW"])
@@ -226,14 +226,14 @@ def test_a_folder_that_no_list_names_may_be_missing(release):
     assert not problems(release)
 
 
-def test_the_fingerprint_covers_lists_and_pictures(release, jpeg):
+def test_the_fingerprint_covers_lists_and_images(release, jpeg):
     prints = [MTFL(str(release)).fingerprint()]
     assert MTFL(str(release)).fingerprint() == prints[0]
-    for picture in (TRAINING[0], TRAINING[4], TESTING[0]):
-        (release / picture).write_bytes(jpeg(99, (90, 90)))
+    for image in (TRAINING[0], TRAINING[4], TESTING[0]):
+        (release / image).write_bytes(jpeg(99, (90, 90)))
         prints.append(MTFL(str(release)).fingerprint())
-    for name, pictures in (("training.txt", TRAINING[1:]), ("testing.txt", TESTING[1:])):
-        write_list(release, name, map(line, pictures))
+    for name, images in (("training.txt", TRAINING[1:]), ("testing.txt", TESTING[1:])):
+        write_list(release, name, map(line, images))
         prints.append(MTFL(str(release)).fingerprint())
     assert len(set(prints)) == 6
 
@@ -257,7 +257,7 @@ def test_it_is_registered():
 class TestTheRealSample:
     @pytest.fixture(scope="class")
     def found(self):
-        """(reference, record) of each picture."""
+        """(reference, record) of each image."""
         builder = MTFL(str(SAMPLE))
         builder.check()
         return [(reference, builder.load(reference)) for reference in builder.references()]
@@ -282,7 +282,7 @@ class TestTheRealSample:
             **{"Left_Profile": 7, "Left": 231, "Frontal": 2478, "Right": 264, "Right_Profile": 20},
         }
 
-    def test_left_is_the_picture_s(self, found):
+    def test_left_is_the_image_s(self, found):
         for pose, side in (("Left", -1), ("Right", 1)):
             turned = [
                 r.labels["landmarks"][:, 0]

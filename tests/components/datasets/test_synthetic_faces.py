@@ -13,7 +13,7 @@ from components.datasets.synthetic_faces.attributes import ATTRIBUTES, CLOTHES, 
 from components.datasets.synthetic_faces.face import draw_face
 from components.datasets.synthetic_faces.renderer import render
 
-# Positive rate of each attribute over CelebA's 202,599 pictures.
+# Positive rate of each attribute over CelebA's 202,599 images.
 CELEBA_FREQUENCIES = dict(
     zip(
         ATTRIBUTES,
@@ -64,9 +64,9 @@ def frontal(attributes=PLAIN, emotion="neutral", clothing="t-shirt"):
 
 
 def change(without, having):
-    """[128, 128] mean absolute difference between two faces' pictures."""
-    pictures = [render(face, 128).image.astype(float) for face in (without, having)]
-    return np.abs(pictures[0] - pictures[1]).mean(-1)
+    """[128, 128] mean absolute difference between two faces' images."""
+    images = [render(face, 128).image.astype(float) for face in (without, having)]
+    return np.abs(images[0] - images[1]).mean(-1)
 
 
 class TestAttributes:
@@ -126,7 +126,7 @@ class TestAttributes:
 
 
 class TestLandmarks:
-    def test_are_68_inside_the_picture(self, drawn):
+    def test_are_68_inside_the_image(self, drawn):
         for _, rendering in drawn:
             assert rendering.landmarks.shape == (68, 2)
             assert rendering.landmarks.dtype == np.float32
@@ -186,7 +186,7 @@ class TestLabelMap:
         seen = np.unique(np.concatenate([np.unique(rendering.labels) for _, rendering in drawn]))
         np.testing.assert_array_equal(seen, np.arange(19))
 
-    def test_has_the_size_of_the_picture(self):
+    def test_has_the_size_of_the_image(self):
         rendering = render(frontal(), 96)
         assert rendering.image.shape == (96, 96, 3)
         assert rendering.labels.shape == (96, 96)
@@ -209,8 +209,8 @@ class TestLabelMap:
         assert labels.HAIR not in render(frontal({"Male", "No_Beard", "Young", "Bald"}), 128).labels
 
 
-class TestPicture:
-    # Windows are x0, y0, x1, y1 relative to the eyes' middle, in widths of the picture.
+class TestImage:
+    # Windows are x0, y0, x1, y1 relative to the eyes' middle, in widths of the image.
     FOREHEAD, EYES, CHEEKS = (-0.25, -0.40, 0.25, -0.04), (-0.24, -0.16, 0.24, 0.10), (-0.24, 0.0, 0.24, 0.25)
     NOSE, MOUTH, JAW = (-0.12, -0.05, 0.12, 0.18), (-0.15, 0.10, 0.15, 0.30), (-0.27, -0.10, 0.27, 0.40)
     HEAD, CHEST, EARS = (-0.36, -0.43, 0.36, 0.57), (-0.3, 0.30, 0.3, 0.57), (-0.36, -0.1, 0.36, 0.30)
@@ -290,9 +290,9 @@ class TestPicture:
         assert (change(frontal(), frontal(emotion=emotion)) > 12).sum() >= 60
 
     def test_clothes_differ(self):
-        pictures = [render(frontal(clothing=name), 128).image[96:].astype(float) for name in CLOTHES]
-        for i, one in enumerate(pictures):
-            for other in pictures[:i]:
+        images = [render(frontal(clothing=name), 128).image[96:].astype(float) for name in CLOTHES]
+        for i, one in enumerate(images):
+            for other in images[:i]:
                 assert (np.abs(one - other).mean(-1) > 12).sum() >= 300
 
 

@@ -304,8 +304,8 @@ class TestWhatIsCheckedFirst:
             Table(str(folder)).check()
 
     def test_no_folder_of_images(self, folder):
-        with pytest.raises(FileNotFoundError, match=r"has no pictures\. .*option `images`"):
-            Table(str(folder), images="pictures").check()
+        with pytest.raises(FileNotFoundError, match=r"has no images\. .*option `images`"):
+            Table(str(folder), images="images").check()
 
     @pytest.mark.parametrize(
         ("options", "missing"),

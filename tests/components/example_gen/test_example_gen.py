@@ -40,7 +40,7 @@ def encoded(mode="RGB", file_format="JPEG", colour=COLOUR, size=(40, 48)) -> byt
 
 
 def noise(seed=0) -> bytes:
-    """A picture that fills several kilobytes, so that a part of it can be cut off."""
+    """An image that fills several kilobytes, so that a part of it can be cut off."""
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (80, 60, 3), np.uint8)).save(file, "JPEG")
     return file.getvalue()
@@ -68,7 +68,7 @@ UNREADABLE = {
     "truncated.jpg": ("0", noise(3)[:-700], "can't be decoded"),
     "torn.png": ("1", encoded("RGB", "PNG")[:-30], "can't be decoded"),
     "empty.jpg": ("0", b"", "file is empty"),
-    "text.jpg": ("1", b"no picture at all", "neither JPEG nor PNG: it starts with b'no pictu'"),
+    "text.jpg": ("1", b"no image at all", "neither JPEG nor PNG: it starts with b'no pictu'"),
     "moving.jpg": ("2", encoded("P", "GIF"), "neither JPEG nor PNG: it starts with b'GIF"),
     "missing.jpg": ("2", None, "missing.jpg"),
 }
@@ -91,8 +91,8 @@ def labels(index: int) -> list[int]:
 
 def write_folder(folder: Path) -> Path:
     """The official layout; "000001.jpg" alone has landmarks."""
-    pictures = folder / "img_align_celeba"
-    pictures.mkdir(parents=True)
+    images = folder / "img_align_celeba"
+    images.mkdir(parents=True)
     files = {name: (row[0], row[1]) for name, row in {**GOOD, **UNREADABLE}.items()}
     files.update({name: ("0", noise(9)) for name in MISLABELLED})
     rows, partition = [], []
@@ -101,7 +101,7 @@ def write_folder(folder: Path) -> Path:
         rows.append(f"{name} {MISLABELLED[name][0] if name in MISLABELLED else values}")
         partition.append(f"{name} {split}")
         if content is not None:
-            (pictures / name).write_bytes(content)
+            (images / name).write_bytes(content)
     names = ["lefteye", "righteye", "nose", "leftmouth", "rightmouth"]
     lists = {
         "list_attr_celeba.txt": [str(len(rows)), " ".join(CELEBA_ATTRIBUTES), *rows],
@@ -207,7 +207,7 @@ def test_the_artifact_says_what_it_holds(ingested):
     ("name", "colour"),
     [("cmyk.jpg", COLOUR), ("alpha.png", COLOUR), ("deep.png", (0x9A,) * 3), ("deep.jpg", (0x9A,) * 3)],
 )
-def test_unusual_pictures_keep_their_colours(ingested, name, colour):
+def test_unusual_images_keep_their_colours(ingested, name, colour):
     record = (ingested.records("train") | ingested.records("validation"))[name]
     pixels = decode_and_resize(tf.constant(record.image), (48, 40)).numpy()
     np.testing.assert_allclose(pixels, np.broadcast_to(colour, pixels.shape), atol=4)
@@ -321,7 +321,7 @@ def test_labels_that_a_data_set_does_not_give_are_dropped(several, split, kept):
 
 
 def test_a_label_that_is_dropped_need_not_be_right():
-    """Else a data set for one task would lose pictures for the faults of another's labels."""
+    """Else a data set for one task would lose images for the faults of another's labels."""
     labels = {"attributes": [7], "parsing": parsing((1, 1)), "emotion": 9, "clothing": 3}
     record = FaceRecord("a", "test", encoded(), labels)
     kept = keep_labels(record, DatasetConfig("other", labels=("landmarks", "clothing")))
@@ -409,7 +409,7 @@ def check(image=None, crop=None, **labels):
         (parsing(mode="P"), "palette"),  # TensorFlow would read its colours
         (sixteen_bit(), "the label map is 16-bit grey"),  # TensorFlow would read the upper byte
         (parsing(file_format="JPEG"), "parsing: the label map is no PNG"),
-        (b"no picture", "the label map is no PNG"),
+        (b"no image", "the label map is no PNG"),
         (b"", "the label map is no PNG"),
         (parsing()[:-20], "the label map can't be decoded"),
     ],
@@ -469,11 +469,11 @@ def test_a_record_without_labels_needs_no_annotations():
         ((0.2, 0.2, np.inf, 0.6), "not four finite numbers"),
         ((0.2, 0.2, 0, 0.6), "has no area: height and width must be positive"),
         ((0.2, 0.2, 0.6, -0.1), "has no area"),
-        ((-0.1, 0.2, 0.6, 0.6), "reaches beyond the picture: its sides are shares from 0 to 1"),
-        ((0.2, -0.1, 0.6, 0.6), "reaches beyond the picture"),
-        ((0.5, 0.2, 0.6, 0.6), "reaches beyond the picture"),
-        ((0.2, 0.2, 0.6, 0.81), "reaches beyond the picture"),
-        ((48, 40, 150, 150), "reaches beyond the picture"),
+        ((-0.1, 0.2, 0.6, 0.6), "reaches beyond the image: its sides are shares from 0 to 1"),
+        ((0.2, -0.1, 0.6, 0.6), "reaches beyond the image"),
+        ((0.5, 0.2, 0.6, 0.6), "reaches beyond the image"),
+        ((0.2, 0.2, 0.6, 0.81), "reaches beyond the image"),
+        ((48, 40, 150, 150), "reaches beyond the image"),
     ],
 )
 def test_crops_that_are_refused(crop, reason):

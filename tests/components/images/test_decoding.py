@@ -1,4 +1,4 @@
-"""decode_and_resize and decode_and_resize_labels: every kind of picture, held against Pillow."""
+"""decode_and_resize and decode_and_resize_labels: every kind of image, held against Pillow."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def decoded(encoded: bytes, size=(HEIGHT, WIDTH)) -> np.ndarray:
     ],
     ids=["png", "grey png", "palette", "1 bit", "jpeg", "progressive", "4:4:4", "grey jpeg", "cmyk"],
 )
-def test_equals_pillow_at_the_picture_s_own_size(encoded, tolerance):
+def test_equals_pillow_at_the_image_s_own_size(encoded, tolerance):
     pixels = decoded(encoded)
     assert pixels.shape == (HEIGHT, WIDTH, 3)
     assert pixels.dtype == np.uint8
@@ -88,12 +88,12 @@ def test_shrinking_does_not_alias():
     assert np.abs(small.astype(int) - 127).max() <= 8
 
 
-def test_a_batch_equals_single_pictures():
-    pictures = [encode(), encode("L", "PNG"), encode(pixels=PIXELS[:20, :50]), encode("CMYK")]
-    batch = decode_and_resize_batch(tf.constant(pictures), (24, 32))
+def test_a_batch_equals_single_images():
+    images = [encode(), encode("L", "PNG"), encode(pixels=PIXELS[:20, :50]), encode("CMYK")]
+    batch = decode_and_resize_batch(tf.constant(images), (24, 32))
     assert batch.shape == (4, 24, 32, 3)
     assert batch.dtype == tf.uint8
-    np.testing.assert_array_equal(batch, [decoded(picture, (24, 32)) for picture in pictures])
+    np.testing.assert_array_equal(batch, [decoded(image, (24, 32)) for image in images])
 
 
 @pytest.mark.parametrize("size", [(12, 15), (24, 32), (90, 100)])
@@ -112,11 +112,11 @@ def test_cropped_to_the_whole_it_is_the_same(size):
         np.testing.assert_array_equal(whole, decoded(encoded, size))
 
 
-def test_each_picture_of_a_batch_has_its_crop():
-    pictures, crops = [encode(), encode("L", "PNG")], [[0.0, 0.0, 1.0, 1.0], [0.5, 0.0, 0.5, 1.0]]
-    batch = decode_and_resize_batch(tf.constant(pictures), (24, 32), tf.constant(crops))
+def test_each_image_of_a_batch_has_its_crop():
+    images, crops = [encode(), encode("L", "PNG")], [[0.0, 0.0, 1.0, 1.0], [0.5, 0.0, 0.5, 1.0]]
+    batch = decode_and_resize_batch(tf.constant(images), (24, 32), tf.constant(crops))
     assert batch.shape == (2, 24, 32, 3)
-    np.testing.assert_array_equal(batch[0], decoded(pictures[0], (24, 32)))
+    np.testing.assert_array_equal(batch[0], decoded(images[0], (24, 32)))
     half = encode("L", "PNG", PIXELS[HEIGHT // 2 :])
     np.testing.assert_array_equal(batch[1], decoded(half, (24, 32)))
 
@@ -147,7 +147,7 @@ def test_labels_are_those_of_the_nearest_pixels(size):
     np.testing.assert_array_equal(resized, Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
 
 
-def test_a_crop_of_labels_is_the_crop_of_their_picture():
+def test_a_crop_of_labels_is_the_crop_of_their_image():
     labels = np.random.default_rng(0).choice(np.array([0, 1, 7, 18, 255], np.uint8), (HEIGHT, WIDTH))
     crop = tf.constant([0.25, 0.1, 0.5, 0.35])
     cropped = decode_and_resize_labels(label_map(labels), (44, 42), crop)

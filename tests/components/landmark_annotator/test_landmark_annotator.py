@@ -35,7 +35,7 @@ needs_faces = pytest.mark.skipif(not (SAMPLES / "ibug68").is_dir(), reason="no s
 POINTS = np.linspace(0, 1, 136, dtype=np.float32).reshape(68, 2)
 
 
-def picture(mode="RGB", file_format="JPEG", shade=90) -> bytes:
+def encoded_image(mode="RGB", file_format="JPEG", shade=90) -> bytes:
     """A file of one shade: nothing that could be taken for a face."""
     file = io.BytesIO()
     Image.new("RGB", (120, 100), (shade, shade, shade)).convert(mode).save(file, file_format)
@@ -44,7 +44,7 @@ def picture(mode="RGB", file_format="JPEG", shade=90) -> bytes:
 
 def record(name="a", image=None, landmarks=None) -> bytes:
     labels = {} if landmarks is None else {"points": landmarks}
-    face = FaceRecord(id=name, dataset="test", image=image or picture(), labels=labels)
+    face = FaceRecord(id=name, dataset="test", image=image or encoded_image(), labels=labels)
     return face.to_example().SerializeToString()
 
 
@@ -97,7 +97,7 @@ def run_executor(folder: Path, splits: dict[str, list[bytes]], beam_args=()):
 def test_executor_annotates_each_split_and_counts(tmp_path, monkeypatch, capsys, beam_args):
     monkeypatch.setattr(executor, "LandmarkDetector", lambda: brighter_is_a_face)
     monkeypatch.setattr(executor, "require_extra", lambda: None)
-    bright, dark = picture(shade=200), picture(shade=50)
+    bright, dark = encoded_image(shade=200), encoded_image(shade=50)
     splits = {
         "train": [record("a", bright), record("b", dark), record("c", bright), record("d", dark, POINTS / 2)],
         "validation": [record("e", dark)],
@@ -127,7 +127,7 @@ def test_executor_annotates_each_split_and_counts(tmp_path, monkeypatch, capsys,
 
 @needs_dlib
 @needs_faces
-def test_executor_with_dlib_on_real_pictures(tmp_path):
+def test_executor_with_dlib_on_real_images(tmp_path):
     paths = sorted((SAMPLES / "ibug68" / "helen").rglob("*.jpg"))[:4]
     faces = [record(path.stem, path.read_bytes()) for path in paths]
     _, outputs, counts = run_executor(tmp_path, {"train": [*faces, record("none")]})
@@ -149,8 +149,8 @@ def test_executor_with_dlib_on_real_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("mode", "file_format"), [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("L", "PNG"), ("RGBA", "PNG")]
 )
-def test_no_face_in_a_picture_of_any_mode(mode, file_format, dlib_detector):
-    unchanged = record(image=picture(mode, file_format))
+def test_no_face_in_an_image_of_any_mode(mode, file_format, dlib_detector):
+    unchanged = record(image=encoded_image(mode, file_format))
     assert annotate(unchanged, "points", dlib_detector) == (unchanged, "not_found")
 
 
@@ -160,24 +160,24 @@ def dlib_detector():
 
 
 def test_a_record_with_landmarks_is_not_even_decoded():
-    unchanged = record(image=b"no picture", landmarks=POINTS)
+    unchanged = record(image=b"no image", landmarks=POINTS)
     assert annotate(unchanged, "points", brighter_is_a_face) == (unchanged, "had_landmarks")
 
 
 def test_landmarks_without_values_are_not_landmarks():
-    empty = record(image=picture(shade=200), landmarks=np.zeros((0, 2)))
+    empty = record(image=encoded_image(shade=200), landmarks=np.zeros((0, 2)))
     serialized, outcome = annotate(empty, "points", brighter_is_a_face)
     assert outcome == "annotated"
     np.testing.assert_array_equal(points(serialized), POINTS)
 
 
-def test_a_broken_picture_is_named():
+def test_a_broken_image_is_named():
     with pytest.raises(ValueError, match=r"'face-7'.*decoded"):
-        annotate(record("face-7", b"no picture"), "points", brighter_is_a_face)
+        annotate(record("face-7", b"no image"), "points", brighter_is_a_face)
 
 
 def test_decode_gives_three_channels():
-    grey = decode(picture("L", "PNG", shade=90))
+    grey = decode(encoded_image("L", "PNG", shade=90))
     assert grey.shape == (100, 120, 3) and grey.dtype == np.uint8
     assert (grey == 90).all()
 

@@ -120,9 +120,9 @@ def test_marks_of_a_chart_are_not_connected():
 
 
 def test_a_strip_names_its_images():
-    markup = figures.strip([("<picture>", "data:,"), ("truth", "data:,")], 'Zoë "7".jpg')
+    markup = figures.strip([("<image>", "data:,"), ("truth", "data:,")], 'Zoë "7".jpg')
     assert markup.count("<img") == 2
-    assert "<p>&lt;picture&gt;</p>" in markup and "<p>truth</p>" in markup
+    assert "<p>&lt;image&gt;</p>" in markup and "<p>truth</p>" in markup
     assert 'alt="Zoë &#34;7&#34;.jpg, truth"' in markup
     assert "--panes: 2" in markup
 

@@ -53,14 +53,14 @@ TASKS = [*bound(DATA, "attributes", "parsing"), landmarks(5)]
 PARSING = bound(DATA, "parsing")
 
 
-def picture(file_format="PNG", size=(24, 30), mode="RGB") -> bytes:
+def encoded_image(file_format="PNG", size=(24, 30), mode="RGB") -> bytes:
     file = io.BytesIO()
     Image.new("RGB", size, (200, 100, 50)).convert(mode).save(file, file_format)
     return file.getvalue()
 
 
 def label_map(size=(24, 30)) -> bytes:
-    """Every label of the data set, and 255, in turn; `size` as of `picture`."""
+    """Every label of the data set, and 255, in turn; `size` as of `encoded_image`."""
     labels = np.arange(size[0] * size[1]) % (len(CLASSES) + 1)
     labels = np.where(labels == len(CLASSES), 255, labels).astype(np.uint8)
     return encode_label_map(labels.reshape(size[::-1]))
@@ -69,7 +69,7 @@ def label_map(size=(24, 30)) -> bytes:
 def record(name, attributes=None, landmarks=None, image=None, parsing=None, soft=None, crop=None, **labels):
     labels = {"attributes": attributes, "landmarks": landmarks, "parsing": parsing, **labels}
     labels = {label: value for label, value in labels.items() if value is not None}
-    return FaceRecord(name, "test", image or picture(), labels, soft or {}, crop)
+    return FaceRecord(name, "test", image or encoded_image(), labels, soft or {}, crop)
 
 
 def attributes(*positive: int) -> np.ndarray:
@@ -126,10 +126,10 @@ POINTS = np.linspace(-0.1, 1.1, 10, dtype=np.float32).reshape(5, 2)
 FACES = list(BUILDER(num_train=2, num_validation=0, num_test=0, image_size=128).references())
 TRAIN = [
     record("a", attributes(0, 3), POINTS),
-    record("b", attributes(0), None, picture("JPEG", mode="CMYK"), label_map()),
-    record("c", None, POINTS / 2, picture("JPEG", mode="L")),
+    record("b", attributes(0), None, encoded_image("JPEG", mode="CMYK"), label_map()),
+    record("c", None, POINTS / 2, encoded_image("JPEG", mode="L")),
     record("d", None, None),
-    record("e", attributes(0, 3, 39), None, picture(size=(90, 17)), label_map((90, 17))),
+    record("e", attributes(0, 3, 39), None, encoded_image(size=(90, 17)), label_map((90, 17))),
     record("f", attributes(3), POINTS),
 ]
 EVAL = [record("g", attributes(*range(N)), POINTS), record("h")]

@@ -23,7 +23,7 @@ NUM_ATTRIBUTES = len(tiny_faces.ATTRIBUTES)
 
 
 def _arrays(count, seed):
-    """Pictures of 6x5 with labels 1, 0 and, for a few, -1."""
+    """Images of 6x5 with labels 1, 0 and, for a few, -1."""
     random = np.random.default_rng(seed)
     labels = random.choice([1, 0, -1], (count, NUM_ATTRIBUTES), p=[0.3, 0.6, 0.1])
     return random.integers(0, 256, (count, 6, 5, 3)).astype(np.uint8), labels.astype(np.int64)

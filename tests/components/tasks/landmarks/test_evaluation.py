@@ -42,7 +42,7 @@ def test_a_shift_costs_its_length_in_pixels():
 
 def test_one_wrong_point_counts_by_its_share():
     predicted = FACE.copy()
-    predicted[2] += [0.3, 0.4]  # 0.5 in a square picture whose eyes are 0.5 apart: 1, shared by five points
+    predicted[2] += [0.3, 0.4]  # 0.5 in a square image whose eyes are 0.5 apart: 1, shared by five points
     np.testing.assert_allclose(point_errors(FACE, predicted, (64, 64)), [0, 0, 1, 0, 0])
     values = summarize(_measure(FACE.ravel(), predicted, _features((64, 64)), 5))
     assert (values["nme"], values["failure_rate"]) == pytest.approx((0.2, 1))

@@ -42,7 +42,7 @@ def test_5_points():
 
 
 def test_a_symmetric_face_maps_to_itself():
-    # Eyes, nose, mouth corners in [0, 1]: flipped pictures have x at 1 - x.
+    # Eyes, nose, mouth corners in [0, 1]: flipped images have x at 1 - x.
     face = np.array([[0.25, 0.5], [0.75, 0.5], [0.5, 0.625], [0.375, 0.75], [0.625, 0.75]])
     flipped = np.stack([1 - face[:, 0], face[:, 1]], -1)[list(MARKUPS[5].mirror)]
     np.testing.assert_array_equal(flipped, face)

@@ -28,7 +28,7 @@ def _mean(name, counts):
     return summarize(np.append(counts, 1), len(counts), [])[name]
 
 
-def test_confusion_of_a_picture_leaves_out_what_is_to_be_ignored():
+def test_confusion_of_an_image_leaves_out_what_is_to_be_ignored():
     truth = np.array([[0, 0, 1], [2, 255, 1]], np.uint8)
     predicted = np.array([[0, 1, 1], [0, 2, 1]], np.uint8)
     counts = confusion(truth, predicted, 3)
@@ -165,7 +165,7 @@ def test_a_label_map_that_does_not_fit_is_an_error():
     with pytest.raises(ValueError, match=r"'label map of 7\.png' has the label 3; expected 0 to 2"):
         _measure(_png([[0, 3]]), np.zeros((1, 2), np.uint8), FEATURES, num_classes=3)
     with pytest.raises(ValueError, match=r"'label map of 7\.png' can't be read as a PNG"):
-        _measure(np.array([b"no picture"], object), np.zeros((1, 2), np.uint8), FEATURES, num_classes=3)
+        _measure(np.array([b"no image"], object), np.zeros((1, 2), np.uint8), FEATURES, num_classes=3)
 
 
 def test_sums_of_records_are_those_of_all_pixels_at_once():
