@@ -61,7 +61,7 @@ class LaPa(FaceDataset):
         folder, image_name = reference.id.split("/")
         path = self._path(folder, _IMAGES, image_name)
         image = read_file(path)
-        map_path = self._path(folder, _LABELS, f"{_stem(image)}.png")
+        map_path = self._path(folder, _LABELS, f"{_stem(image_name)}.png")
         parsing = read_file(map_path)
         labels = decode_grey(parsing, map_path)
         size = encoded_size(image, path)

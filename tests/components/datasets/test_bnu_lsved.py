@@ -165,7 +165,7 @@ def test_an_image_that_is_damaged_or_vanishes(release):
     builder = BNULSVED(str(release))
     first, second, *_ = builder.references()
     (release / first.id).write_bytes(b"no image")
-    assert problems(release) == {first.id: "the image is neither JPEG nor PNG: it starts with b'no pictu'"}
+    assert problems(release) == {first.id: "the image is neither JPEG nor PNG: it starts with b'no image'"}
     (release / second.id).unlink()
     with pytest.raises(RecordError, match="can't be read"):
         builder.load(second)

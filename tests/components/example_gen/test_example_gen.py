@@ -68,7 +68,7 @@ UNREADABLE = {
     "truncated.jpg": ("0", noise(3)[:-700], "can't be decoded"),
     "torn.png": ("1", encoded("RGB", "PNG")[:-30], "can't be decoded"),
     "empty.jpg": ("0", b"", "file is empty"),
-    "text.jpg": ("1", b"no image at all", "neither JPEG nor PNG: it starts with b'no pictu'"),
+    "text.jpg": ("1", b"no image at all", "neither JPEG nor PNG: it starts with b'no image'"),
     "moving.jpg": ("2", encoded("P", "GIF"), "neither JPEG nor PNG: it starts with b'GIF"),
     "missing.jpg": ("2", None, "missing.jpg"),
 }
