@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from components.config import configured
 from pipeline import experiments
-from tests.support.pipeline_runs import DATA_NODES, DRAWN, dmm_cnn, own, page, results, run, served, with_low_bars
+from tests.support.pipeline_runs import DATA_NODES, DRAWN, own, page, results, run, served, with_low_bars
 
 pytestmark = pytest.mark.e2e
 ATTENTIVE, PARSING = "e2e/attentive", "e2e/parsing"
@@ -93,8 +93,3 @@ def test_the_pushed_parsing_model_has_no_edges(parsed, output):
     model, shapes = served(output, PARSING)
     assert not [v.name for v in model.network.variables if "edge" in v.name]
     assert shapes == {"parsing": (2, 50, 40)}
-
-
-def test_attributes_are_prepared_again_for_another_system_of_the_same_tasks(attentive, output):
-    """DMM-CNN's landmarks are prepared, too; the records are there."""
-    assert run(dmm_cnn(), output, "e2e/landmarks") == {"Transform"} | own("e2e/landmarks")

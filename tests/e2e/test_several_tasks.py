@@ -25,7 +25,7 @@ def three_tasks():
         ifan,
         data=replace(ifan.data, datasets=datasets),
         tasks=with_low_bars(ifan.tasks),
-        model=replace(ifan.model, kwargs={**ifan.model.kwargs, **small}),
+        model=replace(ifan.model, kwargs={**ifan.model.kwargs, **small, "iterations": 1}),
         training=replace(
             ifan.training,
             tasks=tuple(replace(task, batch_size=8, pretraining_epochs=1) for task in ifan.training.tasks),
@@ -47,7 +47,7 @@ def test_data_sets_that_share_nothing_go_through_the_same_pipeline(three_tasks_r
     assert found["verdict"] == "blessed and pushed"
     assert found["figures"]["images tested"] == 24 and found["figures"]["records quarantined"] == 0
     assert {"parsing mean F1", "landmarks NME", "emotion accuracy"} <= set(found["figures"])
-    assert {"iteration 0", "iteration 1", "iteration 2"} <= set(found)
+    assert {"iteration 0", "iteration 1"} <= set(found)
     assert "drawn_parsing_train" in page(output, TASKS) and "taking turns" in page(output, TASKS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pathlib
@@ -262,6 +263,16 @@ def fit(
     )
 
 
+@contextlib.contextmanager
+def eagerly():
+    """For trainings of a few steps, of which tracing the network would take most of the time."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
 def export_network(
     network: keras.Model, tasks: Mapping[str, Learning], folder: pathlib.Path | str, system: System | None = None
 ) -> None:
@@ -311,10 +322,9 @@ def in_a_process(module: str, *arguments, **environment) -> subprocess.Completed
     )
 
 
-def fit_and_be_killed(tiny: Experiment, folder: pathlib.Path, files_folder: pathlib.Path, where: str, tasks=()) -> None:
+def fit_and_be_killed(tiny: Experiment, folder: pathlib.Path, files_folder: pathlib.Path, where: str) -> None:
     """`fit` in a process that gets SIGKILL at `where`, "<epoch>/<batch>"."""
-    arguments = files_folder, to_json(tiny), folder, to_json(list(tasks or bound(*tiny.tasks)))
-    killed = in_a_process("tests.support.fit", *arguments, **{KILL_AT: where})
+    killed = in_a_process("tests.support.fit", files_folder, to_json(tiny), folder, **{KILL_AT: where})
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
 
 

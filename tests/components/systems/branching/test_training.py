@@ -454,9 +454,14 @@ def test_stopped_where_the_tree_is_found_to_stay(tiny_files, tmp_path, without_a
     _assert_same(Run(tiny, tmp_path, tiny_files), without_alpha)
 
 
-def test_a_killed_run_continues_to_the_same_result(step_by_step, tiny_folder, tiny_files, tmp_path, unbroken_steps):
-    """Killed with SIGKILL in the third round; moments, patience and the order of validation batches are kept."""
-    tiny_faces.fit_and_be_killed(step_by_step, tmp_path, tiny_folder, "2/0")
+def test_moments_patience_and_the_order_of_validation_batches_are_kept(
+    step_by_step, tiny_files, tmp_path, unbroken_steps
+):
+    """Stopped in the third round."""
+    tiny_faces.StopAt.where = (2, 0)
+    with pytest.raises(tiny_faces.Stopped):
+        Run(step_by_step, tmp_path, tiny_files)
+    tiny_faces.StopAt.where = None
     assert [path.name for path in (tmp_path / "checkpoints").glob("*.index")] == ["ckpt-4.index"]
     run = Run(from_json(to_json(step_by_step)), tmp_path, tiny_files)
     assert "Continuing after epoch 2." in run.said

@@ -172,17 +172,19 @@ STOPPABLE = tiny_faces.parsing_experiment(
 
 @pytest.fixture(scope="module")
 def unbroken(parsing_files, tmp_path_factory):
-    return tiny_faces.fit(STOPPABLE, tmp_path_factory.mktemp("unbroken"), parsing_files)
+    with tiny_faces.eagerly():
+        return tiny_faces.fit(STOPPABLE, tmp_path_factory.mktemp("unbroken"), parsing_files)
 
 
 @pytest.mark.parametrize("where", [(1, 1), (2, 0), (3, "end"), (4, 2)], ids=str)
 def test_stopped_anywhere(parsing_files, tmp_path, unbroken, where):
     """In the first phase, where a cycle begins, where one ends, in the second."""
     tiny_faces.StopAt.where = where
-    with pytest.raises(tiny_faces.Stopped):
-        tiny_faces.fit(STOPPABLE, tmp_path, parsing_files)
-    tiny_faces.StopAt.where = None
-    continued = tiny_faces.fit(STOPPABLE, tmp_path, parsing_files)
+    with tiny_faces.eagerly():
+        with pytest.raises(tiny_faces.Stopped):
+            tiny_faces.fit(STOPPABLE, tmp_path, parsing_files)
+        tiny_faces.StopAt.where = None
+        continued = tiny_faces.fit(STOPPABLE, tmp_path, parsing_files)
     tiny_faces.assert_same(continued, unbroken, rtol=1e-4, atol=1e-5)
 
 

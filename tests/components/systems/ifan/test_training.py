@@ -1,5 +1,6 @@
 """Algorithm 1 on tiny data sets of one label each: who is updated, how often, by what, and across interruptions.
 
+`three` and the two devices are traced, as users' runs are.
 As a script: trains on one device and on two.
 """
 
@@ -55,20 +56,10 @@ def files(folder):
     return tiny_faces.files_in(folder)
 
 
-@contextlib.contextmanager
-def _eagerly():
-    """To trace the network takes far longer than a few steps; `three` is traced, as users' runs are."""
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
-
-
 class Run:
     """A run with what it said on stderr, how its updates were counted and what its optimizers keep."""
 
-    def __init__(self, tiny, outputs, files, mode=_eagerly):
+    def __init__(self, tiny, outputs, files, mode=tiny_faces.eagerly):
         with contextlib.redirect_stderr(io.StringIO()) as said, mode():
             self.trained = tiny_tasks.fit(tiny, outputs, files)
         self.said = said.getvalue()
@@ -134,9 +125,10 @@ def test_without_turns():
 
 @pytest.fixture(scope="module")
 def three(files, tmp_path_factory):
-    """An epoch for each task alone; then two of twelve turns, each of two updates."""
+    """An epoch for each task alone; then two of 24 turns, each of an update."""
     tiny = tiny_tasks.experiment(
-        steps=12,
+        iterations=1,
+        steps=24,
         optimizer=configured("tensorflow.keras.optimizers.Adam"),
         pretraining_rate=configured("components.trainer.schedules.constant", rate=0.004),
         learning_rate=configured("components.trainer.schedules.exponential", first=0.005, last=0.002),
@@ -145,7 +137,7 @@ def three(files, tmp_path_factory):
 
 
 def test_every_task_gets_as_many_updates(three):
-    assert three.updates == {"parsing": 2 + 2 * 12 * 2, "landmarks": 3 + 2 * 12 * 2, "emotion": 2 + 2 * 12 * 2}
+    assert three.updates == {"parsing": 2 + 2 * 24, "landmarks": 3 + 2 * 24, "emotion": 2 + 2 * 24}
 
 
 def test_history(three):
@@ -249,7 +241,7 @@ def _train(model, stage, files):
     """One turn of the stage's tasks."""
     model.begin(stage)
     batch = {label: _batch(label, files) for label in stage.tasks}
-    with _eagerly():
+    with tiny_faces.eagerly():
         return model.fit(tf.data.Dataset.from_tensors(batch), verbose=0).history
 
 
@@ -301,6 +293,12 @@ def test_a_turn_moves_the_re_encoders(files):
     assert all(_same(before["landmarks"], after["landmarks"])) and all(_same(before["initial"], after["initial"]))
     assert not any(_same(before["emotion"], after["emotion"])) and not any(_same(before["parsing"], after["parsing"]))
     assert history["loss"][0] == pytest.approx(history["emotion_loss"][0] + history["parsing_loss"][0], rel=1e-5)
+
+
+def test_a_turn_has_an_update_for_each_iteration(files):
+    model = _model(TWO, iterations=2)
+    _train(model, _stage(TURNS, TWO, (1, 2), True, 0, 1, 1), files)
+    assert {name: int(optimizer.iterations) for name, optimizer in model.optimizers.items()} == dict.fromkeys(TWO, 2)
 
 
 def test_an_update_recomputed(files):
@@ -386,7 +384,7 @@ def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbrok
     assert tiny == tiny_two
     for where, saved in {(0, 1): 0, (1, 0): 1, (1, "end"): 1, (2, 0): 2, (3, 1): 3}.items():
         tiny_faces.StopAt.where = where
-        with pytest.raises(tiny_faces.Stopped), _eagerly():
+        with pytest.raises(tiny_faces.Stopped), tiny_faces.eagerly():
             tiny_tasks.fit(tiny, tmp_path, files)
         checkpoints = [path.name for path in (tmp_path / "checkpoints").glob("*.index")]
         assert checkpoints == ([f"ckpt-{saved}.index"] if saved else []), where
@@ -456,7 +454,7 @@ def _epochs(folder):
     mirrored = configured("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
     for name, strategy in {"one": {}, "two": {"strategy": mirrored}}.items():
         tiny = tiny_tasks.experiment(
-            ("parsing", "landmarks"), iterations=1, pretraining=0, epochs=2, steps=1, **strategy
+            ("parsing", "landmarks"), iterations=0, pretraining=0, epochs=2, steps=1, **strategy
         )
         tiny = replace(tiny, training=replace(tiny.training, optimizer=configured("tensorflow.keras.optimizers.SGD")))
         yield name, tiny_tasks.fit(tiny, folder / name, files).epochs
