@@ -12,10 +12,10 @@ from PIL import Image
 from components.datasets.base import FaceDataset, Reference
 from components.datasets.synthetic_faces.attributes import ATTRIBUTES, CLOTHING, EMOTIONS
 from components.datasets.synthetic_faces.face import draw_face
-from components.datasets.synthetic_faces.labels import LABELS
 from components.datasets.synthetic_faces.renderer import render
 from components.record import FaceRecord
 from components.tasks.annotation import Annotation, points
+from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS
 
 _DRAWING = 1  # counts up when the same arguments give other images
 
@@ -39,7 +39,7 @@ class SyntheticFaces(FaceDataset):
         {
             "attributes": Annotation("multi_label", ATTRIBUTES),
             "landmarks": Annotation("landmarks", points(68)),
-            "parsing": Annotation("segmentation", LABELS),
+            "parsing": Annotation("segmentation", CELEBAMASK_PARTS),
             "emotion": Annotation("classification", EMOTIONS),
             "clothing": Annotation("classification", CLOTHING),
         }
