@@ -20,7 +20,7 @@ from components.tasks.segmentation.label_maps import (
     CELEBAMASK_PARTS,
     IMAGE_SUFFIXES,
     decode_mask,
-    encode_label_map,
+    encode_grey,
     encoded_size,
     names_in,
     size_text,
@@ -105,7 +105,7 @@ class CelebAMaskHQ(FaceDataset):
         path = os.path.join(self.folder, _IMAGES, reference.id)
         image = read_file(path)
         labels = _enlarged(self._merged(reference.payload), encoded_size(image, path), path)
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_label_map(labels)})
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_grey(labels)})
 
     def fingerprint(self) -> str:
         """Hash over the lists, the images and the masks."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import io
 import os
 from collections.abc import Iterator
 from types import MappingProxyType
@@ -12,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.datasets.class_folders import images_below
 from components.datasets.holdout import check_every, is_held_out
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
+from components.tasks.segmentation.label_maps import encode_grey
 
 _EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _TABLE = "fer2013.csv"
@@ -132,7 +131,7 @@ class _Table:
         with tf.io.gfile.GFile(self._path, "rb") as file:
             file.seek(row.offset)
             line = file.read(row.length)
-        return _encoded(_pixels(reference.id, _fields(reference.id, line)[1])), row.emotion
+        return encode_grey(_pixels(reference.id, _fields(reference.id, line)[1])), row.emotion
 
 
 def _row_reference(number: int, line: bytes, offset: int) -> Reference:
@@ -164,12 +163,6 @@ def _pixels(name: str, text: str) -> np.ndarray:
     if wrong := [value for value in values if not (value.isdecimal() and int(value) <= 255)]:
         raise RecordError(f"{name} has the pixel {wrong[0]!r}; expected a whole number from 0 to 255.")
     return np.array([int(value) for value in values], np.uint8).reshape(_SIDE, _SIDE)
-
-
-def _encoded(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 class _Folders:

@@ -18,7 +18,7 @@ from components.tasks.segmentation.label_maps import (
     FACE_PARTS_WITHOUT_SIDES,
     IMAGE_SUFFIXES,
     decode_grey,
-    encode_label_map,
+    encode_grey,
     encoded_size,
     names_in,
     size_text,
@@ -107,7 +107,7 @@ class Helen(FaceDataset):
         image = read_file(path)
         parts = self._parts(os.path.splitext(reference.id)[0], encoded_size(image, path))
         labels = np.array(self._LABEL_OF_PART, np.uint8)[parts]
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_label_map(labels)})
+        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_grey(labels)})
 
     def fingerprint(self) -> str:
         """Hash over the lists, the images and the maps."""

@@ -15,7 +15,7 @@ from components.datasets.synthetic_faces.face import draw_face
 from components.datasets.synthetic_faces.renderer import render
 from components.record import FaceRecord
 from components.tasks.annotation import Annotation, points
-from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS
+from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS, encode_grey
 
 _DRAWING = 1  # counts up when the same arguments give other images
 
@@ -78,11 +78,11 @@ class SyntheticFaces(FaceDataset):
         return FaceRecord(
             id=reference.id,
             dataset=self.name,
-            image=_encoded(drawn.image, "JPEG", quality=92),
+            image=_jpeg(drawn.image),
             labels={
                 "attributes": np.array([face.has(name) for name in ATTRIBUTES], np.int64),
                 "landmarks": drawn.landmarks,
-                "parsing": _encoded(drawn.labels, "PNG"),
+                "parsing": encode_grey(drawn.labels),
                 "emotion": face.emotion,
                 "clothing": face.clothing,
             },
@@ -94,9 +94,9 @@ class SyntheticFaces(FaceDataset):
         return f"drawing{_DRAWING}-{sizes}-{self._image_size}px-seed{self._seed}"
 
 
-def _encoded(pixels: np.ndarray, kind: str, **options) -> bytes:
+def _jpeg(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **options)
+    Image.fromarray(pixels).save(file, "JPEG", quality=92)
     return file.getvalue()
 
 
