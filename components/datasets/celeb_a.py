@@ -19,7 +19,7 @@ from PIL import Image
 from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.record import FaceRecord, RecordError
+from components.record import RecordError
 from components.tasks.annotation import Annotation
 from keras_models.attributes import CELEBA_ATTRIBUTES
 
@@ -74,6 +74,10 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
         """Without the landmarks, if they are not to be read."""
         return {name: each for name, each in self.ANNOTATIONS.items() if self._with_landmarks or name != "landmarks"}
 
+    def paths(self) -> list[str]:
+        """The lists and the images, or the files that tensorflow-datasets has written."""
+        return self._files.paths()
+
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a file that is something else."""
         self._files.check()
@@ -82,22 +86,11 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
         """One reference an image that a list or the image folder names, in the order of the attribute list."""
         return self._files.references()
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if the lists contradict each other or the image can't be read."""
-        if reference.problem:
-            raise RecordError(reference.problem)
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, np.ndarray]]:
+        """An image, its attributes and landmarks, if it has any; RecordError if the image can't be read."""
         image, labels, points = self._files.read(reference)
         landmarks = {"landmarks": _normalised(points, image)} if points and self._with_landmarks else {}
-        return FaceRecord(
-            id=reference.id,
-            dataset=self.name,
-            image=image,
-            labels={"attributes": np.array(list(labels), np.int64), **landmarks},
-        )
-
-    def fingerprint(self) -> str:
-        """Hash over the lists and the images."""
-        return files_fingerprint(self._files.paths())
+        return image, {"attributes": np.array(list(labels), np.int64), **landmarks}
 
     @functools.cached_property
     def _files(self) -> _Release | _Prepared:
@@ -112,15 +105,15 @@ class _Release:
         self._folder = folder
 
     def check(self) -> None:
+        self.paths()
         _column_order(self._required(_ATTRIBUTE_LIST), CELEBA_ATTRIBUTES)
-        self._required(_PARTITION_LIST)
         if landmarks := _find(self._folder, _LANDMARK_LIST):
             _column_order(landmarks, _COORDINATES)
         self._images.check()
 
     def paths(self) -> list[str]:
-        lists = [_find(self._folder, name) for name in (_ATTRIBUTE_LIST, _PARTITION_LIST, _LANDMARK_LIST)]
-        return [path for path in [*lists, self._images.path] if path]
+        lists = [self._required(_ATTRIBUTE_LIST), self._required(_PARTITION_LIST), _find(self._folder, _LANDMARK_LIST)]
+        return [*filter(None, lists), self._images.path]
 
     def references(self) -> Iterator[Reference]:
         attributes = _List(self._required(_ATTRIBUTE_LIST), header=CELEBA_ATTRIBUTES)
@@ -361,12 +354,12 @@ class _Prepared:
                 f"{self._folder!r} is stored as {self._info.file_format.value}; expected tfrecord. "
                 "Prepare celeb_a with file_format='tfrecord'."
             )
-        for path in self.paths():
-            require(path, "Prepare celeb_a with tensorflow-datasets again.")
+        self.paths()
 
     def paths(self) -> list[str]:
         shards = (os.fspath(path) for split in _PREPARED_SPLITS for path in self._info.splits[split].filepaths)
-        return [os.path.join(self._folder, "dataset_info.json"), *shards]
+        files = [os.path.join(self._folder, "dataset_info.json"), *shards]
+        return [require(path, "Prepare celeb_a with tensorflow-datasets again.") for path in files]
 
     def references(self) -> Iterator[Reference]:
         for name, split in _PREPARED_SPLITS.items():

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.record import FaceRecord, RecordError
+from components.datasets.base import FaceDataset, Reference, read_file, require
+from components.record import RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import (
     CELEBAMASK_PARTS,
@@ -74,10 +74,13 @@ class CelebAMaskHQ(FaceDataset):
         }
     )
 
+    def paths(self) -> list[str]:
+        """The lists, the images and the masks."""
+        return list(map(self._required, (_MAPPING, _PARTITION_LIST, _IMAGES, _MASKS)))
+
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a mapping with other columns."""
-        for name in (_MAPPING, _PARTITION_LIST, _IMAGES, _MASKS):
-            self._required(name)
+        super().check()
         self._mapping_lines()
 
     def references(self) -> Iterator[Reference]:
@@ -98,18 +101,12 @@ class CelebAMaskHQ(FaceDataset):
         for image_name in dict.fromkeys(itertools.chain(map(_image_name, rows), images, map(_image_name, masks))):
             yield _reference(image_name, rows, partitions, masks)
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads an image and merges its masks; RecordError if one of them can't be used, or if there is no mask."""
-        if reference.problem:
-            raise RecordError(reference.problem)
-        path = os.path.join(self.folder, _IMAGES, reference.id)
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, bytes]]:
+        """An image and its masks as one; RecordError if one of them can't be used, or if there is no mask."""
+        path = self.path(_IMAGES, reference.id)
         image = read_file(path)
         labels = _enlarged(self._merged(reference.payload), encoded_size(image, path), path)
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_grey(labels)})
-
-    def fingerprint(self) -> str:
-        """Hash over the lists, the images and the masks."""
-        return files_fingerprint(map(self._required, (_MAPPING, _PARTITION_LIST, _IMAGES, _MASKS)))
+        return image, {"parsing": encode_grey(labels)}
 
     def _merged(self, masks: _Masks) -> np.ndarray:
         """[H, W] uint8, of the masks' size."""
@@ -117,7 +114,7 @@ class CelebAMaskHQ(FaceDataset):
             raise RecordError(f"{_MASKS} has no mask of the image: no {_mask(masks.index, '<part>')}.")
         first, merged = None, None
         for label in masks.labels:
-            path = os.path.join(self.folder, _MASKS, _mask(masks.index, CELEBAMASK_PARTS[label]))
+            path = self.path(_MASKS, _mask(masks.index, CELEBAMASK_PARTS[label]))
             mask = decode_mask(read_file(path), path)
             if merged is None:
                 first, merged = path, np.zeros(mask.shape, np.uint8)
@@ -133,7 +130,7 @@ class CelebAMaskHQ(FaceDataset):
         what = f"It is part of {_RELEASE}."
         if name == _PARTITION_LIST:
             what = f"It is part (Eval/) of {_CELEBA}: CelebAMask-HQ has the partition of the images it was made from."
-        return require(os.path.join(self.folder, name), what)
+        return require(self.path(name), what)
 
     def _mapping_lines(self) -> list[str]:
         """The mapping without its first line, which must name the columns."""

@@ -126,8 +126,6 @@ class ReadRecord(beam.DoFn):
         dataset = self._datasets[name]
         split = split_name(self._configs, name, reference.split or _NO_SPLIT)
         try:
-            if reference.split is None:
-                raise RecordError(reference.problem)
             record = keep_labels(dataset.load(reference), self._config_of[name])
             check_record(record, dataset.annotations)
         except (RecordError, OSError, tf.errors.OpError) as error:
