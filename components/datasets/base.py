@@ -52,8 +52,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
 
     FacesExampleGen calls `references` once and `load` on the workers, so nothing is copied before it is an example;
     tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. A builder says which files it needs
-    (`paths`), which records there are (`references`) and what one of them is (`read`); `annotations` says by label what
-    records are annotated with, SPLITS which splits references have.
+    (`paths`), which records there are (`references`) and what one of them is (`read`). ANNOTATIONS says by label what
+    records are annotated with, SPLITS which splits references have; a builder whose options decide sets its own.
 
     Args:
         source: the folder (any path that tf.io.gfile reads) with the data set's official files; None if it needs none.
@@ -92,7 +92,7 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
 
     @property
     def annotations(self) -> Mapping[str, Annotation]:
-        """What records are annotated with, by label: ANNOTATIONS, unless the options decide."""
+        """What records are annotated with, by label."""
         return self.ANNOTATIONS
 
     @abc.abstractmethod

@@ -66,13 +66,9 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
     )
 
     def __init__(self, source: str | None = None, landmarks: bool = True, **options):
-        self._with_landmarks = landmarks
+        if not landmarks:
+            self.ANNOTATIONS = {"attributes": self.ANNOTATIONS["attributes"]}
         super().__init__(source, **options)
-
-    @property
-    def annotations(self) -> Mapping[str, Annotation]:
-        """Without the landmarks, if they are not to be read."""
-        return {name: each for name, each in self.ANNOTATIONS.items() if self._with_landmarks or name != "landmarks"}
 
     def paths(self) -> list[str]:
         """The lists and the images, or the files that tensorflow-datasets has written."""
@@ -89,7 +85,7 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
     def read(self, reference: Reference) -> tuple[bytes, Mapping[str, np.ndarray]]:
         """An image, its attributes and landmarks, if it has any; RecordError if the image can't be read."""
         image, labels, points = self._files.read(reference)
-        landmarks = {"landmarks": _normalised(points, image)} if points and self._with_landmarks else {}
+        landmarks = {"landmarks": _normalised(points, image)} if points and "landmarks" in self.ANNOTATIONS else {}
         return image, {"attributes": np.array(list(labels), np.int64), **landmarks}
 
     @functools.cached_property

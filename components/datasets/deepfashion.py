@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import tensorflow as tf
 
@@ -47,11 +48,7 @@ class DeepFashion(FaceDataset):
         *("Caftan", "Cape", "Coat", "Coverup", "Dress", "Jumpsuit", "Kaftan", "Kimono", "Nightdress", "Onesie", "Robe"),
         *("Romper", "Shirtdress", "Sundress"),
     )
-
-    @property
-    def annotations(self) -> Mapping[str, Annotation]:
-        """The category."""
-        return {"clothing": Annotation("classification", self.CATEGORIES)}
+    ANNOTATIONS = MappingProxyType({"clothing": Annotation("classification", CATEGORIES)})
 
     def paths(self) -> list[str]:
         """The lists and the images."""
@@ -127,6 +124,7 @@ class ClothingSubset(DeepFashion):
 
     name = "clothing_subset"
     CATEGORIES = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
+    ANNOTATIONS = MappingProxyType({"clothing": Annotation("classification", CATEGORIES)})
 
 
 def _reference(

@@ -82,7 +82,7 @@ class Table(FaceDataset):
         self._split = split
         self._group = group
         self._shares = shares
-        self._annotations = {
+        self.ANNOTATIONS = {
             **{label: Annotation("multi_label", tuple(columns)) for label, columns in yes_no.items()},
             **{label: Annotation("classification", tuple(names)) for label, names in classes.items()},
             **{label: Annotation("regression") for label in numbers},
@@ -91,11 +91,6 @@ class Table(FaceDataset):
         if split is None:
             self.SPLITS = tuple(name for name, share in zip(_SPLITS, shares, strict=True) if share)
         super().__init__(source, **options)
-
-    @property
-    def annotations(self) -> Mapping[str, Annotation]:
-        """As the options have it."""
-        return self._annotations
 
     def paths(self) -> list[str]:
         """The table and the folder of the images."""
