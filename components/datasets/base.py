@@ -64,20 +64,9 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     ANNOTATIONS: Mapping[str, Annotation] = MappingProxyType({})
     SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
-    def __new__(cls, *args, **kwargs):
-        """Keeps the arguments for `__reduce__`."""
-        builder = super().__new__(cls)
-        builder._arguments = (args, kwargs)
-        return builder
-
     def __init__(self, source: str | None = None, **options):
         self.source = source
         super().__init__(**options)
-
-    def __reduce__(self):
-        # tensorflow-datasets would pickle its own arguments alone and lose `source` on the way to a Beam worker.
-        # Made anew from its arguments, a builder also takes no open file along.
-        return _build, (type(self), *self._arguments)
 
     @property
     def folder(self) -> str:
@@ -160,10 +149,6 @@ def _values(label) -> list:
     if label is None:
         return []
     return [io.BytesIO(label)] if isinstance(label, bytes) else np.ravel(label).tolist()
-
-
-def _build(cls: type[FaceDataset], args: tuple, kwargs: dict) -> FaceDataset:
-    return cls(*args, **kwargs)
 
 
 def files_fingerprint(paths: Iterable[str]) -> str:

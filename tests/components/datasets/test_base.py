@@ -1,6 +1,5 @@
 import dataclasses
 import os
-import pickle
 from types import MappingProxyType
 
 import pytest
@@ -46,12 +45,6 @@ def image(tmp_path, jpeg):
     path = tmp_path / "face.jpg"
     path.write_bytes(jpeg())
     return str(path)
-
-
-def test_a_pickled_builder_keeps_all_its_arguments(tmp_path):
-    builder = pickle.loads(pickle.dumps(Numbered("somewhere", size=5, data_dir=str(tmp_path))))
-    assert (builder.source, builder.size) == ("somewhere", 5)
-    assert builder.data_dir.startswith(str(tmp_path))
 
 
 def test_a_builder_that_needs_a_folder_says_so():

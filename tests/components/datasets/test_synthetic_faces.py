@@ -1,6 +1,5 @@
 import dataclasses
 import io
-import pickle
 
 import numpy as np
 import pytest
@@ -333,10 +332,6 @@ class TestBuilder:
         assert one.to_example() == other.to_example()
         reseeded = SyntheticFaces(image_size=64, seed=6, data_dir=tmp_path / "third")
         assert reseeded.load(reference).image != one.image
-
-    def test_survives_pickling(self, builder):
-        reference = next(builder.references())
-        assert pickle.loads(pickle.dumps(builder)).load(reference).image == builder.load(reference).image
 
     @pytest.mark.parametrize("argument", ["num_train", "num_validation", "num_test", "image_size", "seed"])
     def test_fingerprint_tells_arguments_apart(self, tmp_path, argument):
