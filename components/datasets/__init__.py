@@ -1,7 +1,7 @@
 """The data sets by name, and where the files of a run's data sets lie."""
 
-import importlib
 import os
+import pkgutil
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -30,18 +30,14 @@ _NUM_NAMED = 20  # of what lies in a folder, in an error
 
 def builder_class(name: str) -> type[FaceDataset]:
     """The builder registered as `name`; ValueError that lists the names there are, if there is none."""
-    module, cls = _module_and_class(name)
-    return getattr(importlib.import_module(module), cls)
-
-
-def dataset_class(dataset: DatasetConfig) -> type[FaceDataset]:
-    """The builder of one of a run's data sets."""
-    return builder_class(dataset.builder or dataset.name)
+    if name not in _BUILDERS:
+        raise ValueError(f"No data set is called {name!r}. There are: {', '.join(_BUILDERS)}.")
+    return pkgutil.resolve_name(_BUILDERS[name])
 
 
 def build_dataset(dataset: DatasetConfig, folder: str | None) -> FaceDataset:
     """One of a run's data sets with its options; `folder` holds its official files, None or "" if it needs none."""
-    return dataset_class(dataset)(source=folder or None, **dataset.options)
+    return builder_class(dataset.builder or dataset.name)(source=folder or None, **dataset.options)
 
 
 def code_files(datasets: Sequence[DatasetConfig]) -> tuple[str, ...]:
@@ -50,7 +46,7 @@ def code_files(datasets: Sequence[DatasetConfig]) -> tuple[str, ...]:
     They are the builders' modules and what these import of data sets and of kinds of tasks: another data set's code is
     not among them.
     """
-    modules = [_module_and_class(dataset.builder or dataset.name)[0] for dataset in datasets]
+    modules = [builder_class(dataset.builder or dataset.name).__module__ for dataset in datasets]
     return imported_files([f"{__name__}.base", *modules])
 
 
@@ -70,13 +66,6 @@ def build_datasets(datasets: Sequence[DatasetConfig], data_dir: str) -> dict[str
     else:
         folders = [_folder(each, data_dir) if data_dir and _reads_files(each) else None for each in datasets]
     return {each.name: build_dataset(each, folder) for each, folder in zip(datasets, folders, strict=True)}
-
-
-def _module_and_class(name: str) -> tuple[str, str]:
-    if name not in _BUILDERS:
-        raise ValueError(f"No data set is called {name!r}. There are: {', '.join(_BUILDERS)}.")
-    module, _, cls = _BUILDERS[name].rpartition(".")
-    return module, cls
 
 
 def _reads_files(dataset: DatasetConfig) -> bool:
@@ -116,5 +105,4 @@ __all__ = [
     "build_datasets",
     "builder_class",
     "code_files",
-    "dataset_class",
 ]

@@ -17,7 +17,7 @@ from tfx.proto import example_gen_pb2, transform_pb2
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.config import Data, DatasetConfig, Task, Teacher, to_json
-from components.datasets import dataset_class
+from components.datasets import builder_class
 from components.datasets.binding import bind
 from components.images.decoding import decode_and_resize, decode_and_resize_labels
 from components.record import FaceRecord
@@ -28,7 +28,7 @@ from components.trainer.inputs import parse
 
 DRAWN = DatasetConfig("synthetic_faces")
 DATA = Data((DRAWN,), image_size=(96, 80))
-BUILDER = dataset_class(DRAWN)
+BUILDER = builder_class(DRAWN.name)
 CLASSES = BUILDER.ANNOTATIONS["parsing"].names
 N = 40
 KINDS = {
