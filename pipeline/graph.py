@@ -53,7 +53,7 @@ _LABELS_CODE = (
     "components/tasks/*/markup.py",
 )
 _INGESTION_CODE = ("components/example_gen", "components/images", *_LABELS_CODE)
-_SCHEMA_CODE = ("components/schema_gen", "schemas/*.pbtxt", "components/datasets/binding.py", *_LABELS_CODE)
+_SCHEMA_CODE = ("components/schema_gen", "schemas/*.pbtxt", *_LABELS_CODE)
 _ANNOTATION_CODE = ("components/example_files.py", "components/record.py")
 _PREPROCESSING_CODE = ("components/preprocessing", "components/images", *_LABELS_CODE)
 _SERVING_CODE = ("components/serving", "components/tasks/*/serving.py")

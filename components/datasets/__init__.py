@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from components.config import DatasetConfig
 from components.datasets.base import FaceDataset, Reference
-from components.datasets.imports import imported_files
 
 _BUILDERS = {
     "synthetic_faces": "components.datasets.synthetic_faces.SyntheticFaces",
@@ -41,13 +40,17 @@ def build_dataset(dataset: DatasetConfig, folder: str | None) -> FaceDataset:
 
 
 def code_files(datasets: Sequence[DatasetConfig]) -> tuple[str, ...]:
-    """The source files that records of the data sets depend on, relative to the project's root.
+    """What of this folder the data sets' records depend on: files and folders, relative to the project's root.
 
-    They are the builders' modules and what these import of data sets and of kinds of tasks: another data set's code is
-    not among them.
+    Their builders' own modules are, and those that are no builder's own. Another builder's module is not, as builders
+    import none of each other (pyproject.toml sees to that), nor is this one, which names them all.
     """
-    modules = [builder_class(dataset.builder or dataset.name).__module__ for dataset in datasets]
-    return imported_files([f"{__name__}.base", *modules])
+    used = {builder_class(dataset.builder or dataset.name).__module__ for dataset in datasets}
+    others = {name.rpartition(".")[0] for name in _BUILDERS.values()} - used
+    here = pkgutil.iter_modules(__path__, f"{__name__}.")
+    return tuple(
+        module.name.replace(".", "/") + ("" if module.ispkg else ".py") for module in here if module.name not in others
+    )
 
 
 def build_datasets(datasets: Sequence[DatasetConfig], data_dir: str) -> dict[str, FaceDataset]:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, read_file, require
 from components.datasets.class_folders import images_below
+from components.datasets.garments import GARMENTS
 from components.record import RecordError
 from components.tasks.annotation import Annotation
 
@@ -123,7 +124,7 @@ class ClothingSubset(DeepFashion):
     """The public-domain "clothing dataset (subset)" in DeepFashion's layout: ten kinds of garments, mostly lying."""
 
     name = "clothing_subset"
-    CATEGORIES = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
+    CATEGORIES = GARMENTS
     ANNOTATIONS = MappingProxyType({"clothing": Annotation("classification", CATEGORIES)})
 
 
