@@ -52,7 +52,7 @@ _LABELS_CODE = (
     "components/tasks/*/label_maps.py",
     "components/tasks/*/markup.py",
 )
-_INGESTION_CODE = ("components/example_gen", "components/images", *_LABELS_CODE)
+_INGESTION_CODE = ("components/example_gen", "components/example_files.py", "components/images", *_LABELS_CODE)
 _SCHEMA_CODE = ("components/schema_gen", "schemas/*.pbtxt", *_LABELS_CODE)
 _ANNOTATION_CODE = ("components/example_files.py", "components/record.py")
 _PREPROCESSING_CODE = ("components/preprocessing", "components/images", *_LABELS_CODE)
