@@ -1,4 +1,4 @@
-"""The records of an Examples artifact, read and written by a component that gives them back with more in them."""
+"""The records of an Examples artifact, as components read and write them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ import dataclasses
 import os
 import pathlib
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tfx.components import (
@@ -27,7 +28,7 @@ from tfx.types import Channel, standard_artifacts
 
 from components import systems
 from components.code_version import code_version
-from components.config import Data, Evaluation, Experiment, ObjectConfig, Teacher, to_json
+from components.config import Data, Evaluation, Experiment, Teacher, to_json
 from components.datasets import build_dataset, code_files
 from components.datasets.binding import bound_tasks
 from components.evaluator.config import eval_config
@@ -52,8 +53,8 @@ _LABELS_CODE = (
     "components/tasks/*/label_maps.py",
     "components/tasks/*/markup.py",
 )
-_INGESTION_CODE = ("components/example_gen", "components/images", *_LABELS_CODE)
-_SCHEMA_CODE = ("components/schema_gen", "schemas/*.pbtxt", "components/datasets/binding.py", *_LABELS_CODE)
+_INGESTION_CODE = ("components/example_gen", "components/example_files.py", "components/images", *_LABELS_CODE)
+_SCHEMA_CODE = ("components/schema_gen", "schemas/*.pbtxt", *_LABELS_CODE)
 _ANNOTATION_CODE = ("components/example_files.py", "components/record.py")
 _PREPROCESSING_CODE = ("components/preprocessing", "components/images", *_LABELS_CODE)
 _SERVING_CODE = ("components/serving", "components/tasks/*/serving.py")
@@ -301,20 +302,12 @@ def _outputs(nodes: list[BaseNode], kind: type[BaseNode]):
 
 def _system_code(experiment: Experiment) -> tuple[str, ...]:
     """What only one paper needs and training or export rests on: the folders that the experiment names."""
-    paths = [experiment.system, experiment.training.RECIPE, *_config_paths(experiment.training)]
-    folders = sorted({path.split(".")[2] for path in paths if path.startswith("components.systems.")})
+    training = experiment.training
+    named = f"{experiment.system} {training.RECIPE} {to_json(training)}"
+    folders = sorted(set(re.findall(r"components\.systems\.(\w+)\.", named)))
     modules = (module for folder in folders for module in pkgutil.iter_modules([str(_SYSTEMS / folder)], f"{folder}/"))
     files = (f"components/systems/{module.name}.py" for module in modules if not module.name.endswith(_SHOWING))
     return ("components/systems/base.py", *files)
-
-
-def _config_paths(training) -> Iterator[str]:
-    """The dotted paths of what a training builds."""
-    for field in dataclasses.fields(training):
-        value = getattr(training, field.name)
-        for each in value if isinstance(value, tuple) else (value,):
-            if isinstance(each, ObjectConfig):
-                yield each.path
 
 
 def _as_trained(experiment: Experiment) -> Experiment:

@@ -1,14 +1,13 @@
 """The data sets by name, and where the files of a run's data sets lie."""
 
-import importlib
 import os
+import pkgutil
 from collections.abc import Sequence
 
 import tensorflow as tf
 
 from components.config import DatasetConfig
 from components.datasets.base import FaceDataset, Reference
-from components.datasets.imports import imported_files
 
 _BUILDERS = {
     "synthetic_faces": "components.datasets.synthetic_faces.SyntheticFaces",
@@ -30,28 +29,28 @@ _NUM_NAMED = 20  # of what lies in a folder, in an error
 
 def builder_class(name: str) -> type[FaceDataset]:
     """The builder registered as `name`; ValueError that lists the names there are, if there is none."""
-    module, cls = _module_and_class(name)
-    return getattr(importlib.import_module(module), cls)
-
-
-def dataset_class(dataset: DatasetConfig) -> type[FaceDataset]:
-    """The builder of one of a run's data sets."""
-    return builder_class(dataset.builder or dataset.name)
+    if name not in _BUILDERS:
+        raise ValueError(f"No data set is called {name!r}. There are: {', '.join(_BUILDERS)}.")
+    return pkgutil.resolve_name(_BUILDERS[name])
 
 
 def build_dataset(dataset: DatasetConfig, folder: str | None) -> FaceDataset:
     """One of a run's data sets with its options; `folder` holds its official files, None or "" if it needs none."""
-    return dataset_class(dataset)(source=folder or None, **dataset.options)
+    return builder_class(dataset.builder or dataset.name)(source=folder or None, **dataset.options)
 
 
 def code_files(datasets: Sequence[DatasetConfig]) -> tuple[str, ...]:
-    """The source files that records of the data sets depend on, relative to the project's root.
+    """What of this folder the data sets' records depend on: files and folders, relative to the project's root.
 
-    They are the builders' modules and what these import of data sets and of kinds of tasks: another data set's code is
-    not among them.
+    Their builders' own modules are, and those that are no builder's own. Another builder's module is not, as builders
+    import none of each other (pyproject.toml sees to that), nor is this one, which names them all.
     """
-    modules = [_module_and_class(dataset.builder or dataset.name)[0] for dataset in datasets]
-    return imported_files([f"{__name__}.base", *modules])
+    used = {builder_class(dataset.builder or dataset.name).__module__ for dataset in datasets}
+    others = {name.rpartition(".")[0] for name in _BUILDERS.values()} - used
+    here = pkgutil.iter_modules(__path__, f"{__name__}.")
+    return tuple(
+        module.name.replace(".", "/") + ("" if module.ispkg else ".py") for module in here if module.name not in others
+    )
 
 
 def build_datasets(datasets: Sequence[DatasetConfig], data_dir: str) -> dict[str, FaceDataset]:
@@ -70,13 +69,6 @@ def build_datasets(datasets: Sequence[DatasetConfig], data_dir: str) -> dict[str
     else:
         folders = [_folder(each, data_dir) if data_dir and _reads_files(each) else None for each in datasets]
     return {each.name: build_dataset(each, folder) for each, folder in zip(datasets, folders, strict=True)}
-
-
-def _module_and_class(name: str) -> tuple[str, str]:
-    if name not in _BUILDERS:
-        raise ValueError(f"No data set is called {name!r}. There are: {', '.join(_BUILDERS)}.")
-    module, _, cls = _BUILDERS[name].rpartition(".")
-    return module, cls
 
 
 def _reads_files(dataset: DatasetConfig) -> bool:
@@ -116,5 +108,4 @@ __all__ = [
     "build_datasets",
     "builder_class",
     "code_files",
-    "dataset_class",
 ]

@@ -37,7 +37,7 @@ class Reference:
     Attributes:
         id: unique within the data set.
         split: "train", "validation" or "test"; None for a row that belongs to no split, which goes to quarantine.
-        payload: what the builder's `load` needs (a path, the labels of the row), in plain Python values.
+        payload: what the builder's `read` needs (a path, the labels of the row), in plain Python values.
         problem: the reason for quarantine, where the lists alone show it; `load` raises it as a RecordError.
     """
 
@@ -51,8 +51,9 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     """Base of the builders.
 
     FacesExampleGen calls `references` once and `load` on the workers, so nothing is copied before it is an example;
-    tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. `annotations` says by label what records
-    are annotated with, SPLITS which splits references have.
+    tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. A builder says which files it needs
+    (`paths`), which records there are (`references`) and what one of them is (`read`). ANNOTATIONS says by label what
+    records are annotated with, SPLITS which splits references have; a builder whose options decide sets its own.
 
     Args:
         source: the folder (any path that tf.io.gfile reads) with the data set's official files; None if it needs none.
@@ -63,20 +64,9 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     ANNOTATIONS: Mapping[str, Annotation] = MappingProxyType({})
     SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
-    def __new__(cls, *args, **kwargs):
-        """Keeps the arguments for `__reduce__`."""
-        builder = super().__new__(cls)
-        builder._arguments = (args, kwargs)
-        return builder
-
     def __init__(self, source: str | None = None, **options):
         self.source = source
         super().__init__(**options)
-
-    def __reduce__(self):
-        # tensorflow-datasets would pickle its own arguments alone and lose `source` on the way to a Beam worker.
-        # Made anew from its arguments, a builder also takes no open file along.
-        return _build, (type(self), *self._arguments)
 
     @property
     def folder(self) -> str:
@@ -85,26 +75,41 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
             raise ValueError(f"Data set {self.name!r} reads files, but got no `source`: give the folder they lie in.")
         return self.source
 
+    def path(self, *names: str) -> str:
+        """The path of a file or folder in `folder`."""
+        return os.path.join(self.folder, *names)
+
     @property
     def annotations(self) -> Mapping[str, Annotation]:
-        """What records are annotated with, by label: ANNOTATIONS, unless the options decide."""
+        """What records are annotated with, by label."""
         return self.ANNOTATIONS
 
     @abc.abstractmethod
-    def check(self) -> None:
-        """Raises FileNotFoundError, naming the file and where it comes from, if an official file is missing."""
+    def paths(self) -> list[str]:
+        """The official files and folders; FileNotFoundError, naming it and where it comes from, if one is missing."""
 
     @abc.abstractmethod
     def references(self) -> Iterator[Reference]:
         """Every record of every split, in the order of the official lists."""
 
     @abc.abstractmethod
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record. Raises RecordError, or OSError for a file, with the reason for quarantine."""
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, Any]]:
+        """A record's image file and its labels; RecordError, or OSError for a file, with the reason for quarantine."""
 
-    @abc.abstractmethod
+    def check(self) -> None:
+        """Raises FileNotFoundError as `paths` does; of some builders, ValueError for a file that is something else."""
+        self.paths()
+
+    def load(self, reference: Reference) -> FaceRecord:
+        """One record; errors as of `read`, and RecordError for a reference that has a problem."""
+        if reference.problem:
+            raise RecordError(reference.problem)
+        image, labels = self.read(reference)
+        return FaceRecord(reference.id, self.name, image, labels)
+
     def fingerprint(self) -> str:
         """Changes when the source's files change; part of FacesExampleGen's cache key."""
+        return files_fingerprint(self.paths())
 
     def _info(self) -> tfds.core.DatasetInfo:
         # An empty sequence is "not annotated", and the whole image as a crop.
@@ -144,10 +149,6 @@ def _values(label) -> list:
     if label is None:
         return []
     return [io.BytesIO(label)] if isinstance(label, bytes) else np.ravel(label).tolist()
-
-
-def _build(cls: type[FaceDataset], args: tuple, kwargs: dict) -> FaceDataset:
-    return cls(*args, **kwargs)
 
 
 def files_fingerprint(paths: Iterable[str]) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import collections
 import hashlib
-import os
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.datasets.base import FaceDataset, Reference, read_file, require
 from components.datasets.class_folders import images_below
-from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 
 _TEST_SHARE = 0.2  # iFAN (Li et al. 2017), 4.2: "20% subjects in each emotion category as the testing set"
@@ -57,13 +55,17 @@ class BNULSVED(FaceDataset):
             self.SPLITS = ("train", "test")
         super().__init__(source, **options)
 
+    def paths(self) -> list[str]:
+        """The folder of the emotions."""
+        return [require(self.folder, "It should hold a folder for each emotion of BNU-LSVED.")]
+
     def check(self) -> None:
         """Raises FileNotFoundError, with the names of those that are missing, unless each emotion has a folder."""
-        folder = require(self.folder, "It should hold a folder for each emotion of BNU-LSVED.")
-        names = {name.rstrip("/").lower() for name in tf.io.gfile.listdir(folder)}
+        super().check()
+        names = {name.rstrip("/").lower() for name in tf.io.gfile.listdir(self.folder)}
         if missing := [emotion for emotion in self.EMOTIONS if emotion not in names]:
             raise FileNotFoundError(
-                f"Folder {folder!r} has no {', '.join(missing)}. BNU-LSVED has a folder for each of "
+                f"Folder {self.folder!r} has no {', '.join(missing)}. BNU-LSVED has a folder for each of "
                 f"{', '.join(self.EMOTIONS)}, with a folder for each subject in it."
             )
 
@@ -81,16 +83,9 @@ class BNULSVED(FaceDataset):
                 problem = f"{path} is not in a subject's folder of an emotion; expected <emotion>/<subject>/<name>."
                 yield Reference(path, None, problem=problem)
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if it has no emotion or the image can't be read."""
-        if reference.problem:
-            raise RecordError(reference.problem)
-        image = read_file(os.path.join(self.folder, reference.id))
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"emotion": reference.payload})
-
-    def fingerprint(self) -> str:
-        """Hash over the images."""
-        return files_fingerprint([self.folder])
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, int]]:
+        """An image and its emotion; RecordError if the image can't be read."""
+        return read_file(self.path(reference.id)), {"emotion": reference.payload}
 
     def _place(self, path: str) -> tuple[int, str] | None:
         """(emotion, subject) of an image; None if it lies elsewhere."""

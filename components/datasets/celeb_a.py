@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import itertools
 import os
 import zipfile
@@ -15,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from PIL import Image
 from tensorflow.python.lib.io.tf_record import tf_record_random_reader
+from tensorflow_datasets.core.utils.version import list_all_versions
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.record import FaceRecord, RecordError
+from components.record import RecordError
 from components.tasks.annotation import Annotation
+from components.tasks.segmentation.label_maps import IMAGE_SUFFIXES, encoded_size, names_in
 from keras_models.attributes import CELEBA_ATTRIBUTES
 
 _POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
@@ -30,11 +30,9 @@ _ATTRIBUTE_LIST = "list_attr_celeba.txt"
 _PARTITION_LIST = "list_eval_partition.txt"
 _LANDMARK_LIST = "list_landmarks_align_celeba.txt"
 _IMAGES = "img_align_celeba"
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _RELEASE = "the official release, http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 _PARTITIONS = {"0": "train", "1": "validation", "2": "test"}
 _LABELS = {"-1": 0, "1": 1}
-_PREPARED_SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
 
 class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has registered a celeb_a of its own
@@ -66,13 +64,13 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
     )
 
     def __init__(self, source: str | None = None, landmarks: bool = True, **options):
-        self._with_landmarks = landmarks
+        if not landmarks:
+            self.ANNOTATIONS = {"attributes": self.ANNOTATIONS["attributes"]}
         super().__init__(source, **options)
 
-    @property
-    def annotations(self) -> Mapping[str, Annotation]:
-        """Without the landmarks, if they are not to be read."""
-        return {name: each for name, each in self.ANNOTATIONS.items() if self._with_landmarks or name != "landmarks"}
+    def paths(self) -> list[str]:
+        """The lists and the images, or the files that tensorflow-datasets has written."""
+        return self._files.paths()
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a file that is something else."""
@@ -82,22 +80,15 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
         """One reference an image that a list or the image folder names, in the order of the attribute list."""
         return self._files.references()
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if the lists contradict each other or the image can't be read."""
-        if reference.problem:
-            raise RecordError(reference.problem)
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, np.ndarray]]:
+        """An image, its attributes and landmarks, if it has any; RecordError if the image can't be read."""
         image, labels, points = self._files.read(reference)
-        landmarks = {"landmarks": _normalised(points, image)} if points and self._with_landmarks else {}
-        return FaceRecord(
-            id=reference.id,
-            dataset=self.name,
-            image=image,
-            labels={"attributes": np.array(list(labels), np.int64), **landmarks},
+        landmarks = (
+            {"landmarks": _normalised(points, encoded_size(image, reference.id))}
+            if points and "landmarks" in self.ANNOTATIONS
+            else {}
         )
-
-    def fingerprint(self) -> str:
-        """Hash over the lists and the images."""
-        return files_fingerprint(self._files.paths())
+        return image, {"attributes": np.array(list(labels), np.int64), **landmarks}
 
     @functools.cached_property
     def _files(self) -> _Release | _Prepared:
@@ -112,15 +103,15 @@ class _Release:
         self._folder = folder
 
     def check(self) -> None:
+        self.paths()
         _column_order(self._required(_ATTRIBUTE_LIST), CELEBA_ATTRIBUTES)
-        self._required(_PARTITION_LIST)
         if landmarks := _find(self._folder, _LANDMARK_LIST):
             _column_order(landmarks, _COORDINATES)
         self._images.check()
 
     def paths(self) -> list[str]:
-        lists = [_find(self._folder, name) for name in (_ATTRIBUTE_LIST, _PARTITION_LIST, _LANDMARK_LIST)]
-        return [path for path in [*lists, self._images.path] if path]
+        lists = [self._required(_ATTRIBUTE_LIST), self._required(_PARTITION_LIST), _find(self._folder, _LANDMARK_LIST)]
+        return [*filter(None, lists), self._images.path]
 
     def references(self) -> Iterator[Reference]:
         attributes = _List(self._required(_ATTRIBUTE_LIST), header=CELEBA_ATTRIBUTES)
@@ -256,15 +247,10 @@ def _points(landmarks: _List, image_name: str) -> tuple[int, ...] | None:
         ) from None
 
 
-def _normalised(points: Sequence[int], image: bytes) -> np.ndarray:
-    """10 coordinates in pixels -> [5, 2] float32 in [0, 1] of the image, of which only the header is read."""
-    try:
-        with Image.open(io.BytesIO(image)) as opened:
-            size = opened.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RecordError(f"The image's size, by which landmarks are normalised, can't be read: {error}") from error
+def _normalised(points: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """10 coordinates in pixels -> [5, 2] float32 x, y in [0, 1] of an image of that (height, width)."""
     # The centre of pixel x lies at x + 0.5.
-    return ((np.reshape(points, (-1, 2)) + 0.5) / size).astype(np.float32)
+    return ((np.reshape(points, (-1, 2)) + 0.5) / size[::-1]).astype(np.float32)
 
 
 class _ImageFolder:
@@ -278,7 +264,7 @@ class _ImageFolder:
             raise ValueError(f"{self.path!r} should be the folder of the images, but is a file.")
 
     def names(self) -> list[str]:
-        return sorted(filter(_is_image, tf.io.gfile.listdir(self.path)))
+        return names_in(self.path, IMAGE_SUFFIXES)
 
     def read(self, name: str) -> bytes:
         return read_file(os.path.join(self.path, name))
@@ -296,7 +282,7 @@ class _ImageArchive:
 
     def names(self) -> list[str]:
         members = (os.path.split(member) for member in self._archive.namelist())
-        return sorted(name for folder, name in members if folder == _IMAGES and _is_image(name))
+        return sorted(name for folder, name in members if folder == _IMAGES and name.lower().endswith(IMAGE_SUFFIXES))
 
     def read(self, name: str) -> bytes:
         member = f"{_IMAGES}/{name}"
@@ -324,10 +310,6 @@ def _opened(path: str, fingerprint: str) -> zipfile.ZipFile:
         ) from error
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(_IMAGE_SUFFIXES)
-
-
 def _find(folder: str, name: str) -> str | None:
     """The path of an official file, which lies in `folder` or in one of the release's folders below it."""
     candidates = (os.path.join(folder, place, name) for place in ("", "Anno", "Eval", "Img"))
@@ -350,27 +332,30 @@ class _Prepared:
             *(f"attributes/{name}" for name in CELEBA_ATTRIBUTES),
             *(f"landmarks/{c}" for c in _COORDINATES),
         }
-        if missing := expected - set(_flat(self._info.features)):
+        features = self._info.features
+        groups = [name for name, each in features.items() if isinstance(each, tfds.features.FeaturesDict)]
+        there = {*features, *(f"{group}/{name}" for group in groups for name in features[group])}
+        if missing := expected - there:
             raise ValueError(
                 f"{self._folder!r} should hold the celeb_a of tensorflow-datasets, but has no {sorted(missing)}."
             )
-        if missing := set(_PREPARED_SPLITS) - set(self._info.splits):
+        if missing := set(FaceDataset.SPLITS) - set(self._info.splits):
             raise ValueError(f"{self._folder!r} has no split {sorted(missing)}. Prepare celeb_a again.")
         if self._info.file_format != tfds.core.FileFormat.TFRECORD:
             raise ValueError(
                 f"{self._folder!r} is stored as {self._info.file_format.value}; expected tfrecord. "
                 "Prepare celeb_a with file_format='tfrecord'."
             )
-        for path in self.paths():
-            require(path, "Prepare celeb_a with tensorflow-datasets again.")
+        self.paths()
 
     def paths(self) -> list[str]:
-        shards = (os.fspath(path) for split in _PREPARED_SPLITS for path in self._info.splits[split].filepaths)
-        return [os.path.join(self._folder, "dataset_info.json"), *shards]
+        shards = (os.fspath(path) for split in FaceDataset.SPLITS for path in self._info.splits[split].filepaths)
+        files = [os.path.join(self._folder, "dataset_info.json"), *shards]
+        return [require(path, "Prepare celeb_a with tensorflow-datasets again.") for path in files]
 
     def references(self) -> Iterator[Reference]:
-        for name, split in _PREPARED_SPLITS.items():
-            info = self._info.splits[name]
+        for split in FaceDataset.SPLITS:
+            info = self._info.splits[split]
             for path, length in zip(info.filepaths, info.shard_lengths, strict=True):
                 yield from _shard_references(os.fspath(path), length, split)
 
@@ -405,23 +390,9 @@ def _shard_references(path: str, length: int, split: str) -> Iterator[Reference]
             yield Reference(name, None, problem=problem)
 
 
-def _flat(features: tfds.features.FeaturesDict, prefix: str = "") -> Iterator[str]:
-    """The features' names, nested ones as a/b."""
-    for name, feature in features.items():
-        if isinstance(feature, tfds.features.FeaturesDict):
-            yield from _flat(feature, f"{prefix}{name}/")
-        else:
-            yield prefix + name
-
-
 def _prepared_folder(folder: str) -> str | None:
     """The folder with dataset_info.json: `folder`, or the newest version in it or in its celeb_a/; None without one."""
-    if tf.io.gfile.exists(os.path.join(folder, "dataset_info.json")):
-        return folder
-    for place in (folder, os.path.join(folder, "celeb_a")):
-        names = tf.io.gfile.listdir(place) if tf.io.gfile.isdir(place) else []
-        versions = [name.rstrip("/") for name in names if tfds.core.Version.is_valid(name.rstrip("/"))]
-        for version in sorted(versions, key=tfds.core.Version, reverse=True):
-            if tf.io.gfile.exists(os.path.join(place, version, "dataset_info.json")):
-                return os.path.join(place, version)
-    return None
+    places = filter(tf.io.gfile.isdir, (folder, os.path.join(folder, "celeb_a")))
+    versions = (os.path.join(place, str(version)) for place in places for version in list_all_versions(place)[::-1])
+    prepared = (path for path in (folder, *versions) if tf.io.gfile.exists(os.path.join(path, "dataset_info.json")))
+    return next(prepared, None)

@@ -8,19 +8,18 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.record import FaceRecord, RecordError
+from components.datasets.base import FaceDataset, Reference, read_file, require
+from components.record import RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import (
     CELEBAMASK_PARTS,
     IMAGE_SUFFIXES,
     decode_mask,
-    encode_label_map,
+    encode_grey,
     encoded_size,
     names_in,
     size_text,
@@ -74,23 +73,26 @@ class CelebAMaskHQ(FaceDataset):
         }
     )
 
+    def paths(self) -> list[str]:
+        """The lists, the images and the masks."""
+        return list(map(self._required, (_MAPPING, _PARTITION_LIST, _IMAGES, _MASKS)))
+
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a mapping with other columns."""
-        for name in (_MAPPING, _PARTITION_LIST, _IMAGES, _MASKS):
-            self._required(name)
+        super().check()
         self._mapping_lines()
 
     def references(self) -> Iterator[Reference]:
         """One reference an image that the mapping, an image or a mask names, in the order of the mapping."""
         rows = collections.defaultdict(list)
         for number, line in enumerate(self._mapping_lines(), start=2):
-            if row := _mapping_row(line):
-                rows[row.index].append(row.origin)
-            elif line.strip():
-                problem = (
-                    f"{_MAPPING} has the row {line.strip()!r}; expected {' '.join(_COLUMNS)}, the first two numbers."
-                )
-                yield Reference(f"{_MAPPING}:{number}", None, problem=problem)
+            match line.split():
+                case [index, original, origin] if index.isdecimal() and original.isdecimal():
+                    rows[int(index)].append(origin)
+                case [_, *_]:
+                    expected = f"{' '.join(_COLUMNS)}, the first two numbers"
+                    problem = f"{_MAPPING} has the row {line.strip()!r}; expected {expected}."
+                    yield Reference(f"{_MAPPING}:{number}", None, problem=problem)
         partitions = self._partitions({origin for origins in rows.values() for origin in origins})
         masks = self._masks()
         images = names_in(self._required(_IMAGES), IMAGE_SUFFIXES)
@@ -98,26 +100,20 @@ class CelebAMaskHQ(FaceDataset):
         for image_name in dict.fromkeys(itertools.chain(map(_image_name, rows), images, map(_image_name, masks))):
             yield _reference(image_name, rows, partitions, masks)
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads an image and merges its masks; RecordError if one of them can't be used, or if there is no mask."""
-        if reference.problem:
-            raise RecordError(reference.problem)
-        path = os.path.join(self.folder, _IMAGES, reference.id)
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, bytes]]:
+        """An image and its masks as one; RecordError if one of them can't be used, or if there is no mask."""
+        path = self.path(_IMAGES, reference.id)
         image = read_file(path)
-        labels = _enlarged(self._merged(reference.payload), encoded_size(image, path), path)
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_label_map(labels)})
+        labels = _enlarged(self._merged(_index(reference.id), reference.payload), encoded_size(image, path), path)
+        return image, {"parsing": encode_grey(labels)}
 
-    def fingerprint(self) -> str:
-        """Hash over the lists, the images and the masks."""
-        return files_fingerprint(map(self._required, (_MAPPING, _PARTITION_LIST, _IMAGES, _MASKS)))
-
-    def _merged(self, masks: _Masks) -> np.ndarray:
-        """[H, W] uint8, of the masks' size."""
-        if not masks.labels:
-            raise RecordError(f"{_MASKS} has no mask of the image: no {_mask(masks.index, '<part>')}.")
+    def _merged(self, index: int, labels: bytes) -> np.ndarray:
+        """The image's masks of parts with these labels as one: [H, W] uint8, of the masks' size."""
+        if not labels:
+            raise RecordError(f"{_MASKS} has no mask of the image: no {_mask(index, '<part>')}.")
         first, merged = None, None
-        for label in masks.labels:
-            path = os.path.join(self.folder, _MASKS, _mask(masks.index, CELEBAMASK_PARTS[label]))
+        for label in labels:
+            path = self.path(_MASKS, _mask(index, CELEBAMASK_PARTS[label]))
             mask = decode_mask(read_file(path), path)
             if merged is None:
                 first, merged = path, np.zeros(mask.shape, np.uint8)
@@ -133,7 +129,7 @@ class CelebAMaskHQ(FaceDataset):
         what = f"It is part of {_RELEASE}."
         if name == _PARTITION_LIST:
             what = f"It is part (Eval/) of {_CELEBA}: CelebAMask-HQ has the partition of the images it was made from."
-        return require(os.path.join(self.folder, name), what)
+        return require(self.path(name), what)
 
     def _mapping_lines(self) -> list[str]:
         """The mapping without its first line, which must name the columns."""
@@ -167,20 +163,6 @@ class CelebAMaskHQ(FaceDataset):
         return masks
 
 
-class _Row(NamedTuple):
-    """A row of the mapping."""
-
-    index: int
-    origin: str
-
-
-class _Masks(NamedTuple):
-    """The masks that an image has; bytes, because there are 30,000 of them."""
-
-    index: int
-    labels: bytes
-
-
 def _lines(path: str) -> list[str]:
     with tf.io.gfile.GFile(path) as file:
         return file.read().splitlines()
@@ -194,14 +176,6 @@ def _mask(index: int, part: str) -> str:
     return f"{index // _MASKS_PER_FOLDER}/{index:05d}_{part}.png"
 
 
-def _mapping_row(line: str) -> _Row | None:
-    """None if the line is no row of the mapping."""
-    match line.split():
-        case [index, number, origin] if index.isdecimal() and number.isdecimal():
-            return _Row(int(index), origin)
-    return None
-
-
 def _reference(image_name: str, rows: Mapping, partitions: Mapping, masks: Mapping) -> Reference:
     try:
         index = _index(image_name)
@@ -210,8 +184,7 @@ def _reference(image_name: str, rows: Mapping, partitions: Mapping, masks: Mappi
             raise RecordError(
                 f"{_MAPPING} has {'several rows' if origins else 'no row'} for {image_name}; expected one."
             )
-        split = _split(origins[0], partitions)
-        return Reference(image_name, split, _Masks(index, _labels(index, masks.get(index, []))))
+        return Reference(image_name, _split(origins[0], partitions), _labels(index, masks.get(index, [])))
     except RecordError as error:
         return Reference(image_name, None, problem=str(error))
 
@@ -234,7 +207,10 @@ def _split(origin: str, partitions: Mapping[str, Sequence[str]]) -> str:
 
 
 def _labels(index: int, masks: Sequence[str]) -> bytes:
-    """The labels of the parts that have a mask, in the order of merging; RecordError for a mask of no part."""
+    """The labels of the parts that have a mask, in the order of merging; RecordError for a mask of no part.
+
+    Bytes, because there are 30,000 of them.
+    """
     official = {_mask(index, part): label for label, part in enumerate(CELEBAMASK_PARTS) if label}
     # Left out, its part would become background, and nobody would see that.
     if strays := [mask for mask in masks if mask not in official]:

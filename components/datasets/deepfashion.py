@@ -7,12 +7,14 @@ import functools
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import tensorflow as tf
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.datasets.base import FaceDataset, Reference, read_file, require
 from components.datasets.class_folders import images_below
-from components.record import FaceRecord, RecordError
+from components.datasets.garments import GARMENTS
+from components.record import RecordError
 from components.tasks.annotation import Annotation
 
 _CATEGORIES = "list_category_cloth.txt"
@@ -47,15 +49,15 @@ class DeepFashion(FaceDataset):
         *("Caftan", "Cape", "Coat", "Coverup", "Dress", "Jumpsuit", "Kaftan", "Kimono", "Nightdress", "Onesie", "Robe"),
         *("Romper", "Shirtdress", "Sundress"),
     )
+    ANNOTATIONS = MappingProxyType({"clothing": Annotation("classification", CATEGORIES)})
 
-    @property
-    def annotations(self) -> Mapping[str, Annotation]:
-        """The category."""
-        return {"clothing": Annotation("classification", self.CATEGORIES)}
+    def paths(self) -> list[str]:
+        """The lists and the images."""
+        return [*map(self._list, (_CATEGORIES, _LABELS, _PARTITION)), self._images]
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing file, ValueError for a list that is cut off or of other categories."""
-        self._paths()
+        super().check()
         self._categories()
         for name in (_LABELS, _PARTITION):
             collections.deque(self._rows(name), maxlen=0)
@@ -68,16 +70,9 @@ class DeepFashion(FaceDataset):
         for image_name in dict.fromkeys(itertools.chain(labels, partition, there)):
             yield _reference(image_name, labels, partition, categories)
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if its rows can't be used or the image can't be read."""
-        if reference.problem:
-            raise RecordError(reference.problem)
-        image = read_file(os.path.join(os.path.dirname(self._images), reference.id))
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"clothing": reference.payload})
-
-    def fingerprint(self) -> str:
-        """Hash over the lists and the images."""
-        return files_fingerprint(self._paths())
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, int]]:
+        """An image and its category; RecordError if the image can't be read."""
+        return read_file(os.path.join(os.path.dirname(self._images), reference.id)), {"clothing": reference.payload}
 
     def _categories(self) -> dict[str, int]:
         """The index in CATEGORIES by the number that the labels have."""
@@ -115,24 +110,22 @@ class DeepFashion(FaceDataset):
 
     def _list(self, name: str) -> str:
         part = "Eval" if name == _PARTITION else "Anno"
-        return require(os.path.join(self.folder, part, name), f"It lies there in {_RELEASE}.")
+        return require(self.path(part, name), f"It lies there in {_RELEASE}.")
 
     @functools.cached_property
     def _images(self) -> str:
-        elsewhere = os.path.join(self.folder, "Img", _IMAGES)
+        elsewhere = self.path("Img", _IMAGES)
         if tf.io.gfile.isdir(elsewhere):
             return elsewhere
-        return require(os.path.join(self.folder, _IMAGES), f"Unpack {_IMAGES}.zip of {_RELEASE}, there.")
-
-    def _paths(self) -> list[str]:
-        return [*map(self._list, (_CATEGORIES, _LABELS, _PARTITION)), self._images]
+        return require(self.path(_IMAGES), f"Unpack {_IMAGES}.zip of {_RELEASE}, there.")
 
 
 class ClothingSubset(DeepFashion):
     """The public-domain "clothing dataset (subset)" in DeepFashion's layout: ten kinds of garments, mostly lying."""
 
     name = "clothing_subset"
-    CATEGORIES = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
+    CATEGORIES = GARMENTS
+    ANNOTATIONS = MappingProxyType({"clothing": Annotation("classification", CATEGORIES)})
 
 
 def _reference(

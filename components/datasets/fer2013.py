@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import collections
 import functools
-import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.datasets.base import FaceDataset, Reference, read_file, require
 from components.datasets.class_folders import images_below
 from components.datasets.holdout import check_every, is_held_out
-from components.record import FaceRecord, RecordError
+from components.record import RecordError
 from components.tasks.annotation import Annotation
+from components.tasks.segmentation.label_maps import encode_grey
 
 _EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _TABLE = "fer2013.csv"
@@ -60,6 +59,10 @@ class FER2013(FaceDataset):
             self.SPLITS = ("train", "test")
         super().__init__(source, **options)
 
+    def paths(self) -> list[str]:
+        """The table, or the folders of images."""
+        return self._files.paths()
+
     def check(self) -> None:
         """Raises FileNotFoundError if neither layout is there, ValueError for a table with other columns."""
         self._files.check()
@@ -69,23 +72,17 @@ class FER2013(FaceDataset):
         self.check()
         return self._files.references()
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if it has no emotion or its pixels or image can't be read."""
-        if reference.problem:
-            raise RecordError(reference.problem)
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, int]]:
+        """An image and its emotion; RecordError if its pixels or the image can't be read."""
         image, emotion = self._files.read(reference)
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"emotion": emotion})
-
-    def fingerprint(self) -> str:
-        """Hash over the table, or over the images."""
-        return files_fingerprint(self._files.paths())
+        return image, {"emotion": emotion}
 
     @functools.cached_property
     def _files(self) -> _Table | _Folders:
-        table = os.path.join(self.folder, _TABLE)
+        table = self.path(_TABLE)
         if tf.io.gfile.exists(table):
             return _Table(table)
-        if any(tf.io.gfile.isdir(os.path.join(self.folder, name)) for name in _FOLDERS):
+        if any(tf.io.gfile.isdir(self.path(name)) for name in _FOLDERS):
             return _Folders(self.folder, self._validation_every)
         raise FileNotFoundError(
             f"Folder {self.folder!r} has neither {_TABLE} nor {' and '.join(f'{name}/' for name in _FOLDERS)} with a "
@@ -132,7 +129,7 @@ class _Table:
         with tf.io.gfile.GFile(self._path, "rb") as file:
             file.seek(row.offset)
             line = file.read(row.length)
-        return _encoded(_pixels(reference.id, _fields(reference.id, line)[1])), row.emotion
+        return encode_grey(_pixels(reference.id, _fields(reference.id, line)[1])), row.emotion
 
 
 def _row_reference(number: int, line: bytes, offset: int) -> Reference:
@@ -166,12 +163,6 @@ def _pixels(name: str, text: str) -> np.ndarray:
     return np.array([int(value) for value in values], np.uint8).reshape(_SIDE, _SIDE)
 
 
-def _encoded(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
 class _Folders:
     """train/ and test/ with a folder for each emotion."""
 
@@ -180,14 +171,13 @@ class _Folders:
         self._validation_every = validation_every
 
     def check(self) -> None:
-        what = f"It holds the images of a split, a folder for each of {', '.join(_EMOTIONS)}."
         for path in self.paths():
-            require(path, what)
             for emotion in _EMOTIONS:
                 require(os.path.join(path, emotion), f"It holds the images of this emotion. Or take {_TABLE}.")
 
     def paths(self) -> list[str]:
-        return [os.path.join(self._folder, name) for name in _FOLDERS]
+        what = f"It holds the images of a split, a folder for each of {', '.join(_EMOTIONS)}."
+        return [require(os.path.join(self._folder, name), what) for name in _FOLDERS]
 
     def references(self) -> Iterator[Reference]:
         for folder in _FOLDERS:

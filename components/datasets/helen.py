@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.record import FaceRecord, RecordError
+from components.datasets.base import FaceDataset, Reference, read_file, require
+from components.record import RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import (
     FACE_PARTS,
     FACE_PARTS_WITHOUT_SIDES,
     IMAGE_SUFFIXES,
     decode_grey,
-    encode_label_map,
+    encode_grey,
     encoded_size,
     names_in,
     size_text,
@@ -71,9 +71,9 @@ class Helen(FaceDataset):
     # The label of each class of the release.
     _LABEL_OF_PART: tuple[int, ...] = tuple(range(len(FACE_PARTS)))
 
-    def check(self) -> None:
-        """Raises FileNotFoundError for a missing list or folder."""
-        self._paths()
+    def paths(self) -> list[str]:
+        """The lists, the images and the maps."""
+        return [require(self.path(name), f"It is part of {_RELEASE}.") for name in (*_LISTS, _IMAGES, _MAPS)]
 
     def references(self) -> Iterator[Reference]:
         """One reference an image that a list, an image or a folder of maps names, in the order of the lists."""
@@ -87,9 +87,9 @@ class Helen(FaceDataset):
                 elif line.strip():
                     problem = f"{name} has the line {line.strip()!r}; expected a number, a comma and a name."
                     yield Reference(f"{name}:{number}", None, problem=problem)
-        images = names_in(self._path(_IMAGES), IMAGE_SUFFIXES)
-        names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(self._path(_MAPS)))
-        maps = (f"{name}.jpg" for name in names if tf.io.gfile.isdir(self._path(_MAPS, name)))
+        images = names_in(self.path(_IMAGES), IMAGE_SUFFIXES)
+        names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(self.path(_MAPS)))
+        maps = (f"{name}.jpg" for name in names if tf.io.gfile.isdir(self.path(_MAPS, name)))
         for image_name in dict.fromkeys(itertools.chain(lists, images, maps)):
             found = lists.get(image_name, [])
             if len(found) == 1:
@@ -99,23 +99,17 @@ class Helen(FaceDataset):
                 problem = f"Of the lists {', '.join(_LISTS)}, {where} name {image_name}; expected one, once."
                 yield Reference(image_name, None, problem=problem)
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads an image and merges its maps; RecordError if the image, a map or the background's can't be used."""
-        if reference.problem:
-            raise RecordError(reference.problem)
-        path = self._path(_IMAGES, reference.id)
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, bytes]]:
+        """An image and its maps as one; RecordError if the image, a map or the background's can't be used."""
+        path = self.path(_IMAGES, reference.id)
         image = read_file(path)
         parts = self._parts(os.path.splitext(reference.id)[0], encoded_size(image, path))
         labels = np.array(self._LABEL_OF_PART, np.uint8)[parts]
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": encode_label_map(labels)})
-
-    def fingerprint(self) -> str:
-        """Hash over the lists, the images and the maps."""
-        return files_fingerprint(self._paths())
+        return image, {"parsing": encode_grey(labels)}
 
     def _parts(self, name: str, size: tuple[int, int]) -> np.ndarray:
         """[H, W] uint8, of the image's size: the classes of FACE_PARTS, one for each map."""
-        folder = self._path(_MAPS, name)
+        folder = self.path(_MAPS, name)
         official = {f"{name}_lbl{label:02d}.png": label for label in range(len(FACE_PARTS))}
         found = names_in(folder, (".png",))
         if strays := [file for file in found if file not in official]:
@@ -133,14 +127,8 @@ class Helen(FaceDataset):
         return labels
 
     def _lines(self, name: str) -> list[str]:
-        with tf.io.gfile.GFile(self._path(name)) as file:
+        with tf.io.gfile.GFile(self.path(name)) as file:
             return file.read().splitlines()
-
-    def _path(self, *names: str) -> str:
-        return os.path.join(self.folder, *names)
-
-    def _paths(self) -> list[str]:
-        return [require(self._path(name), f"It is part of {_RELEASE}.") for name in (*_LISTS, _IMAGES, _MAPS)]
 
 
 class HelenMerged(Helen):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.record import FaceRecord, RecordError
+from components.datasets.base import FaceDataset, Reference, read_file, require
+from components.record import RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import (
     FACE_PARTS,
@@ -40,46 +40,36 @@ class LaPa(FaceDataset):
     name = "lapa"
     ANNOTATIONS = MappingProxyType({"parsing": Annotation("segmentation", FACE_PARTS)})
 
-    def check(self) -> None:
-        """Raises FileNotFoundError for a missing folder of the release."""
-        self._folders()
+    def paths(self) -> list[str]:
+        """The folders of images and of label maps."""
+        what = f"It is part of {_RELEASE}: give the folder that holds train/, val/ and test/."
+        return [require(self.path(split, part), what) for split in _SPLITS for part in (_IMAGES, _LABELS)]
 
     def references(self) -> Iterator[Reference]:
         """One reference an image or label map, split by split, in the order of their names."""
         self.check()
         for folder, split in _SPLITS.items():
-            images = names_in(self._path(folder, _IMAGES), IMAGE_SUFFIXES)
+            images = names_in(self.path(folder, _IMAGES), IMAGE_SUFFIXES)
             stems = {_stem(name) for name in images}
-            maps = names_in(self._path(folder, _LABELS), (".png",))
-            # A map without an image is an image without a file: `load` will say so.
+            maps = names_in(self.path(folder, _LABELS), (".png",))
+            # A map without an image is an image without a file: `read` will say so.
             missing = [f"{_stem(name)}.jpg" for name in maps if _stem(name) not in stems]
             for image_name in sorted([*images, *missing]):
                 yield Reference(f"{folder}/{image_name}", split)
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads an image and its label map; RecordError if one of them is missing or can't be used."""
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, bytes]]:
+        """An image and its label map; RecordError if one of them is missing or can't be used."""
         folder, image_name = reference.id.split("/")
-        path = self._path(folder, _IMAGES, image_name)
+        path = self.path(folder, _IMAGES, image_name)
         image = read_file(path)
-        map_path = self._path(folder, _LABELS, f"{_stem(image_name)}.png")
+        map_path = self.path(folder, _LABELS, f"{_stem(image_name)}.png")
         parsing = read_file(map_path)
         labels = decode_grey(parsing, map_path)
         size = encoded_size(image, path)
         if labels.shape != size:
             raise RecordError(f"{map_path!r} is {size_text(labels.shape)}, its image {size_text(size)}.")
         check_labels(labels, FACE_PARTS, map_path)
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels={"parsing": parsing})
-
-    def fingerprint(self) -> str:
-        """Hash over the images and the label maps."""
-        return files_fingerprint(self._folders())
-
-    def _path(self, *names: str) -> str:
-        return os.path.join(self.folder, *names)
-
-    def _folders(self) -> list[str]:
-        what = f"It is part of {_RELEASE}: give the folder that holds train/, val/ and test/."
-        return [require(self._path(split, part), what) for split in _SPLITS for part in (_IMAGES, _LABELS)]
+        return image, {"parsing": parsing}
 
 
 def _stem(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,8 +14,7 @@ import numpy as np
 import scipy.io
 import tensorflow as tf
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.record import FaceRecord, RecordError
+from components.datasets.base import FaceDataset, Reference, read_file, require
 from components.tasks.annotation import Annotation
 from keras_models.attributes import CELEBA_ATTRIBUTES
 
@@ -26,6 +24,12 @@ _ORIGINAL = "lfw"
 _FUNNELED = "lfw-deepfunneled"
 _RELEASE = "the LFWA+ release at http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 _LFW = "http://vis-www.cs.umass.edu/lfw"
+_SOURCES = {
+    _ANNOTATIONS: f"It is part of {_RELEASE}.",
+    _INDICES: f"It is part of {_RELEASE}.",
+    _ORIGINAL: f"Unpack {_LFW}/lfw.tgz there.",
+    _FUNNELED: f"Unpack {_LFW}/lfw-deepfunneled.tgz there.",
+}
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -46,12 +50,15 @@ class LFWA(FaceDataset):
     ANNOTATIONS = MappingProxyType({"attributes": Annotation("multi_label", CELEBA_ATTRIBUTES)})
     SPLITS = ("train", "test")
 
+    def paths(self) -> list[str]:
+        """The .mat files and the folders of images."""
+        return list(map(self._required, _SOURCES))
+
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a .mat file with other content."""
+        super().check()
         self._annotations()
         self._indices()
-        for name, archive in ((_ORIGINAL, "lfw.tgz"), (_FUNNELED, "lfw-deepfunneled.tgz")):
-            require(self._path(name), f"Unpack {_LFW}/{archive} there.")
 
     def references(self) -> Iterator[Reference]:
         """Two references a training row of lfw_att_40.mat, one any other row, and one an index that is no row."""
@@ -75,27 +82,16 @@ class LFWA(FaceDataset):
             for folder in (_ORIGINAL, _FUNNELED) if split == "train" else (_ORIGINAL,):
                 yield Reference(f"{folder}/{name}", split, payload)
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if its row can't be used or the image can't be read."""
-        if reference.problem:
-            raise RecordError(reference.problem)
-        return FaceRecord(
-            id=reference.id,
-            dataset=self.name,
-            image=read_file(self._path(reference.id)),
-            labels={"attributes": np.array(list(reference.payload), np.int64)},
-        )
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, np.ndarray]]:
+        """An image and its attributes; RecordError if the image can't be read."""
+        return read_file(self.path(reference.id)), {"attributes": np.array(list(reference.payload), np.int64)}
 
-    def fingerprint(self) -> str:
-        """Hash over the .mat files and all images."""
-        return files_fingerprint(map(self._path, (_ANNOTATIONS, _INDICES, _ORIGINAL, _FUNNELED)))
-
-    def _path(self, name: str) -> str:
-        return os.path.join(self.folder, name)
+    def _required(self, name: str) -> str:
+        return require(self.path(name), _SOURCES[name])
 
     def _annotations(self) -> tuple[list[str], np.ndarray]:
         """The images' names with slashes, and their labels [images, 40] in the order of CELEBA_ATTRIBUTES."""
-        path = require(self._path(_ANNOTATIONS), f"It is part of {_RELEASE}.")
+        path = self._required(_ANNOTATIONS)
         mat = _read_mat(path, cells=("name", "AttrName"), matrices=("label",))
         names = [name.strip().replace("\\", "/") for name in mat["name"]]
         shape = (len(names), len(mat["AttrName"]))
@@ -107,7 +103,7 @@ class LFWA(FaceDataset):
         return names, mat["label"][:, _columns(path, mat["AttrName"])]
 
     def _indices(self) -> dict[str, list[float]]:
-        path = require(self._path(_INDICES), f"It is part of {_RELEASE}.")
+        path = self._required(_INDICES)
         mat = _read_mat(path, matrices=("indices_img_train", "indices_img_test"))
         return {split: mat[f"indices_img_{split}"].ravel().tolist() for split in ("train", "test")}
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.datasets.base import FaceDataset, Reference, read_file, require
 from components.datasets.holdout import check_every, is_held_out
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
@@ -87,9 +88,12 @@ class MTFL(FaceDataset):
             self.SPLITS = ("train", "test")
         super().__init__(source, **options)
 
-    def check(self) -> None:
-        """Raises FileNotFoundError for a missing list, or for a folder of the release that a list names."""
-        self._paths()
+    def paths(self) -> list[str]:
+        """The lists and the folders of the release that they name."""
+        named = {os.path.dirname(image_name) for image_name in self._rows()}
+        folders = [folder for folder in _IMAGES if folder in named]
+        what = f"The lists name images in it; it is part of {_RELEASE}."
+        return [*map(self.path, _LISTS), *(require(self.path(folder), what) for folder in folders)]
 
     def references(self) -> Iterator[Reference]:
         """One reference an image that a list names or a folder of the release holds, in the order of the lists."""
@@ -97,33 +101,24 @@ class MTFL(FaceDataset):
         rows = self._rows()
         for image_name, found in rows.items():
             yield self._reference(image_name, found)
-        for folder in filter(lambda name: tf.io.gfile.isdir(self._path(name)), _IMAGES):
-            for name in names_in(self._path(folder), IMAGE_SUFFIXES):
+        for folder in filter(lambda name: tf.io.gfile.isdir(self.path(name)), _IMAGES):
+            for name in names_in(self.path(folder), IMAGE_SUFFIXES):
                 if (image_name := f"{folder}/{name}") not in rows:
                     yield Reference(image_name, None, problem=f"Neither {' nor '.join(_LISTS)} names {image_name}.")
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads one record; RecordError if its line can't be used or the image can't be read."""
-        if reference.problem:
-            raise RecordError(reference.problem)
-        path = self._path(reference.id)
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, np.ndarray]]:
+        """An image, the attributes and the landmarks; RecordError if the image can't be read."""
+        path = self.path(reference.id)
         image = read_file(path)
         height, width = encoded_size(image, path)
         points = np.reshape(reference.payload.coordinates, (2, -1)).T / (width, height)
-        return FaceRecord(
-            id=reference.id,
-            dataset=self.name,
-            image=image,
-            labels={
-                "attributes": np.array(list(reference.payload.attributes), np.int64),
-                "landmarks": points.astype(np.float32),
-            },
-            crop=_LFW_CROP if self._crop_lfw and reference.id.startswith(_LFW) else None,
-        )
+        attributes = np.array(list(reference.payload.attributes), np.int64)
+        return image, {"attributes": attributes, "landmarks": points.astype(np.float32)}
 
-    def fingerprint(self) -> str:
-        """Hash over the lists and the images."""
-        return files_fingerprint(self._paths())
+    def load(self, reference: Reference) -> FaceRecord:
+        """One record, of LFW with its crop; RecordError if its line can't be used or the image can't be read."""
+        crop = _LFW_CROP if self._crop_lfw and reference.id.startswith(_LFW) else None
+        return dataclasses.replace(super().load(reference), crop=crop)
 
     def _reference(self, image_name: str, rows: Sequence[_Row]) -> Reference:
         try:
@@ -144,23 +139,13 @@ class MTFL(FaceDataset):
         """The lines of both lists by image."""
         rows = collections.defaultdict(list)
         for name in _LISTS:
-            path = require(self._path(name), f"It is part of {_RELEASE}.")
+            path = require(self.path(name), f"It is part of {_RELEASE}.")
             with tf.io.gfile.GFile(path) as file:
                 for number, line in enumerate(file.read().splitlines(), start=1):
                     image_name, *values = line.split() or [None]
                     if image_name:
                         rows[image_name.replace("\\", "/")].append(_Row(name, number, values))
         return rows
-
-    def _path(self, name: str) -> str:
-        return os.path.join(self.folder, name)
-
-    def _paths(self) -> list[str]:
-        """The lists and the folders of the release that they name."""
-        named = {os.path.dirname(image_name) for image_name in self._rows()}
-        folders = [folder for folder in _IMAGES if folder in named]
-        what = f"The lists name images in it; it is part of {_RELEASE}."
-        return [*map(self._path, _LISTS), *(require(self._path(folder), what) for folder in folders)]
 
 
 class _Row(NamedTuple):

@@ -9,7 +9,6 @@ import hashlib
 import io
 import itertools
 import math
-import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -20,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
 
-from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
-from components.record import FaceRecord, RecordError
+from components.datasets.base import FaceDataset, Reference, read_file, require
+from components.record import RecordError
 from components.tasks.annotation import Annotation
 
 _SPLITS = ("train", "validation", "test")
@@ -83,7 +82,7 @@ class Table(FaceDataset):
         self._split = split
         self._group = group
         self._shares = shares
-        self._annotations = {
+        self.ANNOTATIONS = {
             **{label: Annotation("multi_label", tuple(columns)) for label, columns in yes_no.items()},
             **{label: Annotation("classification", tuple(names)) for label, names in classes.items()},
             **{label: Annotation("regression") for label in numbers},
@@ -93,24 +92,27 @@ class Table(FaceDataset):
             self.SPLITS = tuple(name for name, share in zip(_SPLITS, shares, strict=True) if share)
         super().__init__(source, **options)
 
-    @property
-    def annotations(self) -> Mapping[str, Annotation]:
-        """As the options have it."""
-        return self._annotations
+    def paths(self) -> list[str]:
+        """The table and the folder of the images."""
+        return [
+            require(
+                self.path(self._table), "It should be the table of labels: put it there, or set the option `table`."
+            ),
+            require(self.path(self._images), "It should be the folder of the images: set the option `images`."),
+        ]
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing table or folder, ValueError for a table that lacks a column."""
-        require(self._path(self._table), "It should be the table of labels: put it there, or set the option `table`.")
-        require(self._path(self._images), "It should be the folder of the images: set the option `images`.")
+        super().check()
         there = self._reader.columns()
         missing = [column for column in self._columns if column not in there]
         if missing:
             raise ValueError(
-                f"{self._path(self._table)!r} has no column {', '.join(map(repr, missing))}. Its columns: "
+                f"{self.path(self._table)!r} has no column {', '.join(map(repr, missing))}. Its columns: "
                 f"{', '.join(there) or 'none'}. Set the options of the data set to the names that are there."
             )
         if repeated := [column for column in self._columns if there.count(column) > 1]:
-            raise ValueError(f"{self._path(self._table)!r} has several columns {repeated[0]!r}. Keep one.")
+            raise ValueError(f"{self.path(self._table)!r} has several columns {repeated[0]!r}. Keep one.")
 
     def references(self) -> Iterator[Reference]:
         """A reference a row, in the table's order; its id is the image's path, of an unusable row its place."""
@@ -119,19 +121,12 @@ class Table(FaceDataset):
         for place, row in self._rows():
             yield self._reference(place, row, counts)
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Reads one image; RecordError if its row can't be used or it can't be read."""
-        if reference.problem:
-            raise RecordError(reference.problem)
-        image = read_file(os.path.join(self._path(self._images), reference.id))
-        labels = {
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, Any]]:
+        """An image and its labels; RecordError if the image can't be read."""
+        image = read_file(self.path(self._images, reference.id))
+        return image, {
             name: np.array(value) if isinstance(value, list) else value for name, value in reference.payload.items()
         }
-        return FaceRecord(id=reference.id, dataset=self.name, image=image, labels=labels)
-
-    def fingerprint(self) -> str:
-        """Hash over the table and the images."""
-        return files_fingerprint([self._path(self._table), self._path(self._images)])
 
     @property
     def _columns(self) -> list[str]:
@@ -141,11 +136,8 @@ class Table(FaceDataset):
 
     @functools.cached_property
     def _reader(self) -> _Csv | _Parquet:
-        path = self._path(self._table)
+        path = self.path(self._table)
         return (_Parquet if path.lower().endswith(_PARQUET_SUFFIXES) else _Csv)(path)
-
-    def _path(self, name: str) -> str:
-        return os.path.join(self.folder, name).rstrip("/")
 
     def _rows(self) -> Iterator[tuple[str, dict[str, str] | str]]:
         """(place, the row's values by column, without blanks around them, or why it has none)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -18,11 +18,12 @@ from tfx.types import artifact_utils
 from components.beam_workers import has_one_worker
 from components.config import Data, DatasetConfig, from_json
 from components.datasets import Reference, build_datasets
+from components.example_files import WriteSplits
 from components.example_gen.checks import check_record
 from components.progress import ShowProgress
 from components.record import FaceRecord, RecordError
 
-_KEPT, _QUARANTINE = "kept", "quarantine"
+_KEPT, _QUARANTINED = "kept", "quarantined"
 _NO_SPLIT = "no split"
 
 
@@ -49,24 +50,20 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             references = names | "List" >> beam.FlatMap(_references, configs, data_dir)
             if not has_one_worker(pipeline.options):
                 references |= "Spread" >> beam.Reshuffle()
-            read = references | "Read" >> beam.ParDo(ReadRecord(configs, data_dir)).with_outputs(*splits, _QUARANTINE)
-            read = {output: read[output] | progress.count(f"Count[{output}]") for output in (*splits, _QUARANTINE)}
-            outcomes = [read[_QUARANTINE] | "Quarantined" >> CountOutcomes(lambda row: (row["split"], _QUARANTINE))]
-            for split in splits:
-                # As TFX's WriteSplit, without its shuffle: one worker keeps the order of the lists, run for run, and
-                # never holds more than a record in memory.
-                path = os.path.join(artifact_utils.get_split_uri([examples], split), "data_tfrecord")
-                _ = read[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(path, file_name_suffix=".gz")
-                outcomes.append(read[split] | f"Kept[{split}]" >> CountOutcomes(lambda _, split=split: (split, _KEPT)))
+            read = references | "Read" >> beam.ParDo(ReadRecord(configs, data_dir)).with_outputs(
+                "quarantine", "outcomes", main="records"
+            )
+            _ = read.records | WriteSplits(examples, splits)
             _ = (
-                read[_QUARANTINE]
+                read.quarantine
                 | "AsJson" >> beam.Map(lambda row: json.dumps(row, ensure_ascii=False))
-                | "WriteQuarantine" >> beam.io.WriteToText(os.path.join(ingestion, _QUARANTINE), ".jsonl")
+                | "WriteQuarantine" >> beam.io.WriteToText(os.path.join(ingestion, "quarantine"), ".jsonl")
             )
             unsplit = [split_name(configs, name, _NO_SPLIT) for name in datasets]
             _ = (
-                outcomes
-                | beam.Flatten()
+                read.outcomes
+                | progress.count()
+                | beam.combiners.Count.PerElement()
                 | beam.combiners.ToDict()
                 | "AsCounts" >> beam.Map(lambda counted: json.dumps(_counts(counted, splits, unsplit), indent=1))
                 | "WriteCounts"
@@ -85,26 +82,10 @@ def _references(name: str, configs: Sequence[DatasetConfig], data_dir: str) -> I
         yield name, reference
 
 
-class CountOutcomes(beam.PTransform):
-    """How often elements have each outcome: ((split, outcome), count). Counted at once, so that nothing is held.
-
-    Args:
-        outcome: element -> (split, outcome).
-    """
-
-    def __init__(self, outcome: Callable[[Any], tuple[str, str]]):
-        super().__init__()
-        self._outcome = outcome
-
-    def expand(self, elements):
-        """See CountOutcomes."""
-        return elements | beam.Map(self._outcome) | beam.combiners.Count.PerElement()
-
-
 class ReadRecord(beam.DoFn):
-    """A data set's name and a reference to the record, serialized, on the output of its split.
+    """(data set's name, reference) -> records: (split, serialized record), or quarantine: a row with the reason.
 
-    Or to a quarantine row with the reason.
+    And outcomes: (split, "kept" or "quarantined").
 
     Args:
         configs: the run's data sets.
@@ -121,19 +102,19 @@ class ReadRecord(beam.DoFn):
         self._config_of = {config.name: config for config in self._configs}
 
     def process(self, element: tuple[str, Reference]):
-        """One output a reference."""
+        """A record or a row of the quarantine, and the outcome."""
         name, reference = element
         dataset = self._datasets[name]
         split = split_name(self._configs, name, reference.split or _NO_SPLIT)
         try:
-            if reference.split is None:
-                raise RecordError(reference.problem)
             record = keep_labels(dataset.load(reference), self._config_of[name])
             check_record(record, dataset.annotations)
         except (RecordError, OSError, tf.errors.OpError) as error:
-            yield beam.pvalue.TaggedOutput(_QUARANTINE, {"id": reference.id, "split": split, "reason": str(error)})
+            yield beam.pvalue.TaggedOutput("quarantine", {"id": reference.id, "split": split, "reason": str(error)})
+            yield beam.pvalue.TaggedOutput("outcomes", (split, _QUARANTINED))
         else:
-            yield beam.pvalue.TaggedOutput(split, record.to_example().SerializeToString(deterministic=True))
+            yield split, record.to_example().SerializeToString(deterministic=True)
+            yield beam.pvalue.TaggedOutput("outcomes", (split, _KEPT))
 
 
 def keep_labels(record: FaceRecord, config: DatasetConfig) -> FaceRecord:
@@ -150,7 +131,7 @@ def _counts(
     """{split: {"read", "kept", "quarantined"}}; of `unsplit`, those that have rows."""
     counts = {}
     for split in (*splits, *unsplit):
-        kept, quarantined = outcomes.get((split, _KEPT), 0), outcomes.get((split, _QUARANTINE), 0)
+        kept, quarantined = outcomes.get((split, _KEPT), 0), outcomes.get((split, _QUARANTINED), 0)
         if split in splits or quarantined:
             counts[split] = {"read": kept + quarantined, "kept": kept, "quarantined": quarantined}
     return counts

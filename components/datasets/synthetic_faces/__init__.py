@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,10 +13,9 @@ from PIL import Image
 from components.datasets.base import FaceDataset, Reference
 from components.datasets.synthetic_faces.attributes import ATTRIBUTES, CLOTHING, EMOTIONS
 from components.datasets.synthetic_faces.face import draw_face
-from components.datasets.synthetic_faces.labels import LABELS
 from components.datasets.synthetic_faces.renderer import render
-from components.record import FaceRecord
 from components.tasks.annotation import Annotation, points
+from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS, encode_grey
 
 _DRAWING = 1  # counts up when the same arguments give other images
 
@@ -39,7 +39,7 @@ class SyntheticFaces(FaceDataset):
         {
             "attributes": Annotation("multi_label", ATTRIBUTES),
             "landmarks": Annotation("landmarks", points(68)),
-            "parsing": Annotation("segmentation", LABELS),
+            "parsing": Annotation("segmentation", CELEBAMASK_PARTS),
             "emotion": Annotation("classification", EMOTIONS),
             "clothing": Annotation("classification", CLOTHING),
         }
@@ -60,8 +60,9 @@ class SyntheticFaces(FaceDataset):
         self._seed = seed
         super().__init__(source=source, **options)
 
-    def check(self) -> None:
-        """Nothing can be missing."""
+    def paths(self) -> list[str]:
+        """None: nothing can be missing."""
+        return []
 
     def references(self) -> Iterator[Reference]:
         """Train, validation, test, numbered through."""
@@ -71,22 +72,17 @@ class SyntheticFaces(FaceDataset):
                 yield Reference(f"synthetic-{index:08d}", split, index)
                 index += 1
 
-    def load(self, reference: Reference) -> FaceRecord:
-        """Draws one face."""
+    def read(self, reference: Reference) -> tuple[bytes, Mapping[str, Any]]:
+        """A face, drawn."""
         face = draw_face(np.random.default_rng([self._seed, reference.payload]))
         drawn = render(face, self._image_size)
-        return FaceRecord(
-            id=reference.id,
-            dataset=self.name,
-            image=_encoded(drawn.image, "JPEG", quality=92),
-            labels={
-                "attributes": np.array([face.has(name) for name in ATTRIBUTES], np.int64),
-                "landmarks": drawn.landmarks,
-                "parsing": _encoded(drawn.labels, "PNG"),
-                "emotion": face.emotion,
-                "clothing": face.clothing,
-            },
-        )
+        return _jpeg(drawn.image), {
+            "attributes": np.array([face.has(name) for name in ATTRIBUTES], np.int64),
+            "landmarks": drawn.landmarks,
+            "parsing": encode_grey(drawn.labels),
+            "emotion": face.emotion,
+            "clothing": face.clothing,
+        }
 
     def fingerprint(self) -> str:
         """The arguments: all that the images depend on."""
@@ -94,9 +90,9 @@ class SyntheticFaces(FaceDataset):
         return f"drawing{_DRAWING}-{sizes}-{self._image_size}px-seed{self._seed}"
 
 
-def _encoded(pixels: np.ndarray, kind: str, **options) -> bytes:
+def _jpeg(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **options)
+    Image.fromarray(pixels).save(file, "JPEG", quality=92)
     return file.getvalue()
 
 

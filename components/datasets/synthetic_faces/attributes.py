@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.datasets.deepfashion import ClothingSubset
+from components.datasets.garments import GARMENTS
 from keras_models.attributes import CELEBA_ATTRIBUTES
 
 ATTRIBUTES = CELEBA_ATTRIBUTES
@@ -17,8 +17,8 @@ ATTRIBUTES = CELEBA_ATTRIBUTES
 # FER2013's classes.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
-# The classes of a data set of garments, and the indices of those that begin above the waist: no others are drawn.
-CLOTHING = ClothingSubset.CATEGORIES
+# The indices of the garments that begin above the waist: no others are drawn.
+CLOTHING = GARMENTS
 CLOTHES = {name: CLOTHING.index(name) for name in ("dress", "longsleeve", "outwear", "shirt", "t-shirt")}
 
 _MALE = 0.42

@@ -7,7 +7,6 @@ import numpy as np
 from components.datasets.synthetic_faces.attributes import CLOTHES
 from components.datasets.synthetic_faces.canvas import Canvas, Colour, curve, mix
 from components.datasets.synthetic_faces.face import Face, Pose
-from components.datasets.synthetic_faces.labels import CLOTH, NECK, NECKLACE
 
 _FABRICS = (
     (60, 92, 150),
@@ -44,7 +43,7 @@ def paint_body(canvas: Canvas, face: Face, pose: Pose, skin: Colour) -> None:
     width = 2.0 if male else 1.72
     right = [(half, 0.7), (half, 1.35), (half + 0.14, 1.66), (half + 0.55, 1.83), (width, 2.12), (width + 0.3, 3.3)]
     torso = pose.on_body(curve([(-x, y) for x, y in right[::-1]] + right))
-    canvas.fill(torso, skin, NECK)
+    canvas.fill(torso, skin, "neck")
     with canvas.inside(torso):
         canvas.glow(pose.on_body([(-0.1 * face.look.light_from, 1.15)])[0], (0.95 * scale, 0.75 * scale), shadow, 0.95)
         for side in (-1, 1):
@@ -53,11 +52,11 @@ def paint_body(canvas: Canvas, face: Face, pose: Pose, skin: Colour) -> None:
     _paint_clothes(canvas, face, pose, right)
     if face.has("Wearing_Necklace"):
         chain = curve([(-half - 0.08, 1.62), (-0.34, 1.98), (0, 2.12), (0.34, 1.98), (half + 0.08, 1.62)])
-        canvas.line(pose.on_body(chain), 0.10 * scale, _GOLD, NECKLACE)
+        canvas.line(pose.on_body(chain), 0.10 * scale, _GOLD, "neck_l")
         canvas.line(pose.on_body(chain), 0.035 * scale, mix(_GOLD, _WHITE, 0.6))
         for point in pose.on_body(chain)[2:-1:3]:
-            canvas.disc(point, 0.055 * scale, mix(_GOLD, _WHITE, 0.35), NECKLACE)
-        canvas.disc(pose.on_body([(0, 2.20)])[0], 0.12 * scale, (196, 52, 74), NECKLACE)
+            canvas.disc(point, 0.055 * scale, mix(_GOLD, _WHITE, 0.35), "neck_l")
+        canvas.disc(pose.on_body([(0, 2.20)])[0], 0.12 * scale, (196, 52, 74), "neck_l")
 
 
 def _paint_clothes(canvas: Canvas, face: Face, pose: Pose, shoulder: list[tuple[float, float]]) -> None:
@@ -71,9 +70,9 @@ def _paint_clothes(canvas: Canvas, face: Face, pose: Pose, shoulder: list[tuple[
         inner = curve([(-x, y) for x, y in half[0][::-1]] + list(half[0]))
         outer = curve(half[1])
         shape = pose.on_body(np.concatenate([inner, outer, (outer * (-1, 1))[::-1]]))
-        canvas.fill(shape, fill, CLOTH)
+        canvas.fill(shape, fill, "cloth")
         if thick:
-            canvas.line(pose.on_body(inner), thick * scale, dark, CLOTH)
+            canvas.line(pose.on_body(inner), thick * scale, dark, "cloth")
         return shape
 
     lift = 0.05
@@ -89,13 +88,13 @@ def _paint_clothes(canvas: Canvas, face: Face, pose: Pose, shoulder: list[tuple[
                 canvas.line(pose.on_body(stripe), 0.11 * scale, bright)
         collar = curve([(-neck_x - 0.07, 1.48), (0, 1.64), (neck_x + 0.07, 1.48)])
         fold = np.concatenate([collar, (collar + np.array([0, 0.26]))[::-1] * (1.1, 1)])
-        canvas.fill(pose.on_body(fold), dark, CLOTH)
+        canvas.fill(pose.on_body(fold), dark, "cloth")
     elif face.clothing == CLOTHES["dress"]:
         chest = [(0, 2.38), (0.35, 2.30), (0.8, 2.28), (1.15, 2.42)]
         piece((chest, [(1.15, 2.42), (1.5, 3.3)]), colour, 0.07)
         for side in (-1, 1):
             strap = np.array([(0.62, 2.35), (0.70, mid_y - 0.06), (0.92, mid_y), (0.84, 2.35)]) * (side, 1)
-            canvas.fill(pose.on_body(strap), colour, CLOTH)
+            canvas.fill(pose.on_body(strap), colour, "cloth")
     else:
         jacket = face.clothing == CLOTHES["outwear"]
         cloth = _WHITE if jacket else mix(colour, _WHITE, 0.45)
@@ -108,14 +107,14 @@ def _paint_clothes(canvas: Canvas, face: Face, pose: Pose, shoulder: list[tuple[
         if jacket:
             front = np.concatenate([[(0.12, 3.3), (0.55, 2.1)], curve([(neck_x, 1.50), *over])])
             for side in (-1, 1):
-                canvas.fill(pose.on_body(front * (side, 1)), dark, CLOTH)
+                canvas.fill(pose.on_body(front * (side, 1)), dark, "cloth")
                 fold = np.array([(0.30, 2.75), (0.78, 2.35), (0.66, 2.22), (0.80, 2.05), (neck_x + 0.1, 1.52)])
-                canvas.fill(pose.on_body(fold * (side, 1)), mix(dark, colour, 0.75), CLOTH)
+                canvas.fill(pose.on_body(fold * (side, 1)), mix(dark, colour, 0.75), "cloth")
         if face.has("Wearing_Necktie"):
             _paint_necktie(canvas, face, pose)
         for side in (-1, 1):
             wing = np.array([(0.02, 1.98), (0.34, 2.20), (neck_x + 0.10, 1.66), (neck_x, 1.48)]) * (side, 1)
-            canvas.fill(pose.on_body(wing), mix(cloth, (255, 255, 255), 0.5), CLOTH)
+            canvas.fill(pose.on_body(wing), mix(cloth, (255, 255, 255), 0.5), "cloth")
             canvas.line(pose.on_body(wing[:3]), 0.025 * scale, seam)
 
 
@@ -123,10 +122,10 @@ def _paint_necktie(canvas: Canvas, face: Face, pose: Pose) -> None:
     colour = ((160, 32, 44), (34, 54, 110), (30, 90, 74), (90, 44, 100))[int(face.look.accent * 4)]
     knot = [(-0.17, 1.94), (0.17, 1.94), (0.11, 2.20), (-0.11, 2.20)]
     blade = np.array([(-0.11, 2.20), (0.11, 2.20), (0.30, 3.3), (-0.30, 3.3)])
-    canvas.fill(pose.on_body(blade), colour, CLOTH)
+    canvas.fill(pose.on_body(blade), colour, "cloth")
     with canvas.inside(pose.on_body(blade)):
         for y in np.arange(2.3, 3.4, 0.22):
             canvas.line(
                 pose.on_body([(-0.3, y + 0.2), (0.3, y - 0.1)]), 0.05 * face.look.scale, mix(colour, _WHITE, 0.55)
             )
-    canvas.fill(pose.on_body(knot), mix(colour, (0, 0, 0), 0.2), CLOTH)
+    canvas.fill(pose.on_body(knot), mix(colour, (0, 0, 0), 0.2), "cloth")

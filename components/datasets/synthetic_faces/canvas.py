@@ -8,6 +8,8 @@ import functools
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS
+
 Colour = tuple[float, float, float]
 
 _SUPERSAMPLING = 3
@@ -56,6 +58,9 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 class Canvas:
     """Shapes are [n, 2] arrays of x, y and lengths are fractions, both in [0, 1] of the square image.
 
+    Labels are named as in CELEBAMASK_PARTS: l_ is the person's left, but l_lip the lower lip; ear_r is an earring,
+    neck_l a necklace, eye_g glasses.
+
     Args:
         size: of the finished image in pixels.
         light: what every colour is multiplied by.
@@ -76,26 +81,28 @@ class Canvas:
         coarse = tile.resize((self._size, self._size), Image.Resampling.BILINEAR, box=(0.5, 0.5, 1.5, 1.5))
         self._image.paste(coarse.resize(self._image.size, Image.Resampling.NEAREST))
 
-    def fill(self, shape: np.ndarray, colour: Colour | None, label: int | None = None) -> None:
+    def fill(self, shape: np.ndarray, colour: Colour | None, label: str | None = None) -> None:
         """Paints a polygon; without a colour on the label map alone, without a label on the image alone."""
         if colour is not None:
             self._draw.polygon(self._pixels(shape, self._fine), fill=self._lit(colour))
         if label is not None:
-            self._draw_labels.polygon(self._pixels(shape, self._size), fill=label)
+            self._draw_labels.polygon(self._pixels(shape, self._size), fill=CELEBAMASK_PARTS.index(label))
 
-    def line(self, path: np.ndarray, width: float, colour: Colour, label: int | None = None) -> None:
+    def line(self, path: np.ndarray, width: float, colour: Colour, label: str | None = None) -> None:
         """Paints an open line."""
         thickness = max(1, round(width * self._fine))
         self._draw.line(self._pixels(path, self._fine), fill=self._lit(colour), width=thickness, joint="curve")
         if label is not None:
+            index = CELEBAMASK_PARTS.index(label)
             thickness = max(1, round(width * self._size))
-            self._draw_labels.line(self._pixels(path, self._size), fill=label, width=thickness)
+            self._draw_labels.line(self._pixels(path, self._size), fill=index, width=thickness)
 
-    def disc(self, centre, radius: float, colour: Colour, label: int | None = None) -> None:
+    def disc(self, centre, radius: float, colour: Colour, label: str | None = None) -> None:
         """Paints a full circle."""
+        index = None if label is None else CELEBAMASK_PARTS.index(label)
         for draw, size, value in (
             (self._draw, self._fine, self._lit(colour)),
-            (self._draw_labels, self._size, label),
+            (self._draw_labels, self._size, index),
         ):
             if value is not None:
                 x, y = np.asarray(centre) * size - 0.5

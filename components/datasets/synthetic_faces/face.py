@@ -209,11 +209,8 @@ def _brow(face: Face, side: int, tilt: float) -> np.ndarray:
     """[5, 2] from the temple to the nose."""
     look = face.look
     x = np.array([0.76, 0.64, 0.49, 0.33, 0.18]) * look.eye_distance
-    rise = (
-        np.array([-0.02, 0.15, 0.20, 0.11, -0.02])
-        if face.has("Arched_Eyebrows")
-        else np.array([-0.02, 0.04, 0.06, 0.04, 0.01])
-    )
+    arched = face.has("Arched_Eyebrows")
+    rise = np.array([-0.02, 0.15, 0.20, 0.11, -0.02] if arched else [-0.02, 0.04, 0.06, 0.04, 0.01])
     inner = np.array([0, 0, 0.15, 0.6, 1.0])
     outer = np.array([1.0, 0.6, 0.3, 0, 0])
     mood = {

@@ -6,7 +6,6 @@ import numpy as np
 
 from components.datasets.synthetic_faces.canvas import Canvas, Colour, curve, mix
 from components.datasets.synthetic_faces.face import Face, Pose
-from components.datasets.synthetic_faces.labels import HAIR, HAT
 
 _COLOURS = {
     "Black_Hair": (38, 34, 38),
@@ -51,7 +50,7 @@ def paint_back_hair(canvas: Canvas, face: Face, pose: Pose) -> None:
     half = [(0, -1.30), (0.75, -1.12), (1.10, -0.5), (1.20, 0.2), (1.24, 1.0), (1.16, bottom)]
     outline = curve([(-x, y) for x, y in half[::-1]] + half[1:])
     outline = np.concatenate([_waves(outline, face, 0.06), [(0.5, bottom + 0.06), (-0.5, bottom + 0.06)]])
-    canvas.fill(pose.outline(outline, -0.2), colour, HAIR)
+    canvas.fill(pose.outline(outline, -0.2), colour, "hair")
     dark = mix(colour, (0, 0, 0), 0.25)
     for x in (-1.12, -1.02, -0.9, 0.9, 1.02, 1.12):
         strand = np.stack([np.full(30, x), np.linspace(0, bottom - 0.05, 30)], 1)
@@ -64,7 +63,7 @@ def paint_front_hair(canvas: Canvas, face: Face, pose: Pose) -> None:
         return
     colour = hair_colour(face)
     outer, hairline = _front(face)
-    canvas.fill(pose.outline(np.concatenate([outer, hairline[::-1]]), 0.05), colour, HAIR)
+    canvas.fill(pose.outline(np.concatenate([outer, hairline[::-1]]), 0.05), colour, "hair")
     dark, bright = mix(colour, (0, 0, 0), 0.28), mix(colour, (255, 250, 235), 0.14)
     combed = face.has("Straight_Hair") or face.has("Wavy_Hair")
     for k, share in enumerate(np.arange(0.15, 0.9, 0.14) if combed else (0.3,)):
@@ -85,32 +84,32 @@ def paint_hat(canvas: Canvas, face: Face, pose: Pose) -> None:
     sag = [(0.6, -0.70), (0, -0.76)]
     dome = curve([(-x, y) for x, y in half[::-1]] + half[1:])
     rim = curve([half[-1], *sag, (-0.6, -0.70), (-half[-1][0], -0.55)])
-    canvas.fill(pose.outline(np.concatenate([dome, rim])), colour, HAT)
+    canvas.fill(pose.outline(np.concatenate([dome, rim])), colour, "hat")
     with canvas.inside(pose.outline(np.concatenate([dome, rim]))):
         side = np.sign(look.light_from) or 1.0
         canvas.glow(pose.outline([(0.55 * side, -1.2)])[0], (0.7 * look.scale, 0.6 * look.scale), bright, 0.7)
     if look.hat < 0.34:
         fold = np.concatenate([rim * (1.03, 1), (rim - np.array([0, 0.3]))[::-1] * (1.02, 1)])
-        canvas.fill(pose.outline(fold), bright, HAT)
+        canvas.fill(pose.outline(fold), bright, "hat")
         for x in np.linspace(-0.95, 0.95, 11):
             canvas.line(pose.outline([(x, -0.68 - 0.04 * (1 - x * x)), (x, -0.92)]), 0.012, mix(colour, bright, 0.3))
-        canvas.disc(pose.outline([(0, -1.78)])[0], 0.19 * look.scale, bright, HAT)
+        canvas.disc(pose.outline([(0, -1.78)])[0], 0.19 * look.scale, bright, "hat")
     elif look.hat < 0.67:
         peak = curve([(-0.98, -0.66), (-0.6, -0.47), (0, -0.36), (0.6, -0.47), (0.98, -0.66)])
         under = curve([(0.98, -0.66), (0.5, -0.80), (0, -0.84), (-0.5, -0.80), (-0.98, -0.66)])
-        canvas.fill(pose.outline(np.concatenate([peak, under]), 0.75), dark, HAT)
+        canvas.fill(pose.outline(np.concatenate([peak, under]), 0.75), dark, "hat")
         for x in (-0.42, 0.42):
             canvas.line(pose.outline(curve([(0, -1.70), (x, -1.35), (x * 1.15, -0.84)])), 0.004, dark)
     else:
         turn = np.linspace(0, 2 * np.pi, 48)
         brim = np.stack([1.75 * np.cos(turn), -0.66 + 0.22 * np.sin(turn) - 0.10 * np.cos(turn) ** 2], 1)
-        canvas.fill(pose.outline(brim, 0.2), dark, HAT)
+        canvas.fill(pose.outline(brim, 0.2), dark, "hat")
         crown = np.concatenate([dome[2:-2], curve([(1.1, -0.72), (0, -0.60), (-1.1, -0.72)])])
-        canvas.fill(pose.outline(crown), colour, HAT)
+        canvas.fill(pose.outline(crown), colour, "hat")
         ribbon = np.concatenate(
             [curve([(1.13, -0.98), (0, -0.88), (-1.13, -0.98)]), curve([(-1.1, -0.72), (0, -0.60), (1.1, -0.72)])]
         )
-        canvas.fill(pose.outline(ribbon), bright, HAT)
+        canvas.fill(pose.outline(ribbon), bright, "hat")
 
 
 def _front(face: Face) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +140,7 @@ def _paint_bangs(canvas: Canvas, face: Face, pose: Pose, colour: Colour) -> None
         [np.stack([x, tips], 1), [(0.95, -0.5), (0.75, -0.95), (0, -1.12), (-0.75, -0.95), (-0.95, -0.5)]]
     )
     shape = curve(fringe, closed=True) if face.has("Wavy_Hair") else fringe
-    canvas.fill(pose.on_head(shape, 0.08), colour, HAIR)
+    canvas.fill(pose.on_head(shape, 0.08), colour, "hair")
     for left, shade in zip(x[1:-1], (0.3, -0.2) * 4, strict=False):
         tone = mix(colour, (0, 0, 0) if shade > 0 else (255, 250, 235), 0.7 * abs(shade))
         strand = np.stack([np.linspace(0.6 * left, left, 12), np.linspace(-1.02, -0.5, 12)], 1)

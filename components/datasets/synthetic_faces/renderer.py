@@ -22,22 +22,6 @@ from components.datasets.synthetic_faces.face import (
     Pose,
     landmarks,
 )
-from components.datasets.synthetic_faces.labels import (
-    EARRING,
-    EYEGLASSES,
-    HAIR,
-    LEFT_BROW,
-    LEFT_EAR,
-    LEFT_EYE,
-    LOWER_LIP,
-    MOUTH,
-    NOSE,
-    RIGHT_BROW,
-    RIGHT_EAR,
-    RIGHT_EYE,
-    SKIN,
-    UPPER_LIP,
-)
 
 _SKINS = ((246, 206, 180), (236, 188, 156), (216, 160, 122), (176, 120, 84), (132, 86, 60))
 _PALE = (252, 236, 228)
@@ -53,7 +37,7 @@ class Rendering(NamedTuple):
 
     Attributes:
         image: [size, size, 3] uint8.
-        labels: [size, size] uint8, indices in LABELS.
+        labels: [size, size] uint8, indices in CELEBAMASK_PARTS.
         landmarks: [68, 2] float32 x, y in [0, 1], in the order of iBUG 300-W.
     """
 
@@ -96,8 +80,8 @@ class _Painter:
         self._paint_beard()
         self._paint_nose()
         self._paint_mouth()
-        self._paint_eye(EYE_R, RIGHT_EYE)
-        self._paint_eye(EYE_L, LEFT_EYE)
+        self._paint_eye(EYE_R, "r_eye")
+        self._paint_eye(EYE_L, "l_eye")
         self._paint_brows()
         if face.has("Eyeglasses"):
             self._paint_temples()
@@ -118,7 +102,7 @@ class _Painter:
         self.canvas.line(self.pose.on_head(curve(points)), width * self.unit, colour)
 
     def _paint_ears(self) -> None:
-        for side, label in ((-1, RIGHT_EAR), (1, LEFT_EAR)):
+        for side, label in ((-1, "r_ear"), (1, "l_ear")):
             ear = [(0.86, -0.12), (1.03, -0.17), (1.12, 0.0), (1.07, 0.22), (1.00, 0.42), (0.88, 0.40)]
             self.canvas.fill(
                 self.pose.outline(curve(np.array(ear) * (side, 1), closed=True), -0.25), self.shadow, label
@@ -130,14 +114,14 @@ class _Painter:
         jaw, chin = self.points[JAW], self.points[8]
         down = 0.21 * (chin - self.points[33])
         bulge = curve([jaw[4], jaw[6] + 0.6 * down, chin + down, jaw[10] + 0.6 * down, jaw[12]])
-        self.canvas.fill(bulge, mix(self.skin, self.shadow, 0.45), SKIN)
+        self.canvas.fill(bulge, mix(self.skin, self.shadow, 0.45), "skin")
         self.canvas.line(bulge, 0.045 * self.unit, self.deep)
 
     def _paint_skin(self) -> None:
         face, canvas = self.face, self.canvas
         skull = [(0.93, -0.55), (0.66, -1.05), (0, -1.27), (-0.66, -1.05), (-0.93, -0.55)]
         outline = curve(np.concatenate([self.points[JAW], self.pose.outline(skull)]), closed=True)
-        canvas.fill(outline, self.skin, SKIN)
+        canvas.fill(outline, self.skin, "skin")
         with canvas.inside(outline):
             side = face.look.light_from
             self._glow((-0.85 * (np.sign(side) or 1), 0.4), (0.75, 1.7), self.shadow, 0.35 + 0.45 * abs(side))
@@ -195,14 +179,14 @@ class _Painter:
         if face.has("Sideburns"):
             for s in (-1, 1):
                 strip = np.array([(0.97, -0.3), (0.99, 0.3), (0.93, 0.66), (0.76, 0.60), (0.80, 0.2), (0.84, -0.3)])
-                canvas.fill(pose.outline(strip * (s, 1)), self.hair, HAIR)
+                canvas.fill(pose.outline(strip * (s, 1)), self.hair, "hair")
         if face.has("Goatee"):
             chin, lip = self.points[8], self.points[57]
             down, across = chin - lip, 0.30 * (self.points[10] - self.points[6])
             top, middle, bottom = lip + 0.12 * down, lip + 0.6 * down, chin + 0.28 * down
             patch = [top, top + across, middle + 1.25 * across, bottom - 0.2 * down + 0.7 * across, bottom]
             patch += [bottom - 0.2 * down - 0.7 * across, middle - 1.25 * across, top - across]
-            canvas.fill(curve(patch, closed=True), self.hair, SKIN)
+            canvas.fill(curve(patch, closed=True), self.hair, "skin")
             for share in np.linspace(-0.8, 0.8, 6):
                 hairs = np.stack([top + 0.15 * down + share * across, chin + 0.7 * share * across])
                 canvas.line(hairs, 0.022 * self.unit, mix(self.hair, _WHITE, 0.18))
@@ -213,7 +197,7 @@ class _Painter:
             left, right = left + 0.05 * down, right + 0.05 * down
             crest = [0.5 * (lip[1] + base[0]), 0.35 * lip[3] + 0.65 * base[2], 0.5 * (lip[5] + base[4])]
             shape = np.concatenate([curve([left, *crest, right]), curve(lip[::-1]) + 0.01 * down])
-            canvas.fill(shape, self.hair, SKIN)
+            canvas.fill(shape, self.hair, "skin")
 
     def _paint_nose(self) -> None:
         face, canvas = self.face, self.canvas
@@ -227,11 +211,11 @@ class _Painter:
         shape = np.concatenate(
             [
                 curve([bridge[0] - narrow, bridge[1] - narrow, bridge[2] - 1.6 * narrow, left + 0.9 * up, left]),
-                curve([base[0], base[1], base[2], base[3], base[4]]),
+                curve(base),
                 curve([right, right + 0.9 * up, bridge[2] + 1.6 * narrow, bridge[1] + narrow, bridge[0] + narrow]),
             ]
         )
-        canvas.fill(shape, None, NOSE)
+        canvas.fill(shape, None, "nose")
         side = np.sign(face.look.light_from) or 1.0
         dark_edge = shape[: len(shape) // 2] if side > 0 else shape[len(shape) // 2 :]
         canvas.tint(np.concatenate([dark_edge, bridge[::-1] if side > 0 else bridge]), self.shadow, 0.75)
@@ -260,17 +244,13 @@ class _Painter:
         top, bottom = curve(outer[:7]), curve(np.concatenate([outer[6:], outer[:1]]))
         inner_top = np.concatenate([outer[:1], curve(inner[:5]), outer[6:7]])
         inner_bottom = np.concatenate([outer[6:7], curve(np.concatenate([inner[4:], inner[:1]])), outer[:1]])
-        canvas.fill(np.concatenate([bottom, inner_bottom[::-1]]), mix(colour, _WHITE, 0.06), LOWER_LIP)
-        canvas.fill(np.concatenate([top, inner_top[::-1]]), mix(colour, _BLACK, 0.14), UPPER_LIP)
-        canvas.glow(
-            0.5 * (outer[9] + inner[6]),
-            (0.16 * self.unit, 0.045 * self.unit),
-            _WHITE,
-            0.6 if face.has("Wearing_Lipstick") else 0.25,
-        )
+        canvas.fill(np.concatenate([bottom, inner_bottom[::-1]]), mix(colour, _WHITE, 0.06), "l_lip")
+        canvas.fill(np.concatenate([top, inner_top[::-1]]), mix(colour, _BLACK, 0.14), "u_lip")
+        shine = 0.6 if face.has("Wearing_Lipstick") else 0.25
+        canvas.glow(0.5 * (outer[9] + inner[6]), (0.16 * self.unit, 0.045 * self.unit), _WHITE, shine)
         if face.has("Mouth_Slightly_Open"):
             gap = np.concatenate([inner_top, inner_bottom])
-            canvas.fill(gap, (92, 24, 34), MOUTH)
+            canvas.fill(gap, (92, 24, 34), "mouth")
             with canvas.inside(gap):
                 drop = inner[6] - inner[2]
                 canvas.glow(inner[6], (0.2 * self.unit, 0.10 * self.unit), (206, 92, 98), 1.0)
@@ -278,17 +258,13 @@ class _Painter:
                 teeth = np.concatenate([inner_top - 0.2 * drop, inner_top[::-1] + depth * drop])
                 canvas.fill(teeth, _WHITE)
         else:
-            canvas.line(
-                np.concatenate([outer[:1], curve(inner[:5]), outer[6:7]]),
-                0.03 * self.unit,
-                mix(self.deep, _BLACK, 0.35),
-            )
+            canvas.line(inner_top, 0.03 * self.unit, mix(self.deep, _BLACK, 0.35))
         if face.has("Smiling"):
             for corner, s in ((outer[0], -1), (outer[6], 1)):
                 dimple = corner + self.unit * np.array([(0.05 * s, -0.09), (0.10 * s, 0.0), (0.06 * s, 0.09)])
                 canvas.line(curve(dimple), 0.03 * self.unit, self.deep)
 
-    def _paint_eye(self, which: slice, label: int) -> None:
+    def _paint_eye(self, which: slice, label: str) -> None:
         face, canvas, unit = self.face, self.canvas, self.unit
         eye = self.points[which]
         upper = curve(eye[:4])
@@ -327,10 +303,10 @@ class _Painter:
         face = self.face
         thick = 0.155 if face.has("Bushy_Eyebrows") else 0.085 if face.has("Male") else 0.06
         colour = mix(self.hair, _BLACK, 0.35)
-        for which, label in ((BROW_R, RIGHT_BROW), (BROW_L, LEFT_BROW)):
+        for which, label in ((BROW_R, "r_brow"), (BROW_L, "l_brow")):
             spine = curve(self.points[which])
             share = np.linspace(0, 1, len(spine))
-            if label == LEFT_BROW:
+            if label == "l_brow":
                 share = 1 - share  # of the way from the temple to the nose
             band = ribbon(spine, thick * self.unit * (0.35 + 0.65 * np.minimum(1, 1.6 * share)))
             self.canvas.fill(band, colour, label)
@@ -354,16 +330,12 @@ class _Painter:
     def _paint_glasses(self) -> None:
         canvas, colour = self.canvas, self._frame_colour()
         for rim in (self.pose.on_head(rim, 0.08) for rim in self._rims()):
-            canvas.fill(rim, None, EYEGLASSES)
+            canvas.fill(rim, None, "eye_g")
             canvas.tint(rim, (200, 225, 245), 0.22)
-            canvas.line(rim, 0.065 * self.unit, colour, EYEGLASSES)
-        canvas.line(
-            self.pose.on_head(curve([(-0.12, -0.04), (0, -0.09), (0.12, -0.04)]), 0.1),
-            0.06 * self.unit,
-            colour,
-            EYEGLASSES,
-        )
-        for which, label in ((EYE_R, RIGHT_EYE), (EYE_L, LEFT_EYE)):  # seen through the lens
+            canvas.line(rim, 0.065 * self.unit, colour, "eye_g")
+        bridge = self.pose.on_head(curve([(-0.12, -0.04), (0, -0.09), (0.12, -0.04)]), 0.1)
+        canvas.line(bridge, 0.06 * self.unit, colour, "eye_g")
+        for which, label in ((EYE_R, "r_eye"), (EYE_L, "l_eye")):  # seen through the lens
             canvas.fill(curve(self.points[which], closed=True), None, label)
 
     def _paint_earrings(self) -> None:
@@ -371,9 +343,9 @@ class _Painter:
         for s in (-1, 1):
             lobe = self.pose.outline([(1.05 * s, 0.44)], -0.15)[0]
             stone = lobe + np.array([0, 0.23 * self.unit])
-            self.canvas.line(np.stack([lobe, stone]), 0.04 * self.unit, gold, EARRING)
-            self.canvas.disc(lobe, 0.05 * self.unit, gold, EARRING)
-            self.canvas.disc(stone, 0.12 * self.unit, mix(gold, _BLACK, 0.25), EARRING)
+            self.canvas.line(np.stack([lobe, stone]), 0.04 * self.unit, gold, "ear_r")
+            self.canvas.disc(lobe, 0.05 * self.unit, gold, "ear_r")
+            self.canvas.disc(stone, 0.12 * self.unit, mix(gold, _BLACK, 0.25), "ear_r")
             self.canvas.disc(stone, 0.085 * self.unit, ((70, 190, 180) if self.face.look.accent < 0.5 else gold))
 
 

@@ -93,6 +93,13 @@ def decode_grey(encoded: bytes, path: str) -> np.ndarray:
     return np.asarray(image)
 
 
+def encode_grey(pixels: np.ndarray) -> bytes:
+    """The 8-bit grey PNG of [H, W] uint8, such as a record's label map."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
 def decode_mask(encoded: bytes, path: str) -> np.ndarray:
     """[H, W] booleans: where a PNG, grey or in colours, is not black; RecordError that names its `path`."""
     image = _decoded(encoded, path)
@@ -113,13 +120,6 @@ def encoded_size(encoded: bytes, path: str) -> tuple[int, int]:
     except _UNREADABLE as error:
         raise RecordError(f"The size of the image {path!r} can't be read: {error}") from error
     return height, width
-
-
-def encode_label_map(labels: np.ndarray) -> bytes:
-    """The PNG of a record's label map: [H, W] uint8, 8-bit grey."""
-    file = io.BytesIO()
-    Image.fromarray(labels).save(file, "PNG")
-    return file.getvalue()
 
 
 def check_labels(labels: np.ndarray, classes: Collection[str], path: str) -> None:

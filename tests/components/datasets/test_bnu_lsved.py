@@ -87,9 +87,9 @@ def test_references_and_records(release, jpeg):
     references = list(builder.references())
     expected = sorted(str(path.relative_to(release)) for path in release.glob("*/*/*"))
     assert [reference.id for reference in references] == expected
-    copy = pickle.loads(pickle.dumps(builder))
+    another = BNULSVED(str(release))
     for reference in references:
-        record = copy.load(pickle.loads(pickle.dumps(reference)))
+        record = another.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset) == (reference.id, "bnu_lsved")
         assert record.image == (release / reference.id).read_bytes()
         assert EMOTIONS[record.labels["emotion"]] == reference.id.split("/")[0]
@@ -125,7 +125,7 @@ def test_the_share_of_each_emotion_s_subjects(release):
 
 def test_without_validation(release):
     builder = BNULSVED(str(release), validation_share=0)
-    assert builder.SPLITS == pickle.loads(pickle.dumps(builder)).SPLITS == ("train", "test")
+    assert builder.SPLITS == ("train", "test")
     assert {reference.split for reference in builder.references()} == {"train", "test"}
     with_validation = splits_by_subject(release)
     for subject, found in splits_by_subject(release, validation_share=0).items():

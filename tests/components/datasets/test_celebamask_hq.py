@@ -125,10 +125,10 @@ def test_references_and_records(release, jpeg):
         ("2.jpg", "validation"),
         ("2000.jpg", "test"),
     ]
-    copy = pickle.loads(pickle.dumps(builder))
+    another = CelebAMaskHQ(str(release))
     expected = np.where(box(6, 4, 10, 8), 2, box(2, 2, 14, 12))
     for shade, reference in enumerate(references):
-        record = copy.load(pickle.loads(pickle.dumps(reference)))
+        record = another.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset, record.image) == (reference.id, "celebamask_hq", jpeg(shade, SIZE))
         np.testing.assert_array_equal(label_map(record), expected)
         check_record(record, CelebAMaskHQ.ANNOTATIONS)

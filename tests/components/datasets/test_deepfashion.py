@@ -83,8 +83,8 @@ def test_references_and_records(release, jpeg):
     assert [(r.id, r.split) for r in references] == list(
         zip(ROWS, ("train", "validation", "test", "train"), strict=True)
     )
-    copy = pickle.loads(pickle.dumps(builder))
-    records = [copy.load(pickle.loads(pickle.dumps(reference))) for reference in references]
+    another = DeepFashion(str(release))
+    records = [another.load(pickle.loads(pickle.dumps(reference))) for reference in references]
     assert [record.image for record in records] == [jpeg(shade) for shade in range(4)]
     assert [DeepFashion.CATEGORIES[record.labels["clothing"]] for record in records] == [
         "Blouse",

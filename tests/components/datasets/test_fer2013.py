@@ -102,9 +102,9 @@ class TestTheTable:
         assert [(r.id, r.split) for r in references] == [
             (f"fer2013.csv:{line}", USAGES[usage]) for line, (_, usage) in enumerate(ROWS, start=2)
         ]
-        copy = pickle.loads(pickle.dumps(builder))
+        another = FER2013(str(table))
         for i in (4, 0, 3, 1, 2):  # in any order
-            record = copy.load(pickle.loads(pickle.dumps(references[i])))
+            record = another.load(pickle.loads(pickle.dumps(references[i])))
             assert (record.id, record.dataset, record.labels["emotion"]) == (references[i].id, "fer2013", ROWS[i][0])
             np.testing.assert_array_equal(tf.io.decode_png(record.image)[..., 0], pixels(i))
             assert record.labels.keys() == {"emotion"}
@@ -214,12 +214,12 @@ class TestFolders:
             for emotion in sorted(OFFICIAL)
             for i in range(count)
         ]
-        copy = pickle.loads(pickle.dumps(builder))
+        another = FER2013(str(folders), validation_every=2)
         for reference in references:
             split, emotion, _ = reference.id.split("/")
             number = 1 + int(reference.id[-5])
             assert reference.split == ("validation" if split == "train" and number in (2, 4) else split)
-            record = copy.load(pickle.loads(pickle.dumps(reference)))
+            record = another.load(pickle.loads(pickle.dumps(reference)))
             assert (record.id, record.dataset) == (reference.id, "fer2013")
             assert record.labels["emotion"] == OFFICIAL.index(emotion)
             assert record.image == (folders / reference.id).read_bytes()
@@ -231,7 +231,6 @@ class TestFolders:
         found = collections.Counter(r.id.split("/")[1] for r in builder.references() if r.split == "validation")
         assert found == {emotion: len(numbers) for emotion in OFFICIAL if numbers}
         assert (("train", "validation", "test") if every else ("train", "test")) == builder.SPLITS
-        assert pickle.loads(pickle.dumps(builder)).SPLITS == builder.SPLITS
 
     def test_jpeg_will_do(self, folders, jpeg):
         (folders / "train" / "sad" / "x.JPG").write_bytes(jpeg(0, (48, 48)))

@@ -75,9 +75,9 @@ def test_references_and_records(release):
     references = list(builder.references())
     assert [reference.id for reference in references] == [*TRAINING, *TESTING]
     assert [reference.split for reference in references] == ["train", "train", "validation"] * 2 + ["test"] * 2
-    copy = pickle.loads(pickle.dumps(builder))
+    another = MTFL(str(release), validation_every=3)
     for reference in references:
-        record = copy.load(pickle.loads(pickle.dumps(reference)))
+        record = another.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset) == (reference.id, "mtfl")
         assert record.image == (release / reference.id).read_bytes()
         assert record.labels["attributes"].tolist() == [0, 1, 0, 0, 0, 1, 0, 0]
@@ -133,7 +133,6 @@ def test_every_how_many_lines_are_validation(release, every, validation_lines):
     assert [number for number, split in enumerate(splits, start=1) if split == "validation"] == validation_lines
     assert splits[6:] == ["test", "test"]
     assert (("train", "validation", "test") if every else ("train", "test")) == builder.SPLITS
-    assert pickle.loads(pickle.dumps(builder)).SPLITS == builder.SPLITS
 
 
 @pytest.mark.parametrize("every", [-1, 1, 2.5])

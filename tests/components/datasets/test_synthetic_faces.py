@@ -1,6 +1,5 @@
 import dataclasses
 import io
-import pickle
 
 import numpy as np
 import pytest
@@ -8,10 +7,11 @@ from PIL import Image
 from scipy import ndimage
 
 from components.datasets import builder_class
-from components.datasets.synthetic_faces import SyntheticFaces, labels
+from components.datasets.synthetic_faces import SyntheticFaces
 from components.datasets.synthetic_faces.attributes import ATTRIBUTES, CLOTHES, EMOTIONS, draw_attributes
 from components.datasets.synthetic_faces.face import draw_face
 from components.datasets.synthetic_faces.renderer import render
+from components.tasks.segmentation.label_maps import CELEBAMASK_PARTS
 
 # Positive rate of each attribute over CelebA's 202,599 images.
 CELEBA_FREQUENCIES = dict(
@@ -149,16 +149,16 @@ class TestLandmarks:
     )
     def test_lie_on_what_they_are_called_after_in_every_pose(self, drawn, points, names):
         for _, rendering in drawn:
-            wanted = np.isin(rendering.labels, [labels.LABELS.index(name) for name in names])
+            wanted = np.isin(rendering.labels, [CELEBAMASK_PARTS.index(name) for name in names])
             distance = ndimage.distance_transform_edt(~wanted)
             x, y = np.floor(rendering.landmarks[list(points)] * 128).astype(int).T
             assert distance[y, x].max() <= 2.0
 
     def test_of_the_eyes_surround_them(self, drawn):
         for face, rendering in drawn:
-            for points, label in ((slice(36, 42), labels.RIGHT_EYE), (slice(42, 48), labels.LEFT_EYE)):
+            for points, label in ((slice(36, 42), "r_eye"), (slice(42, 48), "l_eye")):
                 x, y = np.floor(rendering.landmarks[points].mean(0) * 128).astype(int)
-                assert rendering.labels[y, x] == label, face
+                assert CELEBAMASK_PARTS[rendering.labels[y, x]] == label, face
 
     def test_persons_right_comes_first_and_jaw_runs_across(self, drawn):
         for _, rendering in drawn:
@@ -194,19 +194,19 @@ class TestLabelMap:
     @pytest.mark.parametrize(
         ("attribute", "label"),
         [
-            ("Eyeglasses", labels.EYEGLASSES),
-            ("Wearing_Hat", labels.HAT),
-            ("Wearing_Earrings", labels.EARRING),
-            ("Wearing_Necklace", labels.NECKLACE),
-            ("Mouth_Slightly_Open", labels.MOUTH),
+            ("Eyeglasses", "eye_g"),
+            ("Wearing_Hat", "hat"),
+            ("Wearing_Earrings", "ear_r"),
+            ("Wearing_Necklace", "neck_l"),
+            ("Mouth_Slightly_Open", "mouth"),
         ],
     )
     def test_a_class_occurs_with_its_attribute_alone(self, drawn, attribute, label):
         for face, rendering in drawn:
-            assert (label in rendering.labels) == face.has(attribute)
+            assert (CELEBAMASK_PARTS.index(label) in rendering.labels) == face.has(attribute)
 
     def test_a_bald_head_has_no_hair(self):
-        assert labels.HAIR not in render(frontal({"Male", "No_Beard", "Young", "Bald"}), 128).labels
+        assert CELEBAMASK_PARTS.index("hair") not in render(frontal({"Male", "No_Beard", "Young", "Bald"}), 128).labels
 
 
 class TestImage:
@@ -332,10 +332,6 @@ class TestBuilder:
         assert one.to_example() == other.to_example()
         reseeded = SyntheticFaces(image_size=64, seed=6, data_dir=tmp_path / "third")
         assert reseeded.load(reference).image != one.image
-
-    def test_survives_pickling(self, builder):
-        reference = next(builder.references())
-        assert pickle.loads(pickle.dumps(builder)).load(reference).image == builder.load(reference).image
 
     @pytest.mark.parametrize("argument", ["num_train", "num_validation", "num_test", "image_size", "seed"])
     def test_fingerprint_tells_arguments_apart(self, tmp_path, argument):

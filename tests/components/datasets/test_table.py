@@ -89,7 +89,7 @@ class TestWhatColumnsBecome:
         }
         assert found(builder) == EXPECTED
         first = next(builder.references())
-        record = pickle.loads(pickle.dumps(builder)).load(pickle.loads(pickle.dumps(first)))
+        record = Table(str(folder), **LABELS).load(pickle.loads(pickle.dumps(first)))
         assert record.image == (folder / "a.jpg").read_bytes()
         assert (record.dataset, record.labels["attributes"].dtype) == ("table", np.int64)
 

@@ -16,7 +16,7 @@ from components.evaluator.config import eval_config
 from components.evaluator.results import Evaluation, read_blessing, read_evaluation
 from components.record import FaceRecord
 from components.tasks.annotation import points
-from components.tasks.segmentation.label_maps import encode_label_map
+from components.tasks.segmentation.label_maps import encode_grey
 
 ATTRIBUTES = ("Male", "Young", "Smiling")
 # (records, labels, decisions): Male TP 16 FP 4 FN 0 TN 12, Young 22 2 0 8, Smiling 14 4 4 10.
@@ -73,7 +73,7 @@ def _examples():
         truth, predicted = label_maps.get(index, (None, np.zeros((20, 40), np.uint8)))
         image = io.BytesIO()
         PIL.Image.fromarray(predicted).convert("RGB").save(image, "PNG")
-        parsing = None if truth is None else encode_label_map(truth)
+        parsing = None if truth is None else encode_grey(truth)
         annotated = {"attributes": labels, "landmarks": landmarks, "parsing": parsing}
         annotated = {name: label for name, label in annotated.items() if label is not None}
         example = FaceRecord(f"{index}.png", "by_hand", image.getvalue(), annotated).to_example()
@@ -85,7 +85,7 @@ def _examples():
         for name, answer in {"model/landmarks": FACE + shift, "perfect/landmarks": FACE}.items():
             feature[name].float_list.value.extend(np.ravel(answer))
         for name, answer in {"model/parsing": predicted, "perfect/parsing": perfect}.items():
-            feature[name].bytes_list.value.append(encode_label_map(answer))
+            feature[name].bytes_list.value.append(encode_grey(answer))
         examples.append(example.SerializeToString())
     return examples
 

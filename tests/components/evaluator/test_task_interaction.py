@@ -14,7 +14,7 @@ from components.evaluator.config import ITERATIONS_SIGNATURE, eval_config
 from components.evaluator.results import read_blessing, read_evaluation
 from components.record import FaceRecord
 from components.tasks.annotation import points
-from components.tasks.segmentation.label_maps import encode_label_map
+from components.tasks.segmentation.label_maps import encode_grey
 
 ATTRIBUTES = ("Male", "Young")
 EMOTIONS = ("anger", "joy", "fear")
@@ -40,7 +40,7 @@ def _png(pixels):
 def _record(dataset, number, size=(20, 40), right_from=0, first=None, shift=0.0, **labels):
     """A serialized record with what the model needs to know: its answers `right/...`, at first `first/...`."""
     image = _png(np.full((*size, 3), number, np.uint8))
-    encoded = {"parsing": encode_label_map(labels["parsing"])} if "parsing" in labels else {}
+    encoded = {"parsing": encode_grey(labels["parsing"])} if "parsing" in labels else {}
     example = FaceRecord(f"{number}.png", dataset, image, {**labels, **encoded}).to_example()
     empty = {"parsing": np.zeros(size, np.uint8), "emotion": 0, "attributes": (0, 0)}
     right = {name: labels.get(name, nothing) for name, nothing in empty.items()}
@@ -48,7 +48,7 @@ def _record(dataset, number, size=(20, 40), right_from=0, first=None, shift=0.0,
     feature["right_from"].int64_list.value.append(right_from)
     feature["shift"].float_list.value.append(shift)
     for when, answers in {"right": right, "first": {**right, **(first or {})}}.items():
-        feature[f"{when}/parsing"].bytes_list.value.append(encode_label_map(answers["parsing"]))
+        feature[f"{when}/parsing"].bytes_list.value.append(encode_grey(answers["parsing"]))
         feature[f"{when}/emotion"].int64_list.value.append(answers["emotion"])
         feature[f"{when}/attributes"].int64_list.value.extend(answers["attributes"])
     return example.SerializeToString()

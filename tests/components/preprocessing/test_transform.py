@@ -17,18 +17,18 @@ from tfx.proto import example_gen_pb2, transform_pb2
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.config import Data, DatasetConfig, Task, Teacher, to_json
-from components.datasets import dataset_class
+from components.datasets import builder_class
 from components.datasets.binding import bind
 from components.images.decoding import decode_and_resize, decode_and_resize_labels
 from components.record import FaceRecord
 from components.schema_gen.executor import record_schema
 from components.tasks.annotation import Annotation, BoundTask, points
-from components.tasks.segmentation.label_maps import encode_label_map
+from components.tasks.segmentation.label_maps import encode_grey
 from components.trainer.inputs import parse
 
 DRAWN = DatasetConfig("synthetic_faces")
 DATA = Data((DRAWN,), image_size=(96, 80))
-BUILDER = dataset_class(DRAWN)
+BUILDER = builder_class(DRAWN.name)
 CLASSES = BUILDER.ANNOTATIONS["parsing"].names
 N = 40
 KINDS = {
@@ -63,7 +63,7 @@ def label_map(size=(24, 30)) -> bytes:
     """Every label of the data set, and 255, in turn; `size` as of `encoded_image`."""
     labels = np.arange(size[0] * size[1]) % (len(CLASSES) + 1)
     labels = np.where(labels == len(CLASSES), 255, labels).astype(np.uint8)
-    return encode_label_map(labels.reshape(size[::-1]))
+    return encode_grey(labels.reshape(size[::-1]))
 
 
 def record(name, attributes=None, landmarks=None, image=None, parsing=None, soft=None, crop=None, **labels):
@@ -234,7 +234,7 @@ def test_a_crop_worked_by_hand(tmp_path):
     labels = np.full((24, 24), 255, np.uint8)
     labels[6:18, 12:18] = np.arange(12 * 6).reshape(12, 6) % 19
     points = np.array([[0.5, 0.25], [0.625, 1.0]], np.float32)
-    given = {"landmarks": points, "image": file.getvalue(), "parsing": encode_label_map(labels)}
+    given = {"landmarks": points, "image": file.getvalue(), "parsing": encode_grey(labels)}
     bare = record("bare", crop=CROP, image=given["image"])
     records = [record("part", crop=CROP, **given), record("whole", **given), bare]
     part, whole, bare = transformed(tmp_path, {"train": records}, CROPPED, CROPPED_TASKS)["train"]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from components.config import InputConfig, Task
 from components.tasks.annotation import Annotation, BoundTask
-from components.tasks.segmentation.label_maps import encode_label_map
+from components.tasks.segmentation.label_maps import encode_grey
 from components.tasks.segmentation.labels import mirror_label_map
 from components.trainer import inputs
 from tests.support import tiny_faces
@@ -121,7 +121,7 @@ LABELS = np.random.default_rng(0).choice([*range(8), 255], (32, 32)).astype(np.u
 
 
 def test_data_with_label_maps_alone():
-    for encoded, expected in ((encode_label_map(LABELS), LABELS), (b"", np.full((32, 32), 255))):
+    for encoded, expected in ((encode_grey(LABELS), LABELS), (b"", np.full((32, 32), 255))):
         image, labels = inputs.parse(_serialized_parsing(encoded), [PARSING], tiny_faces.SIZE)
         assert image.shape == (32, 32, 3)
         assert list(labels) == ["parsing"]
@@ -130,7 +130,7 @@ def test_data_with_label_maps_alone():
 
 
 def test_a_batch_with_label_maps(tmp_path):
-    files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_label_map(LABELS)), _serialized_parsing(b"")])
+    files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_grey(LABELS)), _serialized_parsing(b"")])
     settings = {"batch_size": 2, "epochs": 3, "max_rotation": 30.0, "scale": (0.75, 1.25)}
     batches = _batches(files, steps=1, tasks=[PARSING], **settings)
     assert len(batches) == 3
@@ -239,7 +239,7 @@ def test_the_order_of_one_split_is_a_plain_shuffle(tiny_files):
 
 
 def test_batches_are_mirrored_with_the_data_set_s_classes(tmp_path):
-    files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_label_map(LABELS))] * 2)
+    files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_grey(LABELS))] * 2)
     batches = _batches(files, steps=1, tasks=[PARSING], batch_size=2, epochs=8, max_shift=0.0)
     flipped = mirror_label_map(LABELS, PARTS).numpy()
     seen = np.concatenate([labels["parsing"] for _, labels in batches])
@@ -270,6 +270,6 @@ def test_records_of_other_data_are_errors(tmp_path, example, words):
 
 
 def test_a_label_map_of_another_size_is_an_error(tmp_path):
-    files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_label_map(LABELS[:30]))])
+    files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_grey(LABELS[:30]))])
     with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
         list(inputs.evaluation_examples(files, [PARSING], tiny_faces.SIZE))

@@ -12,7 +12,7 @@ from components.tasks import ratios
 from components.tasks.annotation import Annotation, BoundTask
 from components.tasks.segmentation import evaluation
 from components.tasks.segmentation.evaluation import SegmentationMetrics, _measure, confusion, summarize
-from components.tasks.segmentation.label_maps import encode_label_map
+from components.tasks.segmentation.label_maps import encode_grey
 from tests.support.metrics import combined
 
 # Background, left eye, right eye, a hat that nobody wears. TP 50, 6, 4, 0; FP 1, 4, 5, 0; FN 6, 2, 2, 0.
@@ -21,7 +21,7 @@ FEATURES = {"image/id": np.array([b"7.png"], object)}
 
 
 def _png(labels):
-    return np.array([encode_label_map(np.array(labels, np.uint8))], object)
+    return np.array([encode_grey(np.array(labels, np.uint8))], object)
 
 
 def _mean(name, counts):
