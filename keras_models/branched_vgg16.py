@@ -10,8 +10,7 @@ from tensorflow import keras
 
 from keras_models.branch_tree import OUTPUT, BranchTree
 from keras_models.branched_network import BranchedNetwork
-from keras_models.branches import Branches, conv, dense, normalised, relu
-from keras_models.flatten_branches import FlattenBranches
+from keras_models.branches import Branches, conv, dense, flatten, normalised, relu
 
 layers = keras.layers
 
@@ -48,7 +47,7 @@ class BranchedVGG16(BranchedNetwork):
             x = relu(normalised(x, name, folded), f"{name}_relu")
             if pooled:
                 x = Branches(layers.MaxPooling2D(2, name=f"pool{name[4]}")(x.features), x.count)
-        x = Branches(FlattenBranches(x.count, name="flatten")(x.features), x.count)
+        x = flatten(x, "flatten")
         for name in ("fc6", "fc7"):
             x = cls.fully_connected(x, tree.parents(name), cls.branch_width(name, width), name, folded)
             x = relu(normalised(x, name, folded), f"{name}_relu")
