@@ -11,7 +11,7 @@ from tensorflow import keras
 from components.record import IGNORE_LABEL
 from components.tasks.segmentation.learning import MeanF1
 from components.trainer.recipe import RunCallback
-from keras_models.losses import csr_loss, distillation_kl, lovasz_softmax
+from keras_models.losses.parsing import csr_loss, distillation_kl, lovasz_softmax
 
 ENSEMBLES = ("all", "last")
 

@@ -12,7 +12,7 @@ from components.systems.dml_csr.self_regulation import (
     reestimate_batch_norm,
     self_ensemble,
 )
-from keras_models.losses import lovasz_softmax
+from keras_models.losses.parsing import lovasz_softmax
 from tests.support import tiny_faces
 
 REGULATION = "components.systems.dml_csr.self_regulation.SelfRegulation"
