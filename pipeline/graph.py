@@ -209,7 +209,7 @@ def _data_nodes(experiment: Experiment, tasks: tuple[BoundTask, ...], paths: Pip
         annotator = LandmarkAnnotator(
             examples=examples,
             label=data.annotate_landmarks,
-            code_version=code_version("components/landmark_annotator", *_ANNOTATION_CODE),
+            code_version=code_version("components/landmark_annotator", "components/images", *_ANNOTATION_CODE),
         )
         nodes.append(annotator)
         examples, annotation = annotator.outputs["annotated_examples"], annotator.outputs["counts"]
