@@ -95,23 +95,8 @@ class FactorizedVGG16(BranchedVGG16):
         return super().scores(basis, tree)
 
 
-def ThinVGG16(
-    input_shape: tuple[int, int, int],
-    width: int,
-    num_tasks: int,
-    outputs: Mapping[str, int] | None = None,
-) -> BranchedVGG16:
-    """Thin-ω, what widening starts from: VGG-16 with at most ω channels, shared by all tasks.
-
-    Args:
-        input_shape: (H, W, 3), RGB pixels in [0, 255], 32 and more a side.
-        width: ω, the thinness factor.
-        num_tasks: T.
-        outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
-            "attributes".
-    """
-    tree = BranchTree.unbranched(BranchedVGG16.LAYERS, num_tasks)
-    return BranchedVGG16(input_shape, width, tree, outputs)
+# VGG-16 with at most ω channels in any convolution, 2ω in fc6 and fc7.
+ThinVGG16 = BranchedVGG16.unbranched
 
 
 def VGG16(
@@ -174,4 +159,4 @@ def LowRankVGG16(
         outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
             "attributes".
     """
-    return FactorizedVGG16(input_shape, _FULL_WIDTH, BranchTree.unbranched(BranchedVGG16.LAYERS, num_tasks), outputs)
+    return FactorizedVGG16.unbranched(input_shape, _FULL_WIDTH, num_tasks, outputs)
