@@ -179,7 +179,6 @@ class Widening(Supervised):
         tasks = self.run.new_learnings()
         network = _checked(self.run.new_network(), tasks)
         self._rounds = Rounds([name for task in self.run.tasks for name in task.names], network.LAYERS)
-        checkpoint.add(self._rounds)
         checkpoint.restore_first(self._rounds)
         model = WideningModel(network, tasks, self.training.loss.build())
         if self.training.fixed_tree:
