@@ -37,7 +37,8 @@ from components.overrides import slug
 from components.report.component import RunReport
 from components.schema_gen import RecordSchemaGen
 from components.serving.check import ServingCheck
-from components.soft_labels import SoftLabeler, no_teacher
+from components.soft_labels.component import SoftLabeler
+from components.soft_labels.executor import no_teacher
 from components.systems.base import system_of
 from components.tasks.annotation import BoundTask
 from pipeline.last_blessed import LastBlessedBefore
