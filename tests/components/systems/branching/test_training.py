@@ -544,6 +544,7 @@ def test_a_model_without_a_tree_has_none_to_permute(tiny_files, tmp_path):
             (tiny_faces.LIKELY,),
             "fixed_tree='learned' needs a tree: give training a warm_start",
         ),
+        ({"alpha": -0.5}, (tiny_faces.LIKELY,), r"alpha is 0 or more; received -0\.5"),
         ({}, (tiny_faces.SIGNED,), "task 'attributes' is of kind multi_label .*Give it scores='probabilities'"),
         ({}, (tiny_faces.LIKELY, tiny_faces.PARSED), "task 'parsing' is of kind segmentation"),
     ],

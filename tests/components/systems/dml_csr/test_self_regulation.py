@@ -58,12 +58,6 @@ def test_equal_models_stay_as_they_are():
         np.testing.assert_allclose(array, expected)
 
 
-@pytest.mark.parametrize(("cycle", "members"), [(0, [[np.ones(1)]]), (1, [])])
-def test_no_cycle_or_no_member_is_an_error(cycle, members):
-    with pytest.raises(ValueError, match="a cycle of 1 or more and a member or more"):
-        self_ensemble([np.ones(1)], members, cycle)
-
-
 def test_statistics_are_the_means_over_the_batches():
     network = keras.Sequential([keras.layers.BatchNormalization(momentum=0.9, input_shape=(1, 1, 1))])
     network.layers[0].set_weights([np.array([value]) for value in (2.0, 3.0, 50.0, 60.0)])
