@@ -6,7 +6,7 @@ from keras_models.branch_tree import BranchTree
 from keras_models.branched_resnet18 import BranchedResNet18, ThinResNet18
 from keras_models.branched_vgg16 import VGG16, BranchedVGG16, LowRankVGG16, ThinVGG16
 from keras_models.dml_csr import DMLCSR
-from keras_models.dmm_cnn import DMMCNN, AttributeBaseline
+from keras_models.dmm_cnn import DMMCNN
 from keras_models.dynamic_dual_graph_conv import DynamicDualGraphConv
 from keras_models.graph_correlation import GraphCorrelation
 from keras_models.group_attention import GroupAttention
@@ -21,7 +21,6 @@ __all__ = [
     "IFAN",
     "VGG16",
     "AlignedResize",
-    "AttributeBaseline",
     "BranchTree",
     "BranchedResNet18",
     "BranchedVGG16",

@@ -108,20 +108,6 @@ class BranchTree:
             ),
         )
 
-    def describe(self, names: Sequence[str] | None = None) -> str:
-        """A readable outline: one line per branching layer, from the top down, with its groups of tasks.
-
-        Args:
-            names: names of the tasks; None shows their numbers.
-        """
-        named = names or [str(task) for task in range(self.num_tasks)]
-        lines = [
-            f"{layer}: {' | '.join(', '.join(named[task] for task in branch) for branch in self.of(layer))}"
-            for layer in reversed(self.layers)
-            if len(self.of(layer)) > 1
-        ]
-        return "\n".join(lines) or f"All {self.num_tasks} tasks share every layer."
-
     def to_json(self) -> str:
         """The tree as JSON, which `from_json` reads."""
         branches = dict(zip(self.layers, self.branches, strict=True))

@@ -89,6 +89,13 @@ class BranchedNetwork(keras.Model):
         )
 
     @classmethod
+    def unbranched(
+        cls, input_shape: tuple[int, int, int], width: int, num_tasks: int, outputs: Mapping[str, int] | None = None
+    ) -> BranchedNetwork:
+        """Thin-ω, what widening starts from: all tasks, `num_tasks` of them, share every layer."""
+        return cls(input_shape, width, BranchTree.unbranched(cls.LAYERS, num_tasks), outputs)
+
+    @classmethod
     def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
         """The tree up to the features [batch, count·C] that the tasks are predicted from."""
         raise NotImplementedError  # Keras instantiates every base class, so that this one can't be abstract

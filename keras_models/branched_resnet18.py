@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
 
 from tensorflow import keras
@@ -57,20 +56,5 @@ def _basic_block(x, parents, channels, strides, name, folded):
     return relu(Branches(added, len(parents)), f"{name}_out")
 
 
-def ThinResNet18(
-    input_shape: tuple[int, int, int],
-    width: int,
-    num_tasks: int,
-    outputs: Mapping[str, int] | None = None,
-) -> BranchedResNet18:
-    """A ResNet-18 of ω channels throughout, from which widening starts.
-
-    Args:
-        input_shape: (H, W, 3), RGB pixels in [0, 255], 32 and more a side.
-        width: ω; no layer gets wider than ResNet-18's.
-        num_tasks: T.
-        outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
-            "attributes".
-    """
-    tree = BranchTree.unbranched(BranchedResNet18.LAYERS, num_tasks)
-    return BranchedResNet18(input_shape, width, tree, outputs)
+# ResNet-18 with at most ω channels in any layer.
+ThinResNet18 = BranchedResNet18.unbranched

@@ -10,8 +10,7 @@ from tensorflow import keras
 
 from keras_models.branch_tree import OUTPUT, BranchTree
 from keras_models.branched_network import BranchedNetwork
-from keras_models.branches import Branches, conv, dense, normalised, relu
-from keras_models.flatten_branches import FlattenBranches
+from keras_models.branches import Branches, conv, dense, flatten, normalised, relu
 
 layers = keras.layers
 
@@ -48,7 +47,7 @@ class BranchedVGG16(BranchedNetwork):
             x = relu(normalised(x, name, folded), f"{name}_relu")
             if pooled:
                 x = Branches(layers.MaxPooling2D(2, name=f"pool{name[4]}")(x.features), x.count)
-        x = Branches(FlattenBranches(x.count, name="flatten")(x.features), x.count)
+        x = flatten(x, "flatten")
         for name in ("fc6", "fc7"):
             x = cls.fully_connected(x, tree.parents(name), cls.branch_width(name, width), name, folded)
             x = relu(normalised(x, name, folded), f"{name}_relu")
@@ -96,23 +95,8 @@ class FactorizedVGG16(BranchedVGG16):
         return super().scores(basis, tree)
 
 
-def ThinVGG16(
-    input_shape: tuple[int, int, int],
-    width: int,
-    num_tasks: int,
-    outputs: Mapping[str, int] | None = None,
-) -> BranchedVGG16:
-    """Thin-ω, what widening starts from: VGG-16 with at most ω channels, shared by all tasks.
-
-    Args:
-        input_shape: (H, W, 3), RGB pixels in [0, 255], 32 and more a side.
-        width: ω, the thinness factor.
-        num_tasks: T.
-        outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
-            "attributes".
-    """
-    tree = BranchTree.unbranched(BranchedVGG16.LAYERS, num_tasks)
-    return BranchedVGG16(input_shape, width, tree, outputs)
+# VGG-16 with at most ω channels in any convolution, 2ω in fc6 and fc7.
+ThinVGG16 = BranchedVGG16.unbranched
 
 
 def VGG16(
@@ -175,4 +159,4 @@ def LowRankVGG16(
         outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
             "attributes".
     """
-    return FactorizedVGG16(input_shape, _FULL_WIDTH, BranchTree.unbranched(BranchedVGG16.LAYERS, num_tasks), outputs)
+    return FactorizedVGG16.unbranched(input_shape, _FULL_WIDTH, num_tasks, outputs)

@@ -15,7 +15,6 @@ from tensorflow import keras
 from keras_models.branched_dense import BranchedDense
 from keras_models.grouped_convolution import GroupedConv2D
 from keras_models.normalization import batch_norm
-from keras_models.select_branches import SelectBranches
 
 layers = keras.layers
 
@@ -43,7 +42,7 @@ def conv(
         parents: for each branch, the number of its parent branch in `x`.
         channels: output channels of each branch.
     """
-    features, shared = _of_parents(x, parents, name)
+    features, shared = _of_parents(x, parents)
     padding = "same"
     if strides > 1 and kernel > 1:
         features = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(features)
@@ -65,7 +64,7 @@ def dense(
     x: Branches, parents: Sequence[int], units: int, name: str, use_bias: bool = False, dtype: str | None = None
 ) -> Branches:
     """A fully connected layer for each branch, layer {name}_dense; `parents` as in `conv`."""
-    features, shared = _of_parents(x, parents, name)
+    features, shared = _of_parents(x, parents)
     features = BranchedDense(units, len(parents), shared, use_bias, dtype=dtype, name=f"{name}_dense")(features)
     return Branches(features, len(parents))
 
@@ -80,10 +79,20 @@ def relu(x: Branches, name: str) -> Branches:
     return Branches(layers.ReLU(name=name)(x.features), x.count)
 
 
-def _of_parents(x, parents, name):
+def flatten(x: Branches, name: str) -> Branches:
+    """Each branch flattened by itself, layer {name}: [batch, H, W, count·C] -> [batch, count·H·W·C]."""
+    height, width, channels = x.features.shape[1:]
+    apart = layers.Reshape((height * width, x.count, channels // x.count), name=f"{name}_apart")(x.features)
+    by_branch = layers.Permute((2, 1, 3), name=f"{name}_branches")(apart)
+    return Branches(layers.Flatten(name=name)(by_branch), x.count)
+
+
+def _of_parents(x, parents):
     """The input of the branches, and whether all of them share it."""
     if x.count == 1:
         return x.features, True
     if tuple(parents) == tuple(range(x.count)):
         return x.features, False
-    return SelectBranches(parents, x.count, name=f"{name}_parents")(x.features), False
+    # Not tf.gather, whose gradient is many times slower.
+    pieces = tf.split(x.features, x.count, axis=-1)
+    return tf.concat([pieces[parent] for parent in parents], axis=-1), False

@@ -91,30 +91,6 @@ def DMMCNN(
     return keras.Model(image, outputs, name="dmm_cnn")
 
 
-def AttributeBaseline(
-    input_shape: tuple[int | None, int | None, int],
-    backbone: str = "resnet50",
-    num_attributes: int = len(CELEBA_ATTRIBUTES),
-    backbone_width: int = 64,
-    weights: str | None = None,
-) -> keras.Model:
-    """The paper's Baseline: a backbone, global average pooling and one linear output per attribute.
-
-    Args:
-        input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
-        backbone: its name; `backbone_width` and `weights` are its options: see `keras_models.backbones.backbone`.
-        num_attributes: N.
-
-    Returns:
-        keras.Model: image -> {"attributes": [batch, N] real scores}, float32.
-    """
-    image = keras.Input(input_shape, name="image")
-    features = build_backbone(backbone, input_shape, backbone_width, weights)(image)
-    pooled = layers.GlobalAveragePooling2D(name="pool")(features)
-    scores = layers.Dense(num_attributes, dtype="float32", name="attributes")(pooled)
-    return keras.Model(image, {"attributes": scores}, name="attribute_baseline")
-
-
 def _branch(features, hidden_units, outputs, name, start=0.0):
     """Fully connected layers with ReLU between them: [batch, D] -> [batch, outputs], initially `start`."""
     x = features

@@ -6,8 +6,6 @@ import numpy as np
 
 from keras_models.branched_network import BranchedNetwork
 
-_LAYERS = ("conv", "dense")
-
 
 def fold_batch_norm(network: BranchedNetwork) -> BranchedNetwork:
     """The same network without batch norm layers, for inference only.
@@ -20,19 +18,15 @@ def fold_batch_norm(network: BranchedNetwork) -> BranchedNetwork:
     Returns:
         A network that shares no weights with `network`.
     """
+    trained = {layer.name: layer for layer in network.layers}
     folded = network.rebuilt(folded=True)
     for layer in folded.layers:
         if layer.weights:
-            unit, _, kind = layer.name.rpartition("_")
-            norm = _layer(network, f"{unit}_bn") if kind in _LAYERS else None
-            of_layer = network.get_layer(layer.name)
+            of_layer = trained[layer.name]
+            unit, _, _ = layer.name.rpartition("_")
+            norm = trained.get(f"{unit}_bn")
             layer.set_weights(of_layer.get_weights() if norm is None else _folded(of_layer, norm))
     return folded
-
-
-def _layer(network, name):
-    """None if there is no such layer."""
-    return next((layer for layer in network.layers if layer.name == name), None)
 
 
 def _folded(layer, norm):

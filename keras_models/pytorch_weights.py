@@ -161,18 +161,9 @@ def pytorch_module(layer: str) -> str:
 
 def _differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> list[str]:
     """What keeps tensors of the shapes `found` from being those of `expected`, one line a tensor."""
-    missing = [f"{name}: expected {shape}, found none" for name, shape in expected.items() if name not in found]
-    other = [
-        f"{name}: expected {shape}, found {found[name]}"
-        for name, shape in expected.items()
-        if found.get(name, shape) != shape
-    ]
-    unexpected = [
-        f"{name}: expected none, found {shape}"
-        for name, shape in found.items()
-        if name not in expected and not _UNUSED.fullmatch(name)
-    ]
-    return missing + other + unexpected
+    unexpected = (name for name in found if name not in expected and not _UNUSED.fullmatch(name))
+    shapes = {name: (expected.get(name, "none"), found.get(name, "none")) for name in (*expected, *unexpected)}
+    return [f"{name}: expected {one}, found {other}" for name, (one, other) in shapes.items() if one != other]
 
 
 def _own_name(variable: tf.Variable) -> str:

@@ -36,9 +36,6 @@ class SpatialPyramidPooling(keras.layers.Layer):
             pooled.append(tf.reshape(cells, [-1, bins * bins * features.shape[-1]]))
         return tf.concat(pooled, axis=-1)
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[-1] * sum(n * n for n in range(1, self.levels + 1)))
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": self.levels}
 

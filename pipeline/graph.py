@@ -38,7 +38,8 @@ from components.overrides import slug
 from components.report.component import RunReport
 from components.schema_gen import RecordSchemaGen
 from components.serving.check import ServingCheck
-from components.soft_labels import SoftLabeler, no_teacher
+from components.soft_labels.component import SoftLabeler
+from components.soft_labels.executor import no_teacher
 from components.systems.base import system_of
 from components.tasks.annotation import BoundTask
 from pipeline.last_blessed import LastBlessedBefore
@@ -210,7 +211,7 @@ def _data_nodes(experiment: Experiment, tasks: tuple[BoundTask, ...], paths: Pip
         annotator = LandmarkAnnotator(
             examples=examples,
             label=data.annotate_landmarks,
-            code_version=code_version("components/landmark_annotator", *_ANNOTATION_CODE),
+            code_version=code_version("components/landmark_annotator", "components/images", *_ANNOTATION_CODE),
         )
         nodes.append(annotator)
         examples, annotation = annotator.outputs["annotated_examples"], annotator.outputs["counts"]

@@ -9,20 +9,19 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
-from components.landmark_annotator import detector, executor
+from components.landmark_annotator import detector
+from components.landmark_annotator.executor import Executor
 
 
 class LandmarkAnnotatorSpec(types.ComponentSpec):
     """What LandmarkAnnotator takes and gives."""
 
-    PARAMETERS: ClassVar = {
-        name: component_spec.ExecutionParameter(type=str) for name in (executor.LABEL_KEY, executor.CODE_VERSION_KEY)
-    }
-    INPUTS: ClassVar = {executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+    PARAMETERS: ClassVar = {name: component_spec.ExecutionParameter(type=str) for name in ("label", "code_version")}
+    INPUTS: ClassVar = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
     OUTPUTS: ClassVar = {
-        executor.ANNOTATED_EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "annotated_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         # Metrics is a folder for LocalDagRunner and a type that the Kubeflow compiler knows.
-        executor.COUNTS_KEY: component_spec.ChannelParameter(type=simple_artifacts.Metrics),
+        "counts": component_spec.ChannelParameter(type=simple_artifacts.Metrics),
     }
 
 
@@ -43,17 +42,16 @@ class LandmarkAnnotator(base_beam_component.BaseBeamComponent):
     """
 
     SPEC_CLASS = LandmarkAnnotatorSpec
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(self, examples: types.BaseChannel, label: str, code_version: str):
         detector.require_extra()
-        spec = LandmarkAnnotatorSpec(
-            **{
-                executor.EXAMPLES_KEY: examples,
-                executor.LABEL_KEY: label,
-                executor.CODE_VERSION_KEY: code_version,
-                executor.ANNOTATED_EXAMPLES_KEY: types.Channel(type=standard_artifacts.Examples),
-                executor.COUNTS_KEY: types.Channel(type=simple_artifacts.Metrics),
-            }
+        super().__init__(
+            LandmarkAnnotatorSpec(
+                examples=examples,
+                label=label,
+                code_version=code_version,
+                annotated_examples=types.Channel(type=standard_artifacts.Examples),
+                counts=types.Channel(type=simple_artifacts.Metrics),
+            )
         )
-        super().__init__(spec=spec)

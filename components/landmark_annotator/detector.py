@@ -6,7 +6,6 @@ import importlib.util
 import warnings
 
 import numpy as np
-import tensorflow as tf
 
 EXTRA = ("dlib", "face_recognition_models")
 
@@ -69,11 +68,3 @@ def normalised(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     A pixel's centre lies half a pixel from its index. So resizing changes nothing and a mirror makes x exactly 1 - x.
     """
     return ((np.asarray(pixels, float) + 0.5) / (width, height)).astype(np.float32)
-
-
-def decode(encoded: bytes) -> np.ndarray:
-    """JPEG or PNG of any colour mode -> [H, W, 3] uint8 RGB, as training decodes it.
-
-    Raises tf.errors.InvalidArgumentError if the bytes are no image.
-    """
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()

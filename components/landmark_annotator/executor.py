@@ -9,20 +9,15 @@ from collections.abc import Iterable, Mapping
 
 import apache_beam as beam
 import tensorflow as tf
-from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.example_files import ReadSplits, WriteSplits, copy_format, count_records, split_files
-from components.landmark_annotator.detector import LandmarkDetector, decode, require_extra
+from components.images.decoding import decode
+from components.landmark_annotator.detector import LandmarkDetector, require_extra
 from components.progress import ShowProgress
 
-EXAMPLES_KEY = "examples"
-ANNOTATED_EXAMPLES_KEY = "annotated_examples"
-COUNTS_KEY = "counts"
-LABEL_KEY = "label"
-CODE_VERSION_KEY = "code_version"
 COUNTS_FILE = "annotation.json"
 
 ANNOTATED, HAD_LANDMARKS, NOT_FOUND = OUTCOMES = ("annotated", "had_landmarks", "not_found")
@@ -32,26 +27,20 @@ METRICS_NAMESPACE = "facetfx.LandmarkAnnotator"
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Executor of LandmarkAnnotator."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict,
-    ) -> None:
+    def Do(self, input_dict, output_dict, exec_properties) -> None:
         """Writes the annotated splits and the counts; component.py says what they are.
 
         Raises ModuleNotFoundError without dlib, ValueError if the examples are not tf.Examples in TFRecords.
         """
         require_extra()
         self._log_startup(input_dict, output_dict, exec_properties)
-        source = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
-        target = artifact_utils.get_single_instance(output_dict[ANNOTATED_EXAMPLES_KEY])
-        counts_uri = artifact_utils.get_single_uri(output_dict[COUNTS_KEY])
+        source = artifact_utils.get_single_instance(input_dict["examples"])
+        target = artifact_utils.get_single_instance(output_dict["annotated_examples"])
+        counts_file = os.path.join(artifact_utils.get_single_uri(output_dict["counts"]), COUNTS_FILE)
         copy_format(source, target)
 
         splits = artifact_utils.decode_split_names(source.split_names)
         files = split_files(source, splits)
-        counts_file = os.path.join(counts_uri, COUNTS_FILE)
         total = sum(map(count_records, files.values()))
         with (
             ShowProgress("Annotating landmarks", total, unit="images") as progress,
@@ -60,7 +49,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             annotated = (
                 pipeline
                 | ReadSplits(files)
-                | beam.ParDo(AnnotateLandmarks(exec_properties[LABEL_KEY])).with_outputs("outcomes", main="records")
+                | beam.ParDo(AnnotateLandmarks(exec_properties["label"])).with_outputs("outcomes", main="records")
             )
             _ = annotated.records | progress.count() | WriteSplits(target, splits)
             _ = (
@@ -115,7 +104,7 @@ def annotate(record: bytes, label: str, detect) -> tuple[bytes, str]:
     if label in feature and feature[label].float_list.value:
         return record, HAD_LANDMARKS
     try:
-        image = decode(feature["image/encoded"].bytes_list.value[0])
+        image = decode(feature["image/encoded"].bytes_list.value[0]).numpy()
     except (IndexError, tf.errors.InvalidArgumentError) as error:
         name = b"".join(feature["image/id"].bytes_list.value).decode()
         raise ValueError(f"Record {name!r} has no image/encoded that can be decoded: {error}") from error

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
@@ -35,12 +34,7 @@ BATCH_SIZE = 64
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Executor of SoftLabeler."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict,
-    ) -> None:
+    def Do(self, input_dict, output_dict, exec_properties) -> None:
         """Writes the splits and the counts; component.py says what they are and when this fails."""
         self._log_startup(input_dict, output_dict, exec_properties)
         source = artifact_utils.get_single_instance(input_dict["examples"])

@@ -69,10 +69,6 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._callbacks = list(callbacks)
         self._epochs_done = tf.Variable(0, dtype=tf.int64)
 
-    def add(self, callback: keras.callbacks.Callback) -> None:
-        """One more of the run's callbacks, before anything is restored; it doesn't watch the training itself."""
-        self._callbacks.append(callback)
-
     def restore(self, model: keras.Model) -> int:
         """Brings `model` (compiled, built) and the callbacks to the last save; returns the epochs done, 0 if none."""
         self._keep(model)
@@ -80,10 +76,14 @@ class EpochCheckpoint(keras.callbacks.Callback):
         return int(self._epochs_done)
 
     def restore_first(self, callback: tf.train.experimental.PythonState) -> None:
-        """Brings one of the callbacks alone to the last save, for what the model can't be built without."""
+        """Keeps one more callback, which doesn't watch the training, and brings it alone to the last save.
+
+        For what the model can't be built without.
+        """
         if path := tf.train.latest_checkpoint(self._folder):
-            state = {f"callback{self._callbacks.index(callback)}": callback}
+            state = {f"callback{len(self._callbacks)}": callback}
             tf.train.Checkpoint(**state).restore(path).expect_partial()
+        self._callbacks.append(callback)
 
     def replace(self, model: keras.Model) -> None:
         """Saves at once `model`, which has another network or optimizer since the last save, and goes on with it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Experiment, ObjectConfig
+from components.config import Experiment
 from components.tasks.annotation import BoundTask
 from components.tasks.base import Learning, learning_of
 from components.trainer import inputs
@@ -153,8 +153,3 @@ def check_outputs(network: keras.Model, tasks: Mapping[str, Learning]) -> None:
 def all_files(files: Mapping[str, Sequence[str]]) -> list[str]:
     """The files of all splits, in order."""
     return sorted(itertools.chain.from_iterable(files.values()))
-
-
-def learning_rate(rate: float | ObjectConfig, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """What an optimizer takes, for a run of so many steps."""
-    return rate.build(steps=steps) if isinstance(rate, ObjectConfig) else rate

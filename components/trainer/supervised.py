@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from components.config import ObjectConfig
 from components.trainer import inputs
-from components.trainer.recipe import Recipe, Run, Stage, all_files, check_outputs, epoch_steps, learning_rate
+from components.trainer.recipe import Recipe, Run, Stage, all_files, check_outputs, epoch_steps
 from components.trainer.task_model import TaskModel
 
 
@@ -45,7 +46,9 @@ class Supervised(Recipe):
 
     def optimizer(self):
         """Whose rate knows the length of the run."""
-        rate = learning_rate(self.training.learning_rate, self.steps * self.training.epochs)
+        rate = self.training.learning_rate
+        if isinstance(rate, ObjectConfig):
+            rate = rate.build(steps=self.steps * self.training.epochs)
         return self.training.optimizer.build(learning_rate=rate)
 
     def stages(self, model, checkpoint, epochs_done):

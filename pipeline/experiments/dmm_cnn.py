@@ -124,7 +124,7 @@ def _without_landmarks(experiment):
 def _baseline(experiment):
     shared = {k: v for k, v in experiment.model.kwargs.items() if k in ("backbone", "weights")}
     plain = _without_landmarks(_exchanged(experiment, DYNAMIC_WEIGHTS, ADAPTIVE_THRESHOLDS))
-    return replace(plain, model=configured("keras_models.AttributeBaseline", **shared))
+    return replace(plain, model=configured("keras_models.MultiTaskNetwork", outputs={"attributes": 40}, **shared))
 
 
 # Name: (what the summary says, how the variant differs).

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from components.landmark_annotator.detector import LandmarkDetector, decode, normalised
+from components.images.decoding import decode
+from components.landmark_annotator.detector import LandmarkDetector, normalised
 from components.tasks.landmarks.markup import MARKUPS
 
 FAILURE = 0.10
@@ -50,7 +51,7 @@ def read_faces(folder: Path) -> list[Face]:
     """Every image of `folder` that has a .pts file; its subset is the first folder's name."""
     faces = []
     for path in sorted(folder.rglob("*.pts")):
-        image = decode(path.with_suffix(".jpg").read_bytes())
+        image = decode(path.with_suffix(".jpg").read_bytes()).numpy()
         faces.append(Face(path.relative_to(folder).parts[0], image, normalised(read_pts(path), *image.shape[:2])))
     if not faces:
         raise FileNotFoundError(f"Folder {str(folder)!r} has no .pts file. Expected an iBUG 300-W folder, or --speed.")

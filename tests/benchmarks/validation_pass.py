@@ -23,7 +23,7 @@ from components.datasets.binding import bound_tasks
 from components.systems.dmm_cnn.adaptive import AdaptiveThresholds, DynamicWeights
 from components.tasks.base import learning_of
 from components.trainer.task_model import TaskModel
-from keras_models.losses import attribute_mse, landmark_mse
+from keras_models.losses.attributes import attribute_mse, landmark_mse
 from pipeline import experiments
 
 EXPERIMENT = "dmm_cnn/celeb_a-tiny"

@@ -102,12 +102,6 @@ def test_swapped_keeps_the_shape():
     assert tree.with_halves_swapped().of("a") == ((2,), (0, 1, 3))
 
 
-def test_outline():
-    assert TREE.describe() == "c: 1, 3 | 0, 4 | 2\nb: 0, 2, 4 | 1, 3"
-    assert TREE.describe("vwxyz") == "c: w, y | v, z | x\nb: v, x, z | w, y"
-    assert BranchTree.unbranched(LAYERS, 3).describe() == "All 3 tasks share every layer."
-
-
 def test_json_round_trip():
     text = TREE.to_json()
     assert json.loads(text)["branches"]["c"] == [[1, 3], [0, 4], [2]]

@@ -1,13 +1,13 @@
-"""Fully connected branches, flattening and selecting them: numbers by hand."""
+"""Fully connected branches, flattened ones and those that read their parents: numbers by hand."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from layer_checks import check_layer
+from tensorflow import keras
 
 from keras_models.branched_dense import BranchedDense
-from keras_models.flatten_branches import FlattenBranches
-from keras_models.select_branches import SelectBranches
+from keras_models.branches import Branches, conv, dense, flatten
 
 
 def _dense(branches, shared, inputs, kernel):
@@ -48,15 +48,25 @@ def test_each_branch_starts_as_a_layer_of_its_own():
 def test_flattened_branch_by_branch():
     # A pixel a row; branch 0 has 10s, branch 1 has 20s and up.
     maps = np.array([[10, 11, 20, 21], [12, 13, 22, 23]], np.float32).reshape(1, 2, 1, 4)
-    np.testing.assert_array_equal(FlattenBranches(2)(maps), [[10, 11, 12, 13, 20, 21, 22, 23]])
-    np.testing.assert_array_equal(FlattenBranches(1)(maps), maps.reshape(1, 8))
+    flat = flatten(Branches(maps, 2), "flat")
+    assert flat.count == 2
+    np.testing.assert_array_equal(flat.features, [[10, 11, 12, 13, 20, 21, 22, 23]])
+    np.testing.assert_array_equal(flatten(Branches(maps, 1), "flat").features, maps.reshape(1, 8))
 
 
-@pytest.mark.parametrize("leading", [(1,), (1, 1, 1)])
-def test_selected_by_parents(leading):
-    features = np.arange(6, dtype=np.float32).reshape(*leading, 6)
-    selected = SelectBranches([2, 0, 0], 3)(features)
-    np.testing.assert_array_equal(np.ravel(selected), [4, 5, 0, 1, 0, 1])
+@pytest.mark.parametrize(
+    ("layer", "leading"),
+    [(lambda x: dense(x, [2, 0, 0], 1, "up"), ()), (lambda x: conv(x, [2, 0, 0], 1, 1, "up"), (1, 1))],
+)
+def test_branches_read_their_parents(layer, leading):
+    below = keras.Input((*leading, 6))
+    network = keras.Model(below, layer(Branches(below, 3)).features)
+    kernel = network.layers[-1].kernel
+    # Each branch is its parent's first channel and ten times its second.
+    by_branch = [[[1], [10]]] * 3 if kernel.shape.rank == 3 else [[[[1] * 3, [10] * 3]]]
+    kernel.assign(by_branch)
+    features = np.arange(6, dtype=np.float32).reshape(1, *leading, 6)
+    np.testing.assert_array_equal(np.ravel(network(features)), [4 + 50, 0 + 10, 0 + 10])
 
 
 @pytest.mark.parametrize(
@@ -65,8 +75,6 @@ def test_selected_by_parents(leading):
         (BranchedDense(2, 3, True, use_bias=False), (4,)),
         (BranchedDense(2, 3, False), (6,)),
         (BranchedDense(2, 1, True), (4,)),
-        (FlattenBranches(2), (3, 2, 4)),
-        (SelectBranches((1, 0), 2), (3, 2, 4)),
     ],
 )
 def test_conformance(layer, shape):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_models.losses import (
+from keras_models.losses.attributes import (
     attribute_mse,
     joint_loss,
     landmark_mse,

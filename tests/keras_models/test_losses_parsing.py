@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_models.edges import edge_labels
-from keras_models.losses import (
+from keras_models.losses.parsing import (
     binary_edge_attention,
     binary_edge_cross_entropy,
     category_edge_attention,

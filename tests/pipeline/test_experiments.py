@@ -156,7 +156,7 @@ def test_variants_differ_in_what_their_names_say(dataset, size):
     assert _adaptive(of("-aw")) == {"AdaptiveThresholds", "AdaptiveWeighting"}
     assert of("-fac").model.kwargs == {**of("").model.kwargs, "num_landmarks": 0}
     assert of("-spp").model.kwargs == {**of("").model.kwargs, "subjective": None}
-    assert of("-baseline").model.path == "keras_models.AttributeBaseline"
+    assert of("-baseline").model.path == "keras_models.MultiTaskNetwork"
     for variant in ("-fac", "-baseline"):
         assert of(variant).tasks == of("").tasks[:1]
     for variant in TABLE_1 + TABLE_2:

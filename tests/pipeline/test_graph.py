@@ -8,7 +8,7 @@ from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.input_resolution.resolver_op import get_input_nodes
 
 from components.config import Data, DatasetConfig, Task, Teacher, from_json
-from components.soft_labels import SoftLabeler
+from components.soft_labels.component import SoftLabeler
 from pipeline import experiments
 from pipeline.graph import PipelinePaths, create_pipeline
 

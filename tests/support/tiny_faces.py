@@ -26,8 +26,7 @@ from components.tasks.base import Learning
 from components.trainer.loop import Trained, train
 from keras_models.branch_tree import BranchTree
 from keras_models.branched_network import BranchedNetwork
-from keras_models.branches import Branches, conv, dense, normalised, relu
-from keras_models.flatten_branches import FlattenBranches
+from keras_models.branches import Branches, conv, dense, flatten, normalised, relu
 
 ATTRIBUTES = ("A", "B", "C", "D", "E", "F")
 LABELS = ("background", "left_eye", "right_eye", "mouth")
@@ -174,8 +173,7 @@ class TreeNetwork(BranchedNetwork):
             x = relu(normalised(x, name, folded), f"{name}_relu")
             if name == "conv1":
                 x = Branches(keras.layers.MaxPooling2D(2)(x.features), x.count)
-        x = Branches(FlattenBranches(x.count)(x.features), x.count)
-        x = dense(x, tree.parents("fc"), cls.branch_width("fc", width), "fc", use_bias=folded)
+        x = dense(flatten(x, "flatten"), tree.parents("fc"), cls.branch_width("fc", width), "fc", use_bias=folded)
         return relu(normalised(x, "fc", folded), "fc_relu")
 
 

@@ -40,6 +40,8 @@ class WideningTraining(Training):
                     f"Widening compares probabilities of yes-or-no questions; task {task.name!r} is of kind "
                     f"{task.kind} with the options {task.options}. Give it scores='probabilities', or another training."
                 )
+        if self.alpha < 0:
+            raise ValueError(f"training.alpha is 0 or more; received {self.alpha}.")
         if self.fixed_tree is not None and self.fixed_tree not in _TREES:
             raise ValueError(
                 f"training.fixed_tree is {', '.join(map(repr, _TREES))} or None; received {self.fixed_tree!r}."

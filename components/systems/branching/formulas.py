@@ -29,13 +29,8 @@ def somp_select(weight: np.ndarray, num_rows: int) -> list[int]:
     Returns:
         Indices of rows, in the order of choice. The lowest index wins a tie. Once the chosen rows span all of W, every
         score is 0; the rest is then filled up by norm, largest first.
-
-    Raises:
-        ValueError: for a number of rows that W does not have.
     """
     weight = np.asarray(weight, np.float64)
-    if not 1 <= num_rows <= len(weight):
-        raise ValueError(f"Expected 1 to {len(weight)} rows of a weight of shape {weight.shape}, got {num_rows}.")
     # R Rᵀ, whose column k is R w_kᵀ, as R is orthogonal to what was taken out of w_k: a step needs no more than its
     # update, whatever the fan-in.
     gram = weight @ weight.T
@@ -181,29 +176,16 @@ def branching_costs(
     Args:
         affinity: A_b, [c, c] of the branches, symmetric in [0, 1].
         pooling_layers_above: p, of the layer to be widened.
-        alpha: α, the branching factor: the larger, the more branches.
-        max_branches: the largest d; c if there is none or it is larger.
+        alpha: α, the branching factor, 0 or more: the larger, the more branches.
+        max_branches: the largest d, 1 or more; c if there is none or it is larger.
         unit_cost: L0; the paper gives no number, 1/64 is the authors' code's.
 
     Returns:
         (groups, L) for d = 1, 2, …: the groups by their smallest branch, each sorted. Spectral clustering of the same
         affinity is always the same; should it leave a group empty, the grouping is that of fewer groups and L is
         theirs.
-
-    Raises:
-        ValueError: for an affinity that isn't one, a negative α or no branch allowed.
     """
     affinity = np.asarray(affinity, np.float64)
-    if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1] or not affinity.size:
-        raise ValueError(f"Expected an affinity of shape [c, c], got {list(affinity.shape)}.")
-    if not ((affinity >= 0) & (affinity <= 1)).all():
-        raise ValueError(f"Expected affinities in [0, 1], got {affinity.min()} to {affinity.max()}.")
-    if not np.allclose(affinity, affinity.T):
-        raise ValueError(f"Expected a symmetric affinity; it differs by {np.abs(affinity - affinity.T).max()}.")
-    if alpha < 0:
-        raise ValueError(f"Expected a branching factor alpha of 0 or more, got {alpha}.")
-    if max_branches is not None and max_branches < 1:
-        raise ValueError(f"Expected max_branches of 1 or more, or None, got {max_branches}.")
     costs = []
     for number in range(1, min(len(affinity), max_branches or len(affinity)) + 1):
         groups = _grouping(affinity, number)

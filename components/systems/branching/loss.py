@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import tensorflow as tf
 
-from components.tasks.annotation import BoundTask
-from components.tasks.base import Learning
 from components.trainer.objectives import Objective, replica_mean
 
 
@@ -28,18 +24,3 @@ class TaskCrossEntropy(Objective):
             "loss": tf.reduce_sum(tf.concat(weighted, axis=0)),
             "task_loss": tf.reduce_mean(tf.concat(list(losses.values()), axis=0)),
         }
-
-
-def question_names(tasks: Sequence[BoundTask]) -> tuple[str, ...]:
-    """The names of all questions, in the order of the tasks."""
-    return tuple(name for task in tasks for name in task.names)
-
-
-def targets(tasks: Mapping[str, Learning], labels: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """[batch, T] float32, what is learnt of all questions: from 0 to 1, or -1 where nothing is known."""
-    return tf.concat([task.targets(labels) for task in tasks.values()], axis=-1)
-
-
-def scores(tasks: Mapping[str, Learning], outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """[batch, T] probabilities of all questions."""
-    return tf.concat([outputs[name] for name in tasks], axis=-1)

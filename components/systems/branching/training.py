@@ -15,7 +15,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.systems.branching.formulas import TaskAffinity, branch_affinity, branching_costs, choose_branches
-from components.systems.branching.loss import question_names, scores, targets
 from components.systems.branching.tree_file import read_tree
 from components.systems.branching.widening import copy_branches, widen
 from components.tasks.base import Learning
@@ -43,7 +42,9 @@ class WideningModel(TaskModel):
     def observe(self, labels, outputs):
         super().observe(labels, outputs)
         if self.stage == WIDENING:
-            self.affinity.update(targets(self.tasks, labels), scores(self.tasks, outputs))
+            targets = tf.concat([task.targets(labels) for task in self.tasks.values()], axis=-1)
+            scores = tf.concat([outputs[name] for name in self.tasks], axis=-1)
+            self.affinity.update(targets, scores)
 
     def epoch_record(self):
         """Also the stage, and how many branches each layer has, from the input up."""
@@ -177,8 +178,7 @@ class Widening(Supervised):
     def build(self, checkpoint):
         tasks = self.run.new_learnings()
         network = _checked(self.run.new_network(), tasks)
-        self._rounds = Rounds(question_names(self.run.tasks), network.LAYERS)
-        checkpoint.add(self._rounds)
+        self._rounds = Rounds([name for task in self.run.tasks for name in task.names], network.LAYERS)
         checkpoint.restore_first(self._rounds)
         model = WideningModel(network, tasks, self.training.loss.build())
         if self.training.fixed_tree:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from components.record import IGNORE_LABEL
 from components.trainer.objectives import Objective, only_task
 from keras_models.edges import edge_labels
-from keras_models.losses import (
+from keras_models.losses.parsing import (
     binary_edge_attention,
     binary_edge_cross_entropy,
     category_edge_attention,

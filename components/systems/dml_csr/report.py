@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,16 +14,14 @@ from PIL import Image, ImageFilter
 from components.page import figures
 from components.page.figures import Line
 from components.page.page import Card, Figures, Gallery, Part, Section
-from components.tasks.annotation import BoundTask
 from components.tasks.segmentation import drawings
 from components.tasks.segmentation.report import class_chip
 
 if TYPE_CHECKING:
     from components.report.collect import RunArtifacts
 
-EDGES_FILE = "edges.npz"  # components.systems.dml_csr.edge_maps writes it
+EDGES_FILE = "edges.npz"  # components.systems.dml_csr.edge_maps writes it and says what it holds
 _NO_EDGE = np.array([16, 18, 20], np.uint8)
-_IMAGES_SHOWN = 4
 
 
 def edge_parts(artifacts: RunArtifacts) -> Sequence[Part]:
@@ -52,23 +50,14 @@ def _self_regulation_section(task, artifacts):
 
 
 def _edges_section(task, artifacts):
+    """Edges as labelled and as predicted, over a few validation images; None if none were kept."""
     path = os.path.join(artifacts.model_run, EDGES_FILE)
     if not tf.io.gfile.exists(path):
         return None
     with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
-        return edges_section(task, dict(arrays))
-
-
-def edges_section(task: BoundTask, edges: Mapping[str, np.ndarray]) -> Section:
-    """Edges as labelled and as predicted, over a few validation images.
-
-    Args:
-        task: whose classes meet at the edges.
-        edges: `image` [P, H, W, 3] uint8; `true_binary` [P, H, W], 0 or 1, and `binary`, the probability of an edge;
-            `true_category` and `category` [P, H, W] uint8, the class whose edge a pixel is on, 0 for none.
-    """
+        edges = dict(arrays)
     legend = tuple(class_chip(task, index) for index in range(1, len(task.names)))
-    cards = tuple(_edge_card(edges, index) for index in range(min(len(edges["image"]), _IMAGES_SHOWN)))
+    cards = tuple(_edge_card(edges, index) for index in range(len(edges["image"])))
     height, width = edges["image"].shape[1:3]
     lead = (
         "The network also learns where classes meet: any edge, the brighter the surer it is, and whose edge it is. "

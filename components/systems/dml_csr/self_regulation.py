@@ -11,7 +11,7 @@ from tensorflow import keras
 from components.record import IGNORE_LABEL
 from components.tasks.segmentation.learning import MeanF1
 from components.trainer.recipe import RunCallback
-from keras_models.losses import csr_loss, distillation_kl, lovasz_softmax
+from keras_models.losses.parsing import csr_loss, distillation_kl, lovasz_softmax
 
 ENSEMBLES = ("all", "last")
 
@@ -21,17 +21,12 @@ def self_ensemble(best: Sequence[np.ndarray], members: Sequence[Sequence[np.ndar
 
     Args:
         best: M_best, the weights of the best model so far.
-        members: M_1 to M_N, each the weights of a model of the cycle.
+        members: M_1 to M_N, each the weights of a model of the cycle, one or more.
         cycle: k, from 1.
 
     Returns:
         The aggregated weights, of the shapes of `best`.
-
-    Raises:
-        ValueError: for a cycle below 1 or no members.
     """
-    if cycle < 1 or not members:
-        raise ValueError(f"Expected a cycle of 1 or more and a member or more, got {cycle} and {len(members)} members.")
     return [
         (cycle * best_array + np.mean(arrays, axis=0)) / (cycle + 1)
         for best_array, *arrays in zip(best, *members, strict=True)

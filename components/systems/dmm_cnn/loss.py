@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.trainer.objectives import Objective, replica_mean
-from keras_models.losses import joint_loss
+from keras_models.losses.attributes import joint_loss
 
 
 class DMMLoss(Objective):

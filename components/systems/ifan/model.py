@@ -27,10 +27,6 @@ class TurnStage(Stage):
     updates: tuple[int, ...]
     re_encoders: bool
 
-    def continued(self, epoch: int) -> TurnStage:
-        """The stage with what is left of it from an epoch on."""
-        return dataclasses.replace(self, first_epoch=epoch)
-
 
 class HybridModel(keras.Model):
     """A network, as of keras_models.IFAN, with its tasks and an optimizer for each.

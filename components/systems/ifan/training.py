@@ -6,6 +6,7 @@ update for each iteration of their interaction: all tasks get as many updates, h
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -75,7 +76,7 @@ class Hybrid(Recipe):
     def stages(self, model, checkpoint, epochs_done):
         for stage in self._stages:
             if epochs_done < stage.last_epoch:
-                stage = stage.continued(max(epochs_done, stage.start))
+                stage = dataclasses.replace(stage, first_epoch=max(epochs_done, stage.start))
                 model.begin(stage)
                 yield stage
 

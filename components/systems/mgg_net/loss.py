@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.trainer.objectives import Objective, only_task, replica_mean
-from keras_models.losses import weighted_binary_crossentropy
+from keras_models.losses.attributes import weighted_binary_crossentropy
 
 
 class MGGLoss(Objective):

@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from components.tasks import base
 from components.tasks.dense import NOT_ANNOTATED
-from keras_models.losses import soft_binary_crossentropy
+from keras_models.losses.attributes import soft_binary_crossentropy
 
 
 class Learning(base.Learning):

@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from components.tasks import base
 from components.tasks.landmarks.markup import MARKUPS
-from keras_models.losses import landmark_mse
+from keras_models.losses.attributes import landmark_mse
 
 
 class Learning(base.Learning):

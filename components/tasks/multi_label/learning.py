@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.tasks import base
-from keras_models.losses import attribute_mse, soft_binary_crossentropy
+from keras_models.losses.attributes import attribute_mse, soft_binary_crossentropy
 
 # Above which score an attribute counts as present before any training, by what the network gives.
 THRESHOLDS = MappingProxyType({"logits": 0.0, "probabilities": 0.5, "signed": 0.0})

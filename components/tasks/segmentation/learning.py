@@ -8,7 +8,7 @@ from tensorflow import keras
 
 from components.record import IGNORE_LABEL
 from components.tasks import base
-from keras_models.losses import pixel_cross_entropy
+from keras_models.losses.parsing import pixel_cross_entropy
 
 
 class MeanF1(keras.metrics.MeanIoU):

@@ -20,7 +20,7 @@ from tfx.types.experimental import simple_artifacts
 from components.beam_workers import has_one_worker
 from components.landmark_annotator import detector, executor
 from components.landmark_annotator.component import LandmarkAnnotator
-from components.landmark_annotator.detector import LandmarkDetector, decode, main_face, normalised
+from components.landmark_annotator.detector import LandmarkDetector, main_face, normalised
 from components.landmark_annotator.executor import Executor, annotate
 from components.record import FaceRecord
 from components.tasks.landmarks.markup import MARKUPS
@@ -174,12 +174,6 @@ def test_landmarks_without_values_are_not_landmarks():
 def test_a_broken_image_is_named():
     with pytest.raises(ValueError, match=r"'face-7'.*decoded"):
         annotate(record("face-7", b"no image"), "points", brighter_is_a_face)
-
-
-def test_decode_gives_three_channels():
-    grey = decode(encoded_image("L", "PNG", shade=90))
-    assert grey.shape == (100, 120, 3) and grey.dtype == np.uint8
-    assert (grey == 90).all()
 
 
 def test_normalised_by_hand():  # pixel 0 of 4 has its centre at 0.5 / 4; pixel 9 of 10 at 9.5 / 10

@@ -52,13 +52,13 @@ def test_one_callback_is_restored_before_there_is_a_model(tmp_path):
     kept.restore(_model(2))
     kept.on_epoch_end(0)
     counter, notes = Counter(), Notes()
-    EpochCheckpoint(str(tmp_path), [counter, notes]).restore_first(notes)
+    EpochCheckpoint(str(tmp_path), [counter]).restore_first(notes)
     assert (counter.count, notes.text) == (0, "wide")
 
 
 def test_nothing_comes_first_in_an_empty_folder(tmp_path):
     notes = Notes("as it was")
-    EpochCheckpoint(str(tmp_path / "none"), [notes]).restore_first(notes)
+    EpochCheckpoint(str(tmp_path / "none"), []).restore_first(notes)
     assert notes.text == "as it was"
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Task
-from components.systems.branching.loss import TaskCrossEntropy, question_names, scores, targets
+from components.systems.branching.loss import TaskCrossEntropy
 from components.tasks.annotation import Annotation, BoundTask
 from components.tasks.base import learning_of
 
@@ -58,21 +58,6 @@ def test_attributes_have_the_weights_that_callbacks_give_them():
     objective.tasks["attributes"].weights.assign([1.0, 3.0])
     terms = objective(LABELS, OUTPUTS)
     assert float(terms["loss"]) == pytest.approx(ATTRIBUTE_LOSSES @ [1, 3] + CLOTHING_LOSSES.sum(), rel=1e-5)
-
-
-@pytest.mark.parametrize("taught", ["attributes", "clothing", "both"])
-def test_questions_stand_in_the_order_of_the_tasks(taught):
-    """Whatever the order of the outputs; a teacher may be there for one of them alone."""
-    tasks = _loss(ATTRIBUTES, CLOTHING).tasks
-    labels = {
-        name: LABELS[name] for name in LABELS if taught in (name.removesuffix("_soft"), "both") or "_" not in name
-    }
-    attributes = [0, 0.25] if taught != "clothing" else [0, -1]
-    clothing = [0, 0.5, 1] if taught != "attributes" else [-1, -1, -1]
-    assert targets(tasks, labels).numpy().tolist() == [[1, 0, 0, 1, 0], attributes + clothing]
-    expected = tf.concat([OUTPUTS["attributes"], OUTPUTS["clothing"]], axis=1)
-    np.testing.assert_array_equal(scores(tasks, OUTPUTS), expected)
-    assert question_names([ATTRIBUTES, CLOTHING]) == ("A", "B", "coat", "dress", "hat")
 
 
 def test_records_of_several_data_sets_are_learnt_from_together():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from components.systems.branching import drawings
-from components.systems.branching.report import Branching, Round, branching_part
+from components.systems.branching.report import branching_part, task_groups
 from keras_models import BranchedVGG16, BranchTree
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
@@ -15,10 +15,31 @@ TASKS = ("Smiling", "No_Beard", "Mouth_Slightly_Open", "Mustache")
 SHARED = BranchTree.unbranched(("conv1", "conv2", "fc6", "fc7"), 4)
 TREE = SHARED.widened("fc7", [[0, 2], [1], [3]]).widened("fc6", [[0], [1, 2]])
 AFFINITY = np.array([[1, 0.5, 0.9, 0.4], [0.5, 1, 0.5, 0.8], [0.9, 0.5, 1, 0.3], [0.4, 0.8, 0.3, 1]])
+
+
+def found(layer, epoch, above, groups, costs, affinity=AFFINITY):
+    """A round, as training records it."""
+    return {
+        "layer": layer,
+        "epoch": epoch,
+        "alpha": 1.0,
+        "affinity": affinity.tolist(),
+        "above": above,
+        "branch_affinity": [],
+        "groups": groups,
+        "costs": costs,
+    }
+
+
+def branching(tree=TREE, rounds=(), tasks=TASKS):
+    """training.json's "branching"."""
+    return {"tasks": list(tasks), "start": None, "tree": json.loads(tree.to_json()), "rounds": list(rounds)}
+
+
 ROUNDS = (
-    Round("fc7", 1, AFFINITY, ((0, 2), (1,), (3,)), (0.5, 0.4, 0.3, 0.35), 1.0),
-    Round("fc6", 2, AFFINITY, ((0, 2), (1, 3)), (0.5, 0.2, 0.3), 1.0),
-    Round("conv2", 3, AFFINITY, ((0, 1, 2, 3),), (0.1, 0.2), 1.0),
+    found("fc7", 1, [[0], [1], [2], [3]], [[0, 2], [1], [3]], [0.5, 0.4, 0.3, 0.35]),
+    found("fc6", 2, [[0, 2], [1], [3]], [[0], [1, 2]], [0.5, 0.2, 0.3]),
+    found("conv2", 3, [[0, 2], [1, 3]], [[0, 1]], [0.1, 0.2]),
 )
 
 
@@ -58,7 +79,7 @@ def test_a_group_has_its_frame_in_the_heat_map():
 
 
 def test_the_chosen_number_of_branches_is_marked():
-    canvas = drawings.costs_drawing([(each.layer, each.costs, len(each.groups)) for each in ROUNDS])
+    canvas = drawings.costs_drawing([(each["layer"], each["costs"], len(each["groups"])) for each in ROUNDS])
     titles = [axes.get_title(loc="left") for axes in canvas.axes if axes.get_visible()]
     assert titles == ["fc7: 3 of 4", "fc6: 2 of 3", "conv2: 1 of 2"]
     chosen = [axes.lines[1].get_xydata().tolist() for axes in canvas.axes[:3]]
@@ -70,7 +91,7 @@ def page(part):
 
 
 def test_the_part_has_tree_and_rounds():
-    part = branching_part(Branching(TASKS, TREE, ROUNDS))
+    part = branching_part(branching(rounds=ROUNDS))
     reader = page(part)
     assert reader.sections == ["tree", "rounds"]
     assert reader.count("svg", role="img") == 1 + 3 + 1, "the tree, a map a round, the costs"
@@ -83,12 +104,13 @@ def test_the_part_has_tree_and_rounds():
 def test_it_has_room_for_few_and_for_many_tasks(count):
     tasks = tuple(f"Task {number}" for number in range(count))
     tree = BranchTree.unbranched(BranchedVGG16.LAYERS, count).widened("fc7", [[0, 1], list(range(2, count))])
-    found = Round("fc7", 1, np.full((count, count), 0.5), tree.of("fc7"), (1.0, 0.5), 2.0)
-    assert f"Task {count - 1}" in page(branching_part(Branching(tasks, tree, (found,)))).text
+    above, groups = [[task] for task in range(count)], list(map(list, tree.of("fc7")))
+    only = found("fc7", 1, above, groups, [1.0, 0.5], np.full((count, count), 0.5))
+    assert f"Task {count - 1}" in page(branching_part(branching(tree, [only], tasks))).text
 
 
 def test_a_network_that_was_not_widened_says_so():
-    part = branching_part(Branching(TASKS, SHARED, (ROUNDS[2],)))
+    part = branching_part(branching(SHARED, ROUNDS[2:]))
     assert not part.headlines and part.metrics == {"branches": 1}
     reader = page(part)
     assert "All 4 tasks share every layer" in reader.text and "one branch is cheapest" in reader.text
@@ -96,7 +118,7 @@ def test_a_network_that_was_not_widened_says_so():
 
 
 def test_a_fixed_tree_has_no_rounds():
-    (section,) = branching_part(Branching(TASKS, TREE)).sections
+    (section,) = branching_part(branching()).sections
     assert section.title == "Tree" and "was fixed" in section.lead
 
 
@@ -106,24 +128,14 @@ def test_the_table_has_the_branches_in_the_drawings_order():
     assert drawings.from_the_left(swapped, swapped.of("fc7")) == [(0, 2), (3,), (1,)]
 
 
-def test_what_training_left_is_read():
-    found = {
-        "tasks": list(TASKS),
-        "tree": {"num_tasks": 4, "branches": dict(zip(TREE.layers, TREE.branches, strict=True))},
-        "rounds": [
-            {"layer": "fc6", "epoch": 2, "alpha": 1.0, "affinity": AFFINITY.tolist(), "above": [[0, 2], [1], [3]],
-             "branch_affinity": [], "groups": [[0], [1, 2]], "costs": [0.5, 0.2, 0.3]}
-        ],
-    }  # fmt: skip
-    read = Branching.from_training(found)
-    assert (read.tasks, read.tree) == (TASKS, TREE)
-    (only,) = read.rounds
-    assert (only.layer, only.epoch, only.groups, only.costs) == ("fc6", 2, ((0, 2), (1, 3)), (0.5, 0.2, 0.3))
-    np.testing.assert_array_equal(only.affinity, AFFINITY)
+def test_a_round_s_groups_are_of_tasks():
+    assert task_groups(ROUNDS[0]) == [[0, 2], [1], [3]]
+    assert task_groups(ROUNDS[1]) == [[0, 2], [1, 3]]
+    assert task_groups(ROUNDS[2]) == [[0, 2, 1, 3]]
 
 
 def test_the_system_shows_what_training_left():
     run = sample_run.artifacts(sample_run.ATTRIBUTES, system="components.systems.branching.system.BranchingSystem")
     assert "tree" not in check(sample_run.whole_page(run)).sections
-    run.training["branching"] = {"tasks": list(TASKS), "tree": json.loads(TREE.to_json()), "rounds": []}
+    run.training["branching"] = branching()
     assert "tree" in check(sample_run.whole_page(run)).sections

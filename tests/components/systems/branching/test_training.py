@@ -275,6 +275,33 @@ def test_what_is_learnt_is_watched_until_the_final_phase():
     assert model.tasks["attributes"].training_losses.annotated.numpy().tolist() == [32] * 4
 
 
+@pytest.mark.parametrize("taught", ["attributes", "clothing", "both"])
+def test_questions_are_watched_in_the_order_of_the_tasks(monkeypatch, taught):
+    """Whatever the order of the outputs; a teacher may be there for one of them alone."""
+    annotations = {
+        "attributes": Annotation("multi_label", ("A", "B")),
+        "clothing": Annotation("classification", ("coat", "dress", "hat")),
+    }
+    tasks = tiny_faces.bound(tiny_faces.LIKELY, tiny_faces.CLOTHING, annotations=annotations)
+    network = tiny_faces.tree_network(SHAPE, outputs={"attributes": 2, "clothing": 3})
+    learnings = {task.name: learning_of(task, tiny_faces.SIZE) for task in tasks}
+    model, seen = WideningModel(network, learnings, TaskCrossEntropy()), []
+    monkeypatch.setattr(model.affinity, "update", lambda *watched: seen.extend(watched))
+    labels = {"attributes": tf.constant([[1, 0], [0, -1]], tf.int64), "clothing": tf.constant([1, -1], tf.int64)}
+    soft = {
+        "attributes_soft": tf.constant([[0.9, 0.9], [0.9, 0.25]]),
+        "clothing_soft": tf.constant([[-1.0, -1.0, -1.0], [0.0, 0.5, 1.0]]),
+    }
+    labels |= {name: scores for name, scores in soft.items() if taught in (name.removesuffix("_soft"), "both")}
+    outputs = {"clothing": tf.constant([[0.5, 0.5, 0.25]] * 2), "attributes": tf.constant([[0.5, 0.125]] * 2)}
+    model.observe(labels, outputs)
+    targets, scores = (each.numpy().tolist() for each in seen)
+    attributes = [0, 0.25] if taught != "clothing" else [0, -1]
+    clothing = [0, 0.5, 1] if taught != "attributes" else [-1, -1, -1]
+    assert targets == [[1, 0, 0, 1, 0], attributes + clothing]
+    assert scores == [[0.5, 0.125, 0.5, 0.5, 0.25]] * 2
+
+
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.05, 20), momentum=0.9),
     "adamw": lambda: keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(0.01, 20), weight_decay=0.01),
@@ -522,6 +549,7 @@ def test_a_model_without_a_tree_has_none_to_permute(tiny_files, tmp_path):
             (tiny_faces.LIKELY,),
             "fixed_tree='learned' needs a tree: give training a warm_start",
         ),
+        ({"alpha": -0.5}, (tiny_faces.LIKELY,), r"alpha is 0 or more; received -0\.5"),
         ({}, (tiny_faces.SIGNED,), "task 'attributes' is of kind multi_label .*Give it scores='probabilities'"),
         ({}, (tiny_faces.LIKELY, tiny_faces.PARSED), "task 'parsing' is of kind segmentation"),
     ],

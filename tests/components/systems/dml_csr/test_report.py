@@ -32,8 +32,8 @@ def page(**changed):
     return html, check(html)
 
 
-def test_edges_are_shown_over_four_images(tmp_path):
-    write_edges(tmp_path, 5)
+def test_edges_are_shown_over_the_images_that_were_kept(tmp_path):
+    write_edges(tmp_path, 4)
     html, reader = page(model_run=str(tmp_path))
     kinds = re.findall(r'alt="Validation image 1, ([^"]+)"', html)
     truth_and_prediction = ["true edges", "predicted edges", "whose they are, truth", "whose they are, predicted"]
