@@ -44,7 +44,7 @@ OWN_GALLERY = True
 _IMAGES_SHOWN = 8
 _CONFUSIONS_SHOWN = 10
 _RARE_SHOWN = 4  # classes; with the commonest, as many as there are colours
-_UNLABELLED = Chip("", "not labelled", colour=drawings.hatch_css())
+_UNLABELLED = Chip("", "not labelled", colour=drawings.css(drawings.UNKNOWN))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
