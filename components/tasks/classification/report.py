@@ -124,7 +124,7 @@ def _confusion_figures(task, values, iterations):
         return Figure(markup, title, caption, wide=wide)
 
     if not iterations:
-        return (matrix(title, values, caption), _recall_figure(task, values))
+        return (matrix(title, values, caption),)
     first, last = min(iterations), max(iterations)
     before, after = (iterations[number]["accuracy"] for number in (first, last))
     return (
@@ -140,15 +140,6 @@ def _confusion_figures(task, values, iterations):
             f"{percentage_points(after - before)} points. The two together are as Fig. 6 of the iFAN paper.",
         ),
     )
-
-
-def _recall_figure(task, values):
-    title = f"How much of each {readable(task.name)} is recognised"
-    order = np.argsort(-_labelled(values), kind="stable")
-    names = [readable(task.names[index]) for index in order]
-    markup = figures.bar_chart(title, names, 100 * values["recall"][order], "recall (%)", upper=108)
-    caption = "The share of a class's images that are given it. The class with the most images comes first."
-    return Figure(markup, title, caption, wide=len(names) > drawings.NUMBERS_SHOWN)
 
 
 def _class_table(task, values):

@@ -1,7 +1,5 @@
 """The part of one class an image, and its confusion matrix."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -101,15 +99,13 @@ def test_a_matrix_of_many_classes_has_colours_alone():
     assert not written(drawing)
     assert figures.pixels(drawing)[0, 0].tolist() == [255, 255, 255]
     _, page, reader = section(bound("clothing", "classification", names), class_values(np.eye(40, dtype=int)))
-    assert reader.count("figure", cls="wide") == 2
+    assert reader.count("figure", cls="wide") == 1
     assert len(page) < 500_000
 
 
-def test_without_iterations_the_matrix_stands_beside_the_recalls():
-    _, page, reader = section()
-    assert reader.count("svg", role="img") == 2 and reader.sections == ["emotion"]
-    recalls = re.findall(r'aria-label="How much.*?</svg>', page, re.DOTALL)[0]
-    assert re.findall(r">(happy|sad|disgust)</text>", recalls) == ["happy", "sad", "disgust"], "the commonest first"
+def test_without_iterations_there_is_one_matrix():
+    _, _, reader = section()
+    assert reader.count("svg", role="img") == 1 and reader.sections == ["emotion"]
 
 
 def test_the_matrix_without_feedback_stands_beside_that_with_it():
