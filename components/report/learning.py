@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from components import tasks as task_kinds
@@ -27,8 +29,7 @@ def learning_section(artifacts: RunArtifacts) -> Section | None:
         shown.append(history.chart("What the loss is made of", lines, "loss", caption))
     if (rate := history.column("learning_rate")) is not None:
         shown.append(_learning_rate_figure(history, rate))
-    measured, errors = validation_figures(artifacts)
-    shown += _validation_charts(history, measured, errors)
+    shown += _validation_charts(history, validation_figures(artifacts))
     for task in artifacts.tasks:
         shown += report_of(task).curves(task, artifacts)
     stages = ", ".join(
@@ -47,20 +48,33 @@ def _terms(history):
     return [name for name in names if name.endswith(_TERM)]
 
 
-def validation_figures(artifacts: RunArtifacts) -> tuple[dict[str, np.ndarray], set[str]]:
-    """Every task's figure after each epoch, [E] by title; and the titles of those that are the better the lower."""
-    found, errors = {}, set()
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """A task's figure after each epoch.
+
+    Attributes:
+        values: [E], NaN where an epoch lacks it.
+        higher_is_better: False for an error. share: whether it is shown in percent.
+    """
+
+    values: np.ndarray
+    higher_is_better: bool
+    share: bool
+
+
+def validation_figures(artifacts: RunArtifacts) -> dict[str, Measured]:
+    """Every task's figure, by title."""
+    found = {}
     for column in artifacts.history.names:
         owners = [task for task in artifacts.tasks if column.startswith(f"{_VALIDATION}{task.name}_")]
         if not owners or column.endswith(_TERM):
             continue
         task = max(owners, key=lambda task: len(task.name))  # a task's name may begin with another's
-        metric = column.removeprefix(f"{_VALIDATION}{task.name}_")
-        title = metric_title(task.name, metric)
-        found[title] = artifacts.history.column(column)
-        if not task_kinds.kind(task.kind).metrics.get(metric, True):
-            errors.add(title)
-    return found, errors
+        metric, kind = column.removeprefix(f"{_VALIDATION}{task.name}_"), task_kinds.kind(task.kind)
+        found[metric_title(task.name, metric)] = Measured(
+            artifacts.history.column(column), kind.metrics.get(metric, True), kind.shares
+        )
+    return found
 
 
 def _loss_figure(history):
@@ -91,7 +105,7 @@ def _learning_rate_figure(history, rate):
     )
 
 
-def _validation_charts(history, measured, errors):
+def _validation_charts(history, measured):
     """A chart for every task's figure after each epoch; what they have in common stands below the first."""
     caption = (
         "After every epoch, on the validation split of the task's own data set at the working size; the figures at the "
@@ -102,12 +116,10 @@ def _validation_charts(history, measured, errors):
             " While another task is trained alone, it may get worse, since the network forgets what it doesn't "
             "practise; where the tasks take turns, all should get better. As Fig. 7 of the iFAN paper."
         )
-    return [
-        history.chart(
-            f"Validation: {readable(name)}",
-            [Line(name, 100 * values)],
-            f"{readable(name)} (%){', lower is better' if name in errors else ''}",
-            "" if index else caption,
-        )
-        for index, (name, values) in enumerate(measured.items())
-    ]
+    shown = []
+    for name, each in measured.items():
+        label = f"{readable(name)}{' (%)' if each.share else ''}{'' if each.higher_is_better else ', lower is better'}"
+        values = 100 * each.values if each.share else each.values
+        shown.append(history.chart(f"Validation: {readable(name)}", [Line(name, values)], label, caption))
+        caption = ""
+    return shown

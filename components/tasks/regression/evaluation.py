@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,10 +25,11 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
 
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
     """The task's scalars, from what was measured of one slice."""
+    number = functools.partial(Figure, share=False)
     return [
-        Figure(f"{task.name} mean absolute error", values["mean_absolute_error"], False, headline=True),
-        Figure(f"{task.name} root mean squared error", values["root_mean_squared_error"], higher_is_better=False),
-        Figure(f"{task.name} R²", values["r_squared"]),
+        number(f"{task.name} mean absolute error", values["mean_absolute_error"], False, headline=True),
+        number(f"{task.name} root mean squared error", values["root_mean_squared_error"], higher_is_better=False),
+        number(f"{task.name} R²", values["r_squared"]),
     ]
 
 

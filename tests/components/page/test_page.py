@@ -4,7 +4,15 @@ import sys
 
 import pytest
 
-from components.page.formatting import by_name, decimal, percent, percent_cell, percentage_points
+from components.page.formatting import (
+    by_name,
+    change_text,
+    decimal,
+    figure_text,
+    percent,
+    percent_cell,
+    percentage_points,
+)
 from components.page.page import (
     Badge,
     Card,
@@ -90,6 +98,14 @@ def test_percent(value, written):
 def test_no_number_is_minus_nought():
     assert (percentage_points(-0.00001), decimal(-0.0001)) == ("+0.00", "0.000")
     assert percentage_points(-0.0117) == "−1.17"
+
+
+def test_a_figure_of_any_kind_is_a_share_in_percent_or_a_plain_number():
+    assert (figure_text(0.05, share=True), figure_text(5.0, share=False), figure_text(None, True)) == (
+        "5.00", "5.00", "–",
+    )  # fmt: skip
+    assert (change_text(-0.05, share=True), change_text(-5.0, share=False)) == ("−5.00", "−5.00")
+    assert change_text(float("nan"), share=False) == "–"
 
 
 def test_figures_for_programs_are_finite_or_none():

@@ -9,7 +9,7 @@ from components.report.learning import learning_section, validation_figures
 from components.tasks.reporting import History
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
-from tests.components.report.sample_run import ATTRIBUTES, EMOTION, LANDMARKS, PARSING, artifacts, bound
+from tests.components.report.sample_run import AGE, ATTRIBUTES, EMOTION, LANDMARKS, PARSING, artifacts, bound
 
 STAGES = (("parsing alone", 2), ("landmarks alone", 2), ("emotion alone", 2), ("taking turns", 9))
 
@@ -39,18 +39,34 @@ def test_the_terms_of_the_loss():
 
 
 def test_every_tasks_figure_by_its_title():
-    measured, errors = validation_figures(artifacts(PARSING, LANDMARKS, EMOTION, ATTRIBUTES))
+    measured = validation_figures(artifacts(PARSING, LANDMARKS, EMOTION, ATTRIBUTES))
     assert list(measured) == [
         "parsing mean F1", "landmarks NME", "emotion accuracy", "attributes accuracy",
     ]  # fmt: skip
-    assert errors == {"landmarks NME"}
+    assert [each.higher_is_better for each in measured.values()] == [True, False, True, True]
+    assert all(each.share for each in measured.values())
+
+
+def test_an_error_in_the_labels_unit_is_no_share():
+    """5 years are no 500 %."""
+    epochs = [{"loss": 1.0, "val_age_mean_absolute_error": error} for error in (7.0, 5.0)]
+    run = artifacts(AGE, epochs=epochs)
+    (measured,) = validation_figures(run).values()
+    assert not measured.share and not measured.higher_is_better and measured.values.tolist() == [7, 5]
+    page = sample_run.page_of(run, learning_section(run))
+    written = re.findall(
+        r"<text[^>]*>([^<]*)</text>", page[page.index("<h3>Validation: age mean absolute error</h3>") :]
+    )
+    assert "age mean absolute error, lower" in written and not [text for text in written if "%" in text]
+    ticks = [float(text) for text in written if re.fullmatch(r"[\d.]+", text)]
+    assert 5 <= max(ticks) <= 8
 
 
 def test_a_task_whose_name_begins_with_anothers():
     mouth = bound("parsing_mouth", "segmentation", ("background", "lip"))
     epochs = [{"loss": 1.0, "val_parsing_mean_f1": 0.5, "val_parsing_mouth_mean_f1": 0.25}]
-    measured, _ = validation_figures(artifacts(PARSING, mouth, epochs=epochs))
-    assert {name: values.tolist() for name, values in measured.items()} == {
+    measured = validation_figures(artifacts(PARSING, mouth, epochs=epochs))
+    assert {name: each.values.tolist() for name, each in measured.items()} == {
         "parsing mean F1": [0.5], "parsing_mouth mean F1": [0.25],
     }  # fmt: skip
 
