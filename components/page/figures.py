@@ -251,6 +251,8 @@ def _name_ends(axes: Axes, lines: Sequence[Line]) -> None:
     """Writes each curve's name right of its last value, moved up or down so that no two names touch."""
     ends = [next((value for value in np.asarray(line.y)[::-1] if np.isfinite(value)), np.nan) for line in lines]
     shown = [index for index, end in enumerate(ends) if np.isfinite(end)]
+    if not shown:
+        return  # a training that diverged at once
     low, high = axes.get_ylim()
     height = axes.figure.get_size_inches()[1] * _POINTS_AN_INCH * 0.8  # of the axes, about: labels take the rest
     places = spread([(ends[index] - low) / (high - low) for index in shown], 11.5 / height)

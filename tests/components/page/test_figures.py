@@ -57,6 +57,8 @@ def test_a_curve_of_nothing_but_nan_is_left_unnamed():
     written = texts(figures.line_chart("Gaps", np.arange(3), lines, "epochs", "loss"))
     assert "known" in written
     assert "unknown" not in written
+    lines = [Line("one", np.full(3, np.nan)), Line("other", np.array([np.nan, np.inf, np.nan]))]
+    assert not {"one", "other"} & set(texts(figures.line_chart("Nothing", np.arange(3), lines, "epochs", "loss")))
 
 
 def test_spread_worked_by_hand():

@@ -112,6 +112,11 @@ def test_one_epoch_and_figures_that_are_undefined(value):
     assert "Validation: landmarks NME" in section(LANDMARKS, EMOTION, epochs=epochs)[0]
 
 
+def test_a_training_that_diverged_at_once_has_its_section():
+    shown, _, _ = section(LANDMARKS, epochs=[{"loss": np.nan, "val_loss": np.nan}] * 2)
+    assert list(shown) == ["Total loss"]
+
+
 def test_without_an_epoch_there_is_no_section():
     run = artifacts(LANDMARKS)
     run.training["epochs"] = []
