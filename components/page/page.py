@@ -139,9 +139,9 @@ class Chip:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """An image with its name, a line of text and chips."""
+    """Images, each under its own name, with what all are called, a line of text and chips."""
 
-    image: Markup
+    panes: tuple[tuple[str, Markup], ...]
     title: str
     text: str = ""
     chips: tuple[Chip, ...] = ()

@@ -191,4 +191,4 @@ def decoded(image: bytes) -> np.ndarray:
 
 def thumbnail(sample: Sample, longest: int = 192) -> Markup:
     """A small image."""
-    return figures.annotated_image(sample.image, f"Image {sample.record.id}", longest=longest)
+    return figures.plain_image(sample.image, f"Image {sample.record.id}", longest=longest)

@@ -191,7 +191,7 @@ def _mistakes_section(task, artifacts):
         return ()
     cards = tuple(
         Card(
-            thumbnail(sample),
+            (("", thumbnail(sample)),),
             f"{'+' if sample.outputs[f'{task.name}_decisions'][index] else '−'} {readable(task.names[index])}",
             f"{sample.record.id}: {_score(task, sample, artifacts, index)}",
         )

@@ -21,7 +21,6 @@ PALETTE = np.array(
 )  # fmt: skip
 WRONG = np.array([255, 62, 48], np.uint8)
 UNKNOWN = np.array([208, 208, 208], np.uint8)  # pixels without a class
-SIDE = 360  # pixels of a drawn image's longer side
 
 
 # CelebAMask-HQ's names of its classes, which can be misread: l_lip is the lower lip, l_eye the left eye.
@@ -50,23 +49,6 @@ def css(colour: np.ndarray) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def shown_image(image: np.ndarray) -> np.ndarray:
-    """[H, W, 3] uint8, smoothly resized to the size of a drawn image."""
-    return _resized(image, Image.Resampling.LANCZOS)
-
-
-def shown_labels(labels: np.ndarray) -> np.ndarray:
-    """[H, W] uint8 at the size of a drawn image, where each pixel keeps a class that was there."""
-    return _resized(labels, Image.Resampling.NEAREST)
-
-
-def _resized(array: np.ndarray, method: Image.Resampling) -> np.ndarray:
-    height, width = array.shape[:2]
-    scale = SIDE / max(height, width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return np.asarray(Image.fromarray(array).resize(size, method))
-
-
 def label_colours(labels: np.ndarray) -> np.ndarray:
     """[H, W] uint8 classes -> [H, W, 3] uint8: each class in its colour, IGNORE_LABEL in light grey."""
     return np.where((labels == IGNORE_LABEL)[..., None], UNKNOWN, PALETTE[labels % IGNORE_LABEL])
@@ -80,10 +62,10 @@ def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
         labels: [H, W] uint8.
 
     Returns:
-        [h, w, 3] uint8 of the size of a drawn image.
+        [H, W, 3] uint8.
     """
-    grey = shown_image(np.asarray(Image.fromarray(image).convert("L").convert("RGB"))).astype(np.float32)
-    return np.round(0.4 * grey + 0.6 * label_colours(shown_labels(labels))).astype(np.uint8)
+    grey = np.asarray(Image.fromarray(image).convert("L").convert("RGB"), np.float32)
+    return np.round(0.4 * grey + 0.6 * label_colours(labels)).astype(np.uint8)
 
 
 def error_map(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -179,23 +179,22 @@ def class_chip(task: BoundTask, index: int, figure: str = "") -> Chip:
 
 
 def _card(task, each):
-    image, name = each.sample.image, each.sample.record.id
-    panes = [("image", figures.image_uri(drawings.shown_image(image))), ("predicted", _labels_uri(each.predicted))]
+    name, image = each.sample.record.id, each.sample.image
+
+    def pane(title, shown, flat=False):
+        return title, figures.plain_image(shown, f"Image {name}, {title}", flat)
+
+    panes = (pane("image", image), pane("predicted", drawings.label_colours(each.predicted), flat=True))
     if each.truth is None:
-        return Card(figures.strip(panes, f"Image {name}"), name, "not labelled")
-    errors = drawings.error_map(image, each.predicted, each.truth)
-    panes += [
-        ("truth", _labels_uri(each.truth)),
-        ("errors", figures.image_uri(drawings.shown_image(errors))),
-    ]
+        return Card(panes, name, "not labelled")
+    panes += (
+        pane("truth", drawings.label_colours(each.truth), flat=True),
+        pane("errors", drawings.error_map(image, each.predicted, each.truth)),
+    )
     text = f"mean F1 {percent(each.mean_f1, 1)}, {percent(each.pixel_accuracy, 1)} of the pixels right"
     occurring = [index for index in np.argsort(each.f1, kind="stable") if index and np.isfinite(each.f1[index])]
     chips = tuple(class_chip(task, index, percent(each.f1[index], 0)) for index in occurring)
-    return Card(figures.strip(panes, f"Image {name}"), name, text, chips)
-
-
-def _labels_uri(labels):
-    return figures.drawn_uri(drawings.label_colours(drawings.shown_labels(labels)))
+    return Card(panes, name, text, chips)
 
 
 def _classes_section(task, values, of_parts):

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from markupsafe import Markup
 
 from components.page.formatting import (
     by_name,
@@ -44,7 +45,9 @@ def test_every_block_escapes_what_it_is_given():
         Note(NASTY),
         Headlines((Headline(NASTY, NASTY, NASTY),)),
         table,
-        Gallery((Card("", NASTY, NASTY, (Chip("+", NASTY, "bad", NASTY),)),), (Chip("+", NASTY),), overlay=NASTY),
+        Gallery(
+            (Card(((NASTY, ""),), NASTY, NASTY, (Chip("+", NASTY, "bad", NASTY),)),), (Chip("+", NASTY),), overlay=NASTY
+        ),
         Gallery((), (Chip("", "", colour=NASTY),), wide=True),
         Properties(((NASTY, NASTY),)),
         Code(NASTY, NASTY),
@@ -54,7 +57,18 @@ def test_every_block_escapes_what_it_is_given():
     reader = check(page)
     assert reader.count("script") == 1  # the page's own
     assert "<script>alert" not in page
-    assert reader.text.count(NASTY) == 31  # every place above; in the tooltips of the column and the chip, too
+    assert reader.text.count(NASTY) == 32  # every place above; in the tooltips of the column and the chip, too
+
+
+@pytest.mark.parametrize("wide, layout", [(False, "stack"), (True, "strip")])
+def test_a_cards_images_stand_below_each_other_or_in_a_row(wide, layout):
+    panes = (("face", Markup("<img alt=one>")), ("", Markup("<img alt=two>")))
+    page = Page("A page", (Section("S", "s", (Gallery((Card(panes, "A card"),), wide=wide),)),)).render()
+    assert check(page).count("div", cls=f"image {layout}", style="--panes: 2") == 1
+    assert re.findall(r'<div class="pane"><img alt=(\w+)>(?:<p>(\w+)</p>)?</div>', page) == [
+        ("one", "face"),
+        ("two", ""),
+    ]
 
 
 def test_sections_are_linked_in_order():

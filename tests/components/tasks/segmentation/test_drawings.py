@@ -1,16 +1,11 @@
 """Label maps in colours, and where they are wrong."""
 
-import base64
-import io
-
 import numpy as np
 from PIL import Image
 
-from components.page import figures
 from components.record import IGNORE_LABEL
 from components.tasks.segmentation import drawings
 from components.tasks.segmentation.drawings import PALETTE, UNKNOWN, WRONG, error_map, label_colours
-from tests.components.report import sample_run
 
 FACE = np.tile(np.array([200, 100, 50], np.uint8), (6, 8, 1))
 
@@ -57,22 +52,6 @@ def test_right_pixels_are_quiet():
     drawn = error_map(np.full((6, 8, 3), 255, np.uint8), labels, labels)
     assert np.ptp(drawn, axis=-1).max() == 0, "grey"
     assert drawn.max() < 128, "dim, however bright the image is"
-
-
-def test_a_drawn_label_map_has_no_class_that_was_not_there():
-    labels = np.where(np.indices((700, 500)).sum(axis=0) % 7 < 3, 2, 9).astype(np.uint8)
-    shown = drawings.shown_labels(labels)
-    assert max(shown.shape) < max(labels.shape)
-    assert set(np.unique(shown)) == {2, 9}
-    assert drawings.shown_image(np.zeros((700, 500, 3), np.uint8)).shape[:2] == shown.shape
-
-
-def test_flat_colours_keep_every_pixel():
-    image = label_colours(sample_run.label_map())
-    uri = figures.drawn_uri(image)
-    kind, data = uri.split(",")
-    assert kind == "data:image/png;base64"
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), image)
 
 
 def test_an_overlay_has_the_face_and_the_classes_colours():
