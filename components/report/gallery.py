@@ -31,9 +31,9 @@ def gallery_section(artifacts: RunArtifacts) -> Section | None:
     blocks: list[Block] = [Gallery((), legend, overlay)] if legend or overlay else []
     for dataset, pairs in shown.items():
         if len(shown) > 1:
-            labels = dict.fromkeys(task for _, answers in pairs for task, each in answers.items() if each.labelled)
-            names = ", ".join(map(readable, labels)) or "none of these"
-            blocks.append(Heading(readable(dataset), f"Its labels: {names}."))
+            labels = {name for sample, _ in pairs for name in sample.record.labels}
+            names = ", ".join(readable(task.name) for task in artifacts.tasks if task.name in labels)
+            blocks.append(Heading(readable(dataset), f"Its labels: {names or 'none of these'}."))
         blocks.append(Gallery(tuple(_card(sample, answers) for sample, answers in pairs)))
     lead = "What the served model answers for images it never saw in training. Point at an answer for its score."
     if len(shown) > 1:

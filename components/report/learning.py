@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from components import tasks as task_kinds
 from components.page.figures import Line
 from components.page.formatting import plural, readable
-from components.page.page import Figures, Section
-from components.report.collect import RunArtifacts, report_of
+from components.page.page import Figures, Part, Section
+from components.report.collect import RunArtifacts
 from components.tasks.reporting import metric_title
 
 _TERM, _VALIDATION = "_loss", "val_"
 
 
-def learning_section(artifacts: RunArtifacts) -> Section | None:
-    """A figure for each thing the history has; None without an epoch."""
+def learning_section(artifacts: RunArtifacts, parts: Sequence[Part]) -> Section | None:
+    """A figure for each thing the history has, and the parts' curves; None without an epoch."""
     history = artifacts.history
     if not history.epochs:
         return None
@@ -30,8 +31,7 @@ def learning_section(artifacts: RunArtifacts) -> Section | None:
     if (rate := history.column("learning_rate")) is not None:
         shown.append(_learning_rate_figure(history, rate))
     shown += _validation_charts(history, validation_figures(artifacts))
-    for task in artifacts.tasks:
-        shown += report_of(task).curves(task, artifacts)
+    shown += [figure for part in parts for figure in part.curves]
     stages = ", ".join(
         f"{index}\u00a0{readable(name)} ({plural(count, 'epoch')})"
         for index, (name, count) in enumerate(history.stages, start=1)

@@ -38,12 +38,6 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     ]
 
 
-def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
-    """None: every image has the same points."""
-    del task, names
-    return {}
-
-
 def point_errors(truth: np.ndarray, predicted: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     """Errors of one image's points; their mean is the image's NME.
 

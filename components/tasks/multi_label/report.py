@@ -36,8 +36,8 @@ from components.page.page import (
     Table,
 )
 from components.tasks.annotation import BoundTask
-from components.tasks.multi_label.evaluation import TOP
-from components.tasks.ratios import mean_of_defined, ratio
+from components.tasks.multi_label.evaluation import TOP, majority_accuracy
+from components.tasks.ratios import mean_of_defined
 from components.tasks.reporting import (
     PREDICTED_AND_LABELLED,
     UNLABELLED,
@@ -74,25 +74,15 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     return Part(
         headlines=_headlines(task, values, majority),
         sections=tuple(sections),
+        curves=curves_by_name(task, artifacts.history),
         metrics={f"{task.name} accuracy gap {key}": finite_or_none(gap) for key, gap in gaps.items()},
         details={metric_title(task.name, "accuracy"): by_name(task.names, values["accuracy"])},
     )
 
 
-def majority_accuracy(values) -> np.ndarray:
-    """[N] accuracy of always giving the commoner answer; NaN where nothing is annotated."""
-    positives = values["true_positives"] + values["false_negatives"]
-    negatives = values["false_positives"] + values["true_negatives"]
-    return ratio(np.maximum(positives, negatives), positives + negatives)
-
-
-def thresholds(task: BoundTask, artifacts: RunArtifacts) -> np.ndarray | None:
-    """[N] a score above it is a yes: as served, or as training left them; None if neither says."""
-    served = artifacts.output_contract(f"{task.name}_decisions").get("thresholds")
-    if served is not None:
-        return np.asarray(served, np.float64)
-    learnt = artifacts.history.column(f"{task.name}_thresholds")
-    return None if learnt is None else learnt[-1]
+def thresholds(task: BoundTask, artifacts: RunArtifacts) -> np.ndarray:
+    """[N] a score above it is a yes: as served."""
+    return np.asarray(artifacts.contract[f"{task.name}_decisions"]["thresholds"], np.float64)
 
 
 def _headlines(task, values, majority):
@@ -134,7 +124,7 @@ def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
     labels = _labels(task, sample)
     if not (labels >= 0).any():
         chips = [_chip(task, sample, artifacts, index, UNLABELLED) for index in np.flatnonzero(decided)]
-        return Answer(False, chips=tuple(chips), legend=(UNLABELLED,))
+        return Answer(chips=tuple(chips), legend=(UNLABELLED,))
     wrong = _wrong(task, sample)
     chips = [
         _chip(task, sample, artifacts, index, _NOT_LABELLED if decided[index] else _MISSED)
@@ -144,7 +134,7 @@ def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
         chips += [_chip(task, sample, artifacts, index, kind) for index in np.flatnonzero(which)]
     annotated = int((labels >= 0).sum())
     legend = (PREDICTED_AND_LABELLED, _NOT_LABELLED, _MISSED, *([UNLABELLED] if (labels < 0).any() else []))
-    return Answer(True, text=f"{annotated - len(wrong)} of {annotated} right", chips=tuple(chips), legend=legend)
+    return Answer(text=f"{annotated - len(wrong)} of {annotated} right", chips=tuple(chips), legend=legend)
 
 
 def _labels(task, sample):
@@ -161,14 +151,12 @@ def _wrong(task, sample):
 
 def _margins(task, sample, artifacts):
     """[N] how far the scores are from their thresholds."""
-    found = thresholds(task, artifacts)
-    return np.abs(sample.outputs[task.name] - (0.0 if found is None else found))
+    return np.abs(sample.outputs[task.name] - thresholds(task, artifacts))
 
 
 def _score(task, sample, artifacts, index):
-    found = thresholds(task, artifacts)
-    limit = "" if found is None else f", threshold {decimal(float(found[index]), 2)}"
-    return f"score {decimal(float(sample.outputs[task.name][index]), 2)}{limit}"
+    score, threshold = (float(values[index]) for values in (sample.outputs[task.name], thresholds(task, artifacts)))
+    return f"score {decimal(score, 2)}, threshold {decimal(threshold, 2)}"
 
 
 def _chip(task, sample, artifacts, index, kind):
@@ -282,10 +270,12 @@ def _label_table(task, values, gains, found):
             [percent_cell(value, Meter(value, tick=at), digits=1) for value, at in zip(predicted, true, strict=True)],
             "",
         ),
+        (
+            Column("Threshold", "a score above it is a yes; saved with the model."),
+            [Cell(decimal(value), value) for value in found],
+            "",
+        ),
     ]
-    if found is not None:
-        meaning = "a score above it is a yes; saved with the model."
-        columns.append((Column("Threshold", meaning), [Cell(decimal(value), value) for value in found], ""))
     headings, cells, means = zip(*columns, strict=True)
     return Table(headings, tuple(zip(*cells, strict=True)), (tuple(map(Cell, means)),), sortable=True)
 
@@ -383,8 +373,3 @@ def _slice_table(task, evaluation, key, sides):
         for side in sides
     )
     return Table(columns, rows, sortable=True)
-
-
-def curves(task: BoundTask, artifacts: RunArtifacts) -> list[Figure]:
-    """Losses by label, and weights and thresholds that moved."""
-    return curves_by_name(task, artifacts.history)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow_model_analysis as tfma
@@ -31,12 +31,6 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
         number(f"{task.name} root mean squared error", values["root_mean_squared_error"], higher_is_better=False),
         number(f"{task.name} R²", values["r_squared"]),
     ]
-
-
-def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
-    """None: numbers are not divided into slices."""
-    del task, names
-    return {}
 
 
 def summarize(sums: np.ndarray) -> dict[str, float]:

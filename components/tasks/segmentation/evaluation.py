@@ -45,12 +45,6 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     return found
 
 
-def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
-    """None: an image has all the classes."""
-    del task, names
-    return {}
-
-
 def confusion(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
     """Counts of one image.
 

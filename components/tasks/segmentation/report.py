@@ -86,6 +86,7 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     return Part(
         headlines=_headlines(task, values),
         sections=(*_images_section(task, artifacts), _classes_section(task, values, of_parts)),
+        curves=_curves(task, artifacts),
         details={metric_title(task.name, "f1"): by_name(task.names, values["f1"])},
     )
 
@@ -305,7 +306,6 @@ def costliest(confusion: np.ndarray, limit: int = _CONFUSIONS_SHOWN) -> list[tup
 
 def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
     """Panes: the image under the colours of its classes, and the same by the label."""
-    del artifacts
     each = parsed(task, sample)
     name = readable(task.name)
     maps = {name: each.predicted} | ({} if each.truth is None else {f"{name} by the label": each.truth})
@@ -313,25 +313,24 @@ def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
     if any((labels == IGNORE_LABEL).any() for labels in maps.values()):
         legend.append(_UNLABELLED)
     return Answer(
-        each.truth is not None,
         panes=tuple((title, drawings.overlay(sample.image, labels)) for title, labels in maps.items()),
         legend=tuple(legend),
     )
 
 
-def curves(task: BoundTask, artifacts: RunArtifacts) -> list[Figure]:
+def _curves(task, artifacts):
     """F1 of the rare classes and the commonest."""
     f1 = artifacts.history.column(f"{task.name}_f1")
     chosen = common_and_rare(artifacts.evaluation.value(task.name, "confusion").sum(axis=1))
     if f1 is None or len(chosen) < 2:
-        return []
+        return ()
     lines = [Line(class_name(task.names[index]), 100 * f1[:, index]) for index in chosen]
     caption = (
         f"Of the classes but background the {len(chosen) - 1} with the fewest pixels in the test split, and the one "
         f"with the most, {lines[0].name}. Over all pixels of the validation split at the working size."
     )
     title = f"{capitalized(task.name)}: F1 of rare classes on validation"
-    return [artifacts.history.chart(title, lines, "F1 (%)", caption)]
+    return (artifacts.history.chart(title, lines, "F1 (%)", caption),)
 
 
 def common_and_rare(pixels: np.ndarray) -> list[int]:

@@ -291,7 +291,11 @@ def artifacts(*tasks, values=None, slices=None, counts=None, iterations=(), stag
         },
         "model": SimpleNamespace(signatures={}),
         "model_path": "/data/runs/ifan/3t-tiny/Trainer/model/12/Format-Serving",
-        "contract": {},
+        "contract": {
+            f"{task.name}_decisions": {"thresholds": np.linspace(-0.2, 0.2, len(task.names)).tolist()}
+            for task in tasks
+            if task.kind == "multi_label"
+        },
         "tested": {name: tuple(sample.record for sample in of) for name, of in samples.items()},
         "samples": samples,
         "model_run": "/data/runs/ifan/3t-tiny/Trainer/model_run/12",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from components.report.learning import learning_section, validation_figures
+from components.report.run_page import parts_of
 from components.tasks.reporting import History
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
@@ -16,7 +17,7 @@ STAGES = (("parsing alone", 2), ("landmarks alone", 2), ("emotion alone", 2), ("
 
 def section(*tasks, **changed):
     run = artifacts(*tasks, **changed)
-    found = learning_section(run)
+    found = learning_section(run, parts_of(run))
     page = sample_run.page_of(run, found)
     check(page)
     return {figure.title: figure for figure in found.blocks[0].figures}, found, page
@@ -53,7 +54,7 @@ def test_an_error_in_the_labels_unit_is_no_share():
     run = artifacts(AGE, epochs=epochs)
     (measured,) = validation_figures(run).values()
     assert not measured.share and not measured.higher_is_better and measured.values.tolist() == [7, 5]
-    page = sample_run.page_of(run, learning_section(run))
+    page = sample_run.page_of(run, learning_section(run, ()))
     written = re.findall(
         r"<text[^>]*>([^<]*)</text>", page[page.index("<h3>Validation: age mean absolute error</h3>") :]
     )
@@ -120,4 +121,4 @@ def test_a_training_that_diverged_at_once_has_its_section():
 def test_without_an_epoch_there_is_no_section():
     run = artifacts(LANDMARKS)
     run.training["epochs"] = []
-    assert learning_section(run) is None
+    assert learning_section(run, ()) is None

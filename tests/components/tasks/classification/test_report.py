@@ -5,7 +5,7 @@ import pytest
 
 from components.page import figures
 from components.page.formatting import percent
-from components.tasks.classification.drawings import confusion_drawing, share_text
+from components.tasks.classification.drawings import confusion_drawing
 from components.tasks.classification.report import answer, part
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
@@ -84,13 +84,6 @@ def test_the_more_the_fuller_and_never_so_full_that_a_number_is_lost():
     opacity = {corner: colour[3] for corner, colour in zip(corners, squares.get_facecolor(), strict=True)}
     shares = {(0, 0): 0.75, (1, 0): 0.25, (0, 1): 0, (1, 1): 1}
     assert opacity == pytest.approx({corner: 0.55 * share for corner, share in shares.items()})
-
-
-@pytest.mark.parametrize(
-    "share, text", [(0, "0"), (0.001, "<1"), (0.254, "25"), (0.994, "99"), (0.996, ">99"), (1, "100")]
-)
-def test_shares_are_nothing_or_all_only_if_they_are(share, text):
-    assert share_text(share) == text
 
 
 def test_a_matrix_of_many_classes_has_colours_alone():

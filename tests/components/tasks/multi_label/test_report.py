@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from components.page.formatting import percent
-from components.tasks.multi_label.report import answer, curves, majority_accuracy, part, surest_mistakes, thresholds
+from components.tasks.multi_label.evaluation import majority_accuracy
+from components.tasks.multi_label.report import answer, part, surest_mistakes, thresholds
 from components.tasks.reporting import representative
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
@@ -39,7 +40,7 @@ def test_the_table_has_a_row_for_every_label():
         assert float(rows[index][2].replace("−", "-")) == pytest.approx(100 * gains[index], abs=0.006)
     assert [row[2].startswith("−") for row in rows] == (gains < 0).tolist()
     assert shown.footer[0][1].text == f"{100 * values['mean_accuracy']:.2f}"
-    assert len(shown.columns) == 8, "thresholds are known"
+    assert rows[0][7] == "−0.200", "the threshold as served"
 
 
 def test_the_headlines_stand_beside_the_majority():
@@ -105,20 +106,10 @@ def test_the_surest_mistakes_come_first():
         assert sample.outputs["attributes_decisions"][index] != sample.record.labels["attributes"][index]
 
 
-def test_thresholds_are_the_served_ones_or_else_the_last_epochs():
-    run = artifacts(ATTRIBUTES)
-    assert thresholds(ATTRIBUTES, run).tolist() == run.training["epochs"][-1]["attributes_thresholds"]
-    contract = {"from_examples": {"attributes_decisions": {"thresholds": [0.25] * 40}}}
-    assert thresholds(ATTRIBUTES, dataclasses.replace(run, contract=contract)).tolist() == [0.25] * 40
-    run = artifacts(ATTRIBUTES, epochs=[{"loss": 1.0}])
-    assert thresholds(ATTRIBUTES, run) is None
-    assert len(table(run, "attributes")[1].columns) == 7
-
-
 def test_an_answer_has_a_chip_for_every_yes_and_its_score():
     task = bound("tags", "multi_label", "abcde")
     values = {"tags": attribute_values(rates=np.full(5, 0.5))}
-    run = artifacts(task, values=values, epochs=[{"tags_thresholds": [0.5] * 5}])
+    run = artifacts(task, values=values, contract={"tags_decisions": {"thresholds": [0.5] * 5}})
     outputs = {"tags": np.array([0.9, 0.1, 0.7, 0.0, 0.8]), "tags_decisions": np.array([1, 0, 1, 0, 1])}
     sample = dataclasses.replace(made_sample(0, "celeb_a", [task]), outputs=outputs)
     sample.record.labels["tags"] = np.array([1, 1, 0, 0, -1])
@@ -128,16 +119,16 @@ def test_an_answer_has_a_chip_for_every_yes_and_its_score():
     assert shown.text == "2 of 4 right" and len(shown.legend) == 4, "the fifth is not annotated"
     del sample.record.labels["tags"]
     shown = answer(task, sample, run)
-    assert [chip.symbol for chip in shown.chips] == ["?"] * 3 and not shown.labelled
+    assert [chip.symbol for chip in shown.chips] == ["?"] * 3
 
 
 def test_curves_of_what_moved():
     run = artifacts(ATTRIBUTES)
-    shown = curves(ATTRIBUTES, run)
+    shown = part(ATTRIBUTES, run).curves
     assert len(shown) == 3 and ">Young</text>" in shown[0].markup
     fixed = {"attributes_weights": [1.0] * 40, "attributes_thresholds": [0.5] * 40}
     still = artifacts(ATTRIBUTES, epochs=[epoch | fixed for epoch in run.history.epochs])
-    assert [figure.title for figure in curves(ATTRIBUTES, still)] == [shown[0].title]
+    assert [figure.title for figure in part(ATTRIBUTES, still).curves] == [shown[0].title]
     assert representative(NAMES) == [NAMES.index("Mouth_Slightly_Open"), NAMES.index("Young")]
     assert representative("abc") == [0, 2]
 

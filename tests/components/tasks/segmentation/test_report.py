@@ -12,7 +12,6 @@ from components.tasks.segmentation.report import (
     answer,
     common_and_rare,
     costliest,
-    curves,
     parsed,
     part,
     telling,
@@ -151,10 +150,10 @@ def test_an_answer_is_shown_over_the_image_beside_its_label():
 
 
 def test_the_curves_of_rare_classes():
-    (figure,) = curves(PARSING, artifacts(PARSING))
+    (figure,) = part(PARSING, artifacts(PARSING)).curves
     for name in ("skin", "upper lip", "right eye", "left eye", "inner mouth"):
         assert f">{name}</text>" in figure.markup
-    assert curves(PARSING, artifacts(PARSING, epochs=[{"loss": 1.0}])) == []
+    assert part(PARSING, artifacts(PARSING, epochs=[{"loss": 1.0}])).curves == ()
 
 
 def test_rare_classes_worked_by_hand():
