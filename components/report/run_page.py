@@ -13,6 +13,7 @@ from components.report.collect import RunArtifacts, Verdict, report_of
 from components.report.data_section import data_section
 from components.report.gallery import gallery_section
 from components.report.learning import learning_section
+from components.report.slices import slices_section
 from components.systems.base import system_of
 
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
@@ -34,6 +35,7 @@ def run_page(artifacts: RunArtifacts, parts: Sequence[Part]) -> Page:
         _result_section(artifacts, parts),
         gallery_section(artifacts),
         *(section for part in parts for section in part.sections),
+        slices_section(artifacts),
         learning_section(artifacts, parts),
         data_section(artifacts.data),
         _run_section(artifacts),

@@ -37,7 +37,7 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
     """The task's scalars, from what was measured of one slice."""
     found = [
-        Figure(f"{task.name} mean accuracy", values["mean_accuracy"], headline=True),
+        Figure(f"{task.name} mean accuracy", values["mean_accuracy"], headline=True, metric="mean_accuracy"),
         Figure(f"{task.name} always the commoner class", mean_of_defined(majority_accuracy(values))),
         Figure(f"{task.name} mean balanced accuracy", values["mean_balanced_accuracy"], headline=True),
         Figure(f"{task.name} mean F1", values["mean_f1"], headline=True),

@@ -30,7 +30,6 @@ from components.page.page import (
     Gallery,
     Headline,
     Meter,
-    Note,
     Part,
     Section,
     Table,
@@ -54,26 +53,22 @@ if TYPE_CHECKING:
     from components.report.collect import RunArtifacts
 
 OWN_GALLERY = False
-_FEW_IMAGES = 100  # below it one image moves a slice's accuracy by over a point
-_LARGE_GAP = 0.1
 _MISTAKES = 6
 _NOT_LABELLED = Chip("+", "predicted, but not labelled", "bad")
 _MISSED = Chip("−", "labelled, but not predicted", "bad")
 
 
 def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
-    """Figures by label, mistakes, and how alike the sides of the slices are served."""
+    """Figures by label and mistakes; for programs also how alike the sides of the slices are served."""
     values = artifacts.evaluation.of(task.name)
-    gaps = {key: artifacts.evaluation.gap(task.name, "mean_accuracy", key) for key in _two_sided(artifacts)}
+    gaps = {key: artifacts.evaluation.gap(task.name, "mean_accuracy", key) for key in artifacts.evaluation.slices}
     majority = majority_accuracy(values)
-    sections = [
-        *_mistakes_section(task, artifacts),
-        _labels_section(task, values, majority, thresholds(task, artifacts)),
-        *_fairness_section(task, artifacts, gaps),
-    ]
     return Part(
         headlines=_headlines(task, values, majority),
-        sections=tuple(sections),
+        sections=(
+            *_mistakes_section(task, artifacts),
+            _labels_section(task, values, majority, thresholds(task, artifacts)),
+        ),
         curves=curves_by_name(task, artifacts.history),
         metrics={f"{task.name} accuracy gap {key}": finite_or_none(gap) for key, gap in gaps.items()},
         details={metric_title(task.name, "accuracy"): by_name(task.names, values["accuracy"])},
@@ -284,92 +279,3 @@ def _gain_cell(gain, low, high):
     tone = "bad" if gain < 0 else ""
     meter = None if np.isnan(gain) else Meter(gain, tick=0.0, low=low, high=high, tone=tone)
     return Cell(percentage_points(gain), float(gain), meter, tone)
-
-
-def _two_sided(artifacts):
-    """The slice keys with an image on either side, the side that has the label first."""
-    return [key for key, sides in artifacts.evaluation.slices.items() if len(sides) == 2]
-
-
-def _fairness_section(task, artifacts, gaps):
-    """How alike the model serves the images of each slice."""
-    evaluation = artifacts.evaluation
-    blocks: list[Block] = []
-    reach = max((abs(gap) for gap in gaps.values() if np.isfinite(gap)), default=0.0) or 1e-9
-    if gaps:
-        columns = (
-            Column("By", "the label that divides the test images.", number=False),
-            Column("Images with / without"),
-            Column("Accuracy with, %"),
-            Column("Accuracy without, %"),
-            Column("Gap, points", "mean accuracy on images that have it minus on those that have not; the tick is 0."),
-            Column(
-                "Balanced gap, points",
-                "the same of balanced accuracy, over what is defined on both sides. It does not profit from labels "
-                "being rarer on one of them.",
-            ),
-            Column("Widest single gap, points", "the label whose accuracy differs most between the two.", number=False),
-        )
-        order = sorted(gaps, key=lambda key: -abs(np.nan_to_num(gaps[key])))
-        rows = tuple(_gap_row(task, evaluation, key, gaps[key], reach) for key in order)
-        blocks.append(Table(columns, rows, sortable=len(rows) > 2))
-    for key, sides in evaluation.slices.items():
-        if key not in gaps:
-            blocks.append(_slice_table(task, evaluation, key, sides))
-    if not blocks:
-        return ()
-    large = [readable(key) for key, gap in gaps.items() if abs(gap) >= _LARGE_GAP]
-    if large:
-        blocks.append(Note(f"The accuracy differs by {percent(_LARGE_GAP, 0)} or more: {', '.join(large)}.", "bad"))
-    few = [
-        readable(key)
-        for key, sides in evaluation.slices.items()
-        if min(evaluation.counts[side] for side in sides) < _FEW_IMAGES
-    ]
-    if few:
-        text = f"Fewer than {_FEW_IMAGES} images on one side ({', '.join(few)}): one image moves its accuracy much."
-        blocks.append(Note(text, "bad"))
-    lead = (
-        "A model with a good mean can still serve some people worse. Each row divides the test images by one label; a "
-        "gap near 0 means that both sides are served alike."
-    )
-    return (Section(f"{capitalized(task.name)}: fairness", f"{task.name}-fairness", tuple(blocks), lead),)
-
-
-def _gap_row(task, evaluation, key, gap, reach):
-    sides = evaluation.slices[key]
-    counts = [evaluation.counts[side] for side in sides]
-    means = [evaluation.value(task.name, "mean_accuracy", side) for side in sides]
-    having, lacking = (evaluation.value(task.name, "accuracy", side) for side in sides)
-    differences = np.nan_to_num(having - lacking)
-    widest = int(np.argmax(np.abs(differences)))
-    balanced = evaluation.gap(task.name, "mean_balanced_accuracy", key)
-    meter = None if np.isnan(gap) else Meter(gap, tick=0.0, low=-reach, high=reach)
-    return (
-        Cell(readable(key)),
-        Cell(" / ".join(map(format_int, counts)), min(counts)),
-        *map(percent_cell, means),
-        Cell(percentage_points(gap), abs(gap), meter, "bad" if abs(gap) >= _LARGE_GAP else ""),
-        Cell(percentage_points(balanced), abs(balanced)),
-        Cell(f"{readable(task.names[widest])} {percentage_points(differences[widest], 1)}"),
-    )
-
-
-def _slice_table(task, evaluation, key, sides):
-    """A row for each class of a slice that is no yes or no."""
-    columns = (
-        Column(capitalized(key), number=False),
-        Column("Images"),
-        Column("Accuracy, %"),
-        Column("Balanced accuracy, %"),
-    )
-    rows = tuple(
-        (
-            Cell(readable(side)),
-            Cell(format_int(evaluation.counts[side]), evaluation.counts[side]),
-            percent_cell(evaluation.value(task.name, "mean_accuracy", side)),
-            percent_cell(evaluation.value(task.name, "mean_balanced_accuracy", side)),
-        )
-        for side in sides
-    )
-    return Table(columns, rows, sortable=True)

@@ -27,7 +27,13 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     """The task's scalars, from what was measured of one slice."""
     number = functools.partial(Figure, share=False)
     return [
-        number(f"{task.name} mean absolute error", values["mean_absolute_error"], False, headline=True),
+        number(
+            f"{task.name} mean absolute error",
+            values["mean_absolute_error"],
+            higher_is_better=False,
+            headline=True,
+            metric="mean_absolute_error",
+        ),
         number(f"{task.name} root mean squared error", values["root_mean_squared_error"], higher_is_better=False),
         number(f"{task.name} R²", values["r_squared"]),
     ]

@@ -33,7 +33,7 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
     """The task's scalars, from what was measured of one slice; of merged parts, those of several classes."""
     found = [
-        Figure(f"{task.name} mean F1", values["mean_f1"], headline=True),
+        Figure(f"{task.name} mean F1", values["mean_f1"], headline=True, metric="mean_f1"),
         Figure(f"{task.name} mean IoU", values["mean_iou"], headline=True),
         Figure(f"{task.name} pixel accuracy", values["pixel_accuracy"], headline=True),
     ]

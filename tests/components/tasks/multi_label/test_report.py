@@ -13,15 +13,6 @@ from tests.components.page.page_checks import check
 from tests.components.report import sample_run
 from tests.components.report.sample_run import ATTRIBUTES, NAMES, artifacts, attribute_values, bound, made_sample
 
-SIDES = {"Male": ("Male", "not Male"), "Eyeglasses": ("Eyeglasses", "not Eyeglasses")}
-COUNTS = {"Male": 411, "not Male": 587, "Eyeglasses": 66, "not Eyeglasses": 932}
-
-
-def sliced(task=ATTRIBUTES, **values):
-    """A run whose evaluation has two sides of two labels."""
-    made = {name: attribute_values(seed, COUNTS[name]) for seed, name in enumerate(COUNTS)} | values
-    return artifacts(task, slices=SIDES, counts=COUNTS, values={(task.name, name): of for name, of in made.items()})
-
 
 def table(run, anchor):
     """The cells' texts of a section's first table, and the table."""
@@ -54,40 +45,15 @@ def test_the_headlines_stand_beside_the_majority():
     assert headline.tone == "bad" and "points below it" in headline.meaning
 
 
-def test_the_balanced_gap_is_over_what_is_defined_on_both_sides():
-    """On one side nobody has a hat: the sides' own means, 80 % and 70 %, are over different labels."""
-    task = bound("attributes", "multi_label", ("Hat", "Young"))
-    values = attribute_values(rates=np.array([0.2, 0.5]))
-    having = values | {"balanced_accuracy": np.array([0.9, 0.7]), "mean_balanced_accuracy": 0.8}
-    lacking = values | {"balanced_accuracy": np.array([np.nan, 0.7]), "mean_balanced_accuracy": 0.7}
-    others = dict.fromkeys(("Eyeglasses", "not Eyeglasses"), values)
-    run = sliced(task, **{"Male": having, "not Male": lacking}, **others)
-    assert {row[0]: row[5] for row in table(run, "attributes-fairness")[0]}["Male"] == "+0.00"
-
-
-def test_gaps_are_signed_and_the_largest_comes_first():
-    high = attribute_values()
+def test_gaps_for_programs():
+    high, moods = attribute_values(), ("happy", "sad", "calm")
     low = high | {"accuracy": high["accuracy"] - 0.136, "mean_accuracy": high["mean_accuracy"] - 0.136}
-    run = sliced(**{"Male": high, "not Male": low, "Eyeglasses": low, "not Eyeglasses": low})
-    rows, _ = table(run, "attributes-fairness")
-    assert [(row[0], row[1], row[4]) for row in rows] == [
-        ("Male", "411 / 587", "+13.60"), ("Eyeglasses", "66 / 932", "+0.00"),
-    ]  # fmt: skip
-    found = part(ATTRIBUTES, run)
-    gaps = {"attributes accuracy gap Male": 0.136, "attributes accuracy gap Eyeglasses": 0}
-    assert found.metrics == pytest.approx(gaps)
-    notes = [block.text for block in found.sections[-1].blocks if hasattr(block, "tone")]
-    assert [("Male" in note, "Eyeglasses" in note) for note in notes] == [(True, False), (False, True)], "large; few"
-
-
-def test_a_slice_of_classes_has_a_row_for_each():
-    moods = ("happy", "sad", "calm")
-    values = {("attributes", mood): attribute_values(seed, 300) for seed, mood in enumerate(moods)}
-    counts = dict(zip(moods, (500, 400, 98), strict=True))
-    run = artifacts(ATTRIBUTES, slices={"mood": moods}, counts=counts, values=values)
-    rows, _ = table(run, "attributes-fairness")
-    assert [row[:2] for row in rows] == [["happy", "500"], ["sad", "400"], ["calm", "98"]]
-    assert part(ATTRIBUTES, run).metrics == {}
+    values = {("attributes", "Male"): high, ("attributes", "not Male"): low}
+    values |= {("attributes", mood): high for mood in moods}
+    run = artifacts(ATTRIBUTES, slices={"Male": ("Male", "not Male"), "mood": moods}, values=values)
+    metrics = part(ATTRIBUTES, run).metrics
+    assert metrics["attributes accuracy gap Male"] == pytest.approx(0.136)
+    assert metrics["attributes accuracy gap mood"] is None, "three sides have no gap"
 
 
 def test_two_tasks_of_the_kind_have_addresses_of_their_own():
