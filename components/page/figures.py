@@ -134,9 +134,8 @@ def plain_image(image: np.ndarray, description: str, flat: bool = False, longest
 
     A flat one that the page enlarges keeps its pixels' edges.
     """
-    kind = "pixels" if flat and max(image.shape) <= _PANE else "photo"
-    uri = image_uri(image, longest, flat)
-    return Markup('<img class="{}" src="{}" alt="{}">').format(kind, uri, description)
+    sharp = Markup(' class="pixels"') if flat and max(image.shape) <= _PANE else ""
+    return Markup('<img{} src="{}" alt="{}">').format(sharp, image_uri(image, longest, flat), description)
 
 
 def annotated_image(
