@@ -301,7 +301,6 @@ class _ImageArchive:
 @functools.lru_cache(maxsize=1)
 def _opened(path: str, fingerprint: str) -> zipfile.ZipFile:
     """The archive, which threads may read at the same time; another one after the file has changed."""
-    del fingerprint
     try:
         return zipfile.ZipFile(tf.io.gfile.GFile(path, "rb"))
     except zipfile.BadZipFile as error:

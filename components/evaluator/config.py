@@ -5,7 +5,8 @@ its label: they may come from several data sets, each with its own labels. The e
 - specs(task, iteration): what is measured of its outputs (components.tasks.summed_metric.metrics_spec), where they are
   served (None) or after an iteration of task interaction,
 - figures(task, values): the scalars among what was measured, with their names,
-- slices(task's name, names): by slice key the place in the label, and the slice by what stands there,
+- slices(task's name, names), if its labels divide records: by slice key the place in the label, and the slice by
+  what stands there,
 - MEANS: by the metrics that are means over what may be undefined, a function of the values that gives its parts,
 - UNDEFINED: why a bar's metric has no value, for a sentence.
 """
@@ -83,6 +84,7 @@ def slice_keys(config: tfma.EvalConfig) -> dict[str, tuple[str, int, dict[int, s
     return {
         key: (features[output], *where)
         for output, (module, settings) in measured(config).items()
+        if hasattr(module, "slices")
         for key, where in module.slices(settings["task"], settings["names"]).items()
     }
 

@@ -77,22 +77,17 @@ class Evaluation:
         return {task.name: task for task in self.tasks}[name]
 
 
-def read_evaluation(uri: str, tasks: Sequence[BoundTask], model: str = tfma.CANDIDATE_KEY) -> Evaluation:
+def read_evaluation(uri: str, tasks: Sequence[BoundTask]) -> Evaluation:
     """Reads the metrics under `uri`.
 
     Args:
         uri: the ModelEvaluation artifact's, or TFMA's output_path.
         tasks: what was evaluated.
-        model: "candidate"; or "baseline", the last blessed model, if the evaluation had one.
 
     Raises:
-        ValueError: if there is no evaluation there, or no record or no such model was evaluated.
+        ValueError: if there is no evaluation there, or no record was evaluated.
     """
     config = _config(uri)
-    # A single model has no name in TFMA's results.
-    model_name = model if len(config.model_specs) > 1 else ""
-    if model not in {tfma.CANDIDATE_KEY, *(spec.name for spec in config.model_specs)}:
-        raise ValueError(f"The evaluation under {uri!r} has no model {model!r}.")
     outputs = {output: (settings["task"], settings["iteration"]) for output, (_, settings) in measured(config).items()}
     values, counts = {}, {}
     for metrics in tfma.load_metrics(uri):
@@ -100,7 +95,7 @@ def read_evaluation(uri: str, tasks: Sequence[BoundTask], model: str = tfma.CAND
         name = keys[0].bytes_value.decode() if keys else ""
         for item in metrics.metric_keys_and_values:
             key = item.key
-            if key.model_name != model_name or key.is_diff:
+            if key.model_name not in ("", tfma.CANDIDATE_KEY) or key.is_diff:  # a single model has no name
                 continue
             if key.output_name:
                 task, iteration = outputs[key.output_name]

@@ -24,6 +24,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
+from scipy.optimize import isotonic_regression
 
 # Stand-in -> CSS variable of page.css. The values have to be unlikely colours that differ, and nearly black.
 _PALETTE = {
@@ -62,6 +63,9 @@ STYLE = {
 }
 NARROW, WIDE = 5.3, 11.0  # widths in inches: of one of two figures in a row, of one that has the row
 TWO_COLUMNS_FROM = 25  # rows of a chart of names
+_LONGEST = 360  # pixels of an image's longer side
+_PANE = 256  # pixels of a pane's width on the page, about
+_FEW_POINTS = 20  # up to so many landmarks have large marks
 _POINTS_AN_INCH = 72  # of SVG: a figure of 6 inches is 432 units wide, and its 9 point letters are 9 units high
 _PIXELS_A_POINT = 1.5  # of a drawing as pixels, and at least of the photographs in an SVG
 
@@ -112,45 +116,26 @@ def pixels(canvas: Canvas) -> np.ndarray:
     return np.array(agg.buffer_rgba())[..., :3]
 
 
-def image_uri(image: np.ndarray, longest: int = 512) -> str:
+def image_uri(image: np.ndarray, longest: int = _LONGEST, flat: bool = False) -> str:
     """[H, W, 3] uint8 -> the image as a data URI, its longer side at most `longest` pixels.
 
-    JPEG, and no larger than it is shown: a page of a dozen faces stays below a megabyte or so.
+    JPEG, and no larger than it is shown: a page of a dozen faces stays below a megabyte or so. An image of a few `flat`
+    colours is a PNG: sharp where a JPEG has a haze.
     """
-    small = Image.fromarray(image)
-    small.thumbnail((longest, longest))
+    small, kind = Image.fromarray(image), "png" if flat else "jpeg"
+    small.thumbnail((longest, longest), Image.Resampling.NEAREST if flat else Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=90)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    small.save(buffer, kind, quality=90, optimize=True)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def drawn_uri(image: np.ndarray) -> str:
-    """[H, W, 3] uint8 of a few flat colours -> PNG as a data URI, at its own size: sharp where a JPEG has a haze."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def plain_image(image: np.ndarray, description: str, flat: bool = False, longest: int = _LONGEST) -> Markup:
+    """An image as it is; arguments as of `image_uri`, and `description` for who can't see it.
 
-
-def strip(panes: Sequence[tuple[str, str]], description: str) -> Markup:
-    """Images side by side, each with its name below; two in a row where the page is narrow.
-
-    Args:
-        panes: (name, data URI) of each.
-        description: what they are of, for who can't see them.
+    A flat one that the page enlarges keeps its pixels' edges.
     """
-    drawn = Markup("").join(
-        Markup('<div class="pane"><img src="{}" alt="{}, {}"><p>{}</p></div>').format(uri, description, name, name)
-        for name, uri in panes
-    )
-    return Markup('<div class="strip" style="--panes: {}">{}</div>').format(len(panes), drawn)
-
-
-def stack(panes: Sequence[tuple[str, Markup]]) -> Markup:
-    """Images below each other, each (name, markup) with its name below it."""
-    drawn = Markup("").join(
-        Markup('<div class="pane">{}<p>{}</p></div>').format(markup, name) for name, markup in panes
-    )
-    return Markup('<div class="stack">{}</div>').format(drawn)
+    sharp = Markup(' class="pixels"') if flat and max(image.shape) <= _PANE else ""
+    return Markup('<img{} src="{}" alt="{}">').format(sharp, image_uri(image, longest, flat), description)
 
 
 def annotated_image(
@@ -158,10 +143,9 @@ def annotated_image(
     description: str,
     points: np.ndarray | None = None,
     true_points: np.ndarray | None = None,
-    longest: int = 512,
-    mark_size: float = 1.0,
+    longest: int = _LONGEST,
 ) -> Markup:
-    """An image with landmarks on top: dots where they are predicted, crosses where they are given.
+    """An image with landmarks on top: dots where they are predicted, rings where they are given.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -169,28 +153,18 @@ def annotated_image(
         points: [T, 2] predicted x, y in [0, 1] of the image.
         true_points: [T, 2] given ones.
         longest: pixels of the longer side that are kept; the marks stay sharp at any size.
-        mark_size: what the marks are enlarged by, where they are few or the image is shown small.
     """
     height, width = image.shape[:2]
-    unit = mark_size * np.hypot(height, width) / 280  # marks keep their size on the page for images of any size
-    marks = []
-    if true_points is not None:
-        arms = "".join(
-            f"M{x - 2 * unit:.1f} {y - 2 * unit:.1f}l{4 * unit:.1f} {4 * unit:.1f}"
-            f"m0 {-4 * unit:.1f}l{-4 * unit:.1f} {4 * unit:.1f}"
-            for x, y in np.asarray(true_points) * (width, height)
-        )
-        marks += [
-            f'<path d="{arms}" fill="none" stroke="#000" stroke-opacity=".55" stroke-width="{1.7 * unit:.2f}"/>',
-            f'<path d="{arms}" fill="none" stroke="#ffd23f" stroke-width="{0.75 * unit:.2f}"/>',
-        ]
-    if points is not None:
-        marks += [
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{1.35 * unit:.2f}" fill="#35c8ff" stroke="#00263a" '
-            f'stroke-width="{0.5 * unit:.2f}"/>'
-            for x, y in np.asarray(points) * (width, height)
-        ]
-    overlay = f'<g class="overlay">{"".join(marks)}</g>' if marks else ""
+    unit = np.hypot(height, width) / 280  # marks keep their size on the page for images of any size
+    if points is not None and len(points) <= _FEW_POINTS:
+        unit *= 1.9
+    marks = "".join(
+        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius * unit:.2f}"/>'
+        for kind, radius, places in (("given", 2.2, true_points), ("predicted", 1.35, points))
+        if places is not None
+        for x, y in np.asarray(places) * (width, height)
+    )
+    overlay = f'<g class="overlay" stroke-width="{0.7 * unit:.2f}">{marks}</g>' if marks else ""
     return Markup(
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{Markup.escape(description)}">'
         f'<image width="{width}" height="{height}" href="{image_uri(image, longest)}"/>{overlay}</svg>'
@@ -222,7 +196,8 @@ def line_chart(
                 marker="D" if line.marks else marker, markersize=5 if line.marks else 3.2,
                 drawstyle="steps-pre" if levels else "default",
             )  # fmt: skip
-        draw_bounds(axes, bounds)
+        for bound in bounds:
+            axes.axvline(bound, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         axes.set_xlabel(x_label)
         axes.set_ylabel(textwrap.fill(y_label, 32))
         axes.margins(x=0.015, y=0.06)
@@ -241,16 +216,12 @@ def line_chart(
     return svg(canvas, description)
 
 
-def draw_bounds(axes: Axes, bounds: Sequence[float]) -> None:
-    """Dashed upright lines over the whole height, below the curves."""
-    for bound in bounds:
-        axes.axvline(bound, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-
-
 def _name_ends(axes: Axes, lines: Sequence[Line]) -> None:
     """Writes each curve's name right of its last value, moved up or down so that no two names touch."""
     ends = [next((value for value in np.asarray(line.y)[::-1] if np.isfinite(value)), np.nan) for line in lines]
     shown = [index for index, end in enumerate(ends) if np.isfinite(end)]
+    if not shown:
+        return  # a training that diverged at once
     low, high = axes.get_ylim()
     height = axes.figure.get_size_inches()[1] * _POINTS_AN_INCH * 0.8  # of the axes, about: labels take the rest
     places = spread([(ends[index] - low) / (high - low) for index in shown], 11.5 / height)
@@ -266,25 +237,12 @@ def _name_ends(axes: Axes, lines: Sequence[Line]) -> None:
 
 
 def spread(places: Sequence[float], distance: float) -> np.ndarray:
-    """Moves places on a line as little as it takes to be `distance` apart, keeping their order.
-
-    Neighbours that are too close merge into a block, which spreads evenly around its mean.
-    """
-    places = np.asarray(places, float)
+    """Moves places on a line as little as it takes to be `distance` apart, keeping their order."""
     order = np.argsort(places, kind="stable")
-    blocks: list[list[float]] = []
-    for place in places[order]:
-        blocks.append([place])
-        while len(blocks) > 1:
-            above, below = blocks[-1], blocks[-2]
-            room = np.mean(above) - np.mean(below)
-            if room >= distance * (len(above) + len(below)) / 2:
-                break
-            blocks[-2:] = [below + above]
-    moved = np.concatenate([np.mean(b) + distance * (np.arange(len(b)) - (len(b) - 1) / 2) for b in blocks])
-    result = np.empty_like(places)
-    result[order] = moved
-    return result
+    steps = distance * np.arange(len(order))
+    moved = np.empty(len(order))
+    moved[order] = isotonic_regression(np.asarray(places, float)[order] - steps).x + steps
+    return moved
 
 
 def dumbbell_chart(

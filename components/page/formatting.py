@@ -27,15 +27,30 @@ def bare_percent(share: float | None, digits: int = 2) -> str:
 
 
 def percentage_points(difference: float | None, digits: int = 2) -> str:
-    """A difference of shares as signed percentage points, `+11.66`, with a true minus sign."""
+    """A difference of shares as signed percentage points, `+11.66`."""
+    return signed(None if difference is None else 100 * difference, digits)
+
+
+def signed(difference: float | None, digits: int = 2) -> str:
+    """A difference of plain numbers with its sign, `+5.20`, with a true minus sign; a dash when it is unknown."""
     if difference is None or math.isnan(difference):
         return _DASH
-    return f"{_rounded(100 * difference, digits):+.{digits}f}".replace("-", "−")
+    return f"{_rounded(difference, digits):+.{digits}f}".replace("-", "−")
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
     """A plain number with a true minus sign; a dash when it is unknown or undefined."""
     return _DASH if value is None or math.isnan(value) else f"{_rounded(value, digits):.{digits}f}".replace("-", "−")
+
+
+def figure_text(value: float | None, share: bool) -> str:
+    """A figure for a column of figures of any kind: a share in percent without the sign, or a plain number."""
+    return bare_percent(value) if share else decimal(value, 2)
+
+
+def change_text(difference: float | None, share: bool) -> str:
+    """A signed difference of such figures, of shares in percentage points."""
+    return percentage_points(difference) if share else signed(difference)
 
 
 def _rounded(value: float, digits: int) -> float:

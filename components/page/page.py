@@ -139,9 +139,9 @@ class Chip:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """An image with its name, a line of text and chips."""
+    """Images, each under its own name, with what all are called, a line of text and chips."""
 
-    image: Markup
+    panes: tuple[tuple[str, Markup], ...]
     title: str
     text: str = ""
     chips: tuple[Chip, ...] = ()
@@ -163,13 +163,6 @@ class Gallery:
 
 
 @dataclasses.dataclass(frozen=True)
-class Properties:
-    """Pairs of a name and a value."""
-
-    properties: tuple[tuple[str, str], ...]
-
-
-@dataclasses.dataclass(frozen=True)
 class Code:
     """Lines to copy, under a sentence that says what they do."""
 
@@ -185,7 +178,7 @@ class Details:
     blocks: tuple[Block, ...]
 
 
-Block = Heading | Note | Headlines | Figures | Table | Gallery | Properties | Code | Details
+Block = Heading | Note | Headlines | Figures | Table | Gallery | Code | Details
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +198,7 @@ class Part:
     Attributes:
         headlines: for the head of the page.
         sections: in order.
+        curves: of the training, beside those that all tasks have.
         metrics: for programs, by names that no other part has; None is left out.
         compared: those of `metrics` that are worth a column where runs stand side by side.
         details: further figures for programs: title -> name of an attribute or a class -> figure.
@@ -212,30 +206,22 @@ class Part:
 
     headlines: tuple[Headline, ...] = ()
     sections: tuple[Section, ...] = ()
+    curves: tuple[Figure, ...] = ()
     metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     compared: tuple[str, ...] = ()
     details: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
-class Badge:
-    """The word at the head of the page that says how it ended."""
-
-    symbol: str
-    text: str
-    tone: Tone = "quiet"
-
-
-@dataclasses.dataclass(frozen=True)
 class Page:
-    """The whole report. `byline` is the small print under the title."""
+    """The whole report. `byline` is the small print under the title, `badges` say how it ended."""
 
     title: str
     sections: tuple[Section, ...]
     kicker: str = ""
     lead: str = ""
     byline: tuple[str, ...] = ()
-    badges: tuple[Badge, ...] = ()
+    badges: tuple[Chip, ...] = ()
 
     def render(self) -> str:
         """The page as one HTML document that needs no other file and no network."""

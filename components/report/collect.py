@@ -82,7 +82,7 @@ class RunArtifacts:
         tasks: what it learnt, with what its data sets say of them.
         training: training.json.
         model: the SavedModel, loaded; `model_path` is where it lies.
-        contract: what the served outputs keep to, by signature and output.
+        contract: what the served outputs keep to, by output.
         tested: by data set, the first records of its test split. samples: with answers, the first of them.
         model_run: folder of the logs and what else training left.
     """
@@ -107,10 +107,6 @@ class RunArtifacts:
         """The epochs of the training."""
         return History(self.training["epochs"])
 
-    def output_contract(self, output: str) -> Mapping[str, Any]:
-        """What a served output keeps to; empty if nothing is said of it."""
-        return self.contract.get(SIGNATURE, {}).get(output, {})
-
 
 def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]) -> RunArtifacts:
     """Reads what a run left.
@@ -133,7 +129,7 @@ def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]
         training=_json(model_run, TRAINING_FILE),
         model=model,
         model_path=model_path,
-        contract=_json(model_path, CONTRACT)["signatures"],
+        contract=_json(model_path, CONTRACT)["signatures"][SIGNATURE],
         tested=tested,
         samples={dataset: tuple(answered(model, records[:_NUM_SAMPLES])) for dataset, records in tested.items()},
         model_run=model_run,

@@ -13,8 +13,6 @@ from components.report.collect import RunArtifacts, report_of
 from components.tasks.reporting import Answer, Sample
 
 _NUM_IMAGES, _AT_LEAST = 12, 4  # in all; of each data set
-_PIXELS = 360  # of an image's longer side
-_FEW_POINTS = 20  # up to so many landmarks have large marks
 
 
 def gallery_section(artifacts: RunArtifacts) -> Section | None:
@@ -33,9 +31,9 @@ def gallery_section(artifacts: RunArtifacts) -> Section | None:
     blocks: list[Block] = [Gallery((), legend, overlay)] if legend or overlay else []
     for dataset, pairs in shown.items():
         if len(shown) > 1:
-            labels = dict.fromkeys(task for _, answers in pairs for task, each in answers.items() if each.labelled)
-            names = ", ".join(map(readable, labels)) or "none of these"
-            blocks.append(Heading(readable(dataset), f"Its labels: {names}."))
+            labels = {name for sample, _ in pairs for name in sample.record.labels}
+            names = ", ".join(readable(task.name) for task in artifacts.tasks if task.name in labels)
+            blocks.append(Heading(readable(dataset), f"Its labels: {names or 'none of these'}."))
         blocks.append(Gallery(tuple(_card(sample, answers) for sample, answers in pairs)))
     lead = "What the served model answers for images it never saw in training. Point at an answer for its score."
     if len(shown) > 1:
@@ -60,7 +58,7 @@ def _overlay(shown: Sequence[Mapping[str, Answer]]) -> str:
     marked = dict.fromkeys(readable(name) for name, answer in answers if answer.points is not None)
     if not marked:
         return ""
-    given = ", ✕ by the label" if any(answer.true_points is not None for _, answer in answers) else ""
+    given = ", ○ by the label" if any(answer.true_points is not None for _, answer in answers) else ""
     return f"{', '.join(marked)}: ● predicted{given}"
 
 
@@ -70,22 +68,16 @@ def _card(sample: Sample, answers: Mapping[str, Answer]) -> Card:
         [getattr(each, name) for each in answers.values() if getattr(each, name) is not None]
         for name in ("points", "true_points")
     )
-    few = points and sum(map(len, points)) <= _FEW_POINTS
     face = figures.annotated_image(
         sample.image,
         description,
         np.concatenate(points) if points else None,
         np.concatenate(true_points) if true_points else None,
-        _PIXELS,
-        1.9 if few else 1.0,
     )
     marked = [readable(name) for name, each in answers.items() if each.points is not None]
     panes = [(", ".join(marked), face)]
     for each in answers.values():
-        panes += [
-            (name, figures.annotated_image(image, f"{description}, {name}", longest=_PIXELS))
-            for name, image in each.panes
-        ]
+        panes += [(name, figures.plain_image(image, f"{description}, {name}")) for name, image in each.panes]
     words = [f"{readable(name)}: {each.text}" for name, each in answers.items() if each.text]
     chips = tuple(chip for each in answers.values() for chip in each.chips)
-    return Card(figures.stack(panes) if len(panes) > 1 or marked else face, sample.record.id, "; ".join(words), chips)
+    return Card(tuple(panes), sample.record.id, "; ".join(words), chips)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Collection, Mapping
+import dataclasses
+from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from components import tasks as task_kinds
-from components.page import figures
-from components.page.figures import INK, MUTED, SERIES, STYLE, WIDE, Line, draw_bounds
+from components.page.figures import Line
 from components.page.formatting import plural, readable
-from components.page.page import Figure, Figures, Section
-from components.report.collect import RunArtifacts, report_of
-from components.tasks.reporting import History, metric_title
+from components.page.page import Figures, Part, Section
+from components.report.collect import RunArtifacts
+from components.tasks.reporting import metric_title
 
 _TERM, _VALIDATION = "_loss", "val_"
-_LOG_FROM = 10.0  # largest over smallest: from here on an error's scale is logarithmic, or its end could not be read
-_LETTER = 0.072  # inches: width of one of a stage's name
 
 
-def learning_section(artifacts: RunArtifacts) -> Section | None:
-    """A figure for each thing the history has; None without an epoch."""
+def learning_section(artifacts: RunArtifacts, parts: Sequence[Part]) -> Section | None:
+    """A figure for each thing the history has, and the parts' curves; None without an epoch."""
     history = artifacts.history
     if not history.epochs:
         return None
@@ -36,11 +30,8 @@ def learning_section(artifacts: RunArtifacts) -> Section | None:
         shown.append(history.chart("What the loss is made of", lines, "loss", caption))
     if (rate := history.column("learning_rate")) is not None:
         shown.append(_learning_rate_figure(history, rate))
-    measured, errors = validation_figures(artifacts)
-    if measured:
-        shown.append(_validation_figure(history, measured, errors))
-    for task in artifacts.tasks:
-        shown += report_of(task).curves(task, artifacts)
+    shown += _validation_charts(history, validation_figures(artifacts))
+    shown += [figure for part in parts for figure in part.curves]
     stages = ", ".join(
         f"{index}\u00a0{readable(name)} ({plural(count, 'epoch')})"
         for index, (name, count) in enumerate(history.stages, start=1)
@@ -57,20 +48,33 @@ def _terms(history):
     return [name for name in names if name.endswith(_TERM)]
 
 
-def validation_figures(artifacts: RunArtifacts) -> tuple[dict[str, np.ndarray], set[str]]:
-    """Every task's figure after each epoch, [E] by title; and the titles of those that are the better the lower."""
-    found, errors = {}, set()
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """A task's figure after each epoch.
+
+    Attributes:
+        values: [E], NaN where an epoch lacks it.
+        higher_is_better: False for an error. share: whether it is shown in percent.
+    """
+
+    values: np.ndarray
+    higher_is_better: bool
+    share: bool
+
+
+def validation_figures(artifacts: RunArtifacts) -> dict[str, Measured]:
+    """Every task's figure, by title."""
+    found = {}
     for column in artifacts.history.names:
         owners = [task for task in artifacts.tasks if column.startswith(f"{_VALIDATION}{task.name}_")]
         if not owners or column.endswith(_TERM):
             continue
         task = max(owners, key=lambda task: len(task.name))  # a task's name may begin with another's
-        metric = column.removeprefix(f"{_VALIDATION}{task.name}_")
-        title = metric_title(task.name, metric)
-        found[title] = artifacts.history.column(column)
-        if not task_kinds.kind(task.kind).metrics.get(metric, True):
-            errors.add(title)
-    return found, errors
+        metric, kind = column.removeprefix(f"{_VALIDATION}{task.name}_"), task_kinds.kind(task.kind)
+        found[metric_title(task.name, metric)] = Measured(
+            artifacts.history.column(column), kind.metrics.get(metric, True), kind.shares
+        )
+    return found
 
 
 def _loss_figure(history):
@@ -101,73 +105,21 @@ def _learning_rate_figure(history, rate):
     )
 
 
-def _validation_figure(history, measured, errors):
-    title = "Validation"
+def _validation_charts(history, measured):
+    """A chart for every task's figure after each epoch; what they have in common stands below the first."""
     caption = (
-        "After every epoch, each task on its own data set's validation split at the working size; the figures at the "
+        "After every epoch, on the validation split of the task's own data set at the working size; the figures at the "
         "head of this page are of the test split."
     )
-    if len(measured) == 1:
-        ((name, values),) = measured.items()
-        return history.chart(title, [Line(name, 100 * values)], f"{name} (%)", caption)
     if len(history.stages) > 1:
         caption += (
-            " While one task is trained alone, the others may get worse, since the network forgets what it doesn't "
+            " While another task is trained alone, it may get worse, since the network forgets what it doesn't "
             "practise; where the tasks take turns, all should get better. As Fig. 7 of the iFAN paper."
         )
-    return Figure(figures.svg(validation_drawing(history, measured, errors), title), title, caption, wide=True)
-
-
-def validation_drawing(history: History, measured: Mapping[str, np.ndarray], errors: Collection[str] = ()) -> Canvas:
-    """A panel a figure over all epochs, the panels below each other, with the stages' bounds drawn and named above.
-
-    A stage that is too short for its name has its number.
-
-    Args:
-        measured: by name [E], shares; NaN leaves a gap.
-        errors: names of the figures that are the better the lower.
-    """
-    epochs = len(history.epochs)
-    x = np.arange(1, epochs + 1)
-    with matplotlib.rc_context(STYLE):
-        canvas = Canvas(figsize=(WIDE, 1.0 + 1.45 * len(measured)), layout="constrained", dpi=72)
-        panels = canvas.subplots(len(measured), 1, sharex=True, squeeze=False)[:, 0]
-        for index, (axes, (name, values)) in enumerate(zip(panels, measured.items(), strict=True)):
-            shown = 100 * np.asarray(values, float)
-            axes.plot(x, shown, color=SERIES[index % len(SERIES)], marker="o" if epochs <= 40 else None, markersize=3.2)
-            known = shown[np.isfinite(shown)]
-            words = f"{readable(name)} (%)"
-            if name in errors:
-                words += ", lower is better"
-                if known.size and known.min() > 0 and known.max() / known.min() >= _LOG_FROM:
-                    words += ", log scale"
-                    _use_log(axes)
-            axes.set_title(words, loc="left", fontsize=9, color=INK)
-            axes.margins(x=0.01, y=0.09)
-            draw_bounds(axes, history.bounds)
-        panels[-1].set_xlabel("epochs")
-        panels[-1].set_xlim(0.5, epochs + 0.5)
-        panels[-1].xaxis.set_major_locator(MaxNLocator(nbins=14, integer=True, min_n_ticks=1))
-        if len(history.stages) > 1:
-            _name_stages(panels[0], history.stages, WIDE * 0.93 / epochs)
-    return canvas
-
-
-def _use_log(axes):
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _name_stages(axes, stages, inches_an_epoch):
-    first = 0.5
-    for index, (name, count) in enumerate(stages, start=1):
-        lines = textwrap.wrap(f"{index} {readable(name)}", max(int(count * inches_an_epoch / _LETTER), 1))
-        fits = len(lines) <= 2 and " ".join(lines) == f"{index} {readable(name)}"
-        axes.annotate(
-            "\n".join(lines) if fits else str(index), (first + count / 2, 1), (0, 22),
-            xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", va="bottom", color=MUTED,
-            fontsize=8.5, annotation_clip=False,
-        )  # fmt: skip
-        first += count
+    shown = []
+    for name, each in measured.items():
+        label = f"{readable(name)}{' (%)' if each.share else ''}{'' if each.higher_is_better else ', lower is better'}"
+        values = 100 * each.values if each.share else each.values
+        shown.append(history.chart(f"Validation: {readable(name)}", [Line(name, values)], label, caption))
+        caption = ""
+    return shown

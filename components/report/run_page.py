@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from components.overrides import settings_of
 from components.page.formatting import decimal, finite_or_none, format_int
-from components.page.page import Badge, Block, Code, Headlines, Note, Page, Part, Properties, Section
+from components.page.page import Block, Cell, Chip, Code, Column, Headlines, Note, Page, Part, Section, Table
 from components.report.collect import RunArtifacts, Verdict, report_of
 from components.report.data_section import data_section
 from components.report.gallery import gallery_section
 from components.report.learning import learning_section
+from components.report.slices import slices_section
 from components.systems.base import system_of
 
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
@@ -34,7 +35,8 @@ def run_page(artifacts: RunArtifacts, parts: Sequence[Part]) -> Page:
         _result_section(artifacts, parts),
         gallery_section(artifacts),
         *(section for part in parts for section in part.sections),
-        learning_section(artifacts),
+        slices_section(artifacts),
+        learning_section(artifacts, parts),
         data_section(artifacts.data),
         _run_section(artifacts),
     ]
@@ -94,12 +96,12 @@ def _model_place(artifacts):
     return artifacts.verdict.pushed_path or artifacts.model_path
 
 
-def _badges(verdict: Verdict) -> tuple[Badge, ...]:
+def _badges(verdict: Verdict) -> tuple[Chip, ...]:
     """Blessed or not, served alike or not, pushed or not."""
     return (
-        Badge("✓", "Blessed", "good") if verdict.blessed else Badge("✗", "Not blessed", "bad"),
-        Badge("✓", "Serving check passed", "good") if verdict.serving_ok else Badge("✗", "Serving check failed", "bad"),
-        Badge("✓", "Pushed", "good") if verdict.pushed_path else Badge("○", "Not pushed"),
+        Chip("✓", "Blessed", "good") if verdict.blessed else Chip("✗", "Not blessed", "bad"),
+        Chip("✓", "Serving check passed", "good") if verdict.serving_ok else Chip("✗", "Serving check failed", "bad"),
+        Chip("✓", "Pushed", "good") if verdict.pushed_path else Chip("○", "Not pushed", "quiet"),
     )
 
 
@@ -130,7 +132,7 @@ def _run_section(artifacts):
         ("TensorBoard logs", artifacts.model_run),
     )
     blocks: tuple[Block, ...] = (
-        Properties(properties),
+        Table((Column("", number=False),) * 2, tuple((Cell(name), Cell(value)) for name, value in properties)),
         Code("To watch the curves in TensorBoard:", f"tensorboard --logdir {artifacts.model_run}"),
         Code("To serve the model and ask it about an image:", _SERVING_COMMANDS.format(model=os.fspath(model))),
     )

@@ -29,12 +29,10 @@ class System:
 
     def iterations(self, model: ObjectConfig) -> int:
         """How often a network feeds its predictions back; each iteration's answers are then evaluated, too."""
-        del model
         return 0
 
     def callbacks(self, recipe: Recipe, network: keras.Model) -> Sequence[keras.callbacks.Callback]:
         """What watches a training: TensorBoard summaries, files for the report. No state that a restart needs."""
-        del recipe, network
         return ()
 
     def served_network(self, network: keras.Model) -> keras.Model:
@@ -43,7 +41,6 @@ class System:
 
     def signatures(self, module: ServingModule) -> tuple[dict[str, Callable], dict[str, dict]]:
         """Further signatures of the exported model, by name, and the contracts of their outputs, by the same names."""
-        del module
         return {}, {}
 
     def write_assets(self, network: keras.Model, folder: str) -> None:
@@ -51,7 +48,6 @@ class System:
 
     def parts(self, artifacts: RunArtifacts) -> Sequence[Part]:
         """The system's parts of the report."""
-        del artifacts
         return ()
 
 

@@ -25,11 +25,13 @@ class Kind:
         options: names of Task.options with the values that they may have, or their type.
         answers_yes_or_no: whether such a task is made of yes-or-no questions, each with a probability (if its network
             gives probabilities): what soft labels and widening need.
+        shares: whether its metrics are shares, which are shown in percent; False for plain numbers.
     """
 
     metrics: Mapping[str, bool]
     options: Mapping[str, type | tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     answers_yes_or_no: bool = False
+    shares: bool = True
 
 
 def kinds() -> tuple[str, ...]:

@@ -60,7 +60,6 @@ class Labels(abc.ABC):
 
     def parse(self, features: Mapping[str, tf.Tensor], size: tuple[int, int]) -> dict[str, tf.Tensor]:
         """One parsed example -> labels of a batch without the batch axis, the label itself under its own name."""
-        del size
         return {name.replace("/", "_"): features[name] for name in self.parsing_spec()}
 
     def mirror(self, label: tf.Tensor) -> tf.Tensor:
@@ -69,7 +68,6 @@ class Labels(abc.ABC):
 
     def shift(self, label: tf.Tensor, pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
         """The label of the image translated by `pixels` [2], down and to the right."""
-        del pixels, size
         return label
 
     def warp(self, label: tf.Tensor, matrix: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
@@ -79,7 +77,6 @@ class Labels(abc.ABC):
             matrix: [3, 3] float32, from (x, y, 1) in pixels, from the centre of the top left one, to where it goes.
             size: (height, width).
         """
-        del matrix, size
         return label
 
 
@@ -142,8 +139,8 @@ class Learning(tf.Module, abc.ABC):
         """What is served beside the network: the kind's Serving has variables of the same names."""
         return {}
 
-    def epoch_record(self) -> dict[str, float | list[float]]:
-        """What an epoch leaves in the history beside its logs, by names that begin with the task's."""
+    def epoch_record(self) -> dict[str, list[float]]:
+        """What an epoch leaves in the history beside its logs: [N] by names that begin with the task's."""
         return {}
 
     def summaries(self, log_folder: str, validation: tf.data.Dataset) -> list[tf.keras.callbacks.Callback]:
@@ -153,7 +150,6 @@ class Learning(tf.Module, abc.ABC):
             log_folder: of TensorBoard.
             validation: batches of (image [batch, H, W, 3] uint8, labels).
         """
-        del log_folder, validation
         return []
 
 
@@ -185,7 +181,6 @@ class Serving(tf.Module):
 
     def one(self, output: tf.Tensor, size: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
         """The output for one image, [1, ...], without the batch axis; `size` [2] of the image, `crop` [4]."""
-        del size, crop
         return output[0]
 
     @abc.abstractmethod

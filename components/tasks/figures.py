@@ -14,9 +14,13 @@ class Figure:
         value: NaN where it is undefined.
         higher_is_better: False for an error.
         headline: whether runs are compared by it. False for what explains another figure.
+        metric: what the evaluation calls it; "" for what follows from several.
+        share: whether it is a share, which is shown in percent. False for a plain number, in a unit of its own.
     """
 
     name: str
     value: float
     higher_is_better: bool = True
     headline: bool = False
+    metric: str = ""
+    share: bool = True

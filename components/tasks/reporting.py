@@ -2,7 +2,6 @@
 
 - `part(task, artifacts) -> Part`: what a run with such a task shows.
 - `answer(task, sample, artifacts) -> Answer`: how the model's answer is shown on an image, beside other tasks'.
-- `curves(task, artifacts) -> list[Figure]`: what the training history has of the task beyond its validation figure.
 - `OWN_GALLERY`: whether the part has a gallery that makes one of the task's answers alone superfluous.
 
 `artifacts` is a components.report.collect.RunArtifacts.
@@ -51,14 +50,12 @@ class Answer:
     """How one task's answer is shown on an image, and its label if there is one.
 
     Attributes:
-        labelled: whether the record has the label.
         points, true_points: [L, 2] x, y in [0, 1] of the image, to be marked on it.
         panes: (name, [h, w, 3] uint8) to stand below the image.
         text: a line.
         chips: what else is answered. legend: what colours and symbols mean.
     """
 
-    labelled: bool
     points: np.ndarray | None = None
     true_points: np.ndarray | None = None
     panes: tuple[tuple[str, np.ndarray], ...] = ()
@@ -118,7 +115,7 @@ def moved(values: np.ndarray | None) -> bool:
     return values is not None and bool(np.nanmax(values) > np.nanmin(values))
 
 
-def curves_by_name(task: BoundTask, history: History) -> list[Figure]:
+def curves_by_name(task: BoundTask, history: History) -> tuple[Figure, ...]:
     """Losses of a task's labels, and weights and thresholds that moved: the curves of the DMM-CNN paper (Figs. 5-7)."""
     names, title = task.names, readable(task.name)
     losses, weights, thresholds = (
@@ -152,7 +149,7 @@ def curves_by_name(task: BoundTask, history: History) -> list[Figure]:
         )
         drawn, y_label = lines(thresholds, most), "threshold τ (score)"
         shown.append(history.chart(f"Adaptive thresholds of {title}", drawn, y_label, caption, wide=True))
-    return shown
+    return tuple(shown)
 
 
 def representative(names: Sequence[str]) -> list[int]:
@@ -191,4 +188,4 @@ def decoded(image: bytes) -> np.ndarray:
 
 def thumbnail(sample: Sample, longest: int = 192) -> Markup:
     """A small image."""
-    return figures.annotated_image(sample.image, f"Image {sample.record.id}", longest=longest)
+    return figures.plain_image(sample.image, f"Image {sample.record.id}", longest=longest)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import tensorflow as tf
 from tensorflow import keras
+
+from components.tasks.base import Learning
 
 
 class Summaries(keras.callbacks.Callback):
@@ -24,3 +29,24 @@ class Summaries(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.writer.close()
+
+
+class FiguresByName(Summaries):
+    """What tasks know of each attribute or class after an epoch: F1; or loss, weight and threshold (DMM-CNN, Figs 5-7).
+
+    Args:
+        log_folder: of TensorBoard.
+        tasks: whose `epoch_record` is written.
+    """
+
+    def __init__(self, log_folder: str, tasks: Iterable[Learning]):
+        super().__init__(log_folder, ".by_name")
+        self._tasks = tuple(tasks)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with self.writer.as_default(step=epoch):
+            for learning in self._tasks:
+                for figure, values in learning.epoch_record().items():
+                    for name, value in zip(learning.task.names, values, strict=True):
+                        if not math.isnan(value):
+                            tf.summary.scalar(f"{figure}/{name}", value)

@@ -58,7 +58,6 @@ class SummedMetric(tfma.metrics.Metric):
         super().__init__(self._computations, name=name, **config)
 
     def _computations(self, model_names, output_names, **config):
-        del config
         computations = []
         for path in itertools.product(model_names, output_names):
             combiner = SumFn(self._zero, self._summarize, *path)

@@ -12,6 +12,7 @@ from components.config import Experiment
 from components.systems.base import system_of
 from components.tasks.annotation import BoundTask
 from components.tasks.base import Learning
+from components.tasks.summaries import FiguresByName
 from components.trainer.checkpoint import EpochCheckpoint, History
 from components.trainer.progress import TrainingProgress
 from components.trainer.recipe import Recipe, Run, RunCallback
@@ -103,6 +104,7 @@ def _watching(recipe: Recipe, model: keras.Model) -> list[keras.callbacks.Callba
     run = recipe.run
     watching = [keras.callbacks.TensorBoard(run.log_folder, write_graph=False)]
     if recipe.validation is not None:
+        watching.append(FiguresByName(run.log_folder, model.tasks.values()))
         for task in model.tasks.values():
             watching += task.summaries(run.log_folder, recipe.validation)
     return [*watching, *system_of(run.experiment).callbacks(recipe, model.network)]

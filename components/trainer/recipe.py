@@ -115,7 +115,6 @@ class Recipe(abc.ABC):
 
     def trained_network(self, model: keras.Model) -> keras.Model:
         """A network like the model's, with weights of its own, under the Keras policy in force."""
-        del model
         return self.run.new_network()
 
     def record(self) -> dict:

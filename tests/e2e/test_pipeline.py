@@ -51,11 +51,11 @@ def test_the_report_and_the_logs_are_there(first_run, output):
     logs = pathlib.Path(results(output, NAME)["places"]["logs"])
     tags = {
         value.tag
-        for file in logs.rglob("events*.attributes")
+        for file in logs.rglob("events*.by_name")
         for event in tf.compat.v1.train.summary_iterator(str(file))
         for value in event.summary.value
     }
-    assert {"threshold/Male", "loss_weight/Young", "validation_loss/Smiling"} <= tags
+    assert {"attributes_thresholds/Male", "attributes_weights/Young", "attributes_losses/Smiling"} <= tags
 
 
 def test_a_second_run_finds_everything_cached(first_run, output):

@@ -120,13 +120,11 @@ def start_by_somp(network: BranchedVGG16, folder: str, tasks: Mapping[str, Learn
 
     Its tasks' thresholds, which fit its own scores, are not taken.
     """
-    del tasks
     somp_init(network, _trained(network, folder, wider))
 
 
 def start_by_svd(network: FactorizedVGG16, folder: str, tasks: Mapping[str, Learning], wider: ObjectConfig) -> None:
     """`Training.initializer` by `svd_init`; arguments as of `start_by_somp`."""
-    del tasks
     svd_init(network, _trained(network, folder, wider))
 
 

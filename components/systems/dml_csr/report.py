@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageFilter
 
 from components.page import figures
 from components.page.figures import Line
@@ -70,27 +69,25 @@ def _edges_section(task, artifacts):
 def _edge_card(edges, index):
     title = f"Validation image {index + 1}"
     panes = (
-        ("image", figures.image_uri(drawings.shown_image(edges["image"][index]))),
-        ("true edges", figures.image_uri(edge_shades(edges["true_binary"][index]))),
-        ("predicted edges", figures.image_uri(edge_shades(edges["binary"][index]))),
-        ("whose they are, truth", figures.drawn_uri(edge_colours(edges["true_category"][index]))),
-        ("whose they are, predicted", figures.drawn_uri(edge_colours(edges["category"][index]))),
+        ("image", edges["image"][index], False),
+        ("true edges", edge_shades(edges["true_binary"][index]), False),
+        ("predicted edges", edge_shades(edges["binary"][index]), False),
+        ("whose they are, truth", edge_colours(edges["true_category"][index]), True),
+        ("whose they are, predicted", edge_colours(edges["category"][index]), True),
     )
-    return Card(figures.strip(panes, title), title)
+    # Not made smaller: thin edges would get lost.
+    shown = (
+        (name, figures.plain_image(image, f"{title}, {name}", flat, max(image.shape))) for name, image, flat in panes
+    )
+    return Card(tuple(shown), title)
 
 
 def edge_shades(probabilities: np.ndarray) -> np.ndarray:
-    """[H, W] in [0, 1] -> [h, w, 3] uint8 of the size of a drawn image: the surer of an edge, the brighter."""
+    """[H, W] in [0, 1] -> [H, W, 3] uint8: the surer of an edge, the brighter."""
     known = np.nan_to_num(np.asarray(probabilities, np.float32)).clip(0, 1)[..., None]
-    return drawings.shown_image(np.round(_NO_EDGE + known * (245.0 - _NO_EDGE)).astype(np.uint8))
+    return np.round(_NO_EDGE + known * (245.0 - _NO_EDGE)).astype(np.uint8)
 
 
 def edge_colours(categories: np.ndarray) -> np.ndarray:
-    """[H, W] uint8 classes, 0 for no edge -> [h, w, 3] uint8 of the size of a drawn image: edges in their colours.
-
-    Edges that would get lost as the map is made smaller are drawn a pixel wider to all sides.
-    """
-    if max(categories.shape) > drawings.SIDE:
-        categories = np.asarray(Image.fromarray(categories).filter(ImageFilter.MaxFilter(3)))
-    shown = drawings.shown_labels(categories)
-    return np.where(shown[..., None] == 0, _NO_EDGE, drawings.label_colours(shown))
+    """[H, W] uint8 classes, 0 for no edge -> [H, W, 3] uint8: edges in their colours."""
+    return np.where(categories[..., None] == 0, _NO_EDGE, drawings.label_colours(categories))

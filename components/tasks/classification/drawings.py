@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as Canvas
 
 from components.page.figures import INK, MUTED, NARROW, STYLE, WIDE, draw_matrix
@@ -19,8 +18,7 @@ NUMBERS_SHOWN = 16  # classes up to which a share has its number printed
 def confusion_drawing(confusion: np.ndarray, classes: Sequence[str]) -> Canvas:
     """[C, C] images as a matrix of shares in percent of a row: row = true class, column = predicted class.
 
-    More has more colour. The cells of the diagonal, which are right, are framed. A class without images has an empty
-    row.
+    More has more colour, and the diagonal, which is right, bold numbers. A class without images has an empty row.
     """
     count = len(classes)
     size = (NARROW, 1.35 + 0.4 * count) if count <= NARROW_UP_TO else (WIDE, 1.7 + 0.32 * count)
@@ -34,13 +32,9 @@ def confusion_drawing(confusion: np.ndarray, classes: Sequence[str]) -> Canvas:
         axes = canvas.add_subplot()
         # Never full where there are numbers: they stay legible on the strongest cell, on a light page and a dark one.
         draw_matrix(axes, (0.55 if numbers else 1.0) * shares, counted, names)
-        frames = [[(i, i), (i + 1, i), (i + 1, i + 1), (i, i + 1)] for i in range(count)]
-        axes.add_collection(
-            PolyCollection(frames, facecolors="none", edgecolors=MUTED, linewidths=1, zorder=2, clip_on=False)
-        )
         for row, column in np.argwhere(np.isfinite(shares)) if numbers else ():
             axes.text(
-                column + 0.5, row + 0.5, share_text(shares[row, column]), ha="center", va="center",
+                column + 0.5, row + 0.5, f"{100 * shares[row, column]:.0f}", ha="center", va="center",
                 color=INK if confusion[row, column] else MUTED, weight="bold" if row == column else "normal",
             )  # fmt: skip
         for label in axes.get_xticklabels():
@@ -48,13 +42,3 @@ def confusion_drawing(confusion: np.ndarray, classes: Sequence[str]) -> Canvas:
         axes.set_xlabel("predicted as")
         axes.set_ylabel("label (test images)")
     return canvas
-
-
-def share_text(share: float) -> str:
-    """A share in whole percent, which is 0 only if it is nothing, and 100 only if it is all."""
-    percent = round(100 * share)
-    if percent == 0 and share > 0:
-        return "<1"
-    if percent == 100 and share < 1:
-        return ">99"
-    return str(percent)

@@ -32,7 +32,7 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     """The task's scalars, from what was measured of one slice."""
     images = values["confusion"].sum(axis=1)
     return [
-        Figure(f"{task.name} accuracy", values["accuracy"], headline=True),
+        Figure(f"{task.name} accuracy", values["accuracy"], headline=True, metric="accuracy"),
         *(Figure(f"{task.name} top-{k} accuracy", values[_top_name(k)], headline=True) for k in _top(task)),
         Figure(f"{task.name} always the commonest", float(ratio(images.max(), images.sum()))),
         Figure(f"{task.name} mean recall", values["mean_recall"]),

@@ -45,6 +45,7 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     return Part(
         headlines=_headlines(task, values),
         sections=(_section(task, values, iterations),),
+        curves=curves_by_name(task, artifacts.history),
         details={metric_title(task.name, "recall"): by_name(task.names, values["recall"])},
     )
 
@@ -115,7 +116,7 @@ def _confusion_figures(task, values, iterations):
     title = f"What each {readable(task.name)} is predicted as"
     caption = (
         "A row has the images of one label, in brackets how many they are; its numbers are shares of them in percent "
-        "and add up to 100. Framed: what is right."
+        "and add up to 100. Bold: what is right."
     )
     wide = len(task.names) > drawings.NARROW_UP_TO
 
@@ -124,7 +125,7 @@ def _confusion_figures(task, values, iterations):
         return Figure(markup, title, caption, wide=wide)
 
     if not iterations:
-        return (matrix(title, values, caption), _recall_figure(task, values))
+        return (matrix(title, values, caption),)
     first, last = min(iterations), max(iterations)
     before, after = (iterations[number]["accuracy"] for number in (first, last))
     return (
@@ -140,15 +141,6 @@ def _confusion_figures(task, values, iterations):
             f"{percentage_points(after - before)} points. The two together are as Fig. 6 of the iFAN paper.",
         ),
     )
-
-
-def _recall_figure(task, values):
-    title = f"How much of each {readable(task.name)} is recognised"
-    order = np.argsort(-_labelled(values), kind="stable")
-    names = [readable(task.names[index]) for index in order]
-    markup = figures.bar_chart(title, names, 100 * values["recall"][order], "recall (%)", upper=108)
-    caption = "The share of a class's images that are given it. The class with the most images comes first."
-    return Figure(markup, title, caption, wide=len(names) > drawings.NUMBERS_SHOWN)
 
 
 def _class_table(task, values):
@@ -194,20 +186,14 @@ def _mistake_cell(task, confusion, index):
 
 def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
     """A chip with the likeliest class and its probability."""
-    del artifacts
     scores = sample.outputs[task.name]
     likeliest = int(np.argmax(scores))
     words = f"{readable(task.names[likeliest])} {percent(float(scores[likeliest]), 0)}"
     label = sample.record.labels.get(task.name)
     if label is None:
-        return Answer(False, chips=(Chip(UNLABELLED.symbol, words),), legend=(UNLABELLED,))
+        return Answer(chips=(Chip(UNLABELLED.symbol, words),), legend=(UNLABELLED,))
     truth = int(np.asarray(label).item())
     kind = PREDICTED_AND_LABELLED if truth == likeliest else _LABELLED_OTHERWISE
     if truth != likeliest:
         words += f", labelled {readable(task.names[truth])}"
-    return Answer(True, chips=(Chip(kind.symbol, words, kind.tone),), legend=(kind,))
-
-
-def curves(task: BoundTask, artifacts: RunArtifacts) -> list[Figure]:
-    """Losses by class, where each is learnt as a yes or no."""
-    return curves_by_name(task, artifacts.history)
+    return Answer(chips=(Chip(kind.symbol, words, kind.tone),), legend=(kind,))

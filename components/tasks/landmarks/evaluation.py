@@ -33,15 +33,9 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
     """The task's scalars, from what was measured of one slice."""
     return [
-        Figure(f"{task.name} NME", values["nme"], higher_is_better=False, headline=True),
+        Figure(f"{task.name} NME", values["nme"], higher_is_better=False, headline=True, metric="nme"),
         Figure(f"{task.name} failure rate", values["failure_rate"], higher_is_better=False),
     ]
-
-
-def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
-    """None: every image has the same points."""
-    del task, names
-    return {}
 
 
 def point_errors(truth: np.ndarray, predicted: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:

@@ -132,13 +132,6 @@ def _point_table(task, values, iterations):
 
 def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
     """Points on the image."""
-    del artifacts
     truth = sample.record.labels.get(task.name)
     true_points = None if truth is None else np.asarray(truth).reshape(-1, 2)
-    return Answer(truth is not None, points=sample.outputs[task.name], true_points=true_points)
-
-
-def curves(task: BoundTask, artifacts: RunArtifacts) -> list[Figure]:
-    """None but the validation figure."""
-    del task, artifacts
-    return []
+    return Answer(points=sample.outputs[task.name], true_points=true_points)

@@ -36,12 +36,9 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
 
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
     """The task's scalars, from what was measured of one slice."""
-    positives = values["true_positives"] + values["false_negatives"]
-    negatives = values["false_positives"] + values["true_negatives"]
-    always = mean_of_defined(ratio(np.maximum(positives, negatives), positives + negatives))
     found = [
-        Figure(f"{task.name} mean accuracy", values["mean_accuracy"], headline=True),
-        Figure(f"{task.name} always the commoner class", always),
+        Figure(f"{task.name} mean accuracy", values["mean_accuracy"], headline=True, metric="mean_accuracy"),
+        Figure(f"{task.name} always the commoner class", mean_of_defined(majority_accuracy(values))),
         Figure(f"{task.name} mean balanced accuracy", values["mean_balanced_accuracy"], headline=True),
         Figure(f"{task.name} mean F1", values["mean_f1"], headline=True),
     ]
@@ -52,8 +49,14 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
 
 def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
     """Slice keys, each with its place in the label and its values by what stands there: the attributes."""
-    del task
     return {name: (place, {1: name, 0: f"not {name}"}) for place, name in enumerate(names)}
+
+
+def majority_accuracy(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """[N] accuracy of always giving the commoner answer; NaN where nothing is annotated."""
+    positives = values["true_positives"] + values["false_negatives"]
+    negatives = values["false_positives"] + values["true_negatives"]
+    return ratio(np.maximum(positives, negatives), positives + negatives)
 
 
 def outcomes(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:

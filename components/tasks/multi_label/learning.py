@@ -120,8 +120,3 @@ class Learning(base.Learning):
             f"{self.task.name}_weights": self.weights.numpy().tolist(),
             f"{self.task.name}_thresholds": self.thresholds.numpy().tolist(),
         }
-
-    def summaries(self, log_folder, validation):
-        from components.tasks.multi_label.summaries import AttributeSummaries
-
-        return [AttributeSummaries(log_folder, self)]

@@ -30,14 +30,13 @@ from components.page.page import (
     Gallery,
     Headline,
     Meter,
-    Note,
     Part,
     Section,
     Table,
 )
 from components.tasks.annotation import BoundTask
-from components.tasks.multi_label.evaluation import TOP
-from components.tasks.ratios import mean_of_defined, ratio
+from components.tasks.multi_label.evaluation import TOP, majority_accuracy
+from components.tasks.ratios import mean_of_defined
 from components.tasks.reporting import (
     PREDICTED_AND_LABELLED,
     UNLABELLED,
@@ -54,45 +53,31 @@ if TYPE_CHECKING:
     from components.report.collect import RunArtifacts
 
 OWN_GALLERY = False
-_FEW_IMAGES = 100  # below it one image moves a slice's accuracy by over a point
-_LARGE_GAP = 0.1
 _MISTAKES = 6
 _NOT_LABELLED = Chip("+", "predicted, but not labelled", "bad")
 _MISSED = Chip("−", "labelled, but not predicted", "bad")
 
 
 def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
-    """Figures by label, mistakes, and how alike the sides of the slices are served."""
+    """Figures by label and mistakes; for programs also how alike the sides of the slices are served."""
     values = artifacts.evaluation.of(task.name)
-    gaps = {key: artifacts.evaluation.gap(task.name, "mean_accuracy", key) for key in _two_sided(artifacts)}
+    gaps = {key: artifacts.evaluation.gap(task.name, "mean_accuracy", key) for key in artifacts.evaluation.slices}
     majority = majority_accuracy(values)
-    sections = [
-        *_mistakes_section(task, artifacts),
-        _labels_section(task, values, majority, thresholds(task, artifacts)),
-        *_fairness_section(task, artifacts, gaps),
-    ]
     return Part(
         headlines=_headlines(task, values, majority),
-        sections=tuple(sections),
+        sections=(
+            *_mistakes_section(task, artifacts),
+            _labels_section(task, values, majority, thresholds(task, artifacts)),
+        ),
+        curves=curves_by_name(task, artifacts.history),
         metrics={f"{task.name} accuracy gap {key}": finite_or_none(gap) for key, gap in gaps.items()},
         details={metric_title(task.name, "accuracy"): by_name(task.names, values["accuracy"])},
     )
 
 
-def majority_accuracy(values) -> np.ndarray:
-    """[N] accuracy of always giving the commoner answer; NaN where nothing is annotated."""
-    positives = values["true_positives"] + values["false_negatives"]
-    negatives = values["false_positives"] + values["true_negatives"]
-    return ratio(np.maximum(positives, negatives), positives + negatives)
-
-
-def thresholds(task: BoundTask, artifacts: RunArtifacts) -> np.ndarray | None:
-    """[N] a score above it is a yes: as served, or as training left them; None if neither says."""
-    served = artifacts.output_contract(f"{task.name}_decisions").get("thresholds")
-    if served is not None:
-        return np.asarray(served, np.float64)
-    learnt = artifacts.history.column(f"{task.name}_thresholds")
-    return None if learnt is None else learnt[-1]
+def thresholds(task: BoundTask, artifacts: RunArtifacts) -> np.ndarray:
+    """[N] a score above it is a yes: as served."""
+    return np.asarray(artifacts.contract[f"{task.name}_decisions"]["thresholds"], np.float64)
 
 
 def _headlines(task, values, majority):
@@ -134,7 +119,7 @@ def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
     labels = _labels(task, sample)
     if not (labels >= 0).any():
         chips = [_chip(task, sample, artifacts, index, UNLABELLED) for index in np.flatnonzero(decided)]
-        return Answer(False, chips=tuple(chips), legend=(UNLABELLED,))
+        return Answer(chips=tuple(chips), legend=(UNLABELLED,))
     wrong = _wrong(task, sample)
     chips = [
         _chip(task, sample, artifacts, index, _NOT_LABELLED if decided[index] else _MISSED)
@@ -144,7 +129,7 @@ def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
         chips += [_chip(task, sample, artifacts, index, kind) for index in np.flatnonzero(which)]
     annotated = int((labels >= 0).sum())
     legend = (PREDICTED_AND_LABELLED, _NOT_LABELLED, _MISSED, *([UNLABELLED] if (labels < 0).any() else []))
-    return Answer(True, text=f"{annotated - len(wrong)} of {annotated} right", chips=tuple(chips), legend=legend)
+    return Answer(text=f"{annotated - len(wrong)} of {annotated} right", chips=tuple(chips), legend=legend)
 
 
 def _labels(task, sample):
@@ -161,14 +146,12 @@ def _wrong(task, sample):
 
 def _margins(task, sample, artifacts):
     """[N] how far the scores are from their thresholds."""
-    found = thresholds(task, artifacts)
-    return np.abs(sample.outputs[task.name] - (0.0 if found is None else found))
+    return np.abs(sample.outputs[task.name] - thresholds(task, artifacts))
 
 
 def _score(task, sample, artifacts, index):
-    found = thresholds(task, artifacts)
-    limit = "" if found is None else f", threshold {decimal(float(found[index]), 2)}"
-    return f"score {decimal(float(sample.outputs[task.name][index]), 2)}{limit}"
+    score, threshold = (float(values[index]) for values in (sample.outputs[task.name], thresholds(task, artifacts)))
+    return f"score {decimal(score, 2)}, threshold {decimal(threshold, 2)}"
 
 
 def _chip(task, sample, artifacts, index, kind):
@@ -191,7 +174,7 @@ def _mistakes_section(task, artifacts):
         return ()
     cards = tuple(
         Card(
-            thumbnail(sample),
+            (("", thumbnail(sample)),),
             f"{'+' if sample.outputs[f'{task.name}_decisions'][index] else '−'} {readable(task.names[index])}",
             f"{sample.record.id}: {_score(task, sample, artifacts, index)}",
         )
@@ -282,10 +265,12 @@ def _label_table(task, values, gains, found):
             [percent_cell(value, Meter(value, tick=at), digits=1) for value, at in zip(predicted, true, strict=True)],
             "",
         ),
+        (
+            Column("Threshold", "a score above it is a yes; saved with the model."),
+            [Cell(decimal(value), value) for value in found],
+            "",
+        ),
     ]
-    if found is not None:
-        meaning = "a score above it is a yes; saved with the model."
-        columns.append((Column("Threshold", meaning), [Cell(decimal(value), value) for value in found], ""))
     headings, cells, means = zip(*columns, strict=True)
     return Table(headings, tuple(zip(*cells, strict=True)), (tuple(map(Cell, means)),), sortable=True)
 
@@ -294,97 +279,3 @@ def _gain_cell(gain, low, high):
     tone = "bad" if gain < 0 else ""
     meter = None if np.isnan(gain) else Meter(gain, tick=0.0, low=low, high=high, tone=tone)
     return Cell(percentage_points(gain), float(gain), meter, tone)
-
-
-def _two_sided(artifacts):
-    """The slice keys with an image on either side, the side that has the label first."""
-    return [key for key, sides in artifacts.evaluation.slices.items() if len(sides) == 2]
-
-
-def _fairness_section(task, artifacts, gaps):
-    """How alike the model serves the images of each slice."""
-    evaluation = artifacts.evaluation
-    blocks: list[Block] = []
-    reach = max((abs(gap) for gap in gaps.values() if np.isfinite(gap)), default=0.0) or 1e-9
-    if gaps:
-        columns = (
-            Column("By", "the label that divides the test images.", number=False),
-            Column("Images with / without"),
-            Column("Accuracy with, %"),
-            Column("Accuracy without, %"),
-            Column("Gap, points", "mean accuracy on images that have it minus on those that have not; the tick is 0."),
-            Column(
-                "Balanced gap, points",
-                "the same of balanced accuracy, over what is defined on both sides. It does not profit from labels "
-                "being rarer on one of them.",
-            ),
-            Column("Widest single gap, points", "the label whose accuracy differs most between the two.", number=False),
-        )
-        order = sorted(gaps, key=lambda key: -abs(np.nan_to_num(gaps[key])))
-        rows = tuple(_gap_row(task, evaluation, key, gaps[key], reach) for key in order)
-        blocks.append(Table(columns, rows, sortable=len(rows) > 2))
-    for key, sides in evaluation.slices.items():
-        if key not in gaps:
-            blocks.append(_slice_table(task, evaluation, key, sides))
-    if not blocks:
-        return ()
-    large = [readable(key) for key, gap in gaps.items() if abs(gap) >= _LARGE_GAP]
-    if large:
-        blocks.append(Note(f"The accuracy differs by {percent(_LARGE_GAP, 0)} or more: {', '.join(large)}.", "bad"))
-    few = [
-        readable(key)
-        for key, sides in evaluation.slices.items()
-        if min(evaluation.counts[side] for side in sides) < _FEW_IMAGES
-    ]
-    if few:
-        text = f"Fewer than {_FEW_IMAGES} images on one side ({', '.join(few)}): one image moves its accuracy much."
-        blocks.append(Note(text, "bad"))
-    lead = (
-        "A model with a good mean can still serve some people worse. Each row divides the test images by one label; a "
-        "gap near 0 means that both sides are served alike."
-    )
-    return (Section(f"{capitalized(task.name)}: fairness", f"{task.name}-fairness", tuple(blocks), lead),)
-
-
-def _gap_row(task, evaluation, key, gap, reach):
-    sides = evaluation.slices[key]
-    counts = [evaluation.counts[side] for side in sides]
-    means = [evaluation.value(task.name, "mean_accuracy", side) for side in sides]
-    having, lacking = (evaluation.value(task.name, "accuracy", side) for side in sides)
-    differences = np.nan_to_num(having - lacking)
-    widest = int(np.argmax(np.abs(differences)))
-    balanced = evaluation.gap(task.name, "mean_balanced_accuracy", key)
-    meter = None if np.isnan(gap) else Meter(gap, tick=0.0, low=-reach, high=reach)
-    return (
-        Cell(readable(key)),
-        Cell(" / ".join(map(format_int, counts)), min(counts)),
-        *map(percent_cell, means),
-        Cell(percentage_points(gap), abs(gap), meter, "bad" if abs(gap) >= _LARGE_GAP else ""),
-        Cell(percentage_points(balanced), abs(balanced)),
-        Cell(f"{readable(task.names[widest])} {percentage_points(differences[widest], 1)}"),
-    )
-
-
-def _slice_table(task, evaluation, key, sides):
-    """A row for each class of a slice that is no yes or no."""
-    columns = (
-        Column(capitalized(key), number=False),
-        Column("Images"),
-        Column("Accuracy, %"),
-        Column("Balanced accuracy, %"),
-    )
-    rows = tuple(
-        (
-            Cell(readable(side)),
-            Cell(format_int(evaluation.counts[side]), evaluation.counts[side]),
-            percent_cell(evaluation.value(task.name, "mean_accuracy", side)),
-            percent_cell(evaluation.value(task.name, "mean_balanced_accuracy", side)),
-        )
-        for side in sides
-    )
-    return Table(columns, rows, sortable=True)
-
-
-def curves(task: BoundTask, artifacts: RunArtifacts) -> list[Figure]:
-    """Losses by label, and weights and thresholds that moved."""
-    return curves_by_name(task, artifacts.history)

@@ -8,4 +8,5 @@ KIND = Kind(
         "scale": float,  # what the network's output is multiplied by, so that it learns values near 1; 1 by default
         "delta": float,  # the error from which the Huber loss is linear, in the label's unit; the scale by default
     },
+    shares=False,
 )

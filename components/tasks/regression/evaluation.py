@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow_model_analysis as tfma
@@ -24,17 +25,18 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
 
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
     """The task's scalars, from what was measured of one slice."""
+    number = functools.partial(Figure, share=False)
     return [
-        Figure(f"{task.name} mean absolute error", values["mean_absolute_error"], False, headline=True),
-        Figure(f"{task.name} root mean squared error", values["root_mean_squared_error"], higher_is_better=False),
-        Figure(f"{task.name} R²", values["r_squared"]),
+        number(
+            f"{task.name} mean absolute error",
+            values["mean_absolute_error"],
+            higher_is_better=False,
+            headline=True,
+            metric="mean_absolute_error",
+        ),
+        number(f"{task.name} root mean squared error", values["root_mean_squared_error"], higher_is_better=False),
+        number(f"{task.name} R²", values["r_squared"]),
     ]
-
-
-def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
-    """None: numbers are not divided into slices."""
-    del task, names
-    return {}
 
 
 def summarize(sums: np.ndarray) -> dict[str, float]:

@@ -25,7 +25,7 @@ class Learning(base.Learning):
 
     def loss(self, labels, output):
         truth, annotated = self._truth(labels)
-        losses = huber(truth / self._scale - output[:, 0], self._delta)
+        losses = keras.losses.huber(truth[:, tf.newaxis] / self._scale, output, self._delta)
         annotated = tf.cast(annotated, losses.dtype)
         return tf.reduce_sum(losses * annotated), tf.reduce_sum(annotated)
 
@@ -43,9 +43,3 @@ class Learning(base.Learning):
         truth = labels[self.task.name]
         annotated = tf.math.is_finite(truth)
         return tf.where(annotated, truth, 0.0), annotated
-
-
-def huber(errors: tf.Tensor, delta: float) -> tf.Tensor:
-    """Huber's loss (1964): e²/2 up to |e| = δ, and δ(|e| - δ/2) beyond; of the errors' shape."""
-    size = tf.abs(errors)
-    return tf.where(size <= delta, 0.5 * tf.square(errors), delta * (size - 0.5 * delta))

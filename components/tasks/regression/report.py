@@ -82,16 +82,9 @@ def scatter_drawing(truth: np.ndarray, predicted: np.ndarray) -> Canvas:
 
 def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
     """A chip with the number, and the label's beside it."""
-    del artifacts
     predicted = f"{task.name} {decimal(float(sample.outputs[task.name]), 1)}"
     label = sample.record.labels.get(task.name)
     if label is None:
-        return Answer(False, chips=(Chip("?", predicted),), legend=(UNLABELLED,))
+        return Answer(chips=(Chip("?", predicted),), legend=(UNLABELLED,))
     labelled = decimal(np.asarray(label).item(), 1)
-    return Answer(True, chips=(Chip("≈", f"{predicted}, labelled {labelled}"),))
-
-
-def curves(task: BoundTask, artifacts: RunArtifacts) -> list[Figure]:
-    """None but the validation figure."""
-    del task, artifacts
-    return []
+    return Answer(chips=(Chip("≈", f"{predicted}, labelled {labelled}"),))

@@ -33,7 +33,7 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
     """The task's scalars, from what was measured of one slice; of merged parts, those of several classes."""
     found = [
-        Figure(f"{task.name} mean F1", values["mean_f1"], headline=True),
+        Figure(f"{task.name} mean F1", values["mean_f1"], headline=True, metric="mean_f1"),
         Figure(f"{task.name} mean IoU", values["mean_iou"], headline=True),
         Figure(f"{task.name} pixel accuracy", values["pixel_accuracy"], headline=True),
     ]
@@ -43,12 +43,6 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
         of_parts = zip(merged.items(), values["part_f1"], strict=True)
         found += [Figure(f"{task.name} {part} F1", float(f)) for (part, classes), f in of_parts if len(classes) > 1]
     return found
-
-
-def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
-    """None: an image has all the classes."""
-    del task, names
-    return {}
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:

@@ -44,7 +44,7 @@ OWN_GALLERY = True
 _IMAGES_SHOWN = 8
 _CONFUSIONS_SHOWN = 10
 _RARE_SHOWN = 4  # classes; with the commonest, as many as there are colours
-_UNLABELLED = Chip("", "not labelled", colour=drawings.hatch_css())
+_UNLABELLED = Chip("", "not labelled", colour=drawings.css(drawings.UNKNOWN))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,6 +86,7 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     return Part(
         headlines=_headlines(task, values),
         sections=(*_images_section(task, artifacts), _classes_section(task, values, of_parts)),
+        curves=_curves(task, artifacts),
         details={metric_title(task.name, "f1"): by_name(task.names, values["f1"])},
     )
 
@@ -179,23 +180,22 @@ def class_chip(task: BoundTask, index: int, figure: str = "") -> Chip:
 
 
 def _card(task, each):
-    image, name = each.sample.image, each.sample.record.id
-    panes = [("image", figures.image_uri(drawings.shown_image(image))), ("predicted", _labels_uri(each.predicted))]
+    name, image = each.sample.record.id, each.sample.image
+
+    def pane(title, shown, flat=False):
+        return title, figures.plain_image(shown, f"Image {name}, {title}", flat)
+
+    panes = (pane("image", image), pane("predicted", drawings.label_colours(each.predicted), flat=True))
     if each.truth is None:
-        return Card(figures.strip(panes, f"Image {name}"), name, "not labelled")
-    errors = drawings.error_map(image, each.predicted, each.truth)
-    panes += [
-        ("truth", _labels_uri(each.truth)),
-        ("errors", figures.image_uri(drawings.shown_image(errors))),
-    ]
+        return Card(panes, name, "not labelled")
+    panes += (
+        pane("truth", drawings.label_colours(each.truth), flat=True),
+        pane("errors", drawings.error_map(image, each.predicted, each.truth)),
+    )
     text = f"mean F1 {percent(each.mean_f1, 1)}, {percent(each.pixel_accuracy, 1)} of the pixels right"
     occurring = [index for index in np.argsort(each.f1, kind="stable") if index and np.isfinite(each.f1[index])]
     chips = tuple(class_chip(task, index, percent(each.f1[index], 0)) for index in occurring)
-    return Card(figures.strip(panes, f"Image {name}"), name, text, chips)
-
-
-def _labels_uri(labels):
-    return figures.drawn_uri(drawings.label_colours(drawings.shown_labels(labels)))
+    return Card(panes, name, text, chips)
 
 
 def _classes_section(task, values, of_parts):
@@ -306,7 +306,6 @@ def costliest(confusion: np.ndarray, limit: int = _CONFUSIONS_SHOWN) -> list[tup
 
 def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
     """Panes: the image under the colours of its classes, and the same by the label."""
-    del artifacts
     each = parsed(task, sample)
     name = readable(task.name)
     maps = {name: each.predicted} | ({} if each.truth is None else {f"{name} by the label": each.truth})
@@ -314,25 +313,24 @@ def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:
     if any((labels == IGNORE_LABEL).any() for labels in maps.values()):
         legend.append(_UNLABELLED)
     return Answer(
-        each.truth is not None,
         panes=tuple((title, drawings.overlay(sample.image, labels)) for title, labels in maps.items()),
         legend=tuple(legend),
     )
 
 
-def curves(task: BoundTask, artifacts: RunArtifacts) -> list[Figure]:
+def _curves(task, artifacts):
     """F1 of the rare classes and the commonest."""
     f1 = artifacts.history.column(f"{task.name}_f1")
     chosen = common_and_rare(artifacts.evaluation.value(task.name, "confusion").sum(axis=1))
     if f1 is None or len(chosen) < 2:
-        return []
+        return ()
     lines = [Line(class_name(task.names[index]), 100 * f1[:, index]) for index in chosen]
     caption = (
         f"Of the classes but background the {len(chosen) - 1} with the fewest pixels in the test split, and the one "
         f"with the most, {lines[0].name}. Over all pixels of the validation split at the working size."
     )
     title = f"{capitalized(task.name)}: F1 of rare classes on validation"
-    return [artifacts.history.chart(title, lines, "F1 (%)", caption)]
+    return (artifacts.history.chart(title, lines, "F1 (%)", caption),)
 
 
 def common_and_rare(pixels: np.ndarray) -> list[int]:

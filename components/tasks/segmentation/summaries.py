@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
 # Drawing is no part of the Trainer's cache key: another drawing doesn't make another model.
-from components.page import figures
-from components.tasks.segmentation.drawings import parsing_panel
+from components.tasks.segmentation.drawings import error_map, label_colours
 from components.tasks.segmentation.learning import Learning
 from components.tasks.summaries import Summaries
 
@@ -17,7 +14,7 @@ _NUM_IMAGES = 3
 
 
 class ParsingSummaries(Summaries):
-    """After each epoch: F1 of each class on the validation split, and a few images with their parsing.
+    """After each epoch: a few images with their parsing.
 
     Args:
         log_folder: of TensorBoard.
@@ -33,12 +30,13 @@ class ParsingSummaries(Summaries):
         self._truth = np.stack([labels[learning.task.name].numpy() for _, labels in examples])
 
     def on_epoch_end(self, epoch, logs=None):
-        name, classes = self._learning.task.name, self._learning.task.names
+        name = self._learning.task.name
         logits = self.model.network(tf.cast(self._images, tf.float32), training=False)[name]
         predicted = tf.argmax(logits, axis=-1).numpy().astype(np.uint8)
-        drawing = parsing_panel(self._images, predicted, self._truth, classes)
+        rows = [
+            np.concatenate([image, label_colours(labels), label_colours(truth), error_map(image, labels, truth)], 1)
+            for image, labels, truth in zip(self._images, predicted, self._truth, strict=True)
+        ]
         with self.writer.as_default(step=epoch):
-            for label, f1 in zip(classes, self._learning.metric.f1().numpy(), strict=True):
-                if not math.isnan(f1):
-                    tf.summary.scalar(f"validation_f1/{label}", f1)
-            tf.summary.image(name, figures.pixels(drawing)[None])
+            description = "From left to right: the image, its classes as predicted, as labelled, and the wrong pixels."
+            tf.summary.image(name, np.stack(rows), max_outputs=_NUM_IMAGES, description=description)

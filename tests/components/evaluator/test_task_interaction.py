@@ -293,10 +293,9 @@ def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate):
         f"{name} is worse than the last blessed model's (difference {difference:.3g})"
         for name, difference in differences.items()
     ]
-    accuracies = {"candidate": [6 / 8, 4 / 8, 6 / 8], "baseline": [1, 6 / 8, 1]}
-    for model, expected in accuracies.items():
-        found = read_evaluation(uri, _tasks(), model)
-        assert [found.value("emotion", "accuracy", iteration=number) for number in (None, 0, 1)] == expected
+    found = read_evaluation(uri, _tasks())
+    accuracies = [found.value("emotion", "accuracy", iteration=number) for number in (None, 0, 1)]
+    assert accuracies == [6 / 8, 4 / 8, 6 / 8], "the candidate's"
 
 
 @pytest.mark.parametrize("candidate", ["model", "better"])
@@ -310,8 +309,6 @@ def test_an_nme_without_a_bar_neither_hinders_a_blessing_nor_gives_one(evaluate)
     assert blessed and read_blessing(uri) == (True, [])
     uri, blessed = evaluate("model", eval_config([_landmarks()]), baseline="better")
     assert (blessed, read_blessing(uri)) == (False, (False, ["no task has a bar to pass"]))
-    candidate, baseline = (read_evaluation(uri, [_landmarks()], model) for model in ("candidate", "baseline"))
-    assert candidate.value("landmarks", "nme") > baseline.value("landmarks", "nme")
 
 
 def test_tasks_without_annotated_records_are_not_blessed(evaluate):

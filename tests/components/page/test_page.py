@@ -3,10 +3,18 @@ import subprocess
 import sys
 
 import pytest
+from markupsafe import Markup
 
-from components.page.formatting import by_name, decimal, percent, percent_cell, percentage_points
+from components.page.formatting import (
+    by_name,
+    change_text,
+    decimal,
+    figure_text,
+    percent,
+    percent_cell,
+    percentage_points,
+)
 from components.page.page import (
-    Badge,
     Card,
     Cell,
     Chip,
@@ -20,7 +28,6 @@ from components.page.page import (
     Meter,
     Note,
     Page,
-    Properties,
     Section,
     Table,
 )
@@ -36,17 +43,29 @@ def test_every_block_escapes_what_it_is_given():
         Note(NASTY),
         Headlines((Headline(NASTY, NASTY, NASTY),)),
         table,
-        Gallery((Card("", NASTY, NASTY, (Chip("+", NASTY, "bad", NASTY),)),), (Chip("+", NASTY),), overlay=NASTY),
+        Gallery(
+            (Card(((NASTY, ""),), NASTY, NASTY, (Chip("+", NASTY, "bad", NASTY),)),), (Chip("+", NASTY),), overlay=NASTY
+        ),
         Gallery((), (Chip("", "", colour=NASTY),), wide=True),
-        Properties(((NASTY, NASTY),)),
         Code(NASTY, NASTY),
         Details(NASTY, (Note(NASTY),)),
     )
-    page = Page(NASTY, (Section(NASTY, "one", blocks, NASTY),), NASTY, NASTY, (NASTY,), (Badge("!", NASTY),)).render()
+    page = Page(NASTY, (Section(NASTY, "one", blocks, NASTY),), NASTY, NASTY, (NASTY,), (Chip("!", NASTY),)).render()
     reader = check(page)
     assert reader.count("script") == 1  # the page's own
     assert "<script>alert" not in page
-    assert reader.text.count(NASTY) == 31  # every place above; in the tooltips of the column and the chip, too
+    assert reader.text.count(NASTY) == 30  # every place above; in the tooltips of the column and the chip, too
+
+
+@pytest.mark.parametrize("wide, layout", [(False, "stack"), (True, "strip")])
+def test_a_cards_images_stand_below_each_other_or_in_a_row(wide, layout):
+    panes = (("face", Markup("<img alt=one>")), ("", Markup("<img alt=two>")))
+    page = Page("A page", (Section("S", "s", (Gallery((Card(panes, "A card"),), wide=wide),)),)).render()
+    assert check(page).count("div", cls=f"image {layout}", style="--panes: 2") == 1
+    assert re.findall(r'<div class="pane"><img alt=(\w+)>(?:<p>(\w+)</p>)?</div>', page) == [
+        ("one", "face"),
+        ("two", ""),
+    ]
 
 
 def test_sections_are_linked_in_order():
@@ -54,6 +73,12 @@ def test_sections_are_linked_in_order():
     reader = check(Page("A page", sections).render())
     assert reader.sections == ["first", "second"]
     assert reader.addresses == ["data:,", "#first", "#second"]
+
+
+def test_a_table_without_headings_has_no_head():
+    columns = (Column("", number=False),) * 2
+    page = Page("A page", (Section("S", "s", (Table(columns, ((Cell("seed"), Cell("7")),)),)),)).render()
+    assert check(page).count("thead") == 0 and "seed 7" in check(page).text
 
 
 def test_sections_need_anchors_of_their_own():
@@ -90,6 +115,14 @@ def test_percent(value, written):
 def test_no_number_is_minus_nought():
     assert (percentage_points(-0.00001), decimal(-0.0001)) == ("+0.00", "0.000")
     assert percentage_points(-0.0117) == "−1.17"
+
+
+def test_a_figure_of_any_kind_is_a_share_in_percent_or_a_plain_number():
+    assert (figure_text(0.05, share=True), figure_text(5.0, share=False), figure_text(None, True)) == (
+        "5.00", "5.00", "–",
+    )  # fmt: skip
+    assert (change_text(-0.05, share=True), change_text(-5.0, share=False)) == ("−5.00", "−5.00")
+    assert change_text(float("nan"), share=False) == "–"
 
 
 def test_figures_for_programs_are_finite_or_none():

@@ -15,6 +15,7 @@ from components.tasks.annotation import Annotation, BoundTask
 from components.tasks.classification import evaluation as classification_evaluation
 from components.tasks.landmarks import evaluation as landmarks_evaluation
 from components.tasks.multi_label import evaluation as multi_label_evaluation
+from components.tasks.regression import evaluation as regression_evaluation
 from components.tasks.reporting import Sample
 from components.tasks.segmentation import evaluation as segmentation_evaluation
 
@@ -55,6 +56,7 @@ ATTRIBUTES = bound("attributes", "multi_label", NAMES)
 PARSING = bound("parsing", "segmentation", CLASSES, "helen", MERGED_PARTS)
 LANDMARKS = bound("landmarks", "landmarks", map(str, range(1, 6)), "mtfl")
 EMOTION = bound("emotion", "classification", EMOTIONS, "fer2013")
+AGE = bound("age", "regression", (), "portraits", scale=100.0)
 
 
 # What the kinds' metrics say of made-up counts.
@@ -112,8 +114,17 @@ def class_values(confusion, ranks=None, top=()) -> dict:
     return classification_evaluation.summarize(np.concatenate([confusion, ranks[None]]), list(top))
 
 
+def age_values(mean_absolute_error=5.2, count=998) -> dict:
+    """Of people of about 40, who are taken for older."""
+    error, age = mean_absolute_error, 40.0
+    sums = np.array([1, error, 1.5 * error**2, age, age**2 + 15.0**2, 0.3 * error])
+    return regression_evaluation.summarize(sums * count)
+
+
 def made_values(task, iteration=2) -> dict:
     """Of one task."""
+    if task.kind == "regression":
+        return age_values()
     if task.kind == "multi_label":
         return attribute_values(rates=np.resize(POSITIVE_RATE, len(task.names)))
     if task.kind == "segmentation":
@@ -184,6 +195,9 @@ def made_sample(index, dataset, tasks, labelled=None) -> Sample:
             padded = np.full((64, 64), 255, np.uint8)  # as large as another image of the batch
             padded[: size[0], : size[1]] = np.roll(labels, index // 2, axis=1)
             outputs[task.name] = padded
+        elif task.kind == "regression":
+            truth = np.array([20.0 + 3 * index], np.float32)
+            outputs[task.name] = truth[0] + rng.normal(0, 4)
         else:
             truth = np.array([index % len(task.names)])
             scores = np.full(len(task.names), 0.1 / (len(task.names) - 1))
@@ -224,6 +238,8 @@ def epochs(tasks, count=EPOCHS, stages=()) -> list[dict]:
                 epoch[f"{task.name}_f1"] = (rise * np.linspace(0.9, 0.4, many)).tolist()
             elif task.kind == "landmarks":
                 epoch[f"val_{task.name}_nme"] = 1.4 - 1.35 * rise
+            elif task.kind == "regression":
+                epoch[f"val_{task.name}_mean_absolute_error"] = 12 - 7 * rise
             else:
                 epoch[f"val_{task.name}_accuracy"] = 0.6 * rise
         made.append(epoch)
@@ -275,7 +291,11 @@ def artifacts(*tasks, values=None, slices=None, counts=None, iterations=(), stag
         },
         "model": SimpleNamespace(signatures={}),
         "model_path": "/data/runs/ifan/3t-tiny/Trainer/model/12/Format-Serving",
-        "contract": {},
+        "contract": {
+            f"{task.name}_decisions": {"thresholds": np.linspace(-0.2, 0.2, len(task.names)).tolist()}
+            for task in tasks
+            if task.kind == "multi_label"
+        },
         "tested": {name: tuple(sample.record for sample in of) for name, of in samples.items()},
         "samples": samples,
         "model_run": "/data/runs/ifan/3t-tiny/Trainer/model_run/12",

@@ -121,7 +121,7 @@ def test_what_a_run_left_is_read(run):
     assert found.data.soft_labels["drawn_parsing_train"]["emotion"]["labelled"] == 2 and not found.data.annotations
     assert found.verdict.serving_ok and found.verdict.pushed_path == "/serving/1"
     assert found.history.column("val_emotion_accuracy").tolist() == [0.5]
-    assert found.output_contract("emotion") == {"kind": "probabilities"} and found.output_contract("other") == {}
+    assert found.contract == {"emotion": {"kind": "probabilities"}}
 
 
 def test_records_are_asked_about_a_few_at_a_time_with_their_crops(run):

@@ -5,18 +5,19 @@ import re
 import numpy as np
 import pytest
 
-from components.report.learning import learning_section, validation_drawing, validation_figures
+from components.report.learning import learning_section, validation_figures
+from components.report.run_page import parts_of
 from components.tasks.reporting import History
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
-from tests.components.report.sample_run import ATTRIBUTES, EMOTION, LANDMARKS, PARSING, artifacts, bound
+from tests.components.report.sample_run import AGE, ATTRIBUTES, EMOTION, LANDMARKS, PARSING, artifacts, bound
 
 STAGES = (("parsing alone", 2), ("landmarks alone", 2), ("emotion alone", 2), ("taking turns", 9))
 
 
 def section(*tasks, **changed):
     run = artifacts(*tasks, **changed)
-    found = learning_section(run)
+    found = learning_section(run, parts_of(run))
     page = sample_run.page_of(run, found)
     check(page)
     return {figure.title: figure for figure in found.blocks[0].figures}, found, page
@@ -24,7 +25,7 @@ def section(*tasks, **changed):
 
 def test_one_task_has_its_losses_its_figure_and_its_curves():
     figures, found, page = section(ATTRIBUTES)
-    assert list(figures)[:3] == ["Total loss", "Learning rate", "Validation"] and len(figures) == 6
+    assert list(figures)[:3] == ["Total loss", "Learning rate", "Validation: attributes accuracy"] and len(figures) == 6
     assert ">attributes accuracy (%)</text>" in page
     assert {"validation", "training"} <= set(re.findall(r"<text[^>]*>([^<]*)</text>", figures["Total loss"].markup))
     assert "over 15 epochs" in found.lead and "stages" not in found.lead
@@ -39,18 +40,34 @@ def test_the_terms_of_the_loss():
 
 
 def test_every_tasks_figure_by_its_title():
-    measured, errors = validation_figures(artifacts(PARSING, LANDMARKS, EMOTION, ATTRIBUTES))
+    measured = validation_figures(artifacts(PARSING, LANDMARKS, EMOTION, ATTRIBUTES))
     assert list(measured) == [
         "parsing mean F1", "landmarks NME", "emotion accuracy", "attributes accuracy",
     ]  # fmt: skip
-    assert errors == {"landmarks NME"}
+    assert [each.higher_is_better for each in measured.values()] == [True, False, True, True]
+    assert all(each.share for each in measured.values())
+
+
+def test_an_error_in_the_labels_unit_is_no_share():
+    """5 years are no 500 %."""
+    epochs = [{"loss": 1.0, "val_age_mean_absolute_error": error} for error in (7.0, 5.0)]
+    run = artifacts(AGE, epochs=epochs)
+    (measured,) = validation_figures(run).values()
+    assert not measured.share and not measured.higher_is_better and measured.values.tolist() == [7, 5]
+    page = sample_run.page_of(run, learning_section(run, ()))
+    written = re.findall(
+        r"<text[^>]*>([^<]*)</text>", page[page.index("<h3>Validation: age mean absolute error</h3>") :]
+    )
+    assert "age mean absolute error, lower" in written and not [text for text in written if "%" in text]
+    ticks = [float(text) for text in written if re.fullmatch(r"[\d.]+", text)]
+    assert 5 <= max(ticks) <= 8
 
 
 def test_a_task_whose_name_begins_with_anothers():
     mouth = bound("parsing_mouth", "segmentation", ("background", "lip"))
     epochs = [{"loss": 1.0, "val_parsing_mean_f1": 0.5, "val_parsing_mouth_mean_f1": 0.25}]
-    measured, _ = validation_figures(artifacts(PARSING, mouth, epochs=epochs))
-    assert {name: values.tolist() for name, values in measured.items()} == {
+    measured = validation_figures(artifacts(PARSING, mouth, epochs=epochs))
+    assert {name: each.values.tolist() for name, each in measured.items()} == {
         "parsing mean F1": [0.5], "parsing_mouth mean F1": [0.25],
     }  # fmt: skip
 
@@ -80,41 +97,28 @@ def test_what_an_epoch_lacks_is_a_gap():
     assert history.column("c") is None
 
 
-def panels(stages, **figures):
-    epochs = [{"stage": name} for name, count in stages for _ in range(count)]
-    measured = {name.replace("_", " "): np.asarray(values, float) for name, values in figures.items()}
-    return validation_drawing(History(epochs), measured, {"NME"}).axes
-
-
-def test_every_task_has_a_panel_with_the_stages_bounds_and_names():
-    nme = np.concatenate([[1.4, 1.3, 0.2, 0.12, 0.4, 0.6], np.linspace(0.27, 0.07, 9)])
-    axes = panels(STAGES, mean_F1=np.ones(15), NME=nme)
-    assert [each.get_title(loc="left") for each in axes] == ["mean F1 (%)", "NME (%), lower is better, log scale"]
-    for each in axes:
-        assert [line.get_xdata()[0] for line in each.lines[1:]] == [2.5, 4.5, 6.5]
-        assert each.lines[0].get_xdata().tolist() == list(range(1, 16))
-    assert axes[1].lines[0].get_ydata()[0] == pytest.approx(140)
-    assert [text.get_text() for text in axes[0].texts] == [
-        f"{number} {name}" for number, (name, _) in enumerate(STAGES, start=1)
-    ]
-    assert [text.xy[0] for text in axes[0].texts] == [1.5, 3.5, 5.5, 11]
-    tight = panels((("parsing alone", 2), ("landmarks", 2), ("turns", 100)), accuracy=np.ones(104))
-    assert [text.get_text() for text in tight[0].texts] == ["1", "2", "3 turns"]
-
-
-def test_one_stage_has_no_bounds():
-    (axes,) = panels((("taking turns", 2),), NME=[0.2, 0.1])
-    assert len(axes.lines) == 1 and not axes.texts
-    assert axes.get_yscale() == "linear", "a halving needs no log scale"
+def test_every_task_has_a_chart_with_the_stages_bounds():
+    figures, _, _ = section(PARSING, LANDMARKS, EMOTION, stages=STAGES)
+    shown = [figures[f"Validation: {name}"] for name in ("parsing mean F1", "landmarks NME", "emotion accuracy")]
+    for figure, label in zip(shown, ("parsing mean F1 (%)", "landmarks NME (%)", "emotion accuracy (%)"), strict=True):
+        assert f">{label}" in figure.markup and figure.markup.count("stroke-dasharray: 3.6") == 3
+    assert ["lower is" in figure.markup for figure in shown] == [False, True, False]
+    assert "may get worse" in shown[0].caption and not shown[1].caption, "said once"
+    assert "may get worse" not in section(PARSING)[0]["Validation: parsing mean F1"].caption
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0, 0.5])
 def test_one_epoch_and_figures_that_are_undefined(value):
     epochs = [{"loss": value, "learning_rate": 0.1, "val_landmarks_nme": value, "val_emotion_accuracy": value}]
-    assert "Validation" in section(LANDMARKS, EMOTION, epochs=epochs)[0]
+    assert "Validation: landmarks NME" in section(LANDMARKS, EMOTION, epochs=epochs)[0]
+
+
+def test_a_training_that_diverged_at_once_has_its_section():
+    shown, _, _ = section(LANDMARKS, epochs=[{"loss": np.nan, "val_loss": np.nan}] * 2)
+    assert list(shown) == ["Total loss"]
 
 
 def test_without_an_epoch_there_is_no_section():
     run = artifacts(LANDMARKS)
     run.training["epochs"] = []
-    assert learning_section(run) is None
+    assert learning_section(run, ()) is None

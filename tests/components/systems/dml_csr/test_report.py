@@ -1,10 +1,13 @@
 """Edges, and the ensembles of self-regulation."""
 
+import base64
+import io
 import re
 
 import numpy as np
+from PIL import Image
 
-from components.systems.dml_csr.report import edge_colours, edge_shades
+from components.systems.dml_csr.report import edge_colours, edge_shades, edges_section
 from components.tasks.segmentation.drawings import PALETTE
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
@@ -54,12 +57,18 @@ def test_ensembles_are_marked_where_there_are_any():
     assert {">in training</text>", ">ensemble</text>"} <= set(re.findall(r">[a-z ]+</text>", html))
 
 
-def test_thin_edges_survive_being_made_smaller():
-    categories = np.zeros((1024, 1024), np.uint8)
-    categories[::101] = 5
-    drawn = edge_colours(categories)
-    rows = (drawn == PALETTE[5]).all(axis=(1, 2))
-    assert np.flatnonzero(np.diff(rows.astype(int)) == 1).size + rows[0] == 11
+def test_thin_edges_survive(tmp_path):
+    """The page gets every pixel of them, however large the map is."""
+    categories = np.zeros((1, 1024, 1024), np.uint8)
+    categories[:, ::101] = 5
+    images = np.zeros((1, 1024, 1024, 3), np.uint8)
+    edges = {"image": images, "true_binary": categories, "binary": categories}
+    section = edges_section(sample_run.PARSING, edges | {"true_category": categories, "category": categories})
+    markup = dict(section.blocks[0].cards[0].panes)["whose they are, truth"]
+    data = re.search(r"data:image/png;base64,([^\"]+)", markup)[1]
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    np.testing.assert_array_equal((drawn == PALETTE[5]).all(axis=-1), categories[0] == 5)
+    assert (drawn[1] == edge_colours(np.zeros((1, 1), np.uint8))).all()
 
 
 def test_the_surer_of_an_edge_the_brighter():

@@ -6,20 +6,12 @@ import numpy as np
 import pytest
 
 from components.page.formatting import percent
-from components.tasks.multi_label.report import answer, curves, majority_accuracy, part, surest_mistakes, thresholds
+from components.tasks.multi_label.evaluation import majority_accuracy
+from components.tasks.multi_label.report import answer, part, surest_mistakes, thresholds
 from components.tasks.reporting import representative
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
 from tests.components.report.sample_run import ATTRIBUTES, NAMES, artifacts, attribute_values, bound, made_sample
-
-SIDES = {"Male": ("Male", "not Male"), "Eyeglasses": ("Eyeglasses", "not Eyeglasses")}
-COUNTS = {"Male": 411, "not Male": 587, "Eyeglasses": 66, "not Eyeglasses": 932}
-
-
-def sliced(task=ATTRIBUTES, **values):
-    """A run whose evaluation has two sides of two labels."""
-    made = {name: attribute_values(seed, COUNTS[name]) for seed, name in enumerate(COUNTS)} | values
-    return artifacts(task, slices=SIDES, counts=COUNTS, values={(task.name, name): of for name, of in made.items()})
 
 
 def table(run, anchor):
@@ -39,7 +31,7 @@ def test_the_table_has_a_row_for_every_label():
         assert float(rows[index][2].replace("−", "-")) == pytest.approx(100 * gains[index], abs=0.006)
     assert [row[2].startswith("−") for row in rows] == (gains < 0).tolist()
     assert shown.footer[0][1].text == f"{100 * values['mean_accuracy']:.2f}"
-    assert len(shown.columns) == 8, "thresholds are known"
+    assert rows[0][7] == "−0.200", "the threshold as served"
 
 
 def test_the_headlines_stand_beside_the_majority():
@@ -53,40 +45,15 @@ def test_the_headlines_stand_beside_the_majority():
     assert headline.tone == "bad" and "points below it" in headline.meaning
 
 
-def test_the_balanced_gap_is_over_what_is_defined_on_both_sides():
-    """On one side nobody has a hat: the sides' own means, 80 % and 70 %, are over different labels."""
-    task = bound("attributes", "multi_label", ("Hat", "Young"))
-    values = attribute_values(rates=np.array([0.2, 0.5]))
-    having = values | {"balanced_accuracy": np.array([0.9, 0.7]), "mean_balanced_accuracy": 0.8}
-    lacking = values | {"balanced_accuracy": np.array([np.nan, 0.7]), "mean_balanced_accuracy": 0.7}
-    others = dict.fromkeys(("Eyeglasses", "not Eyeglasses"), values)
-    run = sliced(task, **{"Male": having, "not Male": lacking}, **others)
-    assert {row[0]: row[5] for row in table(run, "attributes-fairness")[0]}["Male"] == "+0.00"
-
-
-def test_gaps_are_signed_and_the_largest_comes_first():
-    high = attribute_values()
+def test_gaps_for_programs():
+    high, moods = attribute_values(), ("happy", "sad", "calm")
     low = high | {"accuracy": high["accuracy"] - 0.136, "mean_accuracy": high["mean_accuracy"] - 0.136}
-    run = sliced(**{"Male": high, "not Male": low, "Eyeglasses": low, "not Eyeglasses": low})
-    rows, _ = table(run, "attributes-fairness")
-    assert [(row[0], row[1], row[4]) for row in rows] == [
-        ("Male", "411 / 587", "+13.60"), ("Eyeglasses", "66 / 932", "+0.00"),
-    ]  # fmt: skip
-    found = part(ATTRIBUTES, run)
-    gaps = {"attributes accuracy gap Male": 0.136, "attributes accuracy gap Eyeglasses": 0}
-    assert found.metrics == pytest.approx(gaps)
-    notes = [block.text for block in found.sections[-1].blocks if hasattr(block, "tone")]
-    assert [("Male" in note, "Eyeglasses" in note) for note in notes] == [(True, False), (False, True)], "large; few"
-
-
-def test_a_slice_of_classes_has_a_row_for_each():
-    moods = ("happy", "sad", "calm")
-    values = {("attributes", mood): attribute_values(seed, 300) for seed, mood in enumerate(moods)}
-    counts = dict(zip(moods, (500, 400, 98), strict=True))
-    run = artifacts(ATTRIBUTES, slices={"mood": moods}, counts=counts, values=values)
-    rows, _ = table(run, "attributes-fairness")
-    assert [row[:2] for row in rows] == [["happy", "500"], ["sad", "400"], ["calm", "98"]]
-    assert part(ATTRIBUTES, run).metrics == {}
+    values = {("attributes", "Male"): high, ("attributes", "not Male"): low}
+    values |= {("attributes", mood): high for mood in moods}
+    run = artifacts(ATTRIBUTES, slices={"Male": ("Male", "not Male"), "mood": moods}, values=values)
+    metrics = part(ATTRIBUTES, run).metrics
+    assert metrics["attributes accuracy gap Male"] == pytest.approx(0.136)
+    assert metrics["attributes accuracy gap mood"] is None, "three sides have no gap"
 
 
 def test_two_tasks_of_the_kind_have_addresses_of_their_own():
@@ -105,20 +72,10 @@ def test_the_surest_mistakes_come_first():
         assert sample.outputs["attributes_decisions"][index] != sample.record.labels["attributes"][index]
 
 
-def test_thresholds_are_the_served_ones_or_else_the_last_epochs():
-    run = artifacts(ATTRIBUTES)
-    assert thresholds(ATTRIBUTES, run).tolist() == run.training["epochs"][-1]["attributes_thresholds"]
-    contract = {"from_examples": {"attributes_decisions": {"thresholds": [0.25] * 40}}}
-    assert thresholds(ATTRIBUTES, dataclasses.replace(run, contract=contract)).tolist() == [0.25] * 40
-    run = artifacts(ATTRIBUTES, epochs=[{"loss": 1.0}])
-    assert thresholds(ATTRIBUTES, run) is None
-    assert len(table(run, "attributes")[1].columns) == 7
-
-
 def test_an_answer_has_a_chip_for_every_yes_and_its_score():
     task = bound("tags", "multi_label", "abcde")
     values = {"tags": attribute_values(rates=np.full(5, 0.5))}
-    run = artifacts(task, values=values, epochs=[{"tags_thresholds": [0.5] * 5}])
+    run = artifacts(task, values=values, contract={"tags_decisions": {"thresholds": [0.5] * 5}})
     outputs = {"tags": np.array([0.9, 0.1, 0.7, 0.0, 0.8]), "tags_decisions": np.array([1, 0, 1, 0, 1])}
     sample = dataclasses.replace(made_sample(0, "celeb_a", [task]), outputs=outputs)
     sample.record.labels["tags"] = np.array([1, 1, 0, 0, -1])
@@ -128,16 +85,16 @@ def test_an_answer_has_a_chip_for_every_yes_and_its_score():
     assert shown.text == "2 of 4 right" and len(shown.legend) == 4, "the fifth is not annotated"
     del sample.record.labels["tags"]
     shown = answer(task, sample, run)
-    assert [chip.symbol for chip in shown.chips] == ["?"] * 3 and not shown.labelled
+    assert [chip.symbol for chip in shown.chips] == ["?"] * 3
 
 
 def test_curves_of_what_moved():
     run = artifacts(ATTRIBUTES)
-    shown = curves(ATTRIBUTES, run)
+    shown = part(ATTRIBUTES, run).curves
     assert len(shown) == 3 and ">Young</text>" in shown[0].markup
     fixed = {"attributes_weights": [1.0] * 40, "attributes_thresholds": [0.5] * 40}
     still = artifacts(ATTRIBUTES, epochs=[epoch | fixed for epoch in run.history.epochs])
-    assert [figure.title for figure in curves(ATTRIBUTES, still)] == [shown[0].title]
+    assert [figure.title for figure in part(ATTRIBUTES, still).curves] == [shown[0].title]
     assert representative(NAMES) == [NAMES.index("Mouth_Slightly_Open"), NAMES.index("Young")]
     assert representative("abc") == [0, 2]
 

@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn_metrics
 
 from components.config import Bar, Task
 from components.tasks.annotation import Annotation, BoundTask
-from components.tasks.regression import evaluation
+from components.tasks.regression import KIND, evaluation
 from components.tasks.regression.evaluation import NumberMetrics, _measure, summarize
 from tests.support.metrics import combined
 
@@ -104,12 +104,12 @@ def test_figures():
     found = {
         figure.name: (figure.value, figure.higher_is_better) for figure in evaluation.figures(_bound(), summarize(SUMS))
     }
+    assert not any(figure.share for figure in evaluation.figures(_bound(), summarize(SUMS))) and not KIND.shares
     assert found == {
         "age mean absolute error": (pytest.approx(7 / 3), False),
         "age root mean squared error": (pytest.approx(7**0.5), False),
         "age R²": (pytest.approx(1 - 21 / 1400), True),
     }
-    assert not evaluation.slices("age", ())
 
 
 def test_without_variance_nothing_is_explained():

@@ -12,7 +12,6 @@ from components.tasks.segmentation.report import (
     answer,
     common_and_rare,
     costliest,
-    curves,
     parsed,
     part,
     telling,
@@ -103,7 +102,9 @@ def test_the_worst_images_come_first_and_the_best_is_there(whole):
 
 def test_a_card_has_four_images_its_scores_and_its_classes(whole):
     page = whole[1]
-    panes = re.findall(r'<img src="data:image/(\w+);base64,[^"]+" alt="Image helen-11.jpg, (\w+)">', page)
+    panes = re.findall(
+        r'<img(?: class="pixels")? src="data:image/(\w+);base64,[^"]+" alt="Image helen-11.jpg, (\w+)">', page
+    )
     assert panes == [("jpeg", "image"), ("png", "predicted"), ("png", "truth"), ("jpeg", "errors")]
     each = parsed(PARSING, made_sample(11, "helen", [PARSING]))
     card = re.search(r"<h4>helen-11.jpg</h4>.*?</article>", page, re.DOTALL)[0]
@@ -151,10 +152,10 @@ def test_an_answer_is_shown_over_the_image_beside_its_label():
 
 
 def test_the_curves_of_rare_classes():
-    (figure,) = curves(PARSING, artifacts(PARSING))
+    (figure,) = part(PARSING, artifacts(PARSING)).curves
     for name in ("skin", "upper lip", "right eye", "left eye", "inner mouth"):
         assert f">{name}</text>" in figure.markup
-    assert curves(PARSING, artifacts(PARSING, epochs=[{"loss": 1.0}])) == []
+    assert part(PARSING, artifacts(PARSING, epochs=[{"loss": 1.0}])).curves == ()
 
 
 def test_rare_classes_worked_by_hand():

@@ -1,0 +1,140 @@
+"""Every task's figures by slice: how alike the model serves the images that a label divides."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from components.evaluator.results import Evaluation
+from components.page.formatting import change_text, figure_text, format_int, percent, readable
+from components.page.page import Block, Cell, Column, Heading, Meter, Note, Section, Table
+from components.report.collect import RunArtifacts
+from components.tasks.annotation import BoundTask
+from components.tasks.figures import Figure
+from components.tasks.reporting import capitalized
+
+_FEW_IMAGES = 100  # below it one image moves a slice's accuracy by over a point
+_LARGE_GAP = 0.1  # of shares; a number in a unit of its own has no such bound
+_BALANCED = "mean_balanced_accuracy"  # only yes-or-no labels have it
+
+
+def slices_section(artifacts: RunArtifacts) -> Section | None:
+    """A task's gaps between the two sides of a label, and its figures by class; None without slices."""
+    evaluation = artifacts.evaluation
+    found = {task.name: _task_blocks(evaluation, task) for task in artifacts.tasks}
+    found = {name: blocks for name, blocks in found.items() if blocks}
+    if not found:
+        return None
+    shown: list[Block] = []
+    for name, blocks in found.items():
+        shown += [Heading(capitalized(name)), *blocks] if len(found) > 1 else blocks
+    few = [
+        readable(key)
+        for key, sides in evaluation.slices.items()
+        if sides and min(evaluation.counts[side] for side in sides) < _FEW_IMAGES
+    ]
+    if few:
+        text = f"Fewer than {_FEW_IMAGES} images on one side ({', '.join(few)}): one image moves its figures much."
+        shown.append(Note(text, "bad"))
+    lead = (
+        "A model with a good mean can still serve some people worse. The test images are divided by one label at a "
+        "time; a gap near 0 means that both sides are served alike."
+    )
+    return Section("Fairness", "fairness", tuple(shown), lead)
+
+
+def _task_blocks(evaluation, task) -> list[Block]:
+    """Without the slices of which no image has the task's label: they may be of another data set."""
+    by_side = {key: [_headlines(evaluation, task, side) for side in sides] for key, sides in evaluation.slices.items()}
+    known = {
+        key: of_sides
+        for key, of_sides in by_side.items()
+        if all(of_sides) and any(np.isfinite(figures[0].value) for figures in of_sides)
+    }
+    two_sided = {key: [figures[0] for figures in of_sides] for key, of_sides in known.items() if len(of_sides) == 2}
+    blocks = _gap_blocks(evaluation, task, two_sided) if two_sided else []
+    return blocks + [_side_table(evaluation, key, of) for key, of in known.items() if key not in two_sided]
+
+
+def _headlines(evaluation: Evaluation, task: BoundTask, side: str) -> list[Figure]:
+    """The task's headline figures of a slice; the first is the one that says most."""
+    return [figure for figure in evaluation.figures(task.name, side) if figure.headline]
+
+
+def _gap_blocks(evaluation, task, two_sided) -> list[Block]:
+    """A row for each label with two sides, the widest gap first.
+
+    Args:
+        two_sided: by slice key, the task's first headline figure of the images that have the label and of the others.
+    """
+    figure = next(iter(two_sided.values()))[0]
+    gaps = {key: evaluation.gap(task.name, figure.metric, key) for key in two_sided}
+    reach = max((abs(gap) for gap in gaps.values() if np.isfinite(gap)), default=0.0) or 1e-9
+    order = sorted(gaps, key=lambda key: -abs(np.nan_to_num(gaps[key])))
+    rows = tuple(_gap_row(evaluation, task, key, two_sided[key], gaps[key], reach) for key in order)
+    blocks: list[Block] = [Table(_gap_columns(evaluation, task, figure), rows, sortable=len(rows) > 2)]
+    large = [readable(key) for key, gap in gaps.items() if _is_large(gap, figure)]
+    if large:
+        text = f"{capitalized(figure.name)} differs by {percent(_LARGE_GAP, 0)} or more: {', '.join(large)}."
+        blocks.append(Note(text, "bad"))
+    return blocks
+
+
+def _gap_columns(evaluation, task, figure):
+    title = capitalized(figure.name)
+    unit, difference = (", %", ", points") if figure.share else ("", "")
+    meaning = "of images that have it minus that of those that have not; the tick is 0."
+    columns = [
+        Column("By", "the label that divides the test images.", number=False),
+        Column("Images with / without"),
+        Column(f"{title} with{unit}", "" if figure.higher_is_better else "lower is better."),
+        Column(f"{title} without{unit}"),
+        Column(f"Gap{difference}", f"{readable(figure.name)} {meaning}"),
+    ]
+    if _has_balanced(evaluation, task):
+        meaning = (
+            "the same of balanced accuracy, over what is defined on both sides. It does not profit from labels being "
+            "rarer on one of them."
+        )
+        columns.append(Column("Balanced gap, points", meaning))
+    return tuple(columns)
+
+
+def _gap_row(evaluation, task, key, figures, gap, reach):
+    counts = [evaluation.counts[side] for side in evaluation.slices[key]]
+    meter = None if np.isnan(gap) else Meter(gap, tick=0.0, low=-reach, high=reach)
+    tone = "bad" if _is_large(gap, figures[0]) else ""
+    row = [
+        Cell(readable(key)),
+        Cell(" / ".join(map(format_int, counts)), min(counts)),
+        *map(_figure_cell, figures),
+        Cell(change_text(gap, figures[0].share), abs(gap), meter, tone),
+    ]
+    if _has_balanced(evaluation, task):
+        balanced = evaluation.gap(task.name, _BALANCED, key)
+        row.append(Cell(change_text(balanced, share=True), abs(balanced)))
+    return tuple(row)
+
+
+def _has_balanced(evaluation, task):
+    return evaluation.value(task.name, _BALANCED) is not None
+
+
+def _is_large(gap, figure):
+    return figure.share and abs(gap) >= _LARGE_GAP
+
+
+def _side_table(evaluation, key, of_sides) -> Table:
+    """A row for each class of a slice that is no yes or no, a column for each headline figure."""
+    columns = [Column(capitalized(key), number=False), Column("Images")]
+    for figure in of_sides[0]:
+        heading = f"{capitalized(figure.name)}{', %' if figure.share else ''}"
+        columns.append(Column(heading, "" if figure.higher_is_better else "lower is better."))
+    rows = []
+    for side, figures in zip(evaluation.slices[key], of_sides, strict=True):
+        count = evaluation.counts[side]
+        rows.append((Cell(readable(side)), Cell(format_int(count), count), *map(_figure_cell, figures)))
+    return Table(tuple(columns), tuple(rows), sortable=True)
+
+
+def _figure_cell(figure):
+    return Cell(figure_text(figure.value, figure.share), float(figure.value))

@@ -1,0 +1,122 @@
+"""Every task's figures by slice."""
+
+import numpy as np
+
+from components.page.page import Heading, Note, Table
+from components.report.slices import slices_section
+from tests.components.page.page_checks import check
+from tests.components.report import sample_run
+from tests.components.report.sample_run import (
+    AGE,
+    ATTRIBUTES,
+    EMOTION,
+    age_values,
+    artifacts,
+    attribute_values,
+    bound,
+    emotion_values,
+)
+
+SIDES = {"Male": ("Male", "not Male"), "Eyeglasses": ("Eyeglasses", "not Eyeglasses")}
+COUNTS = {"Male": 411, "not Male": 587, "Eyeglasses": 66, "not Eyeglasses": 932}
+MOODS = ("happy", "sad", "calm")
+MOOD_COUNTS = dict(zip(MOODS, (500, 400, 98), strict=True))
+
+
+def sliced(*tasks, slices=SIDES, counts=COUNTS, **values):
+    """A run whose evaluation has slices; `values` of a task, by slice."""
+    made = {(name, side): of for name, by_side in values.items() for side, of in by_side.items()}
+    return artifacts(*tasks, slices=slices, counts=counts, values=made)
+
+
+def blocks(run, kind):
+    section = slices_section(run)
+    check(sample_run.page_of(run, section))
+    return [block for block in section.blocks if isinstance(block, kind)]
+
+
+def rows(table):
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+def test_without_slices_there_is_no_section():
+    assert slices_section(artifacts(ATTRIBUTES, AGE)) is None
+    assert "fairness" not in check(sample_run.whole_page(artifacts(ATTRIBUTES))).sections
+
+
+def test_gaps_are_signed_and_the_largest_comes_first():
+    high = attribute_values()
+    low = high | {"accuracy": high["accuracy"] - 0.136, "mean_accuracy": high["mean_accuracy"] - 0.136}
+    values = {"Eyeglasses": low, "not Eyeglasses": low, "Male": high, "not Male": low}
+    run = sliced(ATTRIBUTES, attributes=values)
+    (table,) = blocks(run, Table)
+    accuracies = [f"{100 * each['mean_accuracy']:.2f}" for each in (high, low)]
+    assert rows(table) == [
+        ["Male", "411 / 587", *accuracies, "+13.60", "+0.00"],
+        ["Eyeglasses", "66 / 932", accuracies[1], accuracies[1], "+0.00", "+0.00"],
+    ]
+    assert [row[4].tone for row in table.rows] == ["bad", ""]
+    assert [column.heading for column in table.columns[2:5]] == [
+        "Attributes mean accuracy with, %", "Attributes mean accuracy without, %", "Gap, points",
+    ]  # fmt: skip
+    notes = [note.text for note in blocks(run, Note)]
+    assert [("Male" in note, "Eyeglasses" in note) for note in notes] == [(True, False), (False, True)], "large; few"
+    assert "fairness" in check(sample_run.whole_page(run)).sections
+
+
+def test_the_balanced_gap_is_over_what_is_defined_on_both_sides():
+    """On one side nobody has a hat: the sides' own means, 80 % and 70 %, are over different labels."""
+    task = bound("attributes", "multi_label", ("Hat", "Young"))
+    values = attribute_values(rates=np.array([0.2, 0.5]))
+    having = values | {"balanced_accuracy": np.array([0.9, 0.7]), "mean_balanced_accuracy": 0.8}
+    lacking = values | {"balanced_accuracy": np.array([np.nan, 0.7]), "mean_balanced_accuracy": 0.7}
+    run = sliced(task, slices={"Male": SIDES["Male"]}, attributes={"Male": having, "not Male": lacking})
+    (table,) = blocks(run, Table)
+    assert table.columns[5].heading == "Balanced gap, points" and rows(table)[0][5] == "+0.00"
+
+
+def test_a_gap_of_errors_is_in_their_own_unit():
+    """5 and 8 years are a gap of 3 years, and no 300 points."""
+    ages = {"Male": age_values(8.0), "not Male": age_values(5.0)}
+    run = sliced(AGE, slices={"Male": SIDES["Male"]}, age=ages)
+    (table,) = blocks(run, Table)
+    assert rows(table) == [["Male", "411 / 587", "8.00", "5.00", "+3.00"]]
+    headings = [column.heading for column in table.columns[2:]]
+    assert headings == ["Age mean absolute error with", "Age mean absolute error without", "Gap"]
+    assert "lower is better" in table.columns[2].meaning
+    assert not blocks(run, Note), "no number of years is large in itself"
+
+
+def test_a_slice_of_classes_has_a_row_for_each_with_the_headline_figures():
+    emotions = {mood: emotion_values(number) for number, mood in enumerate(MOODS)}
+    ages = {mood: age_values(5.0 + number) for number, mood in enumerate(MOODS)}
+    run = sliced(EMOTION, AGE, slices={"mood": MOODS}, counts=MOOD_COUNTS, emotion=emotions, age=ages)
+    by_emotion, by_age = blocks(run, Table)
+    accuracies = [f"{100 * each['accuracy']:.2f}" for each in emotions.values()]
+    images = [["happy", "500"], ["sad", "400"], ["calm", "98"]]
+    assert rows(by_emotion) == [[*row, accuracy] for row, accuracy in zip(images, accuracies, strict=True)]
+    assert rows(by_age) == [[*row, error] for row, error in zip(images, ("5.00", "6.00", "7.00"), strict=True)]
+    assert [column.heading for column in by_age.columns] == ["Mood", "Images", "Age mean absolute error"]
+    assert [heading.title for heading in blocks(run, Heading)] == ["Emotion", "Age"]
+    assert [note.text for note in blocks(run, Note)] == [
+        "Fewer than 100 images on one side (mood): one image moves its figures much."
+    ]
+
+
+def test_slices_of_another_data_set_say_nothing_of_a_task():
+    nobody = age_values(count=0)
+    attributes = {side: attribute_values(seed, COUNTS[side]) for seed, side in enumerate(COUNTS)}
+    run = sliced(ATTRIBUTES, AGE, attributes=attributes, age=dict.fromkeys(COUNTS, nobody))
+    assert len(blocks(run, Table)) == 1 and not blocks(run, Heading), "of the attributes alone"
+    half = {"Male": age_values(5.0), "not Male": nobody}
+    (table,) = blocks(sliced(AGE, slices={"Male": SIDES["Male"]}, age=half), Table)
+    assert rows(table)[0][2:] == ["5.00", "–", "–"]
+
+
+def test_names_from_outside_are_escaped():
+    nasty = "<img src=http://x.example/>"
+    values = {nasty: attribute_values(), f"not {nasty}": attribute_values(1)}
+    counts = dict.fromkeys(values, 500)
+    run = sliced(ATTRIBUTES, slices={nasty: tuple(values)}, counts=counts, attributes=values)
+    page = sample_run.page_of(run, slices_section(run))
+    assert nasty in check(page).text and "<img src=http" not in page
