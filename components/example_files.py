@@ -54,7 +54,6 @@ class ReadSplits(beam.PTransform):
         self._files = [(split, file) for split, files in files.items() for file in files]
 
     def expand(self, begin):
-        """See ReadSplits."""
         spread = not has_one_worker(begin.pipeline.options)
         files = begin | "Files" >> beam.Create(self._files, reshuffle=spread)
         # Not ReadFromTFRecord for each split: a Flatten over them would hold all records in memory.
@@ -77,7 +76,6 @@ class WriteSplits(beam.PTransform):
         self._folders = {split: artifact_utils.get_split_uri([examples], split) for split in splits}
 
     def expand(self, records):
-        """See WriteSplits."""
         return [
             records
             | f"Only[{split}]" >> beam.Filter(_is_in, split)

@@ -97,7 +97,7 @@ class ShowProgress:
 
 
 def closing_line(label: str, unit: str, counted: int, seconds: float, stopped: bool) -> str:
-    """What is said at the end; a count of 0 is left out, because the workers of a cluster don't count."""
+    """The last line; a count of 0 is left out, because the workers of a cluster don't count."""
     took = tqdm.format_interval(seconds)
     if stopped:
         return f"{label}: stopped by an error after {counted:,} {unit}, {took}."

@@ -30,7 +30,7 @@ ITERATIONS_SIGNATURE = "iterations_from_examples"  # gives what SIGNATURE gives,
 
 
 def eval_config(tasks: Sequence[BoundTask], slice_by: Sequence[str] = (), iterations: int = 0) -> tfma.EvalConfig:
-    """What TFX's Evaluator is told.
+    """The configuration of TFX's Evaluator.
 
     Args:
         tasks: what the model does.

@@ -31,7 +31,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """References in the order of the official lists, reading and checking spread over Beam's workers."""
 
     def Do(self, input_dict, output_dict, exec_properties: dict[str, Any]) -> None:
-        """See FacesExampleGen."""
         configs, data_dir = from_json(exec_properties["datasets"]), exec_properties["data_dir"]
         datasets = build_datasets(configs, data_dir)
         for dataset in datasets.values():

@@ -181,7 +181,7 @@ def _data(artifacts):
 
 
 def _anomalies(artifact):
-    """One sentence a feature and split, of what ExampleValidator found."""
+    """A sentence for each feature and split in which ExampleValidator found anomalies."""
     found = []
     for split in artifact_utils.decode_split_names(artifact.split_names):
         uri = artifact_utils.get_split_uri([artifact], split)

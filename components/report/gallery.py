@@ -53,7 +53,7 @@ def _answers(artifacts, sample) -> dict[str, Answer]:
 
 
 def _overlay(shown: Sequence[Mapping[str, Answer]]) -> str:
-    """What the switch of the points says; "" without any."""
+    """Caption of the switch that hides landmarks; "" without any."""
     answers = [(name, answer) for answers in shown for name, answer in answers.items()]
     marked = dict.fromkeys(readable(name) for name, answer in answers if answer.points is not None)
     if not marked:

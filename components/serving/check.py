@@ -27,7 +27,6 @@ class Executor(base_executor.BaseExecutor):
     """Runs components/serving/replay.py and writes the blessing that Pusher looks for."""
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:
-        """See ServingCheck."""
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         uris = [artifact_utils.get_split_uri([examples], split) for split in json.loads(exec_properties["splits"])]
@@ -46,7 +45,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def run(command: Sequence[str], seconds: float = SECONDS) -> tuple[bool, str]:
-    """Whether a process ended well, and the last line that it said; one that takes longer is ended."""
+    """Whether a process exited with 0, and the last line that it printed; it is killed at the time limit."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     try:
         process = subprocess.run(

@@ -1,4 +1,4 @@
-"""The exported model: raw images or face records in; what each task says of them out."""
+"""The exported model: image files or face records in, the tasks' outputs out."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Soft labels: what trained networks say of the training records that lack a label."""
+"""Soft labels: predictions of trained networks for training records that lack a label."""

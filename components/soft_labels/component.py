@@ -38,7 +38,7 @@ def spec_with_teachers(tasks: Iterable[str]) -> type[SoftLabelerSpec]:
 
 
 class SoftLabeler(base_beam_component.BaseBeamComponent):
-    """Gives every training record that lacks a label what a trained network, its teacher, says of the image.
+    """Gives every training record that lacks a label the prediction of a trained network, its teacher.
 
     Outputs:
         labelled_examples: the splits of `examples`. A record that lacks a label has the scores of its teacher, [N] in

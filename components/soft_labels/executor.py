@@ -1,4 +1,4 @@
-"""Has teachers answer for the records that lack a label, with Beam, and writes the records and what was counted."""
+"""Labels records with teachers' predictions, with Beam, and writes the records and the counts."""
 
 from __future__ import annotations
 
@@ -104,11 +104,10 @@ class SoftLabels(ModelHandler):
         return self._model.load_model()
 
     def batch_elements_kwargs(self) -> Mapping[str, int]:
-        """Of BATCH_SIZE records, with those that won't be asked about."""
+        """BATCH_SIZE records, those that need no label among them."""
         return {"min_batch_size": BATCH_SIZE, "max_batch_size": BATCH_SIZE}
 
     def run_inference(self, batch: Sequence[tuple[str, bytes]], model, inference_args=None):
-        """See SoftLabels."""
         label = self._teacher.task
         examples = [tf.train.Example.FromString(record) for _, record in batch]
         lacking = [index for index, example in enumerate(examples) if not has_label(example, label)]
@@ -165,7 +164,7 @@ def model_input(task: str) -> str:
 
 
 def no_teacher(teacher: Teacher) -> ValueError:
-    """The error where a teacher has no model that it may answer with."""
+    """The error for a teacher without a blessed model."""
     return ValueError(
         f"The records that lack {teacher.task} are labelled by {teacher.experiment!r}. There is no blessed model of "
         f"{teacher.experiment!r} yet. First: make run EXPERIMENT={teacher.experiment}"

@@ -41,7 +41,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def kind(name: str) -> Kind:
-    """What may be said of tasks of a kind; ValueError that lists the kinds there are, if there is no such."""
+    """A kind's KIND; ValueError that lists the kinds there are, if there is no such."""
     if name not in kinds():
         raise ValueError(f"No kind of task is called {name!r}. There are: {', '.join(kinds())}.")
     return importlib.import_module(f"{__name__}.{name}").KIND

@@ -1,4 +1,4 @@
-"""What is minimised: labels and outputs to named scalars."""
+"""Objectives: labels and outputs to the named scalars of which training minimises one."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from components.trainer.checkpoint import EpochCheckpoint
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What is trained on what.
+    """Experiment, tasks and data of a training run.
 
     Attributes:
         experiment: whose training this is.
@@ -84,7 +84,7 @@ class Recipe(abc.ABC):
     """A way of training. The loop calls `build`, then `begin`, then goes through `stages`.
 
     Args:
-        run: what is trained on what.
+        run: experiment, tasks and data.
 
     Attributes:
         callbacks: whose state is part of the checkpoints, in order.
@@ -102,16 +102,16 @@ class Recipe(abc.ABC):
         """The model to fit, compiled and built, with `network`, `tasks` and `epoch_record`; under the strategy."""
 
     def begin(self, model: keras.Model) -> None:
-        """What is done once, before the first epoch of a run that was not stopped before."""
+        """Called once, before the first epoch of a new run: not where a stopped one continues."""
         del model
 
     @abc.abstractmethod
     def stages(self, model: keras.Model, checkpoint: EpochCheckpoint, epochs_done: int) -> Iterator[Stage]:
-        """What is left to fit; what a stage needs of the model is done before it is given."""
+        """The stages left to fit; the model is prepared for each before it is yielded."""
 
     @abc.abstractmethod
     def batches(self, stage: Stage) -> tf.data.Dataset:
-        """What the stage is fitted on, from its first epoch on."""
+        """The stage's training batches, from its first epoch on."""
 
     def trained_network(self, model: keras.Model) -> keras.Model:
         """A network like the model's, with weights of its own, under the Keras policy in force."""
