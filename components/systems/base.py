@@ -32,7 +32,7 @@ class System:
         return 0
 
     def callbacks(self, recipe: Recipe, network: keras.Model) -> Sequence[keras.callbacks.Callback]:
-        """Callbacks that only watch: TensorBoard summaries, files for the report. They have no state that a restart needs."""
+        """Callbacks that only watch: TensorBoard summaries, report files; without state that a restart needs."""
         return ()
 
     def served_network(self, network: keras.Model) -> keras.Model:

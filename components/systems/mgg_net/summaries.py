@@ -28,7 +28,7 @@ def attention_summaries(recipe: Recipe, network: keras.Model) -> list[keras.call
 
 
 class AttentionSummaries(Summaries):
-    """After each epoch, by block: masks over faces, affinities of groups, and the number of masks that are 0 everywhere.
+    """After each epoch, by block: masks over faces, affinities of groups, number of masks that are 0 everywhere.
 
     Args:
         log_folder: of TensorBoard.
