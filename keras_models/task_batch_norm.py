@@ -64,7 +64,8 @@ class TaskBatchNorm(keras.layers.Layer):
             return self._normalised_by_batch(features, task[0])
         scale = tf.stack(self.gammas) * tf.math.rsqrt(self.moving_variance + self.epsilon)
         offset = tf.stack(self.betas) - self.moving_mean * scale
-        scale, offset = (tf.gather(x, task)[:, None, None, :] for x in (scale, offset))
+        # Reshaped, since slices would double the ops of a network that has dozens of these layers.
+        scale, offset = (tf.reshape(tf.gather(x, task), [-1, 1, 1, x.shape[-1]]) for x in (scale, offset))
         # In float32, as the fused kernel of training: rounded to bfloat16 in between, large means would not cancel.
         return tf.cast(tf.cast(features, tf.float32) * scale + offset, features.dtype)
 
@@ -82,7 +83,7 @@ class TaskBatchNorm(keras.layers.Layer):
             normalised, mean, variance = tf.compat.v1.nn.fused_batch_norm(
                 features, gamma, beta, epsilon=self.epsilon, is_training=True
             )
-        this = tf.one_hot(task, self.num_tasks)[:, None]
+        this = tf.expand_dims(tf.one_hot(task, self.num_tasks), 1)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign_add((1.0 - self.momentum) * this * (batch - moving))
         return normalised

@@ -12,6 +12,8 @@ from keras_models.branch_tree import OUTPUT, BranchTree
 from keras_models.branched_vgg16 import VGG16, BranchedVGG16, LowRankVGG16, ThinVGG16
 from keras_models.normalization import EPSILON
 
+pytestmark = pytest.mark.slow
+
 FULL_SIZE = (224, 224, 3)
 SMALL = (32, 32, 3)
 

@@ -8,6 +8,8 @@ from tensorflow import keras
 from keras_models.aligned_resize import AlignedResize
 from keras_models.dml_csr import DMLCSR, without_edges
 
+pytestmark = pytest.mark.slow
+
 TINY = {"num_classes": 5, "backbone_blocks": (1, 1, 1, 1), "backbone_width": 4, "head_width": 16}
 
 

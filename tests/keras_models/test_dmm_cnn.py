@@ -12,6 +12,8 @@ from keras_models import DMMCNN
 from keras_models.attributes import CELEBA_ATTRIBUTES
 from keras_models.dmm_cnn import SUBJECTIVE_ATTRIBUTES
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "num_landmarks": 5,
     "backbone": "resnet18",

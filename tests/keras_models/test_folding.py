@@ -11,6 +11,8 @@ from keras_models.branched_resnet18 import BranchedResNet18, ThinResNet18
 from keras_models.branched_vgg16 import BranchedVGG16, FactorizedVGG16, ThinVGG16
 from keras_models.folding import fold_batch_norm
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (32, 32, 3)
 
 

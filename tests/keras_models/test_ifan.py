@@ -16,6 +16,8 @@ from keras_models.ifan import (
 from keras_models.landmark_heat_maps import landmark_heat_maps
 from keras_models.task_batch_norm import TaskBatchNorm
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"width": 8, "growth": 4, "block_layers": 1, "up_width": 8, "re_encoder_widths": (4, 5, 6)}
 SIZE = (64, 32)
 TASKS = tuple(PAPER_TASKS)
@@ -227,7 +229,7 @@ def test_the_plain_name_is_the_last_iteration(network):
         assert np.max(np.abs(outputs[f"{task}_iter2"] - outputs[f"{task}_iter1"])) > 1e-5
 
 
-@pytest.mark.parametrize("iterations", [0, 1, 3, 4])
+@pytest.mark.parametrize("iterations", [0, 3])
 def test_iterations_add_no_weights(network, iterations):
     other = _small(iterations=iterations)
     assert [(w.name, w.shape) for w in other.weights] == [(w.name, w.shape) for w in network.weights]

@@ -14,6 +14,8 @@ from keras_models.attribute_groups import PART_GROUPS
 from keras_models.attributes import CELEBA_ATTRIBUTES
 from keras_models.mgg_net import attention_groups, attention_maps
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"input_shape": (64, 48, 3), "backbone_width": 4}
 BASELINE = 11_197_032
 

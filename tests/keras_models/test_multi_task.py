@@ -7,6 +7,8 @@ from tensorflow import keras
 
 from keras_models import MultiTaskNetwork
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"backbone_width": 4, "map_width": 8}
 MIXTURE = {"attributes": 5, "parsing": 3, "emotion": 4, "depth": 1}
 MAPS = ("parsing", "depth")

@@ -123,11 +123,13 @@ def _small_networks():
     for name in NAMES:
         experiment = experiments.get(name)
         # At its own size a paper's network is built in its own tests; it takes long.
-        if not experiment.model.kwargs.get("weights") and max(experiment.data.image_size) < 200:
+        small = max(experiment.data.image_size) < 200 and f"{name}-tiny" not in NAMES
+        if small and not experiment.model.kwargs.get("weights"):
             distinct.setdefault(to_json(experiment.model) + to_json(experiment.data.image_size), name)
     return sorted(distinct.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _small_networks())
 def test_small_networks_give_what_the_tasks_need(name):
     experiment = experiments.get(name)

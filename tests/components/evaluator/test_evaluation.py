@@ -18,6 +18,8 @@ from components.record import FaceRecord
 from components.tasks.annotation import points
 from components.tasks.segmentation.label_maps import encode_grey
 
+pytestmark = pytest.mark.slow
+
 ATTRIBUTES = ("Male", "Young", "Smiling")
 # (records, labels, decisions): Male TP 16 FP 4 FN 0 TN 12, Young 22 2 0 8, Smiling 14 4 4 10.
 GROUPS = (

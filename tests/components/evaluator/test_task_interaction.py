@@ -16,6 +16,8 @@ from components.record import FaceRecord
 from components.tasks.annotation import points
 from components.tasks.segmentation.label_maps import encode_grey
 
+pytestmark = pytest.mark.slow
+
 ATTRIBUTES = ("Male", "Young")
 EMOTIONS = ("anger", "joy", "fear")
 CLASSES = ("background", "skin", "lip", "mouth")

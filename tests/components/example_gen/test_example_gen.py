@@ -26,6 +26,8 @@ from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 from keras_models.attributes import CELEBA_ATTRIBUTES
 
+pytestmark = pytest.mark.slow
+
 SPREAD = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
 SPLITS = {"0": "train", "1": "validation", "2": "test"}
 COLOUR = (200, 100, 50)

@@ -26,6 +26,8 @@ from components.tasks.annotation import Annotation, BoundTask, points
 from components.tasks.segmentation.label_maps import encode_grey
 from components.trainer.inputs import parse
 
+pytestmark = pytest.mark.slow
+
 DRAWN = DatasetConfig("synthetic_faces")
 DATA = Data((DRAWN,), image_size=(96, 80))
 BUILDER = builder_class(DRAWN.name)

@@ -19,6 +19,8 @@ from keras_models import DMLCSR, DMMCNN, MultiTaskNetwork
 from tests.support import serving
 from tests.support.serving import COLOURS, CROPS, SIZE, bound, exported, learnt, replayed
 
+pytestmark = pytest.mark.slow
+
 ATTRIBUTES = bound("attributes", "multi_label", ("Male", "Smiling", "Young"), scores="signed")
 LANDMARKS = bound("landmarks", "landmarks", points(5))
 PARSING = bound("parsing", "segmentation", ("background", "skin", "nose", "mouth", "hair"))
@@ -51,7 +53,6 @@ def multi_task():
     return MultiTaskNetwork((*SIZE, 3), {"landmarks": 10, "parsing": 5}, ["parsing"], backbone_width=8, map_width=8)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "tasks", "system", "size", "message"),
     [

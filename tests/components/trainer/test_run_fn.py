@@ -20,6 +20,8 @@ from components.trainer.run_fn import TRAINING_FILE, _run_key, files_by_split, r
 from keras_models.branch_tree import BranchTree
 from tests.support import tiny_faces
 
+pytestmark = pytest.mark.slow
+
 TASKS = (tiny_faces.LIKELY, tiny_faces.CLOTHING)
 SYSTEM = "components.systems.branching.system.BranchingSystem"
 OUTPUTS = {"attributes": 6, "clothing": 3}

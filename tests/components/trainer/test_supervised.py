@@ -10,6 +10,8 @@ from components.tasks.base import learning_of
 from components.trainer.checkpoint import EpochCheckpoint
 from tests.support import tiny_faces
 
+pytestmark = pytest.mark.slow
+
 DMM_CNN = configured(
     "keras_models.DMMCNN",
     num_landmarks=5,
@@ -60,7 +62,7 @@ def test_what_a_run_leaves(tiny_files, tmp_path):
     cosine = [0.01 * (1 + np.cos(np.pi * (step - 6) / 14)) / 2 for step in (9, 14, 19)]
     rates = [epoch["learning_rate"] for epoch in trained.epochs]
     assert rates == pytest.approx([0.0004 + 0.0096 * 4 / 6, *cosine], abs=1e-7)
-    assert list((tmp_path / "logs").rglob("*.attributes")) and list((tmp_path / "logs" / "validation").iterdir())
+    assert list((tmp_path / "logs").rglob("*.by_name")) and list((tmp_path / "logs" / "validation").iterdir())
     assert trained.network(tf.zeros([1, *tiny_faces.SIZE, 3]))["attributes"].dtype == tf.float32
     assert trained.record == {}
 
@@ -104,12 +106,14 @@ def test_the_plateau_is_remembered(unbroken_and_continued):
 )
 def test_stopped_anywhere(tiny_files, tmp_path, callbacks, where):
     tiny = tiny_faces.experiment(tiny_faces.LINEAR, (*callbacks, tiny_faces.STOP), tasks=ATTRIBUTES)
-    unbroken = tiny_faces.fit(tiny, tmp_path / "unbroken", tiny_files)
-    tiny_faces.StopAt.where = where
-    with pytest.raises(tiny_faces.Stopped):
-        tiny_faces.fit(tiny, tmp_path / "stopped", tiny_files)
-    tiny_faces.StopAt.where = None
-    tiny_faces.assert_same(tiny_faces.fit(tiny, tmp_path / "stopped", tiny_files), unbroken)
+    with tiny_faces.eagerly():
+        unbroken = tiny_faces.fit(tiny, tmp_path / "unbroken", tiny_files)
+        tiny_faces.StopAt.where = where
+        with pytest.raises(tiny_faces.Stopped):
+            tiny_faces.fit(tiny, tmp_path / "stopped", tiny_files)
+        tiny_faces.StopAt.where = None
+        continued = tiny_faces.fit(tiny, tmp_path / "stopped", tiny_files)
+    tiny_faces.assert_same(continued, unbroken)
 
 
 def test_a_finished_run_is_not_trained_again(tiny_files, tmp_path):

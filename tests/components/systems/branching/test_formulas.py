@@ -18,7 +18,7 @@ from components.systems.branching.formulas import (
     task_agreements,
 )
 
-PROPERTY = settings(max_examples=30, deadline=None)
+PROPERTY = settings(max_examples=10, deadline=None)
 SEEDS = st.integers(0, 2**31)
 FOUR_TASKS = np.array([[1, 0.9, 0.4, 0.6], [0.9, 1, 0.5, 0.7], [0.4, 0.5, 1, 0.8], [0.6, 0.7, 0.8, 1]])
 

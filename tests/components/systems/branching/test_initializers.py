@@ -14,6 +14,8 @@ from keras_models.branch_tree import BranchTree
 from keras_models.branched_vgg16 import BranchedVGG16, FactorizedVGG16
 from tests.support import tiny_faces
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 64, 3)  # fc6 gets 2 x 2 maps
 TASKS = 5
 THIN, WIDE = 6, 10

@@ -32,6 +32,8 @@ from keras_models import ThinVGG16
 from keras_models.branch_tree import BranchTree
 from tests.support import tiny_faces
 
+pytestmark = pytest.mark.slow
+
 TASKS = len(tiny_faces.ATTRIBUTES)
 LAYERS = tiny_faces.TreeNetwork.LAYERS
 UNBRANCHED = BranchTree.unbranched(LAYERS, TASKS)
@@ -77,7 +79,7 @@ class Run:
     """A run with what it said on stderr, and its model."""
 
     def __init__(self, tiny, folder, files, **more):
-        with contextlib.redirect_stderr(io.StringIO()) as said:
+        with contextlib.redirect_stderr(io.StringIO()) as said, tiny_faces.eagerly():
             self.trained = tiny_faces.fit(tiny, folder, files, **more)
         self.said, self.model = said.getvalue(), Watched.last
         self.epochs, self.branching = self.trained.epochs, self.trained.record["branching"]

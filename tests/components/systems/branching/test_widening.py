@@ -11,6 +11,8 @@ from components.systems.branching.widening import copy_branches, widen
 from keras_models import ThinResNet18, ThinVGG16
 from keras_models.branch_tree import BranchTree
 
+pytestmark = pytest.mark.slow
+
 TASKS = 6
 WIDTH = 8
 IMAGES = np.random.default_rng(7).uniform(0, 255, (8, 64, 64, 3)).astype(np.float32)

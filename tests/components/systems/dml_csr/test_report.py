@@ -7,7 +7,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from components.systems.dml_csr.report import edge_colours, edge_shades, edges_section
+from components.systems.dml_csr.report import edge_colours, edge_shades
 from components.tasks.segmentation.drawings import PALETTE
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
@@ -63,9 +63,9 @@ def test_thin_edges_survive(tmp_path):
     categories[:, ::101] = 5
     images = np.zeros((1, 1024, 1024, 3), np.uint8)
     edges = {"image": images, "true_binary": categories, "binary": categories}
-    section = edges_section(sample_run.PARSING, edges | {"true_category": categories, "category": categories})
-    markup = dict(section.blocks[0].cards[0].panes)["whose they are, truth"]
-    data = re.search(r"data:image/png;base64,([^\"]+)", markup)[1]
+    np.savez_compressed(tmp_path / "edges.npz", **edges, true_category=categories, category=categories)
+    html, _ = page(model_run=str(tmp_path))
+    data = re.search(r'src="data:image/png;base64,([^"]+)" alt="Validation image 1, whose they are, truth"', html)[1]
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     np.testing.assert_array_equal((drawn == PALETTE[5]).all(axis=-1), categories[0] == 5)
     assert (drawn[1] == edge_colours(np.zeros((1, 1), np.uint8))).all()

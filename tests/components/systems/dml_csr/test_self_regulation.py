@@ -15,6 +15,8 @@ from components.systems.dml_csr.self_regulation import (
 from keras_models.losses.parsing import lovasz_softmax
 from tests.support import tiny_faces
 
+pytestmark = pytest.mark.slow
+
 REGULATION = "components.systems.dml_csr.self_regulation.SelfRegulation"
 PROBE = configured(f"{__name__}.Probe")
 

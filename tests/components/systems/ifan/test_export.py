@@ -28,6 +28,8 @@ from tests.support.serving import (
     seen,
 )
 
+pytestmark = pytest.mark.slow
+
 ITERATIONS = 2
 TASKS = (
     bound("parsing", "segmentation", ("background", "skin", "mouth", "hair")),

@@ -26,6 +26,8 @@ from keras_models.task_batch_norm import TaskBatchNorm
 from tests.support import tiny_faces, tiny_tasks
 from tests.support.tiny_tasks import WatchedHybrid
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"parsing": 8, "landmarks": 14, "emotion": 10, "attributes": 4}  # in batches of 4: 2, 3, 2 and 1
 TWO = ("landmarks", "emotion")
 RATE = 0.1
@@ -203,7 +205,6 @@ def _features(record):
     return tf.train.Example.FromString(record).features.feature
 
 
-@pytest.mark.slow
 def test_four_tasks_without_mean_feedback(files, tmp_path):
     """A fourth data set and task is configuration; "zeros" leaves the initial feedback as it is built."""
     labels = (*THREE, "attributes")
@@ -375,7 +376,6 @@ def _assert_same(run, unbroken):
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6, err_msg=label)
 
 
-@pytest.mark.slow
 def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbroken):
     """Its experiment came as JSON, where names are in another order."""
     model = tiny_two.model
@@ -460,7 +460,6 @@ def _epochs(folder):
         yield name, tiny_tasks.fit(tiny, folder / name, files).epochs
 
 
-@pytest.mark.slow
 def test_two_devices_compute_what_one_computes(files, folder, tmp_path):
     (tmp_path / "data").symlink_to(folder)
     process = tiny_faces.in_a_process(__name__, tmp_path)

@@ -15,6 +15,8 @@ from keras_models.mgg_net import attention_maps
 from tests.support import serving
 from tests.support.serving import SIZE, answers_of, bound, exported, learnt, pixels, replayed
 
+pytestmark = pytest.mark.slow
+
 ATTRIBUTES = bound("attributes", "multi_label", ("Male", "Smiling", "Young"), scores="probabilities")
 GROUPS = {"mouth": ("Smiling",), "around head": ("Young",), "whole face": ("Male",)}
 HEADS = {"gal_block3/kernel:0", "gal_block4/kernel:0"}
