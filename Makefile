@@ -44,7 +44,7 @@ tensorboard: .venv/installed ## the training curves of the runs so far
 test: lint ## lint, types and all tests
 	python -m pytest -n 2 --dist loadfile
 
-test-fast: lint ## lint, types and what is quick to test: neither whole pipelines nor long trainings
+test-fast: lint ## lint, types and what is quick to test: no whole networks, trainings or pipelines
 	python -m pytest -n 2 --dist loadfile -m "not slow and not e2e"
 
 lint: .venv/installed ## ruff's checks and format, which folder may import which, types
