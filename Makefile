@@ -6,6 +6,10 @@ EXPERIMENT ?= dmm_cnn/synthetic
 OUTPUT_DIR ?= out
 export EXPERIMENT DATA_DIR SEED SET OUTPUT_DIR
 
+ifneq ($(words $(OUTPUT_DIR)),1)
+  $(error OUTPUT_DIR is a path without blanks, which make can't have in a target; received '$(OUTPUT_DIR)')
+endif
+
 # What the tfx command remembers of its pipelines lies with the rest of the output, not in the home folder.
 export LOCAL_HOME := $(abspath $(OUTPUT_DIR))/tfx
 # Google's packages warn of Python 3.10 and TensorFlow of what the processor has; neither helps a person.
@@ -62,7 +66,7 @@ lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock from pyproject.toml
 	.uv/bin/pip install --quiet uv
 
 .venv/installed: requirements.lock pyproject.toml $(filter .uv/bin/uv,$(UV))
-	@echo "Installing the locked packages into .venv (about 2.6 GB): a minute or two ..."
+	@echo "Installing the locked packages into .venv (about 3.2 GB): a minute or two ..."
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	@$(UV) pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import math
 import pkgutil
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -166,7 +167,9 @@ class Task:
             if value not in allowed if isinstance(allowed, tuple) else not isinstance(value, types):
                 expected = f"one of {allowed}" if isinstance(allowed, tuple) else f"a value of type {allowed.__name__}"
                 raise ValueError(f"Option {option!r} of task {self.name!r} is {expected}; received {value!r}.")
-        if self.weight < 0:
+            if allowed is float and not 0 < value < math.inf:
+                raise ValueError(f"Option {option!r} of task {self.name!r} is above 0; received {value!r}.")
+        if not 0 <= self.weight < math.inf:
             raise ValueError(f"The weight of task {self.name!r} is 0 or more; received {self.weight}.")
         if self.bar is not None:
             self._validate_bar(self.bar, kind.metrics)
@@ -204,6 +207,22 @@ class InputConfig:
     max_rotation: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
 
+    def validate_input(self) -> None:
+        """Raises ValueError, saying what to change, for batches that can't be made."""
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is 1 or more; received {self.batch_size}.")
+        if not 0 <= self.max_shift < 1:
+            raise ValueError(
+                f"max_shift is a share of the image's sides, from 0 to below 1; received {self.max_shift}."
+            )
+        if not 0 <= self.max_rotation <= 180:
+            raise ValueError(f"max_rotation is from 0 to 180 degrees; received {self.max_rotation}.")
+        if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] < math.inf):
+            raise ValueError(f"scale is (smallest, largest) factor, above 0; received {self.scale}.")
+
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")  # Keras policies under which variables are float32
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaseTraining:
@@ -212,7 +231,7 @@ class BaseTraining:
     Attributes:
         epochs: of the run, as the recipe counts them.
         optimizer: a Keras optimizer, which gets `learning_rate`.
-        precision: Keras mixed-precision policy.
+        precision: Keras policy, one of PRECISIONS.
         strategy: what gives the tf.distribute strategy to train under: one device, or tf.distribute.MirroredStrategy
             for the devices of a machine. The batch is shared out among them.
         validation_split: what the callbacks look at; "train" where a data set has no split for it.
@@ -236,6 +255,8 @@ class BaseTraining:
             raise ValueError(f"training.epochs is 1 or more; received {self.epochs}.")
         if self.seed < 0:
             raise ValueError(f"training.seed is 0 or more; received {self.seed}.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"training.precision is {', '.join(PRECISIONS)}; received {self.precision!r}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -257,6 +278,12 @@ class Training(InputConfig, BaseTraining):
     learning_rate: float | ObjectConfig = 0.001
     callbacks: tuple[ObjectConfig, ...] = ()
     initializer: ObjectConfig = ObjectConfig("components.serving.export.restore_trained")
+
+    def validate(self, tasks: tuple[Task, ...]) -> None:
+        super().validate(tasks)
+        self.validate_input()
+        if not isinstance(self.learning_rate, ObjectConfig) and not 0 <= self.learning_rate < math.inf:
+            raise ValueError(f"training.learning_rate is a number from 0 on; received {self.learning_rate}.")
 
 
 @dataclasses.dataclass(frozen=True)

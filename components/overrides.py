@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import re
 import types
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.config import Experiment, ObjectConfig
+
+_LONGEST = 120  # letters of a run's name in a path: with what stands around it a file's name has at most 255
 
 
 def overridden(experiment: Experiment, settings: Sequence[str]) -> Experiment:
@@ -24,13 +27,17 @@ def overridden(experiment: Experiment, settings: Sequence[str]) -> Experiment:
             commas between the items of a tuple or list.
 
     Raises:
-        ValueError: for a path that leads nowhere, with what there is, or a value of another type; and as of
-            `Experiment.validate`.
+        ValueError: for a path that leads nowhere, with what there is, or that is set twice, or a value of another type;
+            and as of `Experiment.validate`.
     """
+    seen: set[str] = set()
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise ValueError(f"A setting is path=value, such as training.epochs=3; received {setting!r}.")
+        if path in seen:
+            raise ValueError(f"{path} is set twice. Say it once.")
+        seen.add(path)
         experiment = _changed(experiment, path.split("."), text, path)
     experiment.validate()
     return experiment
@@ -47,8 +54,9 @@ def settings_of(run: str) -> list[str]:
 
 
 def slug(name: str) -> str:
-    """A run's name as part of a node's id and of paths."""
-    return re.sub(r"[^\w.-]+", "-", name)
+    """A run's name as part of a node's id and of paths; a long one is cut and told apart by a hash."""
+    found = re.sub(r"[^\w.-]+", "-", name)
+    return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
 def _changed(owner: Any, parts: list[str], text: str, path: str, hint: Any = Any) -> Any:

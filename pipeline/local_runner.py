@@ -56,6 +56,8 @@ def local_pipeline(
     """
     name = experiments.current(name)
     experiment = overridden(experiments.get(name), settings)
+    for other in filter(None, (experiment.training.warm_start, *(t.experiment for t in experiment.data.teachers))):
+        experiments.get(other)  # an unknown one is told before anything runs
     if seed is not None:
         experiment = replace(experiment, training=replace(experiment.training, seed=seed))
     datasets = build_datasets(experiment.data.datasets, data_dir).values()

@@ -1,5 +1,6 @@
 """The data sets by name, and where the files of a run's data sets lie."""
 
+import inspect
 import os
 import pkgutil
 from collections.abc import Sequence
@@ -35,8 +36,19 @@ def builder_class(name: str) -> type[FaceDataset]:
 
 
 def build_dataset(dataset: DatasetConfig, folder: str | None) -> FaceDataset:
-    """One of a run's data sets with its options; `folder` holds its official files, None or "" if it needs none."""
-    return builder_class(dataset.builder or dataset.name)(source=folder or None, **dataset.options)
+    """One of a run's data sets with its options; `folder` holds its official files, None or "" if it needs none.
+
+    Raises:
+        ValueError: for an option that there isn't, with those that there are, and as of the builder.
+    """
+    builder = builder_class(dataset.builder or dataset.name)
+    own = inspect.signature(builder).parameters.values()
+    there = [each.name for each in own if each.kind is not each.VAR_KEYWORD and each.name != "source"]
+    if unknown := [option for option in dataset.options if option not in there]:
+        raise ValueError(
+            f"Data set {dataset.name!r} has no option {unknown[0]!r}. There are: {', '.join(there) or 'none'}."
+        )
+    return builder(source=folder or None, **dataset.options)
 
 
 def code_files(datasets: Sequence[DatasetConfig]) -> tuple[str, ...]:

@@ -73,6 +73,12 @@ class Table(FaceDataset):
         shares: Sequence[float] = (0.8, 0.1, 0.1),
         **options,
     ):
+        for option, columns in (
+            ("numbers", numbers),
+            *((f"yes_no[{label!r}]", each) for label, each in yes_no.items()),
+        ):
+            if isinstance(columns, str):
+                raise ValueError(f'{option} is a list of columns, such as ["{columns}"]; received {columns!r}.')
         self._table = table
         self._images = images
         self._image = image

@@ -150,7 +150,7 @@ def _check_equal(tf, outputs, answers, others, message):
             share = float(tf.reduce_mean(tf.cast(values != others[name], tf.float32)))
             assert share == 0, f"{message}: {name} at {share:.2%} of the pixels"
             continue
-        sizes = tf.maximum(1.0, tf.abs(others[name]))
+        sizes = tf.maximum(outputs[name].get("scale", 1.0), tf.abs(others[name]))
         difference = float(tf.reduce_max(tf.abs(values - others[name]) / sizes))
         assert difference <= TOLERANCE, f"{message}: {name} by {difference:.2g}, allowed {TOLERANCE:.0e}"
 

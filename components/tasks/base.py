@@ -198,8 +198,9 @@ class Serving(tf.Module):
         """What every answer keeps to, by output, for the clean-process check and for clients: JSON values.
 
         Keys: "kind" ("scores", "decisions", "probabilities", "label_map", "points" or "number"), "dtype", "shape"
-        (None for what varies), "names" (of the last axis, or of a label map's labels), "minimum", "maximum", and
-        "sums_to_one".
+        (None for what varies), "names" (of the last axis, or of a label map's labels), "minimum", "maximum",
+        "sums_to_one", and "scale" (of numbers: what the network's output was multiplied by, so that rounding is
+        relative to it).
         """
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from components.config import to_json
-from components.overrides import overridden, run_name
+from components.overrides import overridden, run_name, slug
 from pipeline import experiments
 
 DMM_CNN = experiments.get("dmm_cnn/celeb_a-tiny")
@@ -70,6 +70,17 @@ def test_several_and_of_a_task_of_a_training():
 def test_what_cannot_be_set(setting, message):
     with pytest.raises(ValueError, match=message):
         overridden(DMM_CNN, [setting])
+
+
+def test_a_field_is_set_once():
+    with pytest.raises(ValueError, match=r"training\.epochs is set twice"):
+        overridden(DMM_CNN, ["training.epochs=1", "training.flip=false", "training.epochs=2"])
+
+
+def test_the_slug_of_many_settings_is_short_and_its_own():
+    names = [run_name("a/b", [f"model.field_{number}=1" for number in range(count)]) for count in (11, 12)]
+    assert slug("a/b+x=1") == "a-b-x-1"
+    assert max(map(len, map(slug, names))) <= 140 and slug(names[0]) != slug(names[1])
 
 
 def test_a_runs_name_tells_its_settings_in_one_order():

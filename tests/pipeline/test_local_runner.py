@@ -86,6 +86,12 @@ def test_settings_change_the_experiment_and_the_run_s_name(tmp_path):
     assert (ran.training.epochs, ran.training.seed, ran.data.image_size) == (3, 5, (32, 32))
 
 
+def test_a_start_from_an_experiment_that_is_none(tmp_path):
+    with pytest.raises(ValueError, match="plain/synthetics"):
+        settings = ["training.warm_start=plain/synthetics"]
+        local_runner.local_pipeline("plain/synthetic", "", None, str(tmp_path / "out"), settings)
+
+
 def test_a_setting_that_cannot_be(tmp_path):
     with pytest.raises(ValueError, match=r"training\.epochs is 1 or more"):
         local_runner.local_pipeline("plain/synthetic", "", None, str(tmp_path / "out"), ["training.epochs=0"])

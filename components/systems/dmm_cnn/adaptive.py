@@ -89,7 +89,26 @@ def _mean_one(values):
     return values / mean if mean > 0 else np.ones_like(values)
 
 
-class AdaptiveThresholds(keras.callbacks.Callback):
+class _AdaptsTask(keras.callbacks.Callback):
+    """Base of what adapts a task of yes-or-no labels; the task is known before the first epoch, or a ValueError."""
+
+    task: str
+
+    def set_model(self, model):
+        super().set_model(model)
+        adaptable = [name for name, learning in model.tasks.items() if hasattr(learning, "thresholds")]
+        if self.task not in adaptable:
+            raise ValueError(
+                f"{type(self).__name__} adapts task {self.task!r}, but the tasks of yes-or-no labels are "
+                f"{', '.join(adaptable) or 'none'}: set the callback's `task`."
+            )
+
+    @property
+    def _learning(self):
+        return self.model.tasks[self.task]
+
+
+class AdaptiveThresholds(_AdaptsTask):
     """Moves the model's decision thresholds after each validation pass (Eq. 6).
 
     Args:
@@ -107,8 +126,7 @@ class AdaptiveThresholds(keras.callbacks.Callback):
         self._epoch = epoch + 1
 
     def on_test_end(self, logs=None):
-        task = self.model.tasks[self.task]
-        counts = task.metric
+        task, counts = self._learning, self._learning.metric
         thresholds = updated_thresholds(
             task.thresholds.numpy(),
             counts.false_positives.numpy(),
@@ -120,7 +138,7 @@ class AdaptiveThresholds(keras.callbacks.Callback):
         task.thresholds.assign(thresholds)
 
 
-class _LossWeighting(keras.callbacks.Callback):
+class _LossWeighting(_AdaptsTask):
     """Base of the schemes that compare two losses: remembers the last ones in a variable that checkpoints keep."""
 
     previous_losses = None
@@ -134,10 +152,6 @@ class _LossWeighting(keras.callbacks.Callback):
         # NaN is "no losses yet". Keras sets the model again when training starts, after a restore.
         if self.previous_losses is None:
             self.previous_losses = tf.Variable(tf.fill(self._learning.weights.shape, np.nan), trainable=False)
-
-    @property
-    def _learning(self):
-        return self.model.tasks[self.task]
 
     def _update(self, losses, formula, **options):
         previous = self.previous_losses.numpy()
@@ -181,7 +195,7 @@ class DynamicWeightAverage(_LossWeighting):
         self._update(self._learning.training_losses.losses(), dynamic_weight_average, temperature=self.temperature)
 
 
-class AdaptiveWeighting(RunCallback):
+class AdaptiveWeighting(_AdaptsTask, RunCallback):
     """Sets the loss weights from a small validation batch at every step (AW in Table 2).
 
     Args:
@@ -205,7 +219,7 @@ class AdaptiveWeighting(RunCallback):
     def set_model(self, model):
         super().set_model(model)
         if self.recent_losses is None:
-            shape = [2 * self.window, *model.tasks[self.task].weights.shape]
+            shape = [2 * self.window, *self._learning.weights.shape]
             self.recent_losses = tf.Variable(tf.zeros(shape), trainable=False)
             self.steps = tf.Variable(0, trainable=False, dtype=tf.int64)
 
@@ -214,5 +228,4 @@ class AdaptiveWeighting(RunCallback):
         self.recent_losses.assign(tf.concat([self.recent_losses[1:], losses[None]], axis=0))
         step = int(self.steps.assign_add(1))
         if step >= 2 * self.window and step % self.every == 0:
-            weights = self.model.tasks[self.task].weights
-            weights.assign(adaptive_weights(losses.numpy(), self.recent_losses.numpy()))
+            self._learning.weights.assign(adaptive_weights(losses.numpy(), self.recent_losses.numpy()))

@@ -44,6 +44,8 @@ class HybridTraining(BaseTraining):
 
     def validate(self, tasks: tuple[Task, ...]) -> None:
         super().validate(tasks)
+        for task in self.tasks:
+            task.validate_input()
         trained, learnt = (sorted(names) for names in ((t.task for t in self.tasks), (t.name for t in tasks)))
         if trained != learnt:
             raise ValueError(

@@ -9,7 +9,7 @@ from components.tasks import base
 
 
 class Serving(base.Serving):
-    """`<task>` [batch, L, 2] float32, x and y in [0, 1] of the whole image."""
+    """`<task>` [batch, L, 2] float32, x and y as shares of the whole image's sides: outside it below 0 or above 1."""
 
     def outputs(self, output, crops, sizes):
         return {self.task.name: to_image(tf.reshape(output, [-1, len(self.task.names), 2]), crops)}

@@ -8,8 +8,12 @@ from components.tasks import base
 class Serving(base.Serving):
     """`<task>` [batch] float32, in the label's own unit."""
 
+    def __init__(self, task):
+        super().__init__(task)
+        self._scale = task.option("scale", 1.0)
+
     def outputs(self, output, crops, sizes):
-        return {self.task.name: self.task.option("scale", 1.0) * output[:, 0]}
+        return {self.task.name: self._scale * output[:, 0]}
 
     def contract(self):
-        return {self.task.name: {"kind": "number", "dtype": "float32", "shape": [None]}}
+        return {self.task.name: {"kind": "number", "dtype": "float32", "shape": [None], "scale": self._scale}}

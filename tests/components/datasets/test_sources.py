@@ -31,6 +31,11 @@ def test_the_builder_is_the_data_set_s_own_or_the_one_that_it_names():
         build_dataset(DatasetConfig("drawn"), None)
 
 
+def test_an_option_that_the_builder_has_not():
+    with pytest.raises(ValueError, match="'mtfl' has no option 'crop'. There are: .*crop_lfw"):
+        build_dataset(DatasetConfig("mtfl", {"crop": True}), None)
+
+
 def test_a_source_s_options_are_the_builder_s():
     assert build_dataset(POINTS, "somewhere").SPLITS == ("train", "test")
     assert build_dataset(POINTS, "somewhere").folder == "somewhere"

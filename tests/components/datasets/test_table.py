@@ -359,6 +359,8 @@ class TestWhatIsCheckedFirst:
             ({"classes": {"image": ["a", "b"]}}, "none of id, image, dataset, crop; received 'image'"),
             ({"classes": {"mood": ["a", "a"]}}, r"'mood' needs names, each once; received \['a', 'a'\]"),
             ({"yes_no": {"attributes": []}}, "'attributes' needs names"),
+            ({"numbers": "age"}, r"numbers is a list of columns, such as \[\"age\"\]; received 'age'"),
+            ({"yes_no": {"smile": "smiling"}}, r"yes_no\['smile'\] is a list of columns"),
             ({"images": "../faces"}, "'images' is a path in .*; received '../faces'"),
             ({"table": "/etc/passwd"}, "'table' is a path in .*; received '/etc/passwd'"),
             ({"group": "person"}, r"group='person' has no use: set split=None"),

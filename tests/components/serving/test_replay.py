@@ -321,13 +321,20 @@ def test_label_maps(maps, reason):
         ({"age": [0.3, 0.4001]}, {"age": [0.3, 0.4]}, "so: age by 0.0001, allowed 1e-05"),
         ({"age": [3.0, 40.0003]}, {"age": [3.0, 40.0]}, None),
         ({"age": [3.0, 40.0008]}, {"age": [3.0, 40.0]}, "so: age by 2e-05, allowed 1e-05"),
+        ({"years": [0.3, 0.4009]}, {"years": [0.3, 0.4]}, None),  # a network's output times 100, and so its rounding
+        ({"years": [0.3, 0.402]}, {"years": [0.3, 0.4]}, "so: years by 2e-05, allowed 1e-05"),
         ({"parsing": [[[0, 1], [2, 255]]]}, {"parsing": [[[0, 1], [2, 255]]]}, None),
         ({"parsing": [[[0, 1], [2, 255]]]}, {"parsing": [[[0, 1], [1, 255]]]}, "so: parsing at 25.00% of the pixels"),
         ({"decisions": [0, 1]}, {"decisions": [1, 1]}, None),  # a score may be on the threshold
     ],
 )
 def test_answers_that_differ(values, others, reason):
-    kinds = {"age": {"kind": "number"}, "parsing": {"kind": "label_map"}, "decisions": {"kind": "decisions"}}
+    kinds = {
+        "age": {"kind": "number"},
+        "years": {"kind": "number", "scale": 100.0},
+        "parsing": {"kind": "label_map"},
+        "decisions": {"kind": "decisions"},
+    }
     values, others = ({name: tf.constant(each) for name, each in both.items()} for both in (values, others))
     with found(reason):
         replay._check_equal(tf, kinds, values, others, "so")

@@ -117,6 +117,12 @@ def test_thresholds_move_by_equation_6():
     assert np.count_nonzero(expected) > 1
 
 
+@pytest.mark.parametrize("callback", [AdaptiveThresholds, DynamicWeights, DynamicWeightAverage, AdaptiveWeighting])
+def test_a_task_that_is_none(callback):
+    with pytest.raises(ValueError, match=rf"{callback.__name__} adapts task 'smile', but .* are attributes: set the"):
+        _fit(callback(task="smile"))
+
+
 def test_an_attribute_without_annotation_keeps_its_threshold_and_weight():
     images, labels = VALIDATION
     labels = np.where(np.arange(NUM_ATTRIBUTES) == 2, -1, labels)

@@ -17,5 +17,6 @@ def test_a_number_is_in_the_labels_unit_whatever_the_crop(options, ages, crop):
     (answer,) = serving.outputs(tf.constant([[0.25], [-0.5]]), tf.constant([crop] * 2), None).items()
     assert answer[0] == "age" and answer[1].dtype == tf.float32
     np.testing.assert_array_equal(answer[1], ages)
-    assert serving.contract() == {"age": {"kind": "number", "dtype": "float32", "shape": [None]}}
+    scale = options.get("scale", 1.0)
+    assert serving.contract() == {"age": {"kind": "number", "dtype": "float32", "shape": [None], "scale": scale}}
     assert not serving.ONE_BY_ONE and not serving.variables
