@@ -32,7 +32,7 @@ def test_the_builder_is_the_data_set_s_own_or_the_one_that_it_names():
 
 
 def test_an_option_that_the_builder_has_not():
-    with pytest.raises(ValueError, match="'mtfl' has no option 'crop'. There are: .*crop_lfw"):
+    with pytest.raises(ValueError, match=r"'mtfl' has no option 'crop'\. There are: .*crop_lfw"):
         build_dataset(DatasetConfig("mtfl", {"crop": True}), None)
 
 
