@@ -69,7 +69,9 @@ MTFL = _experiment(
 )
 FER2013 = _experiment("the emotions of FER2013", DatasetConfig("fer2013"), 64, EMOTION, 7, backbone_width=32)
 
-# A ResNet-18 in another framework has a mean absolute error of 7.05 years on 500 images; always the median: 13.75.
+# On 4,000 images of UTKFace, tested on 500: a mean absolute error of 6.19 years, gender 91.0 %, 9.2 min of training on
+# two CPU cores, one seed. A ResNet-18 in another framework has 7.05 years; always the median: 13.75.
+# In units of 100 years the age's loss was a sixth of the gender's and the error 10.5 after 11 epochs.
 AGES = Experiment(
     summary="A plain network for ages and gender of UTKFace, from a table: 96 px, for two CPU cores",
     target="No published figure: the network that systems are compared with.",
@@ -83,11 +85,11 @@ AGES = Experiment(
         image_size=(96, 96),
     ),
     tasks=(
-        Task("age", "regression", {"scale": 100.0, "delta": 5.0}, Bar("mean_absolute_error", at_most=9.0)),
+        Task("age", "regression", {"scale": 20.0, "delta": 5.0}, Bar("mean_absolute_error", at_most=9.0)),
         Task("gender", "multi_label", bar=Bar("mean_balanced_accuracy", at_least=0.7), weight=0.1),
     ),
-    model=configured("keras_models.MultiTaskNetwork", outputs={"age": 1, "gender": 1}, backbone_width=32),
-    training=replace(TRAINING, epochs=16),
+    model=configured("keras_models.MultiTaskNetwork", outputs={"age": 1, "gender": 1}),
+    training=replace(TRAINING, epochs=16, max_rotation=10.0, scale=(0.9, 1.1)),
 )
 
 SYNTHETIC = Experiment(
