@@ -28,7 +28,10 @@ def three_tasks():
         model=replace(ifan.model, kwargs={**ifan.model.kwargs, **small, "iterations": 1}),
         training=replace(
             ifan.training,
-            tasks=tuple(replace(task, batch_size=8, pretraining_epochs=1) for task in ifan.training.tasks),
+            tasks=tuple(
+                replace(task, batch_size=8, pretraining_epochs=int(task.task == "emotion"))
+                for task in ifan.training.tasks
+            ),
             epochs=1,
             steps=2,
             precision="float32",

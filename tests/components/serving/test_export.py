@@ -129,7 +129,7 @@ def test_the_contract(folder, signatures):
             **clothing,
         },
         "landmarks": {"kind": "points", "dtype": "float32", "shape": [None, 2, 2], "names": ["1", "2"]},
-        "age": {"kind": "number", "dtype": "float32", "shape": [None]},
+        "age": {"kind": "number", "dtype": "float32", "shape": [None], "scale": 50.0},
     }
     assert contract["signatures"]["serving_default"] == contract["signatures"]["from_examples"] == outputs
     names = {"clothing_names": {"kind": "names", "dtype": "string", "shape": [2]}}
