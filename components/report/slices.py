@@ -14,7 +14,6 @@ from components.tasks.reporting import capitalized
 
 _FEW_IMAGES = 100  # below it one image moves a slice's accuracy by over a point
 _LARGE_GAP = 0.1  # of shares; a number in a unit of its own has no such bound
-_BALANCED = "mean_balanced_accuracy"  # only yes-or-no labels have it
 
 
 def slices_section(artifacts: RunArtifacts) -> Section | None:
@@ -90,12 +89,9 @@ def _gap_columns(evaluation, task, figure):
         Column(f"{title} without{unit}"),
         Column(f"Gap{difference}", f"{readable(figure.name)} {meaning}"),
     ]
-    if _has_balanced(evaluation, task):
-        meaning = (
-            "the same of balanced accuracy, over what is defined on both sides. It does not profit from labels being "
-            "rarer on one of them."
-        )
-        columns.append(Column("Balanced gap, points", meaning))
+    for each in _with_gaps(evaluation, task):
+        meaning = f"the same of {readable(each.name)}, over what is defined on both sides."
+        columns.append(Column(f"{each.gap}{', points' if each.share else ''}", meaning))
     return tuple(columns)
 
 
@@ -109,14 +105,15 @@ def _gap_row(evaluation, task, key, figures, gap, reach):
         *map(_figure_cell, figures),
         Cell(change_text(gap, figures[0].share), abs(gap), meter, tone),
     ]
-    if _has_balanced(evaluation, task):
-        balanced = evaluation.gap(task.name, _BALANCED, key)
-        row.append(Cell(change_text(balanced, share=True), abs(balanced)))
+    for each in _with_gaps(evaluation, task):
+        further = evaluation.gap(task.name, each.metric, key)
+        row.append(Cell(change_text(further, each.share), abs(further)))
     return tuple(row)
 
 
-def _has_balanced(evaluation, task):
-    return evaluation.value(task.name, _BALANCED) is not None
+def _with_gaps(evaluation, task) -> list[Figure]:
+    """The figures whose gaps are shown beside those of the first headline."""
+    return [figure for figure in evaluation.figures(task.name) if figure.gap]
 
 
 def _is_large(gap, figure):

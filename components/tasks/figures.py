@@ -15,6 +15,8 @@ class Figure:
         higher_is_better: False for an error.
         headline: whether runs are compared by it. False for what explains another figure.
         metric: what the evaluation calls it; "" for what follows from several.
+        gap: heading of its differences between the two sides of a slice, shown beside those of the task's
+            first headline.
         share: whether it is a share, which is shown in percent. False for a plain number, in a unit of its own.
     """
 
@@ -23,4 +25,5 @@ class Figure:
     higher_is_better: bool = True
     headline: bool = False
     metric: str = ""
+    gap: str = ""
     share: bool = True

@@ -39,7 +39,13 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     found = [
         Figure(f"{task.name} mean accuracy", values["mean_accuracy"], headline=True, metric="mean_accuracy"),
         Figure(f"{task.name} always the commoner class", mean_of_defined(majority_accuracy(values))),
-        Figure(f"{task.name} mean balanced accuracy", values["mean_balanced_accuracy"], headline=True),
+        Figure(
+            f"{task.name} mean balanced accuracy",
+            values["mean_balanced_accuracy"],
+            headline=True,
+            metric="mean_balanced_accuracy",
+            gap="Balanced gap",  # does not profit from labels being rarer on one side
+        ),
         Figure(f"{task.name} mean F1", values["mean_f1"], headline=True),
     ]
     if "top_10_recall" in values:
