@@ -73,12 +73,13 @@ class Table(FaceDataset):
         shares: Sequence[float] = (0.8, 0.1, 0.1),
         **options,
     ):
-        for option, columns in (
+        for option, names in (
             ("numbers", numbers),
             *((f"yes_no[{label!r}]", each) for label, each in yes_no.items()),
+            *((f"classes[{label!r}]", each) for label, each in classes.items()),
         ):
-            if isinstance(columns, str):
-                raise ValueError(f'{option} is a list of columns, such as ["{columns}"]; received {columns!r}.')
+            if isinstance(names, str):
+                raise ValueError(f'{option} is a list of names, such as ["{names}"]; received {names!r}.')
         self._table = table
         self._images = images
         self._image = image
