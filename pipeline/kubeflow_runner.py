@@ -66,7 +66,6 @@ def kubeflow_pipeline(environment: Mapping[str, str]) -> Pipeline:
     """
     name = _required(environment, "EXPERIMENT", "an experiment's name")
     settings = shlex.split(environment.get("SET", ""))
-    name = experiments.current(name)
     experiment = overridden(experiments.get(name), settings)
     if environment.get("SEED"):
         seed = _number(environment, "SEED", int)

@@ -54,7 +54,6 @@ def local_pipeline(
         FileNotFoundError: an official file, or a data set's folder, is missing.
         ModuleNotFoundError: an optional package that the experiment needs is not installed.
     """
-    name = experiments.current(name)
     experiment = overridden(experiments.get(name), settings)
     for other in filter(None, (experiment.training.warm_start, *(t.experiment for t in experiment.data.teachers))):
         experiments.get(other)  # an unknown one is told before anything runs
@@ -97,7 +96,7 @@ def main() -> None:
     with console.ComponentProgress(pipeline) as progress:
         LocalDagRunner().run(pipeline)
     if progress.ran:
-        console.print_results(run_name(experiments.current(name), settings), output_dir, progress)
+        console.print_results(run_name(name, settings), output_dir, progress)
 
 
 def _seed(text: str | None) -> int | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import collections
-import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
-import numpy as np
 import tensorflow as tf
+from sklearn.model_selection import StratifiedGroupKFold
 
 from components.datasets.base import FaceDataset, Reference, read_file, require
 from components.datasets.class_folders import images_below
 from components.tasks.annotation import Annotation
 
-_TEST_SHARE = 0.2  # iFAN (Li et al. 2017), 4.2: "20% subjects in each emotion category as the testing set"
+# iFAN (Li et al. 2017), 4.2: "20% subjects in each emotion category as the testing set"; validation is ours.
+_FOLDS = ("test",) * 2 + ("validation",) + ("train",) * 7
 
 
 class BNULSVED(FaceDataset):
@@ -23,37 +23,14 @@ class BNULSVED(FaceDataset):
     `source` holds <emotion>/<subject>/<name>.jpg (or .png), with the emotions of EMOTIONS in whatever case. A subject's
     folder has the same name below each emotion that the subject shows. Images elsewhere go to quarantine.
 
-    There is no official split. As in iFAN's experiments, test has 20 % of the subjects of each emotion, and train and
-    validation have none of them; validation has `validation_share` of each emotion's other subjects, of which train has
-    none either. The rule, first for test and then, among the other subjects, for validation:
-    1. An emotion's quota is the share of its subjects, rounded to the nearest whole number, a half upwards. The
-       distance is the sum over emotions of how far the number of its subjects that are held out is from its quota.
-    2. Subjects stand in the order of the SHA-256 of their names, so that neither chance nor the number of their
-       images decides. None is held out at first.
-    3. The first subject whose change lowers the distance is changed: held out, for all of its emotions, or taken back
-       if it is. If there is none, the first pair is exchanged, one held out and one not, whose exchange lowers it.
-       This is repeated until there is no such pair either.
-    Where every subject shows one emotion, or all of them the same ones, each quota is met exactly. Otherwise it may be
-    that no choice meets them all, as a subject counts for all of its emotions.
-
-    Args:
-        validation_share: share of the subjects outside test that validation has, from 0 (no validation split) to
-            below 1.
+    There is no official split. As in iFAN's experiments, test has about 20 % of the subjects of each emotion, and the
+    others have none of them; validation has about 10 %. They are folds of scikit-learn's StratifiedGroupKFold over the
+    pairs of a subject and an emotion that it shows: the number of a subject's images doesn't count.
     """
 
     name = "bnu_lsved"
     EMOTIONS: tuple[str, ...] = ("happy", "surprised", "disgusted", "puzzled", "concentrated", "tired", "distracted")
     ANNOTATIONS = MappingProxyType({"emotion": Annotation("classification", EMOTIONS)})
-
-    def __init__(self, source: str | None = None, validation_share: float = 0.1, **options):
-        if not 0 <= validation_share < 1:
-            raise ValueError(
-                f"validation_share is {validation_share}; expected a share from 0 (no validation split) to below 1."
-            )
-        self._validation_share = validation_share
-        if not validation_share:
-            self.SPLITS = ("train", "test")
-        super().__init__(source, **options)
 
     def paths(self) -> list[str]:
         """The folder of the emotions."""
@@ -96,45 +73,12 @@ class BNULSVED(FaceDataset):
 
     def _splits(self, places: Collection[tuple[int, str]]) -> dict[str, str]:
         """The split of each subject."""
-        emotions = collections.defaultdict(set)
-        for emotion, subject in places:
-            emotions[subject].add(emotion)
-        test = held_out_subjects(emotions, _TEST_SHARE)
-        rest = {subject: emotions[subject] for subject in emotions if subject not in test}
-        others = held_out_subjects(rest, self._validation_share)
-        return dict.fromkeys(emotions, "train") | dict.fromkeys(others, "validation") | dict.fromkeys(test, "test")
-
-
-def held_out_subjects(emotions: Mapping[str, Collection[int]], share: float) -> frozenset[str]:
-    """The subjects to hold out so that, as nearly as can be, they are `share` of the subjects of each emotion.
-
-    Args:
-        emotions: indices of the emotions that each subject shows.
-        share: of each emotion's subjects, from 0 to 1; the rule is BNULSVED's.
-    """
-    subjects = sorted(emotions, key=lambda subject: hashlib.sha256(subject.encode()).digest())
-    if not subjects:
-        return frozenset()
-    shows = np.zeros((len(subjects), 1 + max(max(found) for found in emotions.values())), np.int64)
-    for row, subject in zip(shows, subjects, strict=True):
-        row[list(emotions[subject])] = 1
-    held_out = np.zeros(len(subjects), bool)
-    surplus = -np.floor(share * shows.sum(0) + 0.5).astype(np.int64)  # held out, beyond the quota, by emotion
-    while (changed := _closer(shows, held_out, surplus)) is not None:
-        surplus = surplus + np.where(held_out[changed], -1, 1) @ shows[changed]
-        held_out[changed] ^= True
-    return frozenset(subject for subject, out in zip(subjects, held_out, strict=True) if out)
-
-
-def _closer(shows: np.ndarray, held_out: np.ndarray, surplus: np.ndarray) -> list[int] | None:
-    """Indices of the first subject, or else of the first pair, whose change lowers the distance to the quotas."""
-    distance = np.abs(surplus).sum()
-    signed = np.where(held_out, -1, 1)[:, None] * shows
-    closer = np.abs(surplus + signed).sum(1) < distance
-    if closer.any():
-        return [int(closer.argmax())]
-    for index in np.flatnonzero(held_out):
-        exchanged = ~held_out & (np.abs(surplus + signed[index] + signed).sum(1) < distance)
-        if exchanged.any():
-            return [int(index), int(exchanged.argmax())]
-    return None
+        shown = sorted(set(places))
+        emotions, subjects = zip(*shown, strict=True) if shown else ((), ())
+        if max(collections.Counter(emotions).values(), default=0) < len(_FOLDS):
+            raise ValueError(
+                f"Folder {self.folder!r} has {len(set(subjects))} subjects; expected {len(_FOLDS)} or more who show "
+                "the same emotion, to be parted into train, validation and test."
+            )
+        folds = StratifiedGroupKFold(len(_FOLDS)).split(shown, emotions, subjects)
+        return {subjects[i]: split for split, (_, fold) in zip(_FOLDS, folds, strict=True) for i in fold}

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, read_file, require
 from components.datasets.class_folders import images_below
-from components.datasets.holdout import check_every, is_held_out
 from components.record import RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import encode_grey
@@ -24,6 +23,7 @@ _TABLE = "fer2013.csv"
 _COLUMNS = ("emotion", "pixels", "Usage")
 _USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 _FOLDERS = ("train", "test")
+_VALIDATION_EVERY = 10  # images of an emotion's training folder
 _NUMBERS = tuple(map(str, range(len(_EMOTIONS))))
 _SIDE = 48
 _RELEASE = "https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge"
@@ -39,25 +39,14 @@ class FER2013(FaceDataset):
     or a folder for each emotion
     - train/<emotion>/*.png (or .jpg) and test/<emotion>/*.png, as the table is often passed on. Its test folder holds
       both of the table's tests, so that figures on it and on the table's test split are not the same figure. Validation
-      is every `validation_every`th image of an emotion's training folder, in the order of their names.
+      is every tenth image of an emotion's training folder, in the order of their names.
 
     Emotions have the table's numbers in either case. The release repeats some images, also from split to split and
     with different emotions; all of them are read.
-
-    Args:
-        validation_every: for folders, which of an emotion's training images are validation: those whose number, from
-            1 on, it divides; 0 for no validation split. The table has a validation split of its own.
     """
 
     name = "fer2013"
     ANNOTATIONS = MappingProxyType({"emotion": Annotation("classification", _EMOTIONS)})
-
-    def __init__(self, source: str | None = None, validation_every: int = 10, **options):
-        check_every(validation_every)
-        self._validation_every = validation_every
-        if source and not validation_every and not tf.io.gfile.exists(os.path.join(source, _TABLE)):
-            self.SPLITS = ("train", "test")
-        super().__init__(source, **options)
 
     def paths(self) -> list[str]:
         """The table, or the folders of images."""
@@ -83,7 +72,7 @@ class FER2013(FaceDataset):
         if tf.io.gfile.exists(table):
             return _Table(table)
         if any(tf.io.gfile.isdir(self.path(name)) for name in _FOLDERS):
-            return _Folders(self.folder, self._validation_every)
+            return _Folders(self.folder)
         raise FileNotFoundError(
             f"Folder {self.folder!r} has neither {_TABLE} nor {' and '.join(f'{name}/' for name in _FOLDERS)} with a "
             f"folder of images for each emotion. Take {_TABLE} from {_RELEASE}."
@@ -166,9 +155,8 @@ def _pixels(name: str, text: str) -> np.ndarray:
 class _Folders:
     """train/ and test/ with a folder for each emotion."""
 
-    def __init__(self, folder: str, validation_every: int):
+    def __init__(self, folder: str):
         self._folder = folder
-        self._validation_every = validation_every
 
     def check(self) -> None:
         for path in self.paths():
@@ -186,10 +174,9 @@ class _Folders:
                 match path.split("/"):
                     case [emotion, _] if emotion in _EMOTIONS:
                         numbers[emotion] += 1
-                        held_out = folder == "train" and is_held_out(numbers[emotion], self._validation_every)
-                        yield Reference(
-                            f"{folder}/{path}", "validation" if held_out else folder, _EMOTIONS.index(emotion)
-                        )
+                        held_out = folder == "train" and numbers[emotion] % _VALIDATION_EVERY == 0
+                        split = "validation" if held_out else folder
+                        yield Reference(f"{folder}/{path}", split, _EMOTIONS.index(emotion))
                     case _:
                         problem = f"{folder}/{path} is in no emotion's folder; expected {folder}/<emotion>/<name>."
                         yield Reference(f"{folder}/{path}", None, problem=problem)

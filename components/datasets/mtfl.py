@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, read_file, require
-from components.datasets.holdout import check_every, is_held_out
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import IMAGE_SUFFIXES, encoded_size, names_in
@@ -27,6 +26,7 @@ _LFW = "lfw_"
 # Of the 250 pixels of an image of LFW the middle 150, which show the face about as large as AFLW's images do.
 _LFW_CROP = (0.2, 0.2, 0.6, 0.6)
 _RELEASE = "the release, http://mmlab.ie.cuhk.edu.hk/projects/TCDCN.html"
+_VALIDATION_EVERY = 10  # lines of training.txt
 _NUM_COORDINATES = 10
 _BINARY = (("gender", {"1": 1, "2": 0}), ("smile", {"1": 1, "2": 0}), ("glasses", {"1": 1, "2": 0}))
 _POSES = ("1", "2", "3", "4", "5")
@@ -58,13 +58,8 @@ class MTFL(FaceDataset):
     twelfth of the image, so that training should move the images. Those of net_7876 are from the web and no part of
     LFW: like AFLW's, they are used whole.
 
-    The release has no validation split, so validation is every `validation_every`th line of training.txt. LFW has
-    several images of some people, so that train and validation may share a person.
-
-    Args:
-        validation_every: which lines of training.txt are validation: those whose number it divides; 0 for no validation
-            split.
-        crop_lfw: crop LFW's images.
+    The release has no validation split, so validation is every tenth line of training.txt. LFW has several images of
+    some people, so that train and validation may share a person.
     """
 
     name = "mtfl"
@@ -79,14 +74,6 @@ class MTFL(FaceDataset):
             ),
         }
     )
-
-    def __init__(self, source: str | None = None, validation_every: int = 10, crop_lfw: bool = True, **options):
-        check_every(validation_every)
-        self._validation_every = validation_every
-        self._crop_lfw = crop_lfw
-        if not validation_every:
-            self.SPLITS = ("train", "test")
-        super().__init__(source, **options)
 
     def paths(self) -> list[str]:
         """The lists and the folders of the release that they name."""
@@ -117,7 +104,7 @@ class MTFL(FaceDataset):
 
     def load(self, reference: Reference) -> FaceRecord:
         """One record, of LFW with its crop; RecordError if its line can't be used or the image can't be read."""
-        crop = _LFW_CROP if self._crop_lfw and reference.id.startswith(_LFW) else None
+        crop = _LFW_CROP if reference.id.startswith(_LFW) else None
         return dataclasses.replace(super().load(reference), crop=crop)
 
     def _reference(self, image_name: str, rows: Sequence[_Row]) -> Reference:
@@ -133,7 +120,7 @@ class MTFL(FaceDataset):
     def _split(self, row: _Row) -> str:
         if row.list == _TESTING:
             return "test"
-        return "validation" if is_held_out(row.number, self._validation_every) else "train"
+        return "train" if row.number % _VALIDATION_EVERY else "validation"
 
     def _rows(self) -> dict[str, list[_Row]]:
         """The lines of both lists by image."""

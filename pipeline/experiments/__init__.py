@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-import sys
 
 from components.config import Experiment
-from pipeline.experiments.registry import ALIASES, REGISTERED, register
+from pipeline.experiments.registry import REGISTERED, register
 
-__all__ = ["current", "get", "names", "register"]
+__all__ = ["get", "names", "register"]
 
 
 def names() -> list[str]:
@@ -19,18 +18,9 @@ def names() -> list[str]:
     return sorted(REGISTERED)
 
 
-def current(name: str) -> str:
-    """The name as it is now: one that an experiment had before is told and replaced."""
-    _load()
-    if name in ALIASES:
-        print(f"{name} is called {ALIASES[name]} now.", file=sys.stderr)
-        return ALIASES[name]
-    return name
-
-
 def get(name: str) -> Experiment:
     """The experiment registered as `name`; ValueError with the nearest names if there is none."""
-    name = current(name)
+    _load()
     if name not in REGISTERED:
         near = difflib.get_close_matches(name, REGISTERED, n=3, cutoff=0.3)
         raise ValueError(f"No experiment is called {name!r}. Near: {', '.join(near) or 'none'}. All: make experiments")

@@ -22,7 +22,6 @@ clothing-vgg16-tiny and joint-tiny have the public clothing subset of ten catego
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from components.config import Bar, Data, DatasetConfig, Evaluation, Experiment, Task, Teacher, Training, configured
@@ -304,33 +303,26 @@ SYNTHETIC = replace(
 )
 
 
-def _former(name: str) -> str | None:
-    """What an experiment was called when width and factor stood in its name as numbers alone; None if it wasn't."""
-    former = re.sub(r"w(\d+)-a(\d+)", r"\1-\2.0", name)
-    return None if former == name else former
-
-
 register("branching/synthetic", SYNTHETIC)
 register("branching/celeb_a-vgg16", VGG16)
 register("branching/celeb_a-vgg16-random", _random(VGG16))
 register("branching/celeb_a-low_rank", LOW_RANK)
 for _name, _experiment in BRANCHED.items():
-    register(f"branching/celeb_a-{_name}", _experiment, formerly=_former(f"branching/celeb_a-{_name}"))
+    register(f"branching/celeb_a-{_name}", _experiment)
 for _name in ("thin32", "w32-a2"):
-    _full = f"branching/celeb_a-{_name}-random"
-    register(_full, _random(BRANCHED[_name]), formerly=_former(_full))
+    register(f"branching/celeb_a-{_name}-random", _random(BRANCHED[_name]))
 for _name, _given in (("retrained", "learned"), ("shuffled", "permuted")):
     _experiment = _in_the_tree_of("branching/celeb_a-w32-a2", BRANCHED["w32-a2"], _given)
-    register(f"branching/celeb_a-w32-a2-{_name}", _experiment, formerly=f"branching/celeb_a-32-2.0-{_name}")
+    register(f"branching/celeb_a-w32-a2-{_name}", _experiment)
     register(f"branching/celeb_a-{_name}-tiny", _in_the_tree_of("branching/celeb_a-w32-a1-tiny", TINY, _given))
 register("branching/deepfashion-vgg16", DEEPFASHION_VGG16)
 register("branching/deepfashion-low_rank", DEEPFASHION_LOW_RANK)
 for _name, _experiment in JOINT.items():
-    register(f"branching/joint-{_name}", _experiment, formerly=_former(f"branching/joint-{_name}"))
+    register(f"branching/joint-{_name}", _experiment)
 register("branching/celeb_a-vgg16-tiny", TINY_VGG16)
 register("branching/celeb_a-thin-tiny", TINY_THIN)
-register("branching/celeb_a-w32-a1-tiny", TINY, formerly="branching/celeb_a-tiny")
-register("branching/celeb_a-w32-a2-tiny", _tiny_branched(2.0), formerly="branching/celeb_a-2.0-tiny")
+register("branching/celeb_a-w32-a1-tiny", TINY)
+register("branching/celeb_a-w32-a2-tiny", _tiny_branched(2.0))
 register("branching/celeb_a-thin_somp-tiny", _tiny_somp(TINY_THIN))
 register("branching/celeb_a-somp-tiny", _tiny_somp(TINY))
 register("branching/celeb_a-resnet18-tiny", TINY_RESNET18)

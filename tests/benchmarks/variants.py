@@ -16,7 +16,7 @@ import sys
 from rich.console import Console
 
 from components.overrides import run_name
-from pipeline import compare, experiments
+from pipeline import compare
 
 
 def main():
@@ -28,9 +28,8 @@ def main():
     parser.add_argument("--data-dir", default="")
     parser.add_argument("--output-dir", default="out")
     options = parser.parse_args()
-    names = [experiments.current(name) for name in options.experiments]
     for seed in options.seeds:
-        for name in names:
+        for name in options.experiments:
             print(f"{run_name(name, options.set)}, seed {seed}", flush=True)
             run = {
                 "EXPERIMENT": name,
@@ -41,7 +40,7 @@ def main():
             }
             subprocess.run([sys.executable, "-m", "pipeline.local_runner"], env={**os.environ, **run}, check=True)
     found = compare.latest_results(options.output_dir)
-    wanted = {run_name(name, options.set) for name in names}
+    wanted = {run_name(name, options.set) for name in options.experiments}
     Console().print(compare.compared({name: runs for name, runs in found.items() if name in wanted}))
 
 

@@ -439,28 +439,6 @@ def test_a_teacher_learnt_the_label_at_the_same_size(name):
         assert tasks[teacher.task].taught
 
 
-@pytest.mark.parametrize(
-    ("former", "name"),
-    [
-        ("branching/celeb_a-32-1.0", "branching/celeb_a-w32-a1"),
-        ("branching/celeb_a-32-2.0-random", "branching/celeb_a-w32-a2-random"),
-        ("branching/celeb_a-32-2.0-shuffled", "branching/celeb_a-w32-a2-shuffled"),
-        ("branching/celeb_a-tiny", "branching/celeb_a-w32-a1-tiny"),
-        ("branching/joint-64-2.0", "branching/joint-w64-a2"),
-    ],
-)
-def test_a_former_name_is_told_and_replaced(capsys, former, name):
-    assert experiments.current(former) == name
-    assert capsys.readouterr().err == f"{former} is called {name} now.\n"
-    assert experiments.get(former) == experiments.get(name) and former not in NAMES
-    capsys.readouterr()
-    assert experiments.current(name) == name and not capsys.readouterr().err
-
-
-def test_former_names_lead_to_experiments():
-    assert {*registry.ALIASES.values()} <= {*NAMES} and not {*registry.ALIASES} & {*NAMES}
-
-
 def test_what_can_not_run_is_not_registered():
     broken = replace(_variant("celeb_a", ""), tasks=())
     with pytest.raises(ValueError, match="Experiment 'dmm_cnn/broken': An experiment learns one task or more"):

@@ -16,15 +16,17 @@ PATHS = PipelinePaths(data_dir="/data", fingerprint="7", root="/root", serving="
 NAME = "plain/synthetic"
 DRAWN = DatasetConfig("drawn", {"num_train": 8}, builder="synthetic_faces", labels=("parsing",))
 POINTS = DatasetConfig("points", builder="mtfl", labels=("landmarks",))
+WITHOUT_VALIDATION = DatasetConfig("faces", builder="lfwa", labels=("attributes",))
+ATTRIBUTES, LANDMARKS = Task("attributes", "multi_label"), Task("landmarks", "landmarks")
 
 
-def of_several(*datasets, **training):
-    """An experiment that learns label maps and landmarks."""
+def of_several(*datasets, task=LANDMARKS, **training):
+    """An experiment that learns label maps and another task."""
     base = experiments.get(NAME)
     return replace(
         base,
         data=replace(base.data, datasets=datasets),
-        tasks=(Task("parsing", "segmentation"), Task("landmarks", "landmarks")),
+        tasks=(Task("parsing", "segmentation"), task),
         training=replace(base.training, **training),
     )
 
@@ -66,17 +68,16 @@ def test_one_data_set_has_the_plain_splits():
 
 
 def test_validation_on_the_training_splits():
-    without_validation = replace(POINTS, options={"validation_every": 0})
-    found = properties(of_several(DRAWN, without_validation, validation_split="train"))
-    splits = ["drawn_train", "points_train"]
+    found = properties(of_several(DRAWN, WITHOUT_VALIDATION, task=ATTRIBUTES, validation_split="train"))
+    splits = ["drawn_train", "faces_train"]
     assert json.loads(found["Transform"]["splits_config"]) == {"analyze": splits, "transform": splits}
     assert json.loads(found["Trainer"]["eval_args"]) == {"splits": splits}
 
 
 def test_a_split_that_one_of_them_lacks():
-    message = r"'points' has no split 'validation', but train, test\. Name one of them in .*training\.validation_split"
+    message = r"'faces' has no split 'validation', but train, test\. Name one of them in .*training\.validation_split"
     with pytest.raises(ValueError, match=message):
-        properties(of_several(DRAWN, replace(POINTS, options={"validation_every": 0})))
+        properties(of_several(DRAWN, WITHOUT_VALIDATION, task=ATTRIBUTES))
     tested = of_several(DRAWN, POINTS)
     with pytest.raises(ValueError, match="'drawn' has no split 'final', but train, validation, test"):
         properties(replace(tested, evaluation=replace(tested.evaluation, split="final")))

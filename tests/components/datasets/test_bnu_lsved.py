@@ -1,5 +1,4 @@
 import collections
-import hashlib
 import itertools
 import pickle
 
@@ -8,21 +7,17 @@ import pytest
 import quarantine
 
 from components.datasets import builder_class
-from components.datasets.bnu_lsved import BNULSVED, held_out_subjects
+from components.datasets.bnu_lsved import BNULSVED
 from components.record import RecordError
 
 EMOTIONS = ("happy", "surprised", "disgusted", "puzzled", "concentrated", "tired", "distracted")
 
 
-def in_order(subjects):
-    return sorted(subjects, key=lambda subject: hashlib.sha256(subject.encode()).hexdigest())
-
-
-def random_subjects(seed, count, num_emotions=7, chance=0.3):
+def random_subjects(seed, count):
     """{subject: the emotions that it shows}"""
     rng = np.random.default_rng(seed)
-    shown = ({int(e) for e in np.flatnonzero(rng.random(num_emotions) < chance)} for _ in range(count))
-    return {f"S{i:04d}": emotions or {int(rng.integers(num_emotions))} for i, emotions in enumerate(shown)}
+    shown = ({int(e) for e in np.flatnonzero(rng.random(7) < 0.3)} for _ in range(count))
+    return {f"S{i:04d}": emotions or {int(rng.integers(7))} for i, emotions in enumerate(shown)}
 
 
 def by_emotion(subjects):
@@ -32,14 +27,6 @@ def by_emotion(subjects):
         for emotion in emotions:
             found[emotion].add(subject)
     return found
-
-
-def quota(count, share):
-    return int(share * count + 0.5)
-
-
-def distance(subjects, held_out, share):
-    return sum(abs(len(s & held_out) - quota(len(s), share)) for s in by_emotion(subjects).values())
 
 
 def write(folder, path, content):
@@ -61,10 +48,10 @@ def release(tmp_path, jpeg):
     return folder
 
 
-def splits_by_subject(folder, **options):
+def splits_by_subject(folder):
     """{subject: its splits}"""
     found = collections.defaultdict(set)
-    for reference in BNULSVED(str(folder), **options).references():
+    for reference in BNULSVED(str(folder)).references():
         found[reference.id.split("/")[1]].add(reference.split)
     return found
 
@@ -115,27 +102,21 @@ def test_no_subject_is_in_two_splits(release):
     assert {split for found in splits.values() for split in found} == {"train", "validation", "test"}
 
 
-def test_the_share_of_each_emotion_s_subjects(release):
-    subjects, splits = random_subjects(0, 60), splits_by_subject(release, validation_share=0.25)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_share_of_each_emotion_s_subjects(tmp_path, jpeg, seed):
+    subjects = random_subjects(seed, 200)
+    write_subjects(tmp_path, subjects, jpeg())
+    splits = splits_by_subject(tmp_path)
     for found in by_emotion(subjects).values():
         count = collections.Counter(split for subject in found for split in splits[subject])
-        assert count["test"] == quota(len(found), 0.2)
-        assert count["validation"] == quota(len(found) - count["test"], 0.25)
+        assert count["test"] == pytest.approx(0.2 * len(found), abs=2)
+        assert count["validation"] == pytest.approx(0.1 * len(found), abs=2)
 
 
-def test_without_validation(release):
-    builder = BNULSVED(str(release), validation_share=0)
-    assert builder.SPLITS == ("train", "test")
-    assert {reference.split for reference in builder.references()} == {"train", "test"}
-    with_validation = splits_by_subject(release)
-    for subject, found in splits_by_subject(release, validation_share=0).items():
-        assert (found == {"test"}) == (with_validation[subject] == {"test"}), "test does not depend on validation"
-
-
-@pytest.mark.parametrize("share", [-0.1, 1, 10, float("nan")])
-def test_a_share_that_is_none(share):
-    with pytest.raises(ValueError, match=f"validation_share is {share}; expected a share from 0"):
-        BNULSVED("somewhere", validation_share=share)
+def test_too_few_subjects_to_part(tmp_path, jpeg):
+    write_subjects(tmp_path, {f"S{i}": set(range(7)) for i in range(9)}, jpeg())
+    with pytest.raises(ValueError, match="has 9 subjects; expected 10 or more who show the same emotion"):
+        list(BNULSVED(str(tmp_path)).references())
 
 
 def test_the_number_of_images_does_not_decide(release, jpeg):
@@ -191,67 +172,3 @@ def test_the_fingerprint_covers_the_images(release):
 
 def test_it_is_registered():
     assert builder_class("bnu_lsved") is BNULSVED
-
-
-class TestHeldOutSubjects:
-    def test_none_of_none(self):
-        assert held_out_subjects({}, 0.2) == frozenset()
-
-    @pytest.mark.parametrize(
-        ("count", "share", "expected"), [(1, 0.2, 0), (2, 0.2, 0), (3, 0.2, 1), (10, 0.25, 3), (7, 0, 0), (7, 1, 7)]
-    )
-    def test_one_emotion_has_its_first_subjects_held_out(self, count, share, expected):
-        subjects = {f"S{i}": {0} for i in range(count)}
-        assert held_out_subjects(subjects, share) == set(in_order(subjects)[:expected])
-
-    @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
-    def test_subjects_that_show_all_emotions(self, share):
-        subjects = {f"S{i}": set(range(7)) for i in range(23)}
-        assert held_out_subjects(subjects, share) == set(in_order(subjects)[: quota(23, share)])
-
-    def test_each_emotion_has_subjects_of_its_own(self):
-        subjects = {f"S{i}": {i % 7} for i in range(100)}
-        assert distance(subjects, held_out_subjects(subjects, 0.2), 0.2) == 0
-
-    def test_a_subject_counts_for_all_of_its_emotions(self):
-        # Each emotion has 5 subjects, of which 1 is held out: the one that shows both if it comes first, else one each.
-        names = in_order(f"S{i}" for i in range(9))
-        both_first = dict(zip(names, [{0, 1}, {0}, {0}, {1}, {0}, {0}, {1}, {1}, {1}], strict=True))
-        assert held_out_subjects(both_first, 0.2) == {names[0]}
-        both_last = dict(zip(names, [{0}, {0}, {0}, {1}, {0}, {1}, {1}, {1}, {0, 1}], strict=True))
-        assert held_out_subjects(both_last, 0.2) == {names[0], names[3]}
-
-    def test_an_exchange_where_the_order_leads_astray(self):
-        # Each emotion has 3 subjects, of which 1 is held out: after the first none comes closer, the last alone does.
-        names = in_order("abcd")
-        subjects = dict(zip(names, [{0, 1}, {1, 2}, {0, 2}, {0, 1, 2}], strict=True))
-        assert held_out_subjects(subjects, 0.3) == {names[3]}
-
-    @pytest.mark.parametrize("seed", range(5))
-    def test_no_choice_is_much_closer(self, seed):
-        subjects = random_subjects(seed, 12, num_emotions=4, chance=0.5)
-        held_out = held_out_subjects(subjects, 0.2)
-        names = list(subjects)
-        best = min(
-            distance(subjects, set(chosen), 0.2) for size in range(6) for chosen in itertools.combinations(names, size)
-        )
-        assert best <= distance(subjects, held_out, 0.2) <= best + 1
-
-    @pytest.mark.parametrize("seed", range(5))
-    def test_as_many_subjects_as_the_real_data_set_has(self, seed):
-        subjects = random_subjects(seed, 1572)
-        assert distance(subjects, held_out_subjects(subjects, 0.2), 0.2) == 0
-
-    @pytest.mark.parametrize("seed", range(5))
-    def test_no_change_or_exchange_comes_closer(self, seed):
-        subjects = random_subjects(seed, 30, chance=0.6)
-        held_out = set(held_out_subjects(subjects, 0.2))
-        reached = distance(subjects, held_out, 0.2)
-        others = subjects.keys() - held_out
-        changes = [{subject} for subject in subjects] + [{out, back} for out in held_out for back in others]
-        assert all(distance(subjects, held_out ^ change, 0.2) >= reached for change in changes)
-
-    def test_the_order_of_the_folders_does_not_matter(self):
-        subjects = random_subjects(3, 50)
-        backwards = dict(reversed(subjects.items()))
-        assert held_out_subjects(subjects, 0.2) == held_out_subjects(backwards, 0.2)

@@ -13,7 +13,7 @@ from components.datasets import builder_class, code_files
 
 PROJECT = pathlib.Path(__file__).parents[3]
 FER2013, HELEN = DatasetConfig("fer2013"), DatasetConfig("faces", builder="helen")
-SHARED = {f"components/datasets/{name}.py" for name in ("base", "binding", "class_folders", "garments", "holdout")}
+SHARED = {f"components/datasets/{name}.py" for name in ("base", "binding", "class_folders", "garments")}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import quarantine
 import tensorflow as tf
 from PIL import Image
 
-from components.datasets import builder_class
+from components.datasets import builder_class, fer2013
 from components.datasets.fer2013 import FER2013
 from components.example_gen.checks import check_record
 from components.record import RecordError
@@ -84,12 +84,6 @@ def test_of_both_layouts_the_table_is_read(folders):
     assert [reference.id for reference in FER2013(str(folders)).references()] == [
         f"fer2013.csv:{i}" for i in range(2, 7)
     ]
-
-
-@pytest.mark.parametrize("every", [-1, 1, 0.5])
-def test_a_distance_that_is_none(every):
-    with pytest.raises(ValueError, match=f"validation_every is {every}"):
-        FER2013("somewhere", validation_every=every)
 
 
 class TestTheTable:
@@ -185,11 +179,6 @@ class TestTheTable:
         with pytest.raises(ValueError, match=message):
             FER2013(str(table)).check()
 
-    def test_validation_every_is_not_for_the_table(self, table):
-        builder = FER2013(str(table), validation_every=0)
-        assert builder.SPLITS == ("train", "validation", "test")
-        assert {reference.split for reference in builder.references()} == {"train", "validation", "test"}
-
     def test_the_fingerprint_covers_it(self, table):
         before = FER2013(str(table)).fingerprint()
         assert FER2013(str(table)).fingerprint() == before
@@ -204,8 +193,9 @@ class TestTheTable:
 
 
 class TestFolders:
-    def test_references_and_records(self, folders):
-        builder = FER2013(str(folders), validation_every=2)
+    def test_references_and_records(self, folders, monkeypatch):
+        monkeypatch.setattr(fer2013, "_VALIDATION_EVERY", 2)
+        builder = FER2013(str(folders))
         builder.check()
         references = list(builder.references())
         assert [reference.id for reference in references] == [
@@ -214,7 +204,7 @@ class TestFolders:
             for emotion in sorted(OFFICIAL)
             for i in range(count)
         ]
-        another = FER2013(str(folders), validation_every=2)
+        another = FER2013(str(folders))
         for reference in references:
             split, emotion, _ = reference.id.split("/")
             number = 1 + int(reference.id[-5])
@@ -225,12 +215,13 @@ class TestFolders:
             assert record.image == (folders / reference.id).read_bytes()
         assert not problems(folders)
 
-    @pytest.mark.parametrize(("every", "numbers"), [(0, []), (2, [2, 4]), (3, [3]), (5, [5]), (10, [])])
-    def test_every_how_many_images_of_an_emotion_are_validation(self, folders, every, numbers):
-        builder = FER2013(str(folders), validation_every=every)
-        found = collections.Counter(r.id.split("/")[1] for r in builder.references() if r.split == "validation")
-        assert found == {emotion: len(numbers) for emotion in OFFICIAL if numbers}
-        assert (("train", "validation", "test") if every else ("train", "test")) == builder.SPLITS
+    def test_every_tenth_image_of_an_emotion_is_validation(self, folders, jpeg):
+        for number in range(NUM_TRAIN, 24):
+            (folders / "train" / "sad" / f"more{number}.png").write_bytes(jpeg(0, (48, 48)))
+        found = collections.Counter(
+            r.id.split("/")[1] for r in FER2013(str(folders)).references() if r.split == "validation"
+        )
+        assert found == {"sad": 2}
 
     def test_jpeg_will_do(self, folders, jpeg):
         (folders / "train" / "sad" / "x.JPG").write_bytes(jpeg(0, (48, 48)))
@@ -250,11 +241,12 @@ class TestFolders:
             for stray in strays
         }
 
-    def test_a_stray_image_moves_no_other_to_validation(self, folders, jpeg):
-        before = {r.id: r.split for r in FER2013(str(folders), validation_every=2).references()}
+    def test_a_stray_image_moves_no_other_to_validation(self, folders, jpeg, monkeypatch):
+        monkeypatch.setattr(fer2013, "_VALIDATION_EVERY", 2)
+        before = {r.id: r.split for r in FER2013(str(folders)).references()}
         (folders / "train" / "sad" / "a").mkdir()
         (folders / "train" / "sad" / "a" / "0.png").write_bytes(jpeg())
-        after = {r.id: r.split for r in FER2013(str(folders), validation_every=2).references()}
+        after = {r.id: r.split for r in FER2013(str(folders)).references()}
         assert after == {**before, "train/sad/a/0.png": None}
 
     def test_an_image_that_is_damaged_or_vanishes(self, folders):

@@ -9,7 +9,7 @@ import quarantine
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from components.datasets import builder_class
+from components.datasets import builder_class, mtfl
 from components.datasets.mtfl import MTFL
 from components.example_gen.checks import check_record
 from components.record import FaceRecord
@@ -52,9 +52,9 @@ def release(tmp_path, jpeg):
     return folder
 
 
-def records(folder, **options):
+def records(folder):
     """The records by id; none may be refused."""
-    builder = MTFL(str(folder), **options)
+    builder = MTFL(str(folder))
     return {reference.id: builder.load(reference) for reference in builder.references()}
 
 
@@ -69,13 +69,14 @@ def test_the_names():
     assert MTFL.SPLITS == ("train", "validation", "test")
 
 
-def test_references_and_records(release):
-    builder = MTFL(str(release), validation_every=3)
+def test_references_and_records(release, monkeypatch):
+    monkeypatch.setattr(mtfl, "_VALIDATION_EVERY", 3)
+    builder = MTFL(str(release))
     builder.check()
     references = list(builder.references())
     assert [reference.id for reference in references] == [*TRAINING, *TESTING]
     assert [reference.split for reference in references] == ["train", "train", "validation"] * 2 + ["test"] * 2
-    another = MTFL(str(release), validation_every=3)
+    another = MTFL(str(release))
     for reference in references:
         record = another.load(pickle.loads(pickle.dumps(reference)))
         assert (record.id, record.dataset) == (reference.id, "mtfl")
@@ -114,7 +115,6 @@ def test_landmarks_are_shares_of_the_image_s_own_sides(release):
 def test_only_lfw_is_cropped(release):
     crops = {name: record.crop for name, record in records(release).items()}
     assert crops == {**dict.fromkeys(TRAINING[:4], CENTRE), **dict.fromkeys([*TRAINING[4:], *TESTING])}
-    assert not any(record.crop for record in records(release, crop_lfw=False).values())
 
 
 def test_the_crop_stays_where_a_landmark_lies_outside(release):
@@ -126,19 +126,12 @@ def test_the_crop_stays_where_a_landmark_lies_outside(release):
     assert not problems(release)
 
 
-@pytest.mark.parametrize(("every", "validation_lines"), [(0, []), (2, [2, 4, 6]), (4, [4]), (6, [6]), (7, [])])
-def test_every_how_many_lines_are_validation(release, every, validation_lines):
-    builder = MTFL(str(release), validation_every=every)
-    splits = [reference.split for reference in builder.references()]
-    assert [number for number, split in enumerate(splits, start=1) if split == "validation"] == validation_lines
-    assert splits[6:] == ["test", "test"]
-    assert (("train", "validation", "test") if every else ("train", "test")) == builder.SPLITS
-
-
-@pytest.mark.parametrize("every", [-1, 1, 2.5])
-def test_a_distance_between_lines_that_is_none(release, every):
-    with pytest.raises(ValueError, match=rf"validation_every is {every}; expected 0 .* or a whole number from 2 on"):
-        MTFL(str(release), validation_every=every)
+def test_every_tenth_line_is_validation(release):
+    write_list(release, "training.txt", [line(f"lfw_5590/{number}.jpg") for number in range(1, 25)])
+    splits = [
+        reference.split for reference in MTFL(str(release)).references() if reference.split in ("train", "validation")
+    ]
+    assert [number for number, split in enumerate(splits, start=1) if split == "validation"] == [10, 20]
 
 
 def test_line_ends_and_blanks_may_be_others(release):

@@ -346,16 +346,13 @@ def test_progress_names_the_data_sets(data_dir, tmp_path, capsys):
 
 
 def test_a_split_that_a_data_set_lacks_is_not_made(tmp_path):
-    (tmp_path / "lists").mkdir()
-    lists = {
-        "training.txt": "a.jpg 1 2 3 4 5 1 2 3 4 5 1 1 1 3",
-        "testing.txt": "b.jpg 1 2 3 4 5 1 2 3 4 5 1 1 1 3",
-    }
-    for name, line in lists.items():
-        (tmp_path / "lists" / name).write_text(line)
-        (tmp_path / "lists" / f"{line[0]}.jpg").write_bytes(noise())
-    source = DatasetConfig("mtfl", {"validation_every": 0})
-    ingested = Ingested(tmp_path / "lists", tmp_path / "out", datasets=(source,))
+    names = [f"{number}.jpg" for number in range(20)]
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "ages.csv").write_text("\n".join(["file,age", *(f"{name},30" for name in names)]))
+    for name in names:
+        (tmp_path / "faces" / name).write_bytes(noise())
+    options = {"table": "ages.csv", "image": "file", "numbers": ["age"], "split": None, "shares": [0.5, 0, 0.5]}
+    ingested = Ingested(tmp_path / "faces", tmp_path / "out", datasets=(DatasetConfig("table", options),))
     assert artifact_utils.decode_split_names(ingested.examples.split_names) == ["train", "test"]
     assert list(ingested.counts()) == ["train", "test"]
 
