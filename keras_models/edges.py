@@ -7,9 +7,7 @@ import tensorflow as tf
 IGNORED = 255
 
 
-def edge_labels(
-    label_map: tf.Tensor, num_classes: int, both_sides: bool = True, dilation: int = 0
-) -> tuple[tf.Tensor, tf.Tensor]:
+def edge_labels(label_map: tf.Tensor, num_classes: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Binary and category edges of a label map (DML-CSR, Fig. 4). Runs eagerly and in tf.data.
 
     A pixel is on an edge if one of its four neighbours is of another class, so both sides of a boundary are. It is on
@@ -19,33 +17,22 @@ def edge_labels(
     Args:
         label_map: [H, W] or [batch, H, W] integers below num_classes, or 255.
         num_classes: C, including background (0).
-        both_sides: False makes the binary edges the union of the category edges: the background side is left out.
-        dilation: pixels by which both kinds of edges are dilated, with a square; never onto a pixel labelled 255.
 
     Returns:
         Binary [.., H, W] and category [.., H, W, C], uint8, 0 or 1. Background has no category edge: channel 0 is 0,
         since every boundary of background is that of a part as well.
 
     Raises:
-        ValueError: for a label map of another rank, fewer than two classes, or a negative dilation.
+        ValueError: for a label map of another rank or fewer than two classes.
     """
     labels = tf.cast(label_map, tf.int32)
     if labels.shape.rank not in (2, 3):
         raise ValueError(f"A label map is [H, W] or [batch, H, W], received shape {labels.shape}.")
     if num_classes < 2:
         raise ValueError(f"Edges need at least two classes, received num_classes={num_classes}.")
-    if dilation < 0:
-        raise ValueError(f"dilation is 0 or more pixels, received {dilation}.")
     parts = tf.one_hot(labels, num_classes, dtype=tf.uint8) * tf.constant([0] + [1] * (num_classes - 1), tf.uint8)
     binary = tf.cast(_differs(labels, axis=-1) | _differs(labels, axis=-2), tf.uint8)
-    category = parts * binary[..., None]
-    if not both_sides:
-        binary = tf.reduce_max(category, axis=-1)
-    if dilation:
-        labelled = tf.cast(labels != IGNORED, tf.uint8)
-        binary = _dilated(binary[..., None], dilation)[..., 0] * labelled
-        category = _dilated(category, dilation) * labelled[..., None]
-    return binary, category
+    return binary, parts * binary[..., None]
 
 
 def _differs(labels, axis):
@@ -55,11 +42,3 @@ def _differs(labels, axis):
     boundary = (before != after) & (before != IGNORED) & (after != IGNORED)
     none = tf.zeros_like(tf.gather(labels, [0], axis=axis), tf.bool)
     return tf.concat([boundary, none], axis) | tf.concat([none, boundary], axis)
-
-
-def _dilated(edges, pixels):
-    """[.., H, W, C] of 0 and 1, dilated by `pixels` with a square."""
-    single = edges.shape.rank == 3
-    grown = tf.cast(edges[None] if single else edges, tf.float32)
-    grown = tf.cast(tf.nn.max_pool2d(grown, 2 * pixels + 1, 1, "SAME"), edges.dtype)
-    return grown[0] if single else grown

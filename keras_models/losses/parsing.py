@@ -115,11 +115,10 @@ def binary_edge_cross_entropy(y_true: tf.Tensor, logits: tf.Tensor, mask: tf.Ten
 def category_edge_cross_entropy(y_true: tf.Tensor, logits: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """L_ce^c of Eq. 2: softmax cross-entropy in which a class weighs the inverse of its frequency in the batch.
 
-    Class 0 is "no part's edge". A pixel on the edges of several parts, as dilation makes them, belongs to each in
-    equal shares.
+    Class 0 is "no part's edge".
 
     Args:
-        y_true: [batch, H, W, C], 1 on an edge of class j >= 1, else 0; channel 0 isn't read.
+        y_true: [batch, H, W, C], 1 on the edge of class j >= 1, of one at most, else 0; channel 0 isn't read.
         logits: [batch, H, W, C].
         mask: [batch, H, W] bool, the pixels that count; all without it.
 
@@ -128,8 +127,7 @@ def category_edge_cross_entropy(y_true: tf.Tensor, logits: tf.Tensor, mask: tf.T
     """
     log_probabilities = tf.nn.log_softmax(logits)
     edges = tf.cast(y_true[..., 1:], log_probabilities.dtype)
-    number = tf.reduce_sum(edges, axis=-1, keepdims=True)
-    targets = tf.concat([tf.cast(number == 0, edges.dtype), edges / tf.maximum(number, 1.0)], axis=-1)
+    targets = tf.concat([1.0 - tf.reduce_sum(edges, axis=-1, keepdims=True), edges], axis=-1)
     if mask is not None:
         targets *= tf.cast(mask[..., None], targets.dtype)
     pixels = tf.reduce_sum(targets, axis=(0, 1, 2))

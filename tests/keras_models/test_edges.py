@@ -73,34 +73,13 @@ def test_any_map_as_found_pixel_by_pixel(labels):
     expected = _pixel_by_pixel(labels, 3)
     np.testing.assert_array_equal(binary, expected[0])
     np.testing.assert_array_equal(category, expected[1])
-    # Without background's side, the binary edge is the union of the others.
-    one_side, same = edge_labels(labels, 3, both_sides=False)
-    np.testing.assert_array_equal(one_side, expected[1].max(axis=-1))
-    np.testing.assert_array_equal(same, expected[1])
-
-
-def test_dilation_grows_into_a_square_but_not_over_255():
-    labels = np.zeros((5, 7), int)
-    labels[2, 3], labels[:, 5] = 1, X
-    binary, category = edge_labels(labels, 2, both_sides=False, dilation=2)
-    expected = np.zeros((5, 7), int)
-    expected[:, 1:6] = 1
-    expected[:, 5] = 0
-    np.testing.assert_array_equal(binary, expected)
-    np.testing.assert_array_equal(category[..., 1], expected)
-    both, _ = edge_labels(labels, 2, dilation=1)
-    plain, _ = edge_labels(labels, 2)
-    assert plain.numpy().sum() == 5 and both.numpy().sum() == 5 * 5 - 4 - 3  # a plus grown, less corners, less 255
 
 
 def test_images_of_a_batch_do_not_meet():
     labels = np.random.default_rng(0).choice([0, 1, 2, X], (4, 6, 5)).astype(np.int64)
-    for options in ({}, {"dilation": 1}):
-        binary, category = edge_labels(labels, 3, **options)
-        for image, one_binary, one_category in zip(labels, binary, category, strict=True):
-            alone = edge_labels(image, 3, **options)
-            np.testing.assert_array_equal(one_binary, alone[0])
-            np.testing.assert_array_equal(one_category, alone[1])
+    for image, *found in zip(labels, *edge_labels(labels, 3), strict=True):
+        np.testing.assert_array_equal(found[0], edge_labels(image, 3)[0])
+        np.testing.assert_array_equal(found[1], edge_labels(image, 3)[1])
 
 
 @pytest.mark.parametrize("shape", [[None, None], [4, 6, None, None], [4, 6, 5]])
@@ -109,9 +88,9 @@ def test_in_a_data_pipeline(shape):
     data = tf.data.Dataset.from_tensors(labels) if len(shape) == 3 else tf.data.Dataset.from_tensor_slices(labels)
     if shape == [4, 6, None, None]:
         data, shape = data.batch(2), [None, None, None]
-    data = data.map(lambda x: edge_labels(tf.ensure_shape(x, shape), 3, dilation=1))
+    data = data.map(lambda x: edge_labels(tf.ensure_shape(x, shape), 3))
     maps = [np.concatenate([np.reshape(x[k], (-1, *x[1].shape[-3:][: 2 + k])) for x in data]) for k in (0, 1)]
-    for got, expected in zip(maps, edge_labels(labels, 3, dilation=1), strict=True):
+    for got, expected in zip(maps, edge_labels(labels, 3), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
@@ -121,7 +100,6 @@ def test_in_a_data_pipeline(shape):
         (np.zeros(3, int), {}, r"received shape \(3,\)"),
         (np.zeros((1, 2, 3, 1), int), {}, r"received shape \(1, 2, 3, 1\)"),
         (np.zeros((2, 2), int), {"num_classes": 1}, "num_classes=1"),
-        (np.zeros((2, 2), int), {"dilation": -1}, "received -1"),
     ],
 )
 def test_errors_quote_what_was_received(labels, arguments, message):

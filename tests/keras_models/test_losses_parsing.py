@@ -250,13 +250,6 @@ def test_category_edges_weigh_by_inverse_frequency():
     assert float(category_edge_cross_entropy(edges, logits)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_pixel_on_two_edges_belongs_to_both():
-    edges = tf.constant([[[[0, 1, 1]]]], tf.uint8)
-    logits = tf.constant([[[[0, 0, LN2]]]], tf.float32)
-    # Probabilities 1/4, 1/4, 1/2: each class has half a pixel, of loss 2 ln 2 and ln 2.
-    assert float(category_edge_cross_entropy(edges, logits)) == pytest.approx(1.5 * LN2)
-
-
 def test_no_pixel_to_count_is_0():
     nowhere = tf.zeros([1, 2, 2], tf.bool)
     edges = np.ones((1, 2, 2, 3), np.uint8)

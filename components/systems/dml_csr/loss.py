@@ -30,15 +30,12 @@ class DMLLoss(Objective):
     Args:
         weights: λ0 to λ4: parsing, binary edges, category edges, attention to either. A part whose weight is 0 is not
             computed; λ1 and λ2 need a network with edge branches, the attention needs labels alone.
-        both_sides, dilation: see `keras_models.edges.edge_labels`.
     """
 
     TERMS = ("loss", "parsing_loss", "edge_loss", "attention_loss")
 
-    def __init__(self, weights: Sequence[float] = (1, 1, 1, 4, 1), both_sides: bool = True, dilation: int = 0):
+    def __init__(self, weights: Sequence[float] = (1, 1, 1, 4, 1)):
         self.weights = weights
-        self.both_sides = both_sides
-        self.dilation = dilation
 
     def bind(self, tasks):
         super().bind(tasks)
@@ -53,7 +50,7 @@ class DMLLoss(Objective):
         binary_edge = category_edge = binary_attention = category_attention = tf.constant(0.0)
         _, to_binary, to_category, to_binary_attention, to_category_attention = self.weights
         if any(self.weights[1:]):
-            binary_edges, category_edges = edge_labels(truth, logits.shape[-1], self.both_sides, self.dilation)
+            binary_edges, category_edges = edge_labels(truth, logits.shape[-1])
             labelled = truth != IGNORE_LABEL
             if to_binary:
                 binary_edge = binary_edge_cross_entropy(binary_edges, outputs["binary_edge"], labelled)
