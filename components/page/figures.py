@@ -62,7 +62,6 @@ STYLE = {
     "hatch.linewidth": 0.8,
 }
 NARROW, WIDE = 5.3, 11.0  # widths in inches: of one of two figures in a row, of one that has the row
-TWO_COLUMNS_FROM = 25  # rows of a chart of names
 _LONGEST = 360  # pixels of an image's longer side
 _PANE = 256  # pixels of a pane's width on the page, about
 _FEW_POINTS = 20  # up to so many landmarks have large marks
@@ -245,45 +244,6 @@ def spread(places: Sequence[float], distance: float) -> np.ndarray:
     return moved
 
 
-def dumbbell_chart(
-    description: str,
-    names: Sequence[str],
-    values: np.ndarray,
-    references: np.ndarray,
-    value_name: str,
-    reference_name: str,
-    x_label: str,
-    limits: tuple[float, float],
-) -> Markup:
-    """For each name a dot at its value [N], a bar at its reference [N] and a line between; two columns if many.
-
-    A value below its reference has a hollow dot and another colour, so that it is seen at once.
-    """
-    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
-        canvas, panels = _panels(len(names), above=0.35)
-        for axes, part in panels:
-            rows = np.arange(len(part))
-            value, reference = np.asarray(values)[part], np.asarray(references)[part]
-            worse = value < reference
-            colours = np.where(worse, SERIES[1], SERIES[0])
-            axes.hlines(rows, reference, value, colors=colours, linewidth=2.4)
-            axes.scatter(reference, rows, marker="|", s=70, color=INK, linewidth=1.6, zorder=3, label=reference_name)
-            axes.scatter(value[~worse], rows[~worse], s=26, color=SERIES[0], zorder=4, label=value_name)
-            if worse.any():
-                axes.scatter(value[worse], rows[worse], s=26, facecolor=PAPER, edgecolor=SERIES[1], linewidth=1.5,
-                             zorder=4, label=f"{value_name}, below")  # fmt: skip
-            _name_rows(axes, [names[index] for index in part])
-            axes.set_xlim(*limits)
-            axes.set_xlabel(x_label)
-        entries = {
-            label: handle for axes, _ in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
-        canvas.legend(
-            entries.values(), entries.keys(), loc="outside upper left", ncols=3, frameon=False, handletextpad=0.3
-        )
-    return svg(canvas, description)
-
-
 def draw_matrix(axes: Axes, opacity: np.ndarray, row_names: Sequence[str], column_names: Sequence[str]) -> None:
     """[R, C] opacities in [0, 1] as a grid of squares with the columns' names above; a NaN leaves its cell empty."""
     height, width = opacity.shape
@@ -301,55 +261,3 @@ def draw_matrix(axes: Axes, opacity: np.ndarray, row_names: Sequence[str], colum
     axes.xaxis.set_label_position("top")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-def bar_chart(
-    description: str,
-    names: Sequence[str],
-    values: np.ndarray,
-    x_label: str,
-    upper: float,
-    marks: np.ndarray | None = None,
-    legend: tuple[str, str] = ("", ""),
-) -> Markup:
-    """A bar from 0 to each value [N], with the value beside it; two columns if there are many.
-
-    With `marks` [N] each bar has a line across it there, `legend` says what bars and lines are, and the chart is wide.
-    """
-    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
-        canvas, panels = _panels(len(names)) if marks is None else _panels(len(names), above=0.35, wide=True)
-        for axes, part in panels:
-            rows, value = np.arange(len(part)), np.asarray(values)[part]
-            bars = axes.barh(rows, np.nan_to_num(value), height=0.62, color=SERIES[0])
-            if marks is not None:
-                lines = axes.scatter(
-                    np.asarray(marks)[part], rows, marker="|", s=110, color=INK, linewidth=1.6, zorder=3
-                )
-            for row, each in zip(rows, value, strict=True):
-                axes.annotate(f"{each:.1f}" if np.isfinite(each) else "–", (np.nan_to_num(each), row), (4, 0),
-                              textcoords="offset points", va="center", fontsize=8, color=MUTED)  # fmt: skip
-            _name_rows(axes, [names[index] for index in part])
-            axes.set_xlim(0, upper)
-            axes.set_xlabel(x_label)
-        if marks is not None:
-            canvas.legend([bars, lines], legend, loc="outside upper left", ncols=2, frameon=False, handletextpad=0.4)
-    return svg(canvas, description)
-
-
-def _panels(count: int, above: float = 0.0, wide: bool = False) -> tuple[Canvas, list[tuple[Axes, np.ndarray]]]:
-    """A canvas with one column of axes, or two where the rows are many, and which rows stand in each.
-
-    It has the row only with two columns, or if it is to be `wide`.
-    """
-    columns = 2 if count >= TWO_COLUMNS_FROM else 1
-    parts = np.array_split(np.arange(count), columns)
-    size = (WIDE if wide else WIDE / 2 * columns, 0.215 * len(parts[0]) + 0.6 + above)
-    canvas = Canvas(figsize=size, layout="constrained", dpi=_POINTS_AN_INCH)
-    return canvas, list(zip(canvas.subplots(1, columns, squeeze=False)[0], parts, strict=True))
-
-
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names, color=INK)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.spines["left"].set_visible(False)

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.page import figures
-from components.page.figures import TWO_COLUMNS_FROM
 from components.page.formatting import bare_percent, by_name, percent, percent_cell, readable
-from components.page.page import Block, Cell, Column, Details, Figure, Figures, Headline, Meter, Part, Section, Table
+from components.page.page import Cell, Column, Headline, Meter, Part, Section, Table
 from components.tasks.annotation import BoundTask
 from components.tasks.landmarks.evaluation import FAILURE_THRESHOLD
 from components.tasks.reporting import Answer, Sample, capitalized, metric_title, tested_images
@@ -59,51 +57,15 @@ def _headlines(task, values, artifacts):
 
 
 def _section(task, values, iterations):
-    table = _point_table(task, values, iterations)
-    blocks: list[Block] = [Figures(_point_figures(task, values, iterations))]
-    if len(task.names) >= TWO_COLUMNS_FROM:
-        blocks.append(Details(f"The figures of all {len(task.names)} landmarks", (table,)))
-    else:
-        blocks.append(table)
     lead = (
         f"Counted on {tested_images(task, values['landmark_count'])}. An error is a distance in pixels of the image, "
         "as a share of the distance between its two eyes by the label, so that large faces count like small ones."
     )
     if iterations:
-        lead += " The table is as Table 1 of the iFAN paper."
+        lead += " As Table 1 of the iFAN paper; a tick is where a landmark stood before any prediction was fed back."
     if len(task.names) in _POINT_NAMES:
         lead += " Left and right are the image's sides, not the person's."
-    return Section(capitalized(task.name), task.name, tuple(blocks), lead)
-
-
-def _point_figures(task, values, iterations):
-    """Bars; where predictions are fed back, with a line across each where the first iteration stood."""
-    first = iterations[min(iterations)] if iterations else None
-    legend = (f"iteration {max(iterations)}", f"iteration {min(iterations)}") if iterations else ("", "")
-    line = " The line is where it stood before any prediction was fed back." if iterations else ""
-    shown = []
-    for title, metric, x_label, caption in (
-        (
-            "Error of each landmark",
-            "point_nme",
-            "NME (% of the distance between the eyes)",
-            f"Mean distance from its place.{line} As Fig. 4 of the iFAN paper.",
-        ),
-        (
-            "Failure rate of each landmark",
-            "point_failure_rate",
-            "failure rate (% of the images)",
-            f"Share of the images in which this landmark alone is off by more than {FAILURE} of the distance between "
-            f"the eyes.{line} As Fig. 5 of the iFAN paper.",
-        ),
-    ):
-        bars = 100 * values[metric]
-        marks = None if first is None else 100 * first[metric]
-        longest = np.nanmax([0.0, *bars, *(() if marks is None else marks)]) or 1.0
-        description = f"{capitalized(task.name)}: {title}"
-        markup = figures.bar_chart(description, _names(task), bars, x_label, 1.12 * longest, marks, legend)
-        shown.append(Figure(markup, title, caption, wide=marks is not None or len(bars) >= TWO_COLUMNS_FROM))
-    return tuple(shown)
+    return Section(capitalized(task.name), task.name, (_point_table(task, values, iterations),), lead)
 
 
 def _point_table(task, values, iterations):
@@ -124,8 +86,9 @@ def _point_table(task, values, iterations):
         for index, (words, each) in enumerate(runs.items()):
             columns.append(Column(f"{heading}{words}, %", "" if index else meaning))
             last = index == len(runs) - 1
-            for row, value in zip(rows, each[metric], strict=True):
-                row.append(percent_cell(value, Meter(float(value), high=longest) if last else None))
+            for row, value, first in zip(rows, each[metric], next(iter(runs.values()))[metric], strict=True):
+                meter = Meter(float(value), tick=float(first) if iterations else None, high=longest)
+                row.append(percent_cell(value, meter if last else None))
             footer.append(Cell(bare_percent(each[_VECTORS[metric]])))
     return Table(tuple(columns), tuple(map(tuple, rows)), (tuple(footer),), sortable=True)
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.page import figures
-from components.page.figures import TWO_COLUMNS_FROM
 from components.page.formatting import (
     bare_percent,
     by_name,
@@ -20,13 +18,10 @@ from components.page.formatting import (
     readable,
 )
 from components.page.page import (
-    Block,
     Card,
     Cell,
     Chip,
     Column,
-    Figure,
-    Figures,
     Gallery,
     Headline,
     Meter,
@@ -189,7 +184,7 @@ def _mistakes_section(task, artifacts):
 
 
 def _labels_section(task, values, majority, found):
-    """Every label's figures: a chart against the majority, and the table."""
+    """Every label's figures."""
     gains = values["accuracy"] - majority
     known = np.isfinite(gains)
     good = int((gains[known] >= 0).sum())
@@ -197,30 +192,7 @@ def _labels_section(task, values, majority, found):
         f"Counted on {tested_images(task, values['annotated'])}. {good} of {int(known.sum())} "
         "are at least as accurate as always giving the commoner answer."
     )
-    blocks: list[Block] = [Figures((_majority_figure(task, values["accuracy"], majority),))] if known.any() else []
-    blocks.append(_label_table(task, values, gains, found))
-    return Section(capitalized(task.name), task.name, tuple(blocks), lead)
-
-
-def _majority_figure(task, accuracy, majority):
-    order = np.argsort(majority - accuracy, kind="stable")
-    smallest = float(np.nanmin(np.minimum(accuracy, majority)))
-    title = "What the model knows beyond the majority"
-    markup = figures.dumbbell_chart(
-        f"{capitalized(task.name)}: {title}",
-        [readable(task.names[index]) for index in order],
-        100 * accuracy[order],
-        100 * majority[order],
-        "this model",
-        "always the commoner answer",
-        "accuracy (% of test images)",
-        limits=(min(50.0, 100 * smallest) - 2, 101),
-    )
-    caption = (
-        "The length of a line is what the model has learnt about a label beyond how common it is. Ordered by it, best "
-        "first. The axis does not begin at 0."
-    )
-    return Figure(markup, title, caption, wide=len(task.names) >= TWO_COLUMNS_FROM)
+    return Section(capitalized(task.name), task.name, (_label_table(task, values, gains, found),), lead)
 
 
 def _label_table(task, values, gains, found):

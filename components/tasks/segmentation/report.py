@@ -19,8 +19,6 @@ from components.page.page import (
     Cell,
     Chip,
     Column,
-    Figure,
-    Figures,
     Gallery,
     Heading,
     Headline,
@@ -200,29 +198,13 @@ def _card(task, each):
 
 def _classes_section(task, values, of_parts):
     """Every class's figures, and what the classes are predicted as."""
-    blocks: list[Block] = [Figures((_class_figure(task, values),)), _class_table(task, values)]
+    blocks: list[Block] = [_class_table(task, values)]
     if of_parts:
         heading = Heading("Parts", "As published for Helen: within a part, one class predicted as another is no error.")
         blocks += [heading, _part_table(task, values, of_parts)]
     blocks += _confusion_blocks(task, values["confusion"])
     lead = f"Counted over all pixels of {tested_images(task, values['annotated'])} at their own size."
     return Section(f"{capitalized(task.name)}: classes", f"{task.name}-classes", tuple(blocks), lead)
-
-
-def _class_figure(task, values):
-    shares = _shares(values["confusion"].sum(axis=1))
-    order = np.argsort(-shares, kind="stable")
-    # A rare class's share is not rounded to 0.
-    names = [f"{class_name(task.names[i])}, {percent(shares[i], 1 if shares[i] >= 0.01 else 2)}" for i in order]
-    markup = figures.bar_chart(
-        f"{capitalized(task.name)}: F1 of each class", names, 100 * values["f1"][order], "F1, IoU (%)", upper=106,
-        marks=100 * values["iou"][order], legend=("F1", "IoU"),
-    )  # fmt: skip
-    caption = (
-        "After a class's name its share of the pixels, by which they are ordered: a rare class has few pixels to learn "
-        "from, and one wrong pixel costs it more. IoU is never above F1."
-    )
-    return Figure(markup, "F1 of each class", caption, wide=True)
 
 
 def _shares(pixels):

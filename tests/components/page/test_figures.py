@@ -23,25 +23,18 @@ def test_line_chart_says_what_its_axes_and_curves_are():
 
 
 def test_a_figure_takes_its_colours_and_its_font_from_the_page():
-    svg = figures.bar_chart("Bars", ["a", "b"], np.array([3.0, np.nan]), "share (%)", upper=100)
+    svg = figures.line_chart("Lines", np.arange(2), [Line("a", np.array([3.0, np.nan]))], "epochs", "share (%)")
     assert "var(--s1)" in svg
     assert "var(--sans)" in svg
     assert not re.findall(r"#0102\w\w|DejaVu", svg)
-    assert {"a", "b", "share (%)", "3.0", "–"} <= set(texts(svg))
+    assert {"epochs", "share (%)"} <= set(texts(svg))
 
 
 def test_names_are_text_not_markup_and_not_mathematics():
-    svg = figures.bar_chart("<Bars>", ["<b>$x$", "$"], np.array([1.0, 2.0]), "share (%)", upper=100)
+    lines = [Line(name, np.arange(2.0)) for name in ("<b>$x$", "$")]
+    svg = figures.line_chart("<Lines>", np.arange(2), lines, "epochs", "share (%)")
     assert {"&lt;b&gt;$x$", "$"} <= set(texts(svg))
-    assert "<Bars>" not in svg
-
-
-def test_a_value_below_its_reference_is_marked_in_words():
-    both = {"value_name": "model", "reference_name": "majority", "x_label": "accuracy (%)", "limits": (50, 100)}
-    better = figures.dumbbell_chart("Better", ["a"], np.array([90.0]), np.array([80.0]), **both)
-    worse = figures.dumbbell_chart("Worse", ["a"], np.array([70.0]), np.array([80.0]), **both)
-    assert "model, below" not in texts(better)
-    assert "model, below" in texts(worse)
+    assert "<Lines>" not in svg
 
 
 @pytest.mark.parametrize("values", [[0.001], [1e-3, 1e-3], [1e-3, 1e-4]])
@@ -95,13 +88,6 @@ def test_bounds_are_dashed_lines_that_name_nothing():
 def test_large_images_are_made_small():
     noise = np.random.default_rng(0).integers(0, 256, (800, 600, 3), np.uint8)
     assert len(figures.image_uri(noise, longest=100)) < len(figures.image_uri(noise, longest=400)) / 8
-
-
-def test_marked_bars_say_what_bars_and_marks_are():
-    values, marks = np.array([90.0, np.nan]), np.array([80.0, np.nan])
-    marked = figures.bar_chart("F1", ["a", "b"], values, "share (%)", 100, marks, ("bars", "marks"))
-    assert {"bars", "marks", "90.0", "–"} <= set(texts(marked))
-    assert not {"bars", "marks"} & set(texts(figures.bar_chart("F1", ["a", "b"], values, "share (%)", 100)))
 
 
 def test_marks_of_a_chart_are_not_connected():

@@ -1,7 +1,6 @@
 """The part of landmarks."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from components.page.formatting import percent
 from components.tasks.landmarks.report import answer, part
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
-from tests.components.report.sample_run import LANDMARKS, artifacts, bound, landmark_values, made_sample
+from tests.components.report.sample_run import LANDMARKS, artifacts, landmark_values, made_sample
 
 
 def section(task=LANDMARKS, **changed):
@@ -21,13 +20,12 @@ def section(task=LANDMARKS, **changed):
 
 
 def test_every_landmark_has_its_error_and_its_failure_rate():
-    found, page, reader = section()
+    found, _, reader = section()
     values = landmark_values()
-    table = found.sections[0].blocks[1]
+    table = found.sections[0].blocks[0]
     for index, name in enumerate(("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")):
         row = [name, f"{100 * values['point_nme'][index]:.2f}", f"{100 * values['point_failure_rate'][index]:.2f}"]
         assert [cell.text for cell in table.rows[index]] == row
-        assert page.count(f">{name}</text>") == 2, "in both figures"
     foot = [f"{100 * values['nme']:.2f}", f"{100 * values['failure_rate']:.2f}"]
     assert [cell.text for cell in table.footer[0]][1:] == foot
     assert [each.value for each in found.headlines] == [percent(values["nme"]), percent(values["failure_rate"])]
@@ -43,31 +41,20 @@ def test_an_annotators_landmarks_are_said_to_be():
     assert "annotator" in part(LANDMARKS, run).headlines[0].meaning
 
 
-def test_iterations_have_columns_and_the_first_a_line_in_the_figures():
-    found, page, _ = section(iterations=(0, 1, 2))
+def test_iterations_have_columns_and_the_first_is_ticked():
+    found, _, _ = section(iterations=(0, 1, 2))
     values = [landmark_values(number) for number in range(3)]
-    row = [cell.text for cell in found.sections[0].blocks[1].rows[2]]
+    row = found.sections[0].blocks[0].rows[2]
     expected = [each[metric][2] for metric in ("point_nme", "point_failure_rate") for each in values]
-    assert row == ["nose", *(f"{100 * value:.2f}" for value in expected)]
-    assert page.count(">iteration 0</text>") == page.count(">iteration 2</text>") == 2
-    assert ">iteration 1</text>" not in page
-    # The first is the worst: its lines must not stand outside.
-    figure = re.search(r'<svg [^>]*aria-label="Landmarks: Error of each landmark".*?</svg>', page, re.DOTALL)[0]
-    width = float(re.search(r'viewBox="0 0 ([\d.]+)', figure)[1])
-    marks = [float(x) for x in re.findall(r'<use xlink:href="[^"]*" x="([\d.]+)"', figure)]
-    assert marks and max(marks) < width
+    assert [cell.text for cell in row] == ["nose", *(f"{100 * value:.2f}" for value in expected)]
+    first, last = row[1], row[3]
+    assert (last.meter.end, last.meter.tick) == (last.sort, first.sort) and first.meter is None
+    # The first is the worst: its ticks must not stand outside.
+    assert last.meter.high == max(values[0]["point_nme"])
 
 
 def test_one_iteration_is_no_comparison():
     assert "iteration" not in section(iterations=(0,))[2].text.lower()
-
-
-def test_numbered_landmarks_are_folded_away():
-    task = bound("landmarks", "landmarks", map(str, range(1, 69)), "mtfl")
-    _, page, reader = section(task, values={"landmarks": landmark_values(points=68)})
-    assert reader.count("details") == 1
-    assert reader.count("figure", cls="wide") == 2
-    assert page.count(">68</text>") == 2
 
 
 def test_nothing_was_measured():

@@ -76,12 +76,6 @@ def test_the_tables_have_classes_parts_and_confusions(whole):
     assert ["inner mouth", "skin", "30.00", f"{100 * confusion[8, 1] / wrong:.2f}"] in confusions
 
 
-def test_the_figure_has_the_commonest_class_first(whole):
-    names = re.findall(r"<text[^>]*>([^<]*), [\d.]+\xa0%</text>", whole[1])
-    assert (names[:3], names[-1]) == (["background", "skin", "hair"], "inner mouth")
-    assert {">F1</text>", ">IoU</text>"} <= set(re.findall(r">(?:F1|IoU)</text>", whole[1]))
-
-
 def test_the_costliest_confusions_worked_by_hand():
     confusion = np.array([[90, 10, 0], [3, 1, 0], [0, 1, 1]])  # shares of a row: 0.1, 0.75, 0.5
     assert costliest(confusion) == [(1, 0), (2, 1), (0, 1)]
