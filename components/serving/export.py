@@ -89,7 +89,7 @@ def _checkpoint(network, tasks):
     """Of a network's served part and the tasks' state: in a SavedModel they lie under the same names."""
     states = {name: tf.train.Checkpoint(**task.state()) for name, task in tasks.items() if task.state()}
     parts = {"servings": tf.train.Checkpoint(**states)} if states else {}
-    return tf.train.Checkpoint(network=served_part(network, tasks or network.output), **parts)
+    return tf.train.Checkpoint(weights=served_part(network, tasks or network.output).get_weight_paths(), **parts)
 
 
 def _predict_request(images):

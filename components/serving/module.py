@@ -54,9 +54,20 @@ class ServingModule(tf.Module):
     ):
         super().__init__()
         self.servings = {serving.task.name: serving for serving in servings}
-        self.network = served_part(network, self.servings)
+        served = served_part(network, self.servings)
+        # Of the network its weights are saved and the one function below, whose graph all signatures share. As an
+        # attribute it would be saved as Keras saves it, with every layer traced once more: that takes longer than all
+        # the rest, to write and to load.
+        self.weights = served.get_weight_paths()
+        self._forward = tf.function(lambda image: served(image, training=False))
+        self._network = lambda: served
         self._image_size = tuple(image_size)
         self._one_by_one = one_by_one or any(serving.ONE_BY_ONE for serving in servings)
+
+    @property
+    def network(self) -> keras.Model:
+        """The served part of the network."""
+        return self._network()
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def from_images(self, image_bytes):
@@ -134,11 +145,6 @@ class ServingModule(tf.Module):
             fn_output_signature=(specs, tf.TensorSpec([2], tf.int32)),
             parallel_iterations=1,
         )
-
-    @tf.function
-    def _forward(self, image):
-        """A function of its own, so that all signatures share one graph of the network."""
-        return self.network(image, training=False)
 
 
 def images_and_crops(examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

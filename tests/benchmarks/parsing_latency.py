@@ -51,11 +51,11 @@ def passes(size: int) -> dict:
     jpeg = jpeg_image(size)
     with tempfile.TemporaryDirectory() as folder:
         parsing = learning_of(bound_task("parsing", "segmentation", CELEBAMASK_PARTS), (size, size))
-        export(network, {"parsing": parsing}, (size, size), System(), folder, [jpeg])
+        served = export(network, {"parsing": parsing}, (size, size), System(), folder, [jpeg]).network
         exported = tf.saved_model.load(folder)
     encoded = tf.constant([jpeg])
     image = tf.cast(decode(encoded[0]), tf.float32)[tf.newaxis]
-    exported_network = tf.function(lambda: exported.network(image, training=False))
+    exported_network = tf.function(lambda: served(image, training=False))
     training_graph = tf.function(lambda: network(image, training=False))
     serve = exported.signatures["serving_default"]
     return {

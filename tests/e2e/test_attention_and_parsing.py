@@ -41,7 +41,7 @@ def test_what_a_network_attends_to_is_served_and_shown(attentive, output):
     assert attentive == DATA_NODES | own(ATTENTIVE)
     assert results(output, ATTENTIVE)["verdict"] == "blessed and pushed"
     model, _ = served(output, ATTENTIVE)
-    assert not [v.name for v in model.network.variables if v.name.startswith("gal_")]
+    assert not [v.name for v in model.weights.values() if v.name.startswith("gal_")]
     image = tf.io.encode_png(tf.zeros([50, 40, 3], tf.uint8))
     maps = model.signatures["attention"](image_bytes=image[None])
     assert maps["masks_block3"].shape == (1, 4, 4, 8) and maps["affinities_block4"].shape == (1, 8, 8)
@@ -91,5 +91,5 @@ def test_the_pushed_parsing_model_has_no_edges(parsed, output):
     folder = results(output, PARSING)["places"]["model"]
     assert not [name for name, _ in tf.train.list_variables(f"{folder}/variables/variables") if "edge" in name]
     model, shapes = served(output, PARSING)
-    assert not [v.name for v in model.network.variables if "edge" in v.name]
+    assert not [v.name for v in model.weights.values() if "edge" in v.name]
     assert shapes == {"parsing": (2, 50, 40)}

@@ -27,7 +27,7 @@ def first_run(output):
 
 def kernels(saved_model):
     """Values of the network's trained weights by name."""
-    return {v.name: v.numpy() for v in tf.saved_model.load(saved_model).network.trainable_variables}
+    return {path: v.numpy() for path, v in tf.saved_model.load(saved_model).weights.items()}
 
 
 def test_everything_runs_and_the_model_is_pushed(first_run, output):

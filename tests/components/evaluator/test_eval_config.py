@@ -115,7 +115,7 @@ def test_the_cache_key_changes_with_the_code(monkeypatch):
     assert settings(eval_config([MOOD]), "mood")["code"] != before
 
 
-@pytest.mark.parametrize("name", ["ifan/4t", "branching/joint-64-2.0", "mgg_net/synthetic"])
+@pytest.mark.parametrize("name", ["ifan/4t", "branching/joint-w64-a2", "mgg_net/synthetic"])
 def test_real_experiments(name):
     experiment = experiments.get(name)
     tasks = bound_tasks(experiment)

@@ -157,7 +157,7 @@ def test_warm_up_requests_are_what_tensorflow_serving_replays(folder):
 def exported_weights(prefix):
     """How many weights of the network lie in a checkpoint."""
     variables = dict(tf.train.list_variables(str(prefix)))
-    return sum(int(np.prod(shape)) for name, shape in variables.items() if name.startswith("network/"))
+    return sum(int(np.prod(shape)) for name, shape in variables.items() if name.startswith("weights/"))
 
 
 def test_what_only_training_needs_is_not_exported(folder, folded, trained):

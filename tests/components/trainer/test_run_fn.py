@@ -155,7 +155,7 @@ def test_a_widened_network_is_served_without_batch_norm(widened):
     operations = run.operations()
     assert "Conv2D" in operations
     assert not [name for name in operations if "BatchNorm" in name or "Rsqrt" in name]
-    folded = sum(int(np.prod(variable.shape)) for variable in run.model.network.variables)
+    folded = sum(int(np.prod(variable.shape)) for variable in run.model.weights.values())
     assert folded == run.training["parameters"]
     # γ and β, mean and variance of each channel: a bias is what is left of them.
     channels = sum(layer.gamma.shape[0] for layer in trained.network.layers if layer.name.endswith("_bn"))

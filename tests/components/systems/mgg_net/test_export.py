@@ -88,7 +88,7 @@ def test_it_serves(folder):
 def test_heads_that_only_training_needs_are_not_exported(trained, folder):
     heads = 3 * 8 + 3 + 3 * 16 + 3  # gal_block3, gal_block4: a weight for each attribute and channel, and the biases
     variables = dict(tf.train.list_variables(str(folder / "variables" / "variables")))
-    exported = sum(int(np.prod(shape)) for name, shape in variables.items() if name.startswith("network/"))
+    exported = sum(int(np.prod(shape)) for name, shape in variables.items() if name.startswith("weights/"))
     assert exported == trained.count_params() - heads
     program = (folder / "saved_model.pb").read_bytes()
     assert b"gcl_block3" in program
