@@ -1,14 +1,14 @@
-"""iFAN and a plain network through the real pipeline: several tasks, from several data sets or one."""
+"""iFAN through the real pipeline: several tasks, each from a data set of its own."""
 
 from dataclasses import replace
 
 import pytest
 
 from pipeline import experiments
-from tests.support.pipeline_runs import DATA_NODES, DRAWN, own, page, results, run, served, with_low_bars
+from tests.support.pipeline_runs import DATA_NODES, own, page, results, run, served, with_low_bars
 
 pytestmark = pytest.mark.e2e
-TASKS, PLAIN = "e2e/tasks", "e2e/plain"
+TASKS = "e2e/tasks"
 
 
 @pytest.fixture(scope="module")
@@ -62,22 +62,3 @@ def test_one_call_of_the_pushed_model_answers_every_task(three_tasks_run, output
 
 def test_a_second_run_of_several_tasks_finds_everything_cached(three_tasks_run, output):
     assert run(three_tasks(), output, TASKS) == set()
-
-
-def test_four_tasks_of_one_data_set_in_a_plain_network(output):
-    plain = experiments.get("plain/synthetic")
-    small = {**plain.model.kwargs, "backbone_width": 4, "map_width": 8}
-    experiment = replace(
-        plain,
-        data=DRAWN,
-        tasks=with_low_bars(plain.tasks),
-        model=replace(plain.model, kwargs=small),
-        training=replace(plain.training, epochs=1, batch_size=8, precision="float32"),
-    )
-    run(experiment, output, PLAIN)
-    found = results(output, PLAIN)
-    assert found["verdict"] == "blessed and pushed"
-    named = {"attributes mean accuracy", "landmarks NME", "parsing mean F1", "emotion accuracy"}
-    assert named <= set(found["figures"])
-    _, shapes = served(output, PLAIN)
-    assert set(shapes) == {"attributes", "attributes_decisions", "landmarks", "parsing", "emotion"}

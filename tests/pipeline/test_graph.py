@@ -67,6 +67,13 @@ def test_one_data_set_has_the_plain_splits():
     assert json.loads(found["Evaluator"]["example_splits"]) == ["test"]
 
 
+def test_a_seed_changes_the_training_alone():
+    base = experiments.get(NAME)
+    found = [properties(replace(base, training=replace(base.training, seed=seed))) for seed in (0, 0, 1)]
+    assert found[0] == found[1]
+    assert [node for node in found[0] if found[0][node] != found[2][node]] == ["Trainer", "Report"]
+
+
 def test_validation_on_the_training_splits():
     found = properties(of_several(DRAWN, WITHOUT_VALIDATION, task=ATTRIBUTES, validation_split="train"))
     splits = ["drawn_train", "faces_train"]
