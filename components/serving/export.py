@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow import keras
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from components.serving.module import ServingModule, served_part
+from components.serving.module import ServingModule, served_part, weights_by_place
 from components.systems.base import System
 from components.tasks.base import Learning, serving_of
 
@@ -89,7 +89,8 @@ def _checkpoint(network, tasks):
     """Of a network's served part and the tasks' state: in a SavedModel they lie under the same names."""
     states = {name: tf.train.Checkpoint(**task.state()) for name, task in tasks.items() if task.state()}
     parts = {"servings": tf.train.Checkpoint(**states)} if states else {}
-    return tf.train.Checkpoint(weights=served_part(network, tasks or network.output).get_weight_paths(), **parts)
+    weights = weights_by_place(served_part(network, tasks or network.output))
+    return tf.train.Checkpoint(weights=weights, **parts)
 
 
 def _predict_request(images):

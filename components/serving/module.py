@@ -35,6 +35,11 @@ def served_part(network: keras.Model, tasks: Iterable[str]) -> keras.Model:
     return keras.Model(network.input, outputs, name=network.name)
 
 
+def weights_by_place(network: keras.Model) -> dict[str, tf.Variable]:
+    """A network's weights by their place and what they are, "12.kernel": another build's layers have other names."""
+    return {f"{place}.{w.name.split('/')[-1].split(':')[0]}": w for place, w in enumerate(network.weights)}
+
+
 class ServingModule(tf.Module):
     """A trained network behind its decoding, and its tasks in front of it.
 
@@ -58,7 +63,7 @@ class ServingModule(tf.Module):
         # Of the network its weights are saved and the one function below, whose graph all signatures share. As an
         # attribute it would be saved as Keras saves it, with every layer traced once more: that takes longer than all
         # the rest, to write and to load.
-        self.weights = served.get_weight_paths()
+        self.weights = weights_by_place(served)
         self._forward = tf.function(lambda image: served(image, training=False))
         self._network = lambda: served
         self._image_size = tuple(image_size)
