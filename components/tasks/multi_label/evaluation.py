@@ -50,6 +50,7 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     ]
     if "top_10_recall" in values:
         found.append(Figure(f"{task.name} top-{TOP} recall", values["top_10_recall"], headline=True))
+        found.append(Figure(f"{task.name} top-{TOP} recall, pooled", values["pooled_recall"]))
     return found
 
 
@@ -143,26 +144,27 @@ def _check(labels, answers, features, count, what):
 
 
 def matched(labels: np.ndarray, scores: np.ndarray, top: int = TOP) -> np.ndarray:
-    """[N] labels (-1: not annotated) and [N] scores of one record -> [2] int64: attributes found, attributes it has.
+    """[N] labels (-1: not annotated) and [N] scores of one record -> [2 N] int64: attributes found, attributes it has.
 
-    As DeepFashion has it (Liu et al. 2016): a record is assigned its highest-scored attributes, and it is counted how
-    many of its own are among them. Of attributes with equal scores the first come first; those that are not annotated
-    take no place.
+    As DeepFashion has it (Liu et al. 2016): a record is assigned its highest-scored attributes, and it is looked which
+    of its own are among them. Of attributes with equal scores the first come first; those that are not annotated take
+    no place.
     """
-    labels, scores = np.asarray(labels), np.asarray(scores)
-    truth, scores = labels[labels >= 0] == 1, scores[labels >= 0]
-    assigned = np.argsort(-scores, kind="stable")[:top]
-    return np.array([truth[assigned].sum(), truth.sum()], np.int64)
+    labels = np.asarray(labels)
+    ranks = np.argsort(np.argsort(np.where(labels < 0, np.inf, -np.asarray(scores)), kind="stable"), kind="stable")
+    had = labels == 1
+    return np.concatenate([had & (ranks < top), had]).astype(np.int64)
 
 
 def recall(sums: np.ndarray) -> dict[str, float]:
-    """[2] found and had, over records -> the recall; NaN if nobody has an attribute.
+    """[2 N] found and had by attribute, over records -> the recall; NaN if nobody has an attribute.
 
-    The counts are summed before they are divided, so that each attribute that somebody has counts once, and not each
-    record; the papers don't say which.
+    As in the released code of Lu et al. 2017 (`test_cls_topk`) it is the mean over attributes, of which a rare one
+    counts like a common one. Pooled, each attribute that somebody has counts once: that is more, since the common ones
+    are found more often.
     """
-    found, had = sums
-    return {"top_10_recall": float(ratio(found, had))}
+    found, had = sums.reshape(2, -1)
+    return {"top_10_recall": mean_of_defined(ratio(found, had)), "pooled_recall": float(ratio(found.sum(), had.sum()))}
 
 
 class RecallAtK(SummedMetric):
@@ -179,7 +181,7 @@ class RecallAtK(SummedMetric):
 
     def __init__(self, names: Sequence[str], **config):
         measure = functools.partial(_measure_scores, count=len(names))
-        super().__init__(measure, np.zeros(2, np.int64), recall, names=names, **config)
+        super().__init__(measure, np.zeros(2 * len(names), np.int64), recall, names=names, **config)
 
 
 def _measure_scores(labels, scores, features, count):

@@ -124,17 +124,18 @@ def test_another_number_of_attributes_is_an_error(labels, answers):
 def test_matched_worked_by_hand():
     scores = [0.9, 0.1, 0.8, 0.3, 0.7]  # in order: 0, 2, 4, 3, 1
     labels = [1, 1, 0, 1, 0]
-    assert [matched(labels, scores, top).tolist() for top in range(1, 6)] == [[1, 3], [1, 3], [1, 3], [2, 3], [3, 3]]
-    assert matched([0] * 5, scores, 3).tolist() == [0, 0]
+    found = {1: [1, 0, 0, 0, 0], 2: [1, 0, 0, 0, 0], 3: [1, 0, 0, 0, 0], 4: [1, 0, 0, 1, 0], 5: [1, 1, 0, 1, 0]}
+    assert {top: matched(labels, scores, top).tolist() for top in found} == {k: v + labels for k, v in found.items()}
+    assert not matched([0] * 5, scores, 3).any()
 
 
 def test_what_is_not_annotated_takes_no_place_among_the_best():
-    assert matched([-1, 1, -1, 1, 0], [0.9, 0.1, 0.8, 0.3, 0.7], top=2).tolist() == [1, 2]
-    assert matched([-1] * 3, [0.3, 0.2, 0.1], top=2).tolist() == [0, 0]
+    assert matched([-1, 1, -1, 1, 0], [0.9, 0.1, 0.8, 0.3, 0.7], top=2).tolist() == [0, 0, 0, 1, 0, 0, 1, 0, 1, 0]
+    assert not matched([-1] * 3, [0.3, 0.2, 0.1], top=2).any()
 
 
 def test_of_equal_scores_the_first_are_assigned():
-    assert matched([0, 1, 0, 1], [0.5] * 4, top=2).tolist() == [1, 2]
+    assert matched([0, 1, 0, 1], [0.5] * 4, top=2).tolist() == [0, 1, 0, 0, 0, 1, 0, 1]
 
 
 def test_the_ten_best_of_twelve():
@@ -143,23 +144,26 @@ def test_the_ten_best_of_twelve():
         labels = np.zeros(12, int)
         labels[[0, 1][:missed]] = 1
         labels[5:8] = 1
-        assert matched(labels, scores).tolist() == [3, 3 + missed]
+        found, had = matched(labels, scores).reshape(2, -1)
+        assert (found.sum(), had.sum()) == (3, 3 + missed) and found[5:8].all()
 
 
-def test_recall_is_pooled_over_records():
-    """1 of 1 and 1 of 4: the mean over records would be 0.625."""
-    sums = matched([1, 0, 0, 0, 0], [5, 4, 3, 2, 1], 1) + matched([1, 1, 1, 1, 0], [5, 4, 3, 2, 1], 1)
-    assert recall(sums) == {"top_10_recall": pytest.approx(2 / 5)}
+def test_recall_is_a_mean_over_attributes():
+    """The first is found in 2 of 2 records, the second in 0 of 1, the third in 1 of 2; the fourth nobody has."""
+    labels, scores = ([1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0]), ([4, 3, 2, 1], [4, 3, 2, 1], [1, 2, 4, 3])
+    sums = sum(matched(*record, top=1) for record in zip(labels, scores, strict=True))
+    assert sums.tolist() == [2, 0, 1, 0, 2, 1, 2, 0]
+    assert recall(sums) == {"top_10_recall": (1 + 0 + 0.5) / 3, "pooled_recall": 3 / 5}
 
 
 def test_at_random_ten_of_forty_find_a_quarter():
     random = np.random.default_rng(0)
     sums = sum(matched(labels, random.random(40)) for labels in random.random((2000, 40)) < 0.2)
-    assert recall(sums)["top_10_recall"] == pytest.approx(0.25, abs=0.02)
+    assert recall(sums) == pytest.approx({"top_10_recall": 0.25, "pooled_recall": 0.25}, abs=0.02)
 
 
 def test_nobody_has_an_attribute(recwarn):
-    assert math.isnan(recall(np.zeros(2, np.int64))["top_10_recall"]) and not recwarn.list
+    assert all(map(math.isnan, recall(np.zeros(2 * 3, np.int64)).values())) and not recwarn.list
 
 
 def test_a_score_that_is_no_number_is_an_error():
@@ -185,7 +189,7 @@ def test_no_bar_applies_to_the_scores():
 
 def test_figures():
     task = _bound(*"abcd")
-    values = {**summarize(np.append(COUNTS, 10)), "top_10_recall": 0.25}
+    values = {**summarize(np.append(COUNTS, 10)), "top_10_recall": 0.25, "pooled_recall": 0.5}
     found = {figure.name: figure.value for figure in evaluation.figures(task, values)}
     assert found == pytest.approx(
         {
@@ -194,7 +198,8 @@ def test_figures():
             "smile mean balanced accuracy": (6 / 7 + 1 / 3) / 4,
             "smile mean F1": (12 / 15 + 16 / 18 + 0) / 3,
             "smile top-10 recall": 0.25,
+            "smile top-10 recall, pooled": 0.5,
         }
     )
     del values["top_10_recall"]
-    assert list(found)[:-1] == [figure.name for figure in evaluation.figures(task, values)]
+    assert list(found)[:-2] == [figure.name for figure in evaluation.figures(task, values)]
