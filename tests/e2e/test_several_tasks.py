@@ -16,21 +16,23 @@ def output(tmp_path_factory):
     return tmp_path_factory.mktemp("out")
 
 
-def three_tasks():
+def two_tasks():
     ifan = experiments.get("ifan/synthetic")
+    names, (parsing, landmarks, _) = ("parsing", "landmarks"), ifan.training.tasks
     faces = {"num_train": 16, "num_validation": 8, "num_test": 8, "image_size": 48}
     small = {"width": 8, "growth": 4, "block_layers": 1, "up_width": 8, "re_encoder_widths": [4, 4, 4]}
-    datasets = tuple(replace(each, options={**each.options, **faces}) for each in ifan.data.datasets)
+    datasets = tuple(replace(each, options={**each.options, **faces}) for each in ifan.data.datasets[:2])
+    outputs = {name: ifan.model.kwargs["tasks"][name] for name in names}
     return replace(
         ifan,
         data=replace(ifan.data, datasets=datasets),
-        tasks=with_low_bars(ifan.tasks),
-        model=replace(ifan.model, kwargs={**ifan.model.kwargs, **small, "iterations": 1}),
+        tasks=with_low_bars(map(ifan.task, names)),
+        model=replace(ifan.model, kwargs={**ifan.model.kwargs, **small, "tasks": outputs, "iterations": 1}),
         training=replace(
             ifan.training,
-            tasks=tuple(
-                replace(task, batch_size=8, pretraining_epochs=int(task.task == "emotion"))
-                for task in ifan.training.tasks
+            tasks=(
+                replace(parsing, batch_size=8, pretraining_epochs=0),
+                replace(landmarks, batch_size=8, pretraining_epochs=1),
             ),
             epochs=1,
             steps=2,
@@ -40,25 +42,25 @@ def three_tasks():
 
 
 @pytest.fixture(scope="module")
-def three_tasks_run(output):
-    return run(three_tasks(), output, TASKS)
+def two_tasks_run(output):
+    return run(two_tasks(), output, TASKS)
 
 
-def test_data_sets_that_share_nothing_go_through_the_same_pipeline(three_tasks_run, output):
-    assert three_tasks_run == DATA_NODES | own(TASKS)
+def test_data_sets_that_share_nothing_go_through_the_same_pipeline(two_tasks_run, output):
+    assert two_tasks_run == DATA_NODES | own(TASKS)
     found = results(output, TASKS)
     assert found["verdict"] == "blessed and pushed"
-    assert found["figures"]["images tested"] == 24 and found["figures"]["records quarantined"] == 0
-    assert {"parsing mean F1", "landmarks NME", "emotion accuracy"} <= set(found["figures"])
+    assert found["figures"]["images tested"] == 16 and found["figures"]["records quarantined"] == 0
+    assert {"parsing mean F1", "landmarks NME"} <= set(found["figures"])
     assert {"iteration 0", "iteration 1"} <= set(found)
     assert "drawn_parsing_train" in page(output, TASKS) and "taking turns" in page(output, TASKS)
 
 
-def test_one_call_of_the_pushed_model_answers_every_task(three_tasks_run, output):
+def test_one_call_of_the_pushed_model_answers_every_task(two_tasks_run, output):
     model, shapes = served(output, TASKS)
-    assert shapes == {"parsing": (2, 50, 40), "landmarks": (2, 68, 2), "emotion": (2, 7)}
+    assert shapes == {"parsing": (2, 50, 40), "landmarks": (2, 68, 2)}
     assert "landmarks_iter0" in model.signatures["iterations_from_examples"].structured_outputs
 
 
-def test_a_second_run_of_several_tasks_finds_everything_cached(three_tasks_run, output):
-    assert run(three_tasks(), output, TASKS) == set()
+def test_a_second_run_of_several_tasks_finds_everything_cached(two_tasks_run, output):
+    assert run(two_tasks(), output, TASKS) == set()
