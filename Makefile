@@ -23,6 +23,8 @@ PYTHON ?= $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1
   "$$p" -c pass 2>/dev/null && { command -v "$$p"; exit; }; done; echo 3.10)
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
+# Two workers that take a file each, in the order of tests/conftest.py.
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # tfx starts `python` by name for the runner.
 export PATH := $(abspath $(BIN)):$(PATH)
 
@@ -46,10 +48,10 @@ tensorboard: .venv/installed ## the training curves of the runs so far
 	tensorboard --logdir $(OUTPUT_DIR)/pipeline
 
 test: lint ## lint, types and all tests
-	python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 test-fast: lint ## lint, types and what is quick to test: no whole networks, trainings or pipelines
-	python -m pytest -n 2 --dist loadfile -m "not slow and not e2e"
+	$(PYTEST) -m "not slow and not e2e"
 
 lint: .venv/installed ## ruff's checks and format, which folder may import which, types
 	ruff check .
