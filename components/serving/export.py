@@ -77,10 +77,13 @@ def restore_trained(network: keras.Model, folder: str, tasks: Mapping[str, Learn
         ValueError: if the exported network has other layers or shapes.
     """
     as_trained = tf.io.gfile.exists(os.path.join(folder, f"{_TRAINED}.index"))
-    prefix = _TRAINED if as_trained else os.path.join("variables", "variables")
+    path = os.path.join(folder, _TRAINED if as_trained else os.path.join("variables", "variables"))
+    checkpoint = _checkpoint(network, tasks)
     try:
-        status = _checkpoint(network, tasks).read(os.path.join(folder, prefix))
-        status.expect_partial().assert_existing_objects_matched()
+        checkpoint.read(path).expect_partial().assert_existing_objects_matched()
+        exported = sum(name.startswith("weights/") for name, _ in tf.train.list_variables(path))
+        if exported != len(checkpoint.weights):
+            raise ValueError(f"it has {exported} weights, the experiment's network {len(checkpoint.weights)}.")
     except (AssertionError, ValueError) as error:
         raise ValueError(f"The model in {folder!r} has another architecture than the experiment's: {error}") from error
 

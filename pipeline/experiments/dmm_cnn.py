@@ -143,7 +143,7 @@ VARIANTS = {
     "spp": ("one attribute branch, no grouping", lambda e: _with_model(e, subjective=None)),
     "dwa": ("weights by DWA", lambda e: _exchanged(e, DYNAMIC_WEIGHTS, by=(AVERAGED_WEIGHTS,))),
     "aw": ("weights by AW", lambda e: _exchanged(e, DYNAMIC_WEIGHTS, by=(ADAPTIVE_WEIGHTING,))),
-    "literal": ("weights as Eq. 4 has them", lambda e: _exchanged(e, DYNAMIC_WEIGHTS, by=(DYNAMIC_WEIGHTS,))),
+    "literal": ("weights as Eq. 4 has them", lambda e: _exchanged(e, NORMALIZED_WEIGHTS, by=(DYNAMIC_WEIGHTS,))),
 }
 
 register("dmm_cnn/synthetic", SYNTHETIC)

@@ -13,6 +13,7 @@ other cells of Tables 3 and 4 too: independent-block3 and -block4, gal-block3 an
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 
 from components.config import Bar, Data, DatasetConfig, Evaluation, Experiment, Task, Training, configured
@@ -121,7 +122,7 @@ PAIRED = {
 }
 
 
-def _register(name: str, base: Experiment, suffix: str, variants: dict = VARIANTS) -> None:
+def _register(name: str, base: Experiment, suffix: str, variants: Mapping = VARIANTS) -> None:
     register(f"{name}{suffix}", base)
     for variant, (words, changes) in variants.items():
         model = replace(base.model, kwargs={**base.model.kwargs, **changes})

@@ -50,7 +50,7 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     ]
     if "top_10_recall" in values:
         found.append(Figure(f"{task.name} top-{TOP} recall", values["top_10_recall"], headline=True))
-        found.append(Figure(f"{task.name} top-{TOP} recall, pooled", values["pooled_recall"]))
+        found.append(Figure(f"{task.name} top-{TOP} recall, pooled", values["pooled_top_10_recall"]))
     return found
 
 
@@ -164,7 +164,10 @@ def recall(sums: np.ndarray) -> dict[str, float]:
     are found more often.
     """
     found, had = sums.reshape(2, -1)
-    return {"top_10_recall": mean_of_defined(ratio(found, had)), "pooled_recall": float(ratio(found.sum(), had.sum()))}
+    return {
+        "top_10_recall": mean_of_defined(ratio(found, had)),
+        "pooled_top_10_recall": float(ratio(found.sum(), had.sum())),
+    }
 
 
 class RecallAtK(SummedMetric):

@@ -103,7 +103,7 @@ def _headlines(task, values, majority):
         means = (
             f"is how often a label that an image has is among the {TOP} with the highest scores of the image, in the "
             f"mean over labels. {TOP} drawn at random would find {percent(TOP / len(task.names), 1)}. Of all that "
-            f"images have together {percent(values['pooled_recall'])} are found."
+            f"images have together {percent(values['pooled_top_10_recall'])} are found."
         )
         found.append(Headline(percent(values["top_10_recall"]), f"{title}: top-{TOP} recall", means))
     return tuple(found)

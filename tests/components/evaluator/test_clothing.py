@@ -122,11 +122,11 @@ def test_clothing_worked_by_hand(result):
 def test_top_10_recall_worked_by_hand(result):
     """Each of four has the first and it is found; ten of one's twelve are found; one's last is not."""
     assert result.value("attributes", "annotated") == 7
-    assert result.value("attributes", "pooled_recall") == pytest.approx((4 + 10) / (4 + 12 + 1))
+    assert result.value("attributes", "pooled_top_10_recall") == pytest.approx((4 + 10) / (4 + 12 + 1))
     assert result.value("attributes", "top_10_recall") == pytest.approx(10 / 12)  # of ten attributes all, of two none
-    assert result.value("attributes", "pooled_recall", "attribute_0") == pytest.approx(13 / 15)
+    assert result.value("attributes", "pooled_top_10_recall", "attribute_0") == pytest.approx(13 / 15)
     assert result.value("attributes", "top_10_recall", "not attribute_0") == 0
-    assert result.gap("attributes", "pooled_recall", "attribute_0") == pytest.approx(13 / 15)
+    assert result.gap("attributes", "pooled_top_10_recall", "attribute_0") == pytest.approx(13 / 15)
     names = [figure.name for figure in result.figures("attributes")]
     assert names[-2:] == ["attributes top-10 recall", "attributes top-10 recall, pooled"]
 

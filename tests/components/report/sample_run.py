@@ -72,7 +72,7 @@ def attribute_values(seed=0, count=998, skill=0.55, rates=POSITIVE_RATE) -> dict
     if len(rates) > 10:
         fp[[4, 10]] = positive[[4, 10]] * 3
     counts = np.stack([tp, fp, positive - tp, count - positive - fp])
-    recall = {"top_10_recall": 0.6251, "pooled_recall": 0.8} if len(rates) > 10 else {}
+    recall = {"top_10_recall": 0.6251, "pooled_top_10_recall": 0.8} if len(rates) > 10 else {}
     return multi_label_evaluation.summarize(np.append(counts.ravel(), count)) | recall
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.serving.export import restore_trained
@@ -206,6 +207,24 @@ def test_another_network_is_refused(which, made, request):
     tasks = learnt(bound("attributes", "multi_label", "ABCD"), *TASKS[1:]) if "attributes" in made else learnt(*TASKS)
     with pytest.raises(ValueError, match=f"model in '{path}' has another architecture than the experiment's"):
         restore_trained(small_network(**made), path, tasks)
+
+
+def test_a_network_with_more_outputs_is_refused(folder):
+    """Those behind the one that is left out have other places."""
+    tasks = learnt(*(task for task in TASKS if task.name != "clothing"))
+    with pytest.raises(ValueError, match="another architecture"):
+        restore_trained(small_network(), str(folder), tasks)
+    tasks = learnt(*(task for task in TASKS if task.name != "age"))  # the last: all others find their weights
+    with pytest.raises(ValueError, match="it has 13 weights, the experiment's network 11"):
+        restore_trained(small_network(), str(folder), tasks)
+
+
+def test_layers_are_not_saved_as_keras_saves_them(folder):
+    """With a trace of each, which takes most of the time to write and to load."""
+    program = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    nodes = program.meta_graphs[0].object_graph_def.nodes
+    assert nodes and not [node for node in nodes if node.user_object.identifier.startswith("_tf_keras")]
+    assert {"0.kernel", "1.gamma", "12.bias"} < set(tf.saved_model.load(str(folder)).weights)
 
 
 def test_other_attributes_are_refused(folder):

@@ -153,13 +153,13 @@ def test_recall_is_a_mean_over_attributes():
     labels, scores = ([1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0]), ([4, 3, 2, 1], [4, 3, 2, 1], [1, 2, 4, 3])
     sums = sum(matched(*record, top=1) for record in zip(labels, scores, strict=True))
     assert sums.tolist() == [2, 0, 1, 0, 2, 1, 2, 0]
-    assert recall(sums) == {"top_10_recall": (1 + 0 + 0.5) / 3, "pooled_recall": 3 / 5}
+    assert recall(sums) == {"top_10_recall": (1 + 0 + 0.5) / 3, "pooled_top_10_recall": 3 / 5}
 
 
 def test_at_random_ten_of_forty_find_a_quarter():
     random = np.random.default_rng(0)
     sums = sum(matched(labels, random.random(40)) for labels in random.random((2000, 40)) < 0.2)
-    assert recall(sums) == pytest.approx({"top_10_recall": 0.25, "pooled_recall": 0.25}, abs=0.02)
+    assert recall(sums) == pytest.approx({"top_10_recall": 0.25, "pooled_top_10_recall": 0.25}, abs=0.02)
 
 
 def test_nobody_has_an_attribute(recwarn):
@@ -189,7 +189,7 @@ def test_no_bar_applies_to_the_scores():
 
 def test_figures():
     task = _bound(*"abcd")
-    values = {**summarize(np.append(COUNTS, 10)), "top_10_recall": 0.25, "pooled_recall": 0.5}
+    values = {**summarize(np.append(COUNTS, 10)), "top_10_recall": 0.25, "pooled_top_10_recall": 0.5}
     found = {figure.name: figure.value for figure in evaluation.figures(task, values)}
     assert found == pytest.approx(
         {
