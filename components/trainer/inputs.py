@@ -51,30 +51,46 @@ def training_batches(
         image, labels = parse(example, tasks, image_size)
         return augment(image, labels, tasks, config, tf.stack([tf.constant(seed, tf.int64), index]))
 
+    splits = [list(names) for _, names in itertools.groupby(sorted(files), os.path.dirname)]
+    # Counting reads all: of one split nobody needs to know.
+    sizes = [count_examples(names) for names in splits] if len(splits) > 1 else []
+    first_pass, first_step = divmod(first_step, steps)
+
+    def one_pass(number):
+        """What earlier passes read is not read again: a pass is shuffled by its number, not by its predecessors."""
+        # Of this function's graph alone: `shuffle` takes no tensor as its seed where the global one is 0.
+        tf.compat.v1.set_random_seed(1)
+        skipped = tf.where(number == first_pass, tf.constant(first_step * config.batch_size, tf.int64), 0)
+        shuffled = _shuffled(splits, sizes, tf.stack([tf.constant(seed, tf.int64), number]))
+        numbered = shuffled.take(steps * config.batch_size).enumerate(number * steps * config.batch_size)
+        return numbered.skip(skipped)
+
+    passes = tf.data.Dataset.counter(first_pass)
     return (
-        _shuffled(files, seed)
-        .take(steps * config.batch_size)
-        .repeat(epochs)
-        .enumerate()
-        .skip(first_step * config.batch_size)
+        (passes if epochs is None else passes.take(epochs - first_pass))
+        .flat_map(one_pass)
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(config.batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def _shuffled(files, seed):
-    """The examples in an order that follows from the seed, another one each time; splits are mixed by their sizes."""
-    splits = [list(names) for _, names in itertools.groupby(sorted(files), os.path.dirname)]
-    if len(splits) < 2:
-        return _examples(files).shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=True)
-    sizes = [count_examples(names) for names in splits]
+def _shuffled(splits, sizes, seed):
+    """The examples of a pass in an order that follows from the seed, [2] int64; splits are mixed by their sizes."""
+    if not sizes:
+        return _examples(splits[0]).shuffle(_SHUFFLE_BUFFER, seed=_drawn(seed))
     streams = []
     for number, (names, size) in enumerate(zip(splits, sizes, strict=True)):
         # All buffers together are as large as that of a single split.
         buffer = max(1, _SHUFFLE_BUFFER * size // max(1, sum(sizes)))
-        streams.append(_examples(names).shuffle(buffer, seed=seed + number, reshuffle_each_iteration=True))
+        own_seed = tf.random.experimental.stateless_fold_in(seed, number)
+        streams.append(_examples(names).shuffle(buffer, seed=_drawn(own_seed)))
     return tf.data.Dataset.choose_from_datasets(streams, tf.data.Dataset.from_tensor_slices(interleaving(sizes)))
+
+
+def _drawn(seed):
+    """One number from a seed [2], for what takes one."""
+    return tf.random.stateless_uniform([], seed, maxval=2**31, dtype=tf.int64)
 
 
 def interleaving(sizes: Sequence[int]) -> np.ndarray:
