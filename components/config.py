@@ -268,8 +268,9 @@ class Training(InputConfig, BaseTraining):
             run.
         loss: a components.trainer.objectives.Objective; by default the tasks' own losses, weighted.
         callbacks: Keras callbacks, in order.
-        initializer: how `warm_start` is used: a function of the network, that model's folder and the tasks as they are
-            learnt. By default they take weights and state of a model of the same architecture.
+        initializer: what the network starts from: a function of the network, the folder of the model that `warm_start`
+            names (None without one) and the tasks as they are learnt. By default they take weights and state of
+            `warm_start`, a model of the same architecture, if there is one.
     """
 
     RECIPE = "components.trainer.supervised.Supervised"
@@ -277,7 +278,7 @@ class Training(InputConfig, BaseTraining):
     loss: ObjectConfig = ObjectConfig("components.trainer.objectives.TaskLosses")
     learning_rate: float | ObjectConfig = 0.001
     callbacks: tuple[ObjectConfig, ...] = ()
-    initializer: ObjectConfig = ObjectConfig("components.serving.export.restore_trained")
+    initializer: ObjectConfig | None = None
 
     def validate(self, tasks: tuple[Task, ...]) -> None:
         super().validate(tasks)

@@ -88,7 +88,7 @@ def train(
                     *callbacks,
                     checkpoint,
                     *watching,
-                    TrainingProgress(stage, resumed=stage.first_epoch == resumed_after > stage.start),
+                    TrainingProgress(stage, resumed=stage.first_epoch == resumed_after > 0),
                 ],
                 verbose=0,
             )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.config import ObjectConfig
+from components.serving.export import restore_trained
 from components.trainer import inputs
+from components.trainer.optimizers import build_optimizer
 from components.trainer.recipe import Recipe, Run, Stage, all_files, check_outputs, epoch_steps
 from components.trainer.task_model import TaskModel
 
@@ -34,9 +36,11 @@ class Supervised(Recipe):
         return self.compiled(model)
 
     def initialize(self, model: TaskModel) -> None:
-        """Takes what the experiment that the training starts from has learnt."""
-        if self.run.warm_start:
+        """Gives the network what the training starts from."""
+        if self.training.initializer:
             self.training.initializer.build(model.network, self.run.warm_start, model.tasks)
+        elif self.run.warm_start:
+            restore_trained(model.network, self.run.warm_start, model.tasks)
 
     def compiled(self, model: TaskModel) -> TaskModel:
         """The model, with its optimizer and variables."""
@@ -49,7 +53,7 @@ class Supervised(Recipe):
         rate = self.training.learning_rate
         if isinstance(rate, ObjectConfig):
             rate = rate.build(steps=self.steps * self.training.epochs)
-        return self.training.optimizer.build(learning_rate=rate)
+        return build_optimizer(self.training.optimizer, rate)
 
     def stages(self, model, checkpoint, epochs_done):
         # Also where nothing is left to do: callbacks end what they began.

@@ -58,7 +58,7 @@ def _tasks(min_mean_f1: float) -> tuple[Task, ...]:
 SUPERVISED = Training(
     epochs=200,
     batch_size=28,
-    optimizer=configured("tensorflow.keras.optimizers.SGD", momentum=0.9, weight_decay=5e-4),
+    optimizer=configured("components.trainer.optimizers.sgd", momentum=0.9, weight_decay=5e-4),
     learning_rate=configured("components.trainer.schedules.polynomial", base=0.001, power=0.9),
     loss=ALL_LOSSES,
     flip=False,

@@ -29,7 +29,7 @@ def _training(epochs: tuple[int, int], loss=ACCURACY) -> Training:
     return Training(
         epochs=sum(epochs),
         batch_size=144,
-        optimizer=configured("tensorflow.keras.optimizers.SGD", momentum=0.9, weight_decay=5e-4),
+        optimizer=configured("components.trainer.optimizers.sgd", momentum=0.9, weight_decay=5e-4),
         learning_rate=configured("components.trainer.schedules.in_stages", rates=[0.01, 0.001], lengths=list(epochs)),
         loss=loss,
         strategy=configured("tensorflow:distribute.MirroredStrategy"),

@@ -279,7 +279,7 @@ def test_experiments_that_are_refused(experiment, message):
 
 
 SGD = configured("tensorflow.keras.optimizers.SGD")
-WIDENING = WideningTraining(epochs=2, steps=3, batch_size=4, optimizer=SGD, alpha=1.0)
+WIDENING = WideningTraining(epochs=2, steps=3, batch_size=4, optimizer=SGD, widening_rate=0.01, alpha=1.0)
 HYBRID = HybridTraining(
     epochs=2,
     steps=3,

@@ -28,7 +28,7 @@ def people():
         data=DRAWN,
         tasks=with_low_bars((*synthetic.tasks, clothing)),
         model=configured("keras_models.ThinVGG16", width=4, num_tasks=50, outputs={"attributes": 40, "clothing": 10}),
-        training=replace(synthetic.training, epochs=3, steps=4, batch_size=8, alpha=3.0, precision="float32"),
+        training=replace(synthetic.training, epochs=1, steps=4, batch_size=8, alpha=3.0, precision="float32"),
     )
 
 

@@ -79,7 +79,7 @@ def test_its_parts_can_be_built(name):
     assert pkgutil.resolve_name(training.RECIPE) and callable(pkgutil.resolve_name(training.loss.path))
     rate = training.learning_rate
     training.optimizer.build(learning_rate=rate.build(steps=100) if isinstance(rate, ObjectConfig) else rate)
-    assert all(callable(pkgutil.resolve_name(each.path)) for each in (training.strategy, training.initializer))
+    assert all(callable(pkgutil.resolve_name(each.path)) for each in (training.strategy, training.initializer) if each)
     assert all(hasattr(callback.build(), "set_model") for callback in training.callbacks)
     inspect.signature(pkgutil.resolve_name(experiment.model.path)).bind(
         input_shape=(8, 8, 3), **experiment.model.kwargs
@@ -104,13 +104,8 @@ def test_a_warm_start_is_from_the_network_that_it_takes(name):
     """Else restore_trained refuses it, or an ablation starts from what it leaves out."""
     experiment = experiments.get(name)
     start = experiments.get(experiment.training.warm_start)
-    wider = getattr(experiment.training, "initializer", ObjectConfig("")).kwargs.get("wider")
-    if wider is None:
-        assert start.model == experiment.model
-    else:  # of which `start` takes a part; with what weights it began doesn't matter
-        given = {key: value for key, value in wider.kwargs.items() if value is not None}
-        assert given == {key: value for key, value in start.model.kwargs.items() if key != "weights"}
-        assert wider.path == start.model.path
+    initializer = getattr(experiment.training, "initializer", None)
+    assert start.model == (initializer.kwargs["wider"] if initializer else experiment.model)
     assert start.data.image_size == experiment.data.image_size
     assert _adaptive(start) == _adaptive(experiment)
     shuffled = getattr(experiment.training, "fixed_tree", None)  # takes the tree, which may have started from VGG-16

@@ -190,10 +190,11 @@ def _experiment(tasks, model, training, data=DATA) -> Experiment:
 def widening_experiment(
     callbacks: tuple[ObjectConfig, ...] = (), tasks=(LIKELY,), model=TREE, **settings
 ) -> Experiment:
-    """Five rounds of three steps with SGD on batches of 8: as many as the layers have, and two of the final phase."""
+    """A round of three steps for each of the three layers, with SGD on batches of 8, and two such epochs at the end."""
     settings = {
-        "epochs": 5,
+        "epochs": 2,
         "steps": 3,
+        "widening_rate": 0.05,
         "alpha": 1.0,
         "batch_size": 8,
         "optimizer": configured("tensorflow.keras.optimizers.SGD", momentum=0.9),

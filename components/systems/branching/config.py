@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from components import tasks as task_kinds
 from components.config import Task, Training
@@ -14,12 +15,14 @@ _TREES = ("learned", "permuted")
 class WideningTraining(Training):
     """Training with adaptive widening (Lu et al. 2017, Algorithm 1).
 
-    The model is a function of keras_models that makes a thin BranchedNetwork. Here an epoch is a round: so many
-    `steps`, not a pass over the training split.
+    The model is a function of keras_models that makes a thin BranchedNetwork. Here an epoch is so many `steps`, not a
+    pass over the training split, and the first ones are rounds: after each the next layer is widened, from the top
+    down, until a round chooses a single branch or the lowest layer is reached. Then the tree is trained, for `epochs`
+    more, from where it is with momentum and `learning_rate` anew, as in the authors' code.
 
     Attributes:
-        steps: batches of a round. After each round the next layer is widened, from the top down, until a round chooses
-            a single branch or the lowest layer is reached; the rounds that are left train the tree.
+        steps: batches of a round, and of an epoch of the final phase.
+        widening_rate: the learning rate of the rounds.
         alpha: α of Eq. 9, the branching factor. 0 never branches.
         precision: float32 or mixed_bfloat16.
         fixed_tree: train the tree of `warm_start` from the start on and don't widen it: "learned" as it is, "permuted"
@@ -29,6 +32,7 @@ class WideningTraining(Training):
     RECIPE = "components.systems.branching.training.Widening"
 
     steps: int
+    widening_rate: float
     alpha: float
     fixed_tree: str | None = None
 
@@ -40,6 +44,8 @@ class WideningTraining(Training):
                     f"Widening compares probabilities of yes-or-no questions; task {task.name!r} is of kind "
                     f"{task.kind} with the options {task.options}. Give it scores='probabilities', or another training."
                 )
+        if not 0 <= self.widening_rate < math.inf:
+            raise ValueError(f"training.widening_rate is a number from 0 on; received {self.widening_rate}.")
         if self.alpha < 0:
             raise ValueError(f"training.alpha is 0 or more; received {self.alpha}.")
         if self.fixed_tree is not None and self.fixed_tree not in _TREES:

@@ -13,6 +13,8 @@ from sklearn.cluster import SpectralClustering
 
 # Of a row's squared norm: less than that left of it is rounding, the row lies in the span of the chosen ones.
 _SPANNED = 1e-12
+# Clusterings of which the best is kept; the authors' code has as many.
+_CLUSTERINGS = 5
 # Spectral clustering wants a connected graph: scikit-learn mistakes branches without any affinity to another.
 _LEAST_AFFINITY = 1e-6
 
@@ -93,7 +95,8 @@ class TaskAffinity(tf.Module):
         """Counts a batch, on several replicas the whole of it.
 
         An example is difficult where its margin reaches the mean margin before this batch. The first batch that has a
-        task annotated sets its mean alone: nothing is there to call its examples difficult.
+        task annotated sets its mean alone: nothing is there to call its examples difficult. The margin is to the
+        answer: to 1 for a target of 0.5 and more, also a teacher's, as in the authors' code.
 
         Args:
             targets: t, [batch, T] in [0, 1]; negative where not annotated.
@@ -102,7 +105,7 @@ class TaskAffinity(tf.Module):
         replicas = tf.distribute.get_replica_context()
         targets, scores = (replicas.all_gather(tf.cast(x, tf.float32), axis=0) for x in (targets, scores))
         annotated = targets >= 0
-        margins = tf.abs(targets - scores)
+        margins = tf.where(targets >= 0.5, 1 - scores, scores)
         difficult = margins >= tf.math.divide_no_nan(self.margin_sum, self.margin_count)
         counted = annotated & (self.margin_count > 0)
         agreements, both = task_agreements(difficult, counted)
@@ -181,9 +184,9 @@ def branching_costs(
         unit_cost: L0; the paper gives no number, 1/64 is the authors' code's.
 
     Returns:
-        (groups, L) for d = 1, 2, …: the groups by their smallest branch, each sorted. Spectral clustering of the same
-        affinity is always the same; should it leave a group empty, the grouping is that of fewer groups and L is
-        theirs.
+        (groups, L) for d = 1, 2, …: the groups by their smallest branch, each sorted. Of five spectral clusterings, by
+        the same seeds always, the one of smallest L_s; should it leave a group empty, the grouping is that of fewer
+        groups and L is theirs.
     """
     affinity = np.asarray(affinity, np.float64)
     costs = []
@@ -205,6 +208,12 @@ def _grouping(affinity, number):
         return [list(range(len(affinity)))]
     if number == len(affinity):
         return [[branch] for branch in range(number)]
-    clustering = SpectralClustering(number, affinity="precomputed", random_state=0)
-    labels = clustering.fit_predict(np.maximum(affinity, _LEAST_AFFINITY))
-    return sorted(np.flatnonzero(labels == label).tolist() for label in np.unique(labels))
+    connected = np.maximum(affinity, _LEAST_AFFINITY)
+    clusterings = (
+        SpectralClustering(number, affinity="precomputed", random_state=seed).fit_predict(connected)
+        for seed in range(_CLUSTERINGS)
+    )
+    groupings = (
+        sorted(np.flatnonzero(labels == label).tolist() for label in np.unique(labels)) for labels in clusterings
+    )
+    return min(groupings, key=lambda groups: separation_cost(affinity, groups))

@@ -115,20 +115,28 @@ def _by_input_channel(kernel, channels):
     return kernel.numpy().reshape(-1, channels, kernel.shape[-1])
 
 
-def start_by_somp(network: BranchedVGG16, folder: str, tasks: Mapping[str, Learning], wider: ObjectConfig) -> None:
-    """`Training.initializer` by `somp_init`: `wider` makes the network whose exported model lies in `folder`.
+def start_by_somp(
+    network: BranchedVGG16, folder: str | None, tasks: Mapping[str, Learning], wider: ObjectConfig
+) -> None:
+    """`Training.initializer` by `somp_init`.
 
-    Its tasks' thresholds, which fit its own scores, are not taken.
+    Args:
+        folder: of an exported model of the wider network; None where that has weights as it is made (ImageNet's). Its
+            tasks' thresholds, which fit its own scores, are not taken.
+        wider: makes the wider network.
     """
     somp_init(network, _trained(network, folder, wider))
 
 
-def start_by_svd(network: FactorizedVGG16, folder: str, tasks: Mapping[str, Learning], wider: ObjectConfig) -> None:
+def start_by_svd(
+    network: FactorizedVGG16, folder: str | None, tasks: Mapping[str, Learning], wider: ObjectConfig
+) -> None:
     """`Training.initializer` by `svd_init`; arguments as of `start_by_somp`."""
     svd_init(network, _trained(network, folder, wider))
 
 
 def _trained(network, folder, wider):
     other = wider.build(input_shape=network.input_shape[1:])
-    restore_trained(other, folder, {})
+    if folder:
+        restore_trained(other, folder, {})
     return other

@@ -2,7 +2,7 @@
 
 It starts thin and without branches. After each round of training the branches at the junction, at first the tasks, are
 grouped by their affinity, and the layer below gets a branch for each group; the junction is then there. That goes on
-down the network until one group is all that is chosen. The rounds that are left train the tree as it is.
+down the network until one group is all that is chosen. The final phase trains the tree as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from components.systems.branching.tree_file import read_tree
 from components.systems.branching.widening import copy_branches, widen
 from components.tasks.base import Learning
 from components.trainer.objectives import Objective
+from components.trainer.optimizers import build_optimizer
 from components.trainer.recipe import Run, Stage, check_outputs
 from components.trainer.supervised import Supervised
 from components.trainer.task_model import TaskModel
@@ -52,14 +53,15 @@ class WideningModel(TaskModel):
         branches = [len(tree.of(layer)) for layer in tree.layers]
         return {**super().epoch_record(), "stage": self.stage, "branches": branches}
 
-    def widen(self, tree: BranchTree, optimizer: keras.optimizers.Optimizer) -> None:
-        """Gives the network the branches of `tree`; `optimizer` goes on where the present one is."""
+    def widen(self, tree: BranchTree, optimizer: keras.optimizers.Optimizer, anew: bool) -> None:
+        """Gives the network the branches of `tree`; `optimizer` starts `anew` or goes on where the present one is."""
         before, moments = self.network.tree, self.optimizer.variables
         self.network = widen(self.network, tree)
         optimizer.build(self.trainable_variables)
-        copy_branches(moments, optimizer.variables, before, tree)
-        # Not among the variables, and a callback may have lowered it.
-        optimizer.learning_rate.assign(self.optimizer.learning_rate.numpy())
+        if not anew:
+            copy_branches(moments, optimizer.variables, before, tree)
+            # Not among the variables, and a callback may have lowered it.
+            optimizer.learning_rate.assign(self.optimizer.learning_rate.numpy())
         self.compile(optimizer, weighted_metrics=[])
 
 
@@ -114,10 +116,8 @@ class Rounds(tf.train.experimental.PythonState, keras.callbacks.Callback):
         return self._layers[-1 - self.decided]
 
     @property
-    def stage(self) -> str:
-        """What is trained now, for people."""
-        if self.finished:
-            return FINAL_PHASE
+    def heading(self) -> str:
+        """The round that is trained now, for people."""
         return f"round {self.decided + 1}, junction at {self.tree.above(self.next_layer)}"
 
     def add(self, found: dict, epoch: int) -> None:
@@ -189,21 +189,27 @@ class Widening(Supervised):
             model.network = network.rebuilt(tree=self._rounds.tree)
         return self.compiled(model)
 
+    def optimizer(self):
+        if self._rounds.finished:
+            return super().optimizer()
+        return build_optimizer(self.training.optimizer, self.training.widening_rate)
+
     def stages(self, model, checkpoint, epochs_done):
-        rounds, epochs, resumed_after = self._rounds, self.training.epochs, epochs_done
-        while epochs_done < epochs:
-            if not rounds.finished and rounds.decided < epochs_done:
-                affinity = model.affinity.affinity()
-                rounds.add(choose_split(model.network, affinity, rounds.next_layer, self.training.alpha), epochs_done)
-                print(rounds.describe_last(), file=sys.stderr, flush=True)
-                with self.run.strategy.scope():
-                    model.widen(rounds.tree, self.optimizer())
-                    checkpoint.replace(model)
-            model.stage = FINAL_PHASE if rounds.finished else WIDENING
-            last = epochs if rounds.finished else epochs_done + 1
-            start = 0 if epochs_done == resumed_after else epochs_done
-            yield Stage(rounds.stage, start, epochs_done, last, self.steps, epochs)
-            epochs_done = last
+        rounds = self._rounds
+        while not rounds.finished:
+            if rounds.decided == epochs_done:
+                epochs_done += 1
+                yield Stage(rounds.heading, rounds.decided, rounds.decided, epochs_done, self.steps, epochs_done)
+            affinity = model.affinity.affinity()
+            rounds.add(choose_split(model.network, affinity, rounds.next_layer, self.training.alpha), epochs_done)
+            print(rounds.describe_last(), file=sys.stderr, flush=True)
+            with self.run.strategy.scope():
+                model.widen(rounds.tree, self.optimizer(), anew=rounds.finished)
+                checkpoint.replace(model)
+        model.stage = FINAL_PHASE
+        last = rounds.decided + self.training.epochs
+        if epochs_done < last:
+            yield Stage(FINAL_PHASE, rounds.decided, epochs_done, last, self.steps, last)
 
     def batches(self, stage):
         return self.batches_from(stage.first_epoch, None)

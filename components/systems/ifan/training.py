@@ -18,6 +18,7 @@ from components.systems.ifan.config import HybridTraining
 from components.systems.ifan.model import HybridModel, TurnStage, Validation
 from components.tasks.base import Learning
 from components.trainer import inputs
+from components.trainer.optimizers import build_optimizer
 from components.trainer.recipe import Recipe, Run, check_outputs, epoch_steps
 from components.trainer.schedules import Joined
 from keras_models.ifan import network_iterations, network_tasks
@@ -106,8 +107,8 @@ class Hybrid(Recipe):
                 rates.append(self.training.learning_rate if stage.name == TURNS else self.training.pretraining_rate)
                 lengths.append((stage.last_epoch - stage.start) * stage.steps * len(stage.updates))
         if not lengths:
-            return self.training.optimizer.build(learning_rate=0.0)  # a task that is in no stage
-        return self.training.optimizer.build(learning_rate=Joined(sum(lengths), rates, lengths))
+            return build_optimizer(self.training.optimizer, 0.0)  # a task that is in no stage
+        return build_optimizer(self.training.optimizer, Joined(sum(lengths), rates, lengths))
 
 
 def training_stages(training: HybridTraining, epoch_steps: Mapping[str, int], iterations: int) -> list[TurnStage]:

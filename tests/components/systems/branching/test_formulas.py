@@ -170,7 +170,7 @@ def _running_affinity(batches, decay=0.99):
             difficult = {}
             for i in range(tasks):
                 if target[i] >= 0:
-                    error = abs(target[i] - score[i])
+                    error = 1 - score[i] if target[i] >= 0.5 else score[i]
                     margin[i] += error, 1
                     if before[i, 1]:
                         difficult[i] = error >= before[i, 0] / before[i, 1]

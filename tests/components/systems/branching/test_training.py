@@ -60,9 +60,9 @@ class Watched(WideningModel):
         self.seen = []
         Watched.last = self
 
-    def widen(self, tree, optimizer):
+    def widen(self, tree, optimizer, anew):
         before = self._state()
-        super().widen(tree, optimizer)
+        super().widen(tree, optimizer, anew)
         self.seen.append((before, self._state()))
 
     def _state(self):
@@ -103,7 +103,8 @@ def _no_stop():
 @pytest.fixture(scope="module")
 def tiny():
     """Three layers that branch: three rounds of three steps, two of the final phase."""
-    return tiny_faces.widening_experiment((THRESHOLDS, DW, tiny_faces.STOP), learning_rate=ONE_CYCLE)
+    callbacks = (THRESHOLDS, DW, tiny_faces.STOP)
+    return tiny_faces.widening_experiment(callbacks, widening_rate=0.01, learning_rate=ONE_CYCLE)
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +151,9 @@ def test_what_a_round_records(unbroken):
 def test_what_it_says(unbroken):
     headings = [line.strip().split(" after ")[0] for line in unbroken.said.splitlines() if " after " in line]
     assert headings == [
-        "round 1, junction at output, epoch 1/5",
-        "round 2, junction at fc, epoch 2/5",
-        "round 3, junction at conv2, epoch 3/5",
+        "round 1, junction at output, epoch 1/1",
+        "round 2, junction at fc, epoch 2/2",
+        "round 3, junction at conv2, epoch 3/3",
         "final phase, epoch 4/5",
         "final phase, epoch 5/5",
     ]
@@ -206,9 +207,7 @@ def test_the_junction_is_of_branches_not_of_tasks():
 
 @pytest.fixture(scope="module")
 def without_alpha(tiny_files, tmp_path_factory):
-    return Run(
-        tiny_faces.widening_experiment(alpha=0.0, epochs=3), tmp_path_factory.mktemp("without_alpha"), tiny_files
-    )
+    return Run(tiny_faces.widening_experiment(alpha=0.0), tmp_path_factory.mktemp("without_alpha"), tiny_files)
 
 
 def test_without_alpha_nothing_branches(without_alpha):
@@ -224,12 +223,12 @@ def test_without_alpha_nothing_branches(without_alpha):
     for seen, left in zip(before["affinity"], run.model.affinity.variables, strict=True):
         assert seen.any()
         np.testing.assert_array_equal(seen, left)
-    assert run.model.optimizer.iterations == 9
+    assert run.model.optimizer.iterations == 2 * 3  # of the final phase
 
 
 def test_a_large_alpha_parts_all_that_may_be_parted(tiny_files, tmp_path):
     """Tasks that share fc never differed; conv1 has as many branches as it may."""
-    run = Run(tiny_faces.widening_experiment(epochs=4, alpha=1e6), tmp_path, tiny_files)
+    run = Run(tiny_faces.widening_experiment(epochs=1, alpha=1e6), tmp_path, tiny_files)
     of_fc, _, of_conv1 = run.rounds
     assert len(of_fc["groups"]) > 4 and separation_cost(of_fc["branch_affinity"], of_fc["groups"]) == 0
     assert len(of_conv1["groups"]) == 2
@@ -249,7 +248,7 @@ def _branches_in_bfloat16():
 def test_mixed_precision(tiny_files, tmp_path):
     if not _branches_in_bfloat16():
         pytest.skip("this processor can't train a grouped convolution in bfloat16")
-    run = Run(tiny_faces.widening_experiment(epochs=4, precision="mixed_bfloat16"), tmp_path, tiny_files)
+    run = Run(tiny_faces.widening_experiment(epochs=1, precision="mixed_bfloat16"), tmp_path, tiny_files)
     assert len(run.tree.of("conv1")) == 2
     assert keras.mixed_precision.global_policy().name == "float32"
     assert {layer.compute_dtype for layer in run.trained.network.layers} == {"float32"}
@@ -328,7 +327,7 @@ def test_a_widened_network_goes_on_where_it_was(tiny_files, kind):
     before, rate = model.evaluate(validation, verbose=0, return_dict=True), float(model.optimizer.learning_rate)
     for layer, groups in (("fc", [[0, 3], [1, 2, 5], [4]]), ("conv2", [[0], [1, 2]])):
         weights, slots = _values(model.network.weights), _values(model.optimizer.variables)
-        model.widen(model.network.tree.widened(layer, groups), OPTIMIZERS[kind]())
+        model.widen(model.network.tree.widened(layer, groups), OPTIMIZERS[kind](), anew=False)
         after = model.evaluate(validation, verbose=0, return_dict=True)
         assert after == pytest.approx(before, rel=1e-5)
         assert len(model.network.tree.of(layer)) == len(groups)
@@ -354,16 +353,17 @@ def test_a_widened_network_goes_on_where_it_was(tiny_files, kind):
 
 
 def test_the_run_goes_on_where_it_was(unbroken):
-    assert [before["iterations"] for before, _ in unbroken.model.seen] == [3, 6, 9]
+    """With another round; the final phase begins anew with momentum and rate, and from the same network."""
+    iterations = [(before["iterations"], after["iterations"]) for before, after in unbroken.model.seen]
+    assert iterations == [(3, 3), (6, 6), (9, 0)]
     for before, after in unbroken.model.seen:
-        assert before["iterations"] == after["iterations"]
         np.testing.assert_allclose(after["scores"], before["scores"], atol=1e-6)
         np.testing.assert_array_equal(after["thresholds"], before["thresholds"])
         for one, other in zip(before["affinity"], after["affinity"], strict=True):
             np.testing.assert_array_equal(one, other)
-    # One cycle of 15 steps, of which 4 rise. What an epoch notes is the rate of its last step, counted from 0.
-    schedule = ONE_CYCLE.build(steps=15)
-    expected = [float(schedule(step)) for step in (2, 5, 8, 11, 14)]
+    # Then one cycle of 6 steps. What an epoch notes is the rate of its last step, counted from 0.
+    schedule = ONE_CYCLE.build(steps=6)
+    expected = [0.01] * 3 + [float(schedule(step)) for step in (2, 5)]
     assert [epoch["learning_rate"] for epoch in unbroken.epochs] == pytest.approx(expected, abs=1e-7)
 
 
@@ -393,7 +393,7 @@ def test_thresholds_and_weights_follow_every_epoch(unbroken):
 @pytest.fixture(scope="module")
 def step_by_step():
     """Rounds of two steps, with callbacks that keep most."""
-    return tiny_faces.widening_experiment((AW, PLATEAU, tiny_faces.STOP), steps=2, optimizer=ADAM_W, learning_rate=0.01)
+    return tiny_faces.widening_experiment((AW, PLATEAU, tiny_faces.STOP), steps=2, optimizer=ADAM_W, widening_rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -419,7 +419,7 @@ def test_weights_follow_the_network_as_it_is_now(unbroken_steps, folder_of_steps
 
 def test_the_plateau_is_remembered_over_the_rounds(unbroken_steps):
     rates = [epoch["learning_rate"] for epoch in unbroken_steps.epochs]
-    assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025])
+    assert rates == pytest.approx([0.01, 0.01, 0.005, 0.05, 0.025])  # the final phase begins with its own
 
 
 # --- stopped and continued
@@ -475,7 +475,7 @@ def test_a_run_that_is_stopped_again_and_again(tiny, tiny_files, tmp_path, unbro
 
 
 def test_stopped_where_the_tree_is_found_to_stay(tiny_files, tmp_path, without_alpha):
-    tiny = tiny_faces.widening_experiment(alpha=0.0, epochs=3)
+    tiny = tiny_faces.widening_experiment(alpha=0.0)
     for replace in (_stop_before, _stop_after):
         with pytest.MonkeyPatch.context() as patch, pytest.raises(tiny_faces.Stopped):
             patch.setattr(EpochCheckpoint, "replace", replace)
@@ -552,6 +552,7 @@ def test_a_model_without_a_tree_has_none_to_permute(tiny_files, tmp_path):
             "fixed_tree='learned' needs a tree: give training a warm_start",
         ),
         ({"alpha": -0.5}, (tiny_faces.LIKELY,), r"alpha is 0 or more; received -0\.5"),
+        ({"widening_rate": -1.0}, (tiny_faces.LIKELY,), r"widening_rate is a number from 0 on; received -1\.0"),
         ({}, (tiny_faces.SIGNED,), "task 'attributes' is of kind multi_label .*Give it scores='probabilities'"),
         ({}, (tiny_faces.LIKELY, tiny_faces.PARSED), "task 'parsing' is of kind segmentation"),
     ],
@@ -579,8 +580,10 @@ def test_a_start_by_somp(tiny_files, tmp_path):
             "components.systems.branching.initializers.start_by_somp",
             wider=configured("keras_models.ThinVGG16", width=8, num_tasks=TASKS),
         ),
+        alpha=0.0,
         epochs=1,
         steps=1,
+        widening_rate=0.0,
         learning_rate=0.0,
     )
     run = Run(from_json(to_json(tiny)), tmp_path, tiny_files, warm_start=str(tmp_path / "model"))
@@ -601,26 +604,26 @@ def test_a_start_by_somp(tiny_files, tmp_path):
 
 
 def _runs(folder):
-    """By number of devices: what the rounds decided and what the epochs left, of a run of two rounds."""
+    """By number of devices: what the rounds decided and what the epochs left."""
     files = tiny_faces.files_in(folder)
     mirrored = configured("tensorflow:distribute.MirroredStrategy", devices=["CPU:0", "CPU:1"])
     for name, strategy in {"one": {}, "two": {"strategy": mirrored}}.items():
-        tiny = tiny_faces.widening_experiment(epochs=2, batch_size=20, learning_rate=0.01, **strategy)
+        tiny = tiny_faces.widening_experiment(epochs=1, steps=2, batch_size=20, widening_rate=0.01, **strategy)
         with tempfile.TemporaryDirectory() as outputs:
             trained = tiny_faces.fit(tiny, pathlib.Path(outputs), files)
         yield name, (trained.record["branching"]["rounds"], trained.epochs)
 
 
 def test_two_devices_decide_as_one(tiny_folder):
-    """After the last round nothing is decided: the branches would not be trained."""
     process = tiny_faces.in_a_process(__name__, tiny_folder)
     assert process.returncode == 0, process.stderr[-3000:]
     one, two = json.loads(process.stdout.splitlines()[-1]).values()
-    (expected,), (found,) = one[0], two[0]
+    (expected, *_), (found, *_) = one[0], two[0]
     assert found["layer"] == "fc" and len(found["groups"]) > 1
     np.testing.assert_allclose(found["affinity"], expected["affinity"], atol=1e-5)
     assert found["groups"] == expected["groups"]
-    for epoch, of_one in zip(two[1], one[1], strict=True):
+    # Of the first round and the branches that it made; later decisions may differ by a rounding error.
+    for epoch, of_one in zip(two[1][:2], one[1][:2], strict=True):
         assert epoch["loss"] == pytest.approx(of_one["loss"], rel=1e-3)
 
 
