@@ -82,11 +82,14 @@ TINY = replace(
         "keras_models.IFAN",
         tasks={"parsing": 19, "landmarks": 5, "emotion": 7},
         iterations=2,
+        levels=4,
         width=16,
-        growth=[4, 8, 16, 24, 32, 32],
+        stem_kernel=3,
+        growth=[4, 8, 16, 24, 32],
         block_layers=2,
         up_width=32,
-        re_encoder_widths=[8, 16, 16],
+        re_encoder_widths=[8, 16],
+        momentum=0.9,
     ),
     training=replace(
         PAPER,
@@ -130,7 +133,16 @@ SYNTHETIC = replace(
         image_size=(32, 32),
     ),
     tasks=_tasks(min_mean_f1=0.15, max_nme=0.5, min_emotion_accuracy=0.2),
-    model=replace(TINY.model, kwargs={**TINY.model.kwargs, "tasks": {"parsing": 19, "landmarks": 68, "emotion": 7}}),
+    model=replace(
+        TINY.model,
+        kwargs={
+            **TINY.model.kwargs,
+            "tasks": {"parsing": 19, "landmarks": 68, "emotion": 7},
+            "levels": 3,
+            "growth": [4, 8, 16, 32],
+            "re_encoder_widths": [16],
+        },
+    ),
     training=replace(TINY.training, epochs=4, steps=20),
 )
 

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline import experiments
 from tests.support.pipeline_runs import DATA_NODES, own, page, results, run, served, with_low_bars
+from tests.support.tiny_tasks import SMALL
 
 pytestmark = pytest.mark.e2e
 TASKS = "e2e/tasks"
@@ -20,14 +21,13 @@ def two_tasks():
     ifan = experiments.get("ifan/synthetic")
     names, (parsing, landmarks, _) = ("parsing", "landmarks"), ifan.training.tasks
     faces = {"num_train": 16, "num_validation": 8, "num_test": 8, "image_size": 48}
-    small = {"width": 8, "growth": 4, "block_layers": 1, "up_width": 8, "re_encoder_widths": [4, 4, 4]}
     datasets = tuple(replace(each, options={**each.options, **faces}) for each in ifan.data.datasets[:2])
     outputs = {name: ifan.model.kwargs["tasks"][name] for name in names}
     return replace(
         ifan,
         data=replace(ifan.data, datasets=datasets),
         tasks=with_low_bars(map(ifan.task, names)),
-        model=replace(ifan.model, kwargs={**ifan.model.kwargs, **small, "tasks": outputs, "iterations": 1}),
+        model=replace(ifan.model, kwargs={**ifan.model.kwargs, **SMALL, "tasks": outputs, "iterations": 1}),
         training=replace(
             ifan.training,
             tasks=(

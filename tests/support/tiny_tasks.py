@@ -68,19 +68,23 @@ def write(folder: pathlib.Path, sizes: dict[str, int], validation: int = 7) -> N
         tiny_faces.write(folder / f"{label}_validation", [serialized(label, number) for number in numbers])
 
 
+# Of an IFAN that is as small as it goes.
+SMALL = {
+    "levels": 3,
+    "width": 8,
+    "stem_kernel": 3,
+    "growth": 4,
+    "block_layers": 1,
+    "up_width": 8,
+    "re_encoder_widths": [4],
+    "momentum": 0.9,
+}
+
+
 def model(labels=THREE, iterations=2, **arguments):
-    """A network as narrow as it goes."""
-    arguments = {
-        "tasks": {label: OUTPUTS[label] for label in labels},
-        "iterations": iterations,
-        "width": 8,
-        "growth": 4,
-        "block_layers": 1,
-        "up_width": 8,
-        "re_encoder_widths": [4, 4, 4],
-        **arguments,
-    }
-    return configured("keras_models.IFAN", **arguments)
+    """A small network."""
+    tasks = {label: OUTPUTS[label] for label in labels}
+    return configured("keras_models.IFAN", **{"tasks": tasks, "iterations": iterations, **SMALL, **arguments})
 
 
 def data(labels=THREE) -> Data:

@@ -13,7 +13,7 @@ from components.systems.ifan.system import IFANSystem
 from components.tasks.annotation import points
 from components.tasks.segmentation.serving import label_maps
 from keras_models import IFAN
-from tests.support import serving
+from tests.support import serving, tiny_tasks
 from tests.support.serving import (
     CROPS,
     IMAGES,
@@ -51,8 +51,7 @@ THRESHOLDS = [-0.5, 0.5]
 def network(seed=0, tasks=OUTPUTS, iterations=ITERATIONS) -> keras.Model:
     """As if trained: what is 0 at first has values, so that answers depend on images and on feedback."""
     keras.utils.set_random_seed(seed)
-    small = {"width": 8, "growth": 4, "block_layers": 1, "up_width": 8, "re_encoder_widths": [4, 4, 4]}
-    model = IFAN((*SIZE, 3), tasks=tasks, iterations=iterations, **small)
+    model = IFAN((*SIZE, 3), tasks=tasks, iterations=iterations, **tiny_tasks.SMALL)
     random = np.random.default_rng(seed)
     for task in tasks:
         kernel = model.get_layer(task).get_layer(f"{task}_logits").kernel
