@@ -199,6 +199,7 @@ class InputConfig:
         max_shift: largest translation of a training image, as a share of its sides.
         max_rotation: largest rotation of a training image, in degrees, to either side.
         scale: smallest and largest factor that a training image is enlarged by.
+        fill_mode: what comes into view at the border: "nearest", its pixels, or "constant", black.
     """
 
     batch_size: int
@@ -206,6 +207,7 @@ class InputConfig:
     max_shift: float = 0.0
     max_rotation: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
+    fill_mode: str = "nearest"
 
     def validate_input(self) -> None:
         """Raises ValueError, saying what to change, for batches that can't be made."""
@@ -219,6 +221,8 @@ class InputConfig:
             raise ValueError(f"max_rotation is from 0 to 180 degrees; received {self.max_rotation}.")
         if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] < math.inf):
             raise ValueError(f"scale is (smallest, largest) factor, above 0; received {self.scale}.")
+        if self.fill_mode not in ("nearest", "constant"):
+            raise ValueError(f"fill_mode is 'nearest' or 'constant'; received {self.fill_mode!r}.")
 
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")  # Keras policies under which variables are float32
@@ -268,6 +272,8 @@ class Training(InputConfig, BaseTraining):
             run.
         loss: a components.trainer.objectives.Objective; by default the tasks' own losses, weighted.
         callbacks: Keras callbacks, in order.
+        accumulate: parts of a device's share of a batch that go through the network one after the other, with one
+            update for all: for batches that don't fit. Batch norm sees the images of a part.
         initializer: what the network starts from: a function of the network, the folder of the model that `warm_start`
             names (None without one) and the tasks as they are learnt. By default they take weights and state of
             `warm_start`, a model of the same architecture, if there is one.
@@ -278,6 +284,7 @@ class Training(InputConfig, BaseTraining):
     loss: ObjectConfig = ObjectConfig("components.trainer.objectives.TaskLosses")
     learning_rate: float | ObjectConfig = 0.001
     callbacks: tuple[ObjectConfig, ...] = ()
+    accumulate: int = 1
     initializer: ObjectConfig | None = None
 
     def validate(self, tasks: tuple[Task, ...]) -> None:
@@ -285,6 +292,11 @@ class Training(InputConfig, BaseTraining):
         self.validate_input()
         if not isinstance(self.learning_rate, ObjectConfig) and not 0 <= self.learning_rate < math.inf:
             raise ValueError(f"training.learning_rate is a number from 0 on; received {self.learning_rate}.")
+        if self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise ValueError(
+                f"training.accumulate parts a batch of {self.batch_size} into parts of one size; received "
+                f"{self.accumulate}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,8 +35,8 @@ def augment(
     if config.max_rotation or config.scale != (1.0, 1.0):
         angle = tf.random.stateless_uniform([], seeds[2], -config.max_rotation, config.max_rotation)
         factor = tf.random.stateless_uniform([], seeds[3], *config.scale)
-        return warp(image, labels, tasks, affine_matrix(size, angle, factor, offset))
-    return shift(image, labels, tasks, offset) if config.max_shift else (image, labels)
+        return warp(image, labels, tasks, affine_matrix(size, angle, factor, offset), config.fill_mode)
+    return shift(image, labels, tasks, offset, config.fill_mode) if config.max_shift else (image, labels)
 
 
 def mirror(
@@ -58,12 +58,20 @@ def _drawn_shift(size, max_shift, seed):
 
 
 def shift(
-    image: tf.Tensor, labels: dict[str, tf.Tensor], tasks: Sequence[BoundTask], pixels: tf.Tensor
+    image: tf.Tensor,
+    labels: dict[str, tf.Tensor],
+    tasks: Sequence[BoundTask],
+    pixels: tf.Tensor,
+    fill_mode: str = "nearest",
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Translates by `pixels` [2], down and to the right; the border pixels fill what comes into view."""
+    """Translates by `pixels` [2], down and to the right; `fill_mode` as of `InputConfig`."""
     size = tuple(image.shape[:2])
-    rows, columns = (tf.clip_by_value(tf.range(side) - pixels[axis], 0, side - 1) for axis, side in enumerate(size))
+    sources = [tf.range(side) - pixels[axis] for axis, side in enumerate(size)]
+    rows, columns = (tf.clip_by_value(source, 0, side - 1) for source, side in zip(sources, size, strict=True))
     translated = tf.gather(tf.gather(image, rows, axis=0), columns, axis=1)
+    if fill_mode == "constant":
+        inside = (rows == sources[0])[:, None] & (columns == sources[1])
+        translated = tf.where(inside[..., None], translated, 0)
     return translated, _moved(labels, tasks, lambda kind, label: kind.shift(label, pixels, size))
 
 
@@ -85,18 +93,21 @@ def affine_matrix(size: tuple[int, int], angle: tf.Tensor, factor: tf.Tensor, sh
 
 
 def warp(
-    image: tf.Tensor, labels: dict[str, tf.Tensor], tasks: Sequence[BoundTask], matrix: tf.Tensor
+    image: tf.Tensor,
+    labels: dict[str, tf.Tensor],
+    tasks: Sequence[BoundTask],
+    matrix: tf.Tensor,
+    fill_mode: str = "nearest",
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Moves an image and its labels by one affine map.
-
-    The image is interpolated bilinearly and its border pixels fill what comes into view.
+    """Moves an image, which is interpolated bilinearly, and its labels by one affine map.
 
     Args:
         image: [H, W, 3] uint8.
         matrix: [3, 3] float32, from (x, y, 1) of a point, in pixels from the centre of the top left one, to where
             it goes.
+        fill_mode: as of `InputConfig`.
     """
     size = tuple(image.shape[:2])
-    moved = transform(tf.cast(image, tf.float32), matrix, "bilinear", "nearest")
+    moved = transform(tf.cast(image, tf.float32), matrix, "bilinear", fill_mode)
     image = tf.cast(tf.round(moved), tf.uint8)
     return image, _moved(labels, tasks, lambda kind, label: kind.warp(label, matrix, size))

@@ -58,13 +58,14 @@ def in_stages(
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, list(rates))
 
 
-def polynomial(steps: int, base: float, power: float) -> keras.optimizers.schedules.PolynomialDecay:
-    """From `base` to 0 as (1 - step / steps) ** power.
+def polynomial(steps: int, base: float, power: float, share: float = 1.0) -> keras.optimizers.schedules.PolynomialDecay:
+    """From `base` towards 0 as (1 - share · step / steps) ** power.
 
     Args:
         steps: optimizer steps of the whole run.
+        share: of the way to 0, what the run goes; 1 ends there.
     """
-    return keras.optimizers.schedules.PolynomialDecay(base, steps, end_learning_rate=0.0, power=power)
+    return keras.optimizers.schedules.PolynomialDecay(base, round(steps / share), end_learning_rate=0.0, power=power)
 
 
 def cosine_cycles(steps: int, peak: float, final: float, cycles: int) -> keras.optimizers.schedules.CosineDecayRestarts:

@@ -31,7 +31,7 @@ class Supervised(Recipe):
     def build(self, checkpoint):
         network, tasks = self.run.new_network(), self.run.new_learnings()
         check_outputs(network, tasks)
-        model = TaskModel(network, tasks, self.training.loss.build())
+        model = TaskModel(network, tasks, self.training.loss.build(), self.training.accumulate)
         self.initialize(model)
         return self.compiled(model)
 

@@ -18,15 +18,17 @@ class TaskModel(keras.Model):
         network: image -> dict of outputs, those of the tasks among them.
         tasks: by name.
         objective: what is minimised.
+        accumulate: parts of a batch whose gradients are computed one after the other.
 
     Attributes:
         training_objective: where labels are not all that teaches: (image, labels, outputs) -> the objective's scalars,
             in training instead of it.
     """
 
-    def __init__(self, network: keras.Model, tasks: Mapping[str, Learning], objective: Objective):
+    def __init__(self, network: keras.Model, tasks: Mapping[str, Learning], objective: Objective, accumulate: int = 1):
         super().__init__()
         self.network = network
+        self.accumulate = accumulate
         self.tasks = dict(tasks)
         self.objective = objective
         objective.bind(self.tasks)
@@ -52,19 +54,34 @@ class TaskModel(keras.Model):
         return self.network(image, training=training)
 
     def train_step(self, data):
-        image, labels = data
-        with tf.GradientTape() as tape:
-            outputs = self(image, training=True)
-            terms = (
-                self.objective(labels, outputs)
-                if self.training_objective is None
-                else self.training_objective(image, labels, outputs)
-            )
-            # The objective gives a mean over the replicas' whole batch, and the optimizer sums their gradients.
-            loss = terms["loss"] / self.distribute_strategy.num_replicas_in_sync
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        self.observe(labels, outputs)
-        return self._logs(terms, image)
+        gradients = []
+        for image, labels in self._parts(*data):
+            # One after the other: a part's activations are gone when the next one begins.
+            with tf.control_dependencies([gradient for gradient, _ in gradients if gradient is not None]):
+                image = tf.identity(image)
+            with tf.GradientTape() as tape:
+                outputs = self(image, training=True)
+                terms = (
+                    self.objective(labels, outputs)
+                    if self.training_objective is None
+                    else self.training_objective(image, labels, outputs)
+                )
+                # The objective gives a mean over the replicas' whole part, and the optimizer sums their gradients.
+                loss = terms["loss"] / (self.distribute_strategy.num_replicas_in_sync * self.accumulate)
+            found = self.optimizer.compute_gradients(loss, self.trainable_variables, tape)
+            gradients = _sums(gradients, found) if gradients else found
+            self.observe(labels, outputs)
+            logs = self._logs(terms, image)
+        self.optimizer.apply_gradients(gradients)
+        return logs
+
+    def _parts(self, image, labels):
+        """A batch in `accumulate` parts."""
+        if self.accumulate == 1:
+            return [(image, labels)]
+        images = tf.split(image, self.accumulate)
+        by_name = {name: tf.split(values, self.accumulate) for name, values in labels.items()}
+        return [(part, {name: values[i] for name, values in by_name.items()}) for i, part in enumerate(images)]
 
     def test_step(self, data):
         image, labels = data
@@ -89,3 +106,11 @@ class TaskModel(keras.Model):
         for name, mean in self.terms.items():
             mean.update_state(terms[name], sample_weight=tf.shape(image)[0])
         return {name: mean.result() for name, mean in self.terms.items()}
+
+
+def _sums(gradients, others):
+    """Two lists of (gradient, variable) added up; what the loss doesn't depend on has None in both."""
+    return [
+        (None if gradient is None else gradient + other, variable)
+        for (gradient, variable), (other, _) in zip(gradients, others, strict=True)
+    ]

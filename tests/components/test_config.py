@@ -263,6 +263,8 @@ def test_experiments_that_can_run(experiment):
         (_with_training(precision="half"), "training.precision is float32, mixed_bfloat16, .*; received 'half'"),
         (_with_training(learning_rate=float("nan")), "training.learning_rate is a number from 0 on; received nan"),
         (_with_training(batch_size=0), "batch_size is 1 or more; received 0"),
+        (_with_training(accumulate=2), "accumulate parts a batch of 3 into parts of one size; received 2"),
+        (_with_training(fill_mode="reflect"), "fill_mode is 'nearest' or 'constant'; received 'reflect'"),
         (_with_training(max_shift=1.0), "max_shift is a share of .* below 1; received 1.0"),
         (_with_training(max_rotation=-5.0), "max_rotation is from 0 to 180 degrees; received -5.0"),
         (_with_training(scale=(1.1, 0.9)), r"scale is \(smallest, largest\) factor, above 0; received \(1.1, 0.9\)"),

@@ -305,8 +305,8 @@ def test_the_settings_of_dml_csrs_paper(dataset):
     assert (training.max_rotation, training.scale, training.flip) == (30.0, (0.75, 1.25), False)
     assert training.optimizer.kwargs == {"momentum": 0.9, "weight_decay": 5e-4}
     first, cycles = training.learning_rate.kwargs["schedules"]
-    assert first.kwargs == {"base": 0.001, "power": 0.9}
-    assert cycles.kwargs == {"peak": 0.001, "final": 1e-5, "cycles": 5}
+    assert first.kwargs == {"base": 0.001, "power": 0.9, "share": 150 / 200}
+    assert cycles.kwargs == {"peak": 0.0005, "final": 1e-5, "cycles": 5}
 
 
 IFAN_VARIANTS = (

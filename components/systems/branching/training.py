@@ -35,8 +35,10 @@ class WideningModel(TaskModel):
     Args: of TaskModel; `network` is a BranchedNetwork.
     """
 
-    def __init__(self, network: BranchedNetwork, tasks: Mapping[str, Learning], objective: Objective):
-        super().__init__(network, tasks, objective)
+    def __init__(
+        self, network: BranchedNetwork, tasks: Mapping[str, Learning], objective: Objective, accumulate: int = 1
+    ):
+        super().__init__(network, tasks, objective, accumulate)
         self.affinity = TaskAffinity(network.tree.num_tasks)
         self.stage = WIDENING
 
@@ -180,7 +182,7 @@ class Widening(Supervised):
         network = _checked(self.run.new_network(), tasks)
         self._rounds = Rounds([name for task in self.run.tasks for name in task.names], network.LAYERS)
         checkpoint.restore_first(self._rounds)
-        model = WideningModel(network, tasks, self.training.loss.build())
+        model = WideningModel(network, tasks, self.training.loss.build(), self.training.accumulate)
         if self.training.fixed_tree:
             self._rounds.start_from(_given_tree(self.training, self.run.warm_start))
         else:

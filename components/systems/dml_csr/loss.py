@@ -30,12 +30,14 @@ class DMLLoss(Objective):
     Args:
         weights: λ0 to λ4: parsing, binary edges, category edges, attention to either. A part whose weight is 0 is not
             computed; λ1 and λ2 need a network with edge branches, the attention needs labels alone.
+        class_weights: w_j of Eq. 4, of each class with background; 1 without it.
     """
 
     TERMS = ("loss", "parsing_loss", "edge_loss", "attention_loss")
 
-    def __init__(self, weights: Sequence[float] = (1, 1, 1, 4, 1)):
+    def __init__(self, weights: Sequence[float] = (1, 1, 1, 4, 1), class_weights: Sequence[float] | None = None):
         self.weights = weights
+        self.class_weights = class_weights
 
     def bind(self, tasks):
         super().bind(tasks)
@@ -59,7 +61,7 @@ class DMLLoss(Objective):
             if to_binary_attention:
                 binary_attention = binary_edge_attention(pixel_losses, binary_edges)
             if to_category_attention:
-                category_attention = category_edge_attention(pixel_losses, category_edges)
+                category_attention = category_edge_attention(pixel_losses, category_edges, self.class_weights)
         return {
             "loss": dml_loss(
                 parsing, lovasz, binary_edge, category_edge, binary_attention, category_attention, self.weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from components.config import BaseTraining, InputConfig, ObjectConfig, Task
 
@@ -27,9 +28,12 @@ class HybridTraining(BaseTraining):
     Attributes:
         tasks: in their order. First each is trained alone, then they take turns, a batch each.
         epochs: of the turns.
+        plain_epochs: of turns at iteration 0, before the predictions are fed back. Not in the paper: where task-wise
+            pre-training forgets one task over the next, turns don't.
         steps: batches that each task gets in such an epoch, however large its data set.
         pretraining_rate, learning_rate: of a task alone and in its turns: Keras schedules, which get `steps`, the
             number of the task's updates there.
+        l2: what the sum of all squared weights, scales and offsets weighs in every loss.
         initial_feedback: what stands for the predictions that iteration 0 has not got: "mean", the training splits'
             mean label, or "zeros".
     """
@@ -38,8 +42,10 @@ class HybridTraining(BaseTraining):
 
     tasks: tuple[TaskTraining, ...]
     steps: int
+    plain_epochs: int = 0
     pretraining_rate: ObjectConfig
     learning_rate: ObjectConfig
+    l2: float = 0.0
     initial_feedback: str = "mean"
 
     def validate(self, tasks: tuple[Task, ...]) -> None:
@@ -52,5 +58,7 @@ class HybridTraining(BaseTraining):
                 f"training.tasks are {', '.join(trained)}, the experiment's tasks {', '.join(learnt)}: hybrid training "
                 "needs one TaskTraining for each task."
             )
+        if not 0 <= self.l2 < math.inf:
+            raise ValueError(f"training.l2 is a number from 0 on; received {self.l2}.")
         if self.initial_feedback not in ("mean", "zeros"):
             raise ValueError(f"training.initial_feedback is 'mean' or 'zeros'; received {self.initial_feedback!r}.")

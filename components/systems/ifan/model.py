@@ -40,12 +40,18 @@ class HybridModel(keras.Model):
         network: image -> dict of outputs by task and iteration.
         tasks: by name, in their order.
         optimizers: by task.
+        l2: what the sum of the squares of all weights that an update moves weighs in its loss.
     """
 
     def __init__(
-        self, network: keras.Model, tasks: Mapping[str, Learning], optimizers: Mapping[str, keras.optimizers.Optimizer]
+        self,
+        network: keras.Model,
+        tasks: Mapping[str, Learning],
+        optimizers: Mapping[str, keras.optimizers.Optimizer],
+        l2: float = 0.0,
     ):
         super().__init__()
+        self.l2 = l2
         self.network = network
         self.tasks = dict(tasks)
         self.optimizers = dict(optimizers)
@@ -112,8 +118,9 @@ class HybridModel(keras.Model):
             # A mean over the replicas' whole batch, whose gradients the optimizer sums.
             scaled = loss / self.distribute_strategy.num_replicas_in_sync
         gradients = zip(tape.gradient(scaled, variables), variables, strict=True)
+        penalty = 2 * self.l2 / self.distribute_strategy.num_replicas_in_sync
         # A task that is decoded half-way leaves the rest of the backbone as it is.
-        self.optimizers[name].apply_gradients((g, v) for g, v in gradients if g is not None)
+        self.optimizers[name].apply_gradients((g + penalty * v, v) for g, v in gradients if g is not None)
         return loss
 
     def _pass(self, name: str, iteration: int) -> keras.Model:

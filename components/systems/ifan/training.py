@@ -23,7 +23,7 @@ from components.trainer.recipe import Recipe, Run, check_outputs, epoch_steps
 from components.trainer.schedules import Joined
 from keras_models.ifan import network_iterations, network_tasks
 
-TURNS = "taking turns"
+PLAIN_TURNS, TURNS = "taking turns without feedback", "taking turns"
 
 
 class Hybrid(Recipe):
@@ -62,7 +62,8 @@ class Hybrid(Recipe):
         if self.run.warm_start:
             restore_trained(network, self.run.warm_start, self._tasks)
         self._stages = training_stages(self.training, self._epoch_steps, network_iterations(network))
-        model = HybridModel(network, self._tasks, {name: self._optimizer(name) for name in self._configs})
+        optimizers = {name: self._optimizer(name) for name in self._configs}
+        model = HybridModel(network, self._tasks, optimizers, self.training.l2)
         model.compile(optimizer=next(iter(model.optimizers.values())))
         model.build((None, *self.run.experiment.data.image_size, 3))
         return model
@@ -85,17 +86,17 @@ class Hybrid(Recipe):
         """{task: (image, labels)} of the stage's tasks: each task's batches go on where they were left."""
         streams = {}
         for name in stage.tasks:
-            config, steps = self._configs[name], self._epoch_steps[name]
-            before = config.pretraining_epochs * steps if stage.name == TURNS else 0
+            earlier = [each for each in self._stages if name in each.tasks and each.last_epoch <= stage.start]
             streams[name] = inputs.training_batches(
                 self._files[name],
                 [self._bound[name]],
                 self.run.experiment.data.image_size,
-                config,
-                steps,
+                self._configs[name],
+                self._epoch_steps[name],
                 epochs=None,
                 seed=self.training.seed,
-                first_step=before + (stage.first_epoch - stage.start) * stage.steps,
+                first_step=sum((each.last_epoch - each.start) * each.steps for each in earlier)
+                + (stage.first_epoch - stage.start) * stage.steps,
             )
         return tf.data.Dataset.zip(streams)
 
@@ -125,11 +126,13 @@ def training_stages(training: HybridTraining, epoch_steps: Mapping[str, int], it
             last = epoch + config.pretraining_epochs
             stages.append(TurnStage(f"{name} alone", epoch, epoch, last, steps, last, (name,), (0,), False))
             epoch = last
-    if training.epochs:
-        names = tuple(config.task for config in training.tasks)
-        updates = tuple(range(1, iterations + 1)) or (0,)
-        last = epoch + training.epochs
-        stages.append(TurnStage(TURNS, epoch, epoch, last, training.steps, last, names, updates, iterations > 0))
+    names = tuple(config.task for config in training.tasks)
+    interacting = tuple(range(1, iterations + 1)) or (0,)
+    for name, epochs, updates in ((PLAIN_TURNS, training.plain_epochs, (0,)), (TURNS, training.epochs, interacting)):
+        if epochs:
+            last = epoch + epochs
+            stages.append(TurnStage(name, epoch, epoch, last, training.steps, last, names, updates, updates != (0,)))
+            epoch = last
     return stages
 
 

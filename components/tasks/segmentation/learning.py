@@ -8,7 +8,7 @@ from tensorflow import keras
 
 from components.record import IGNORE_LABEL
 from components.tasks import base
-from keras_models.losses.parsing import pixel_cross_entropy
+from keras_models.losses.parsing import lovasz_softmax, pixel_cross_entropy
 
 
 class MeanF1(keras.metrics.MeanIoU):
@@ -37,7 +37,10 @@ class MeanF1(keras.metrics.MeanIoU):
 
 
 class Learning(base.Learning):
-    """Cross-entropy over the annotated pixels; validation by mean F1 at the working size."""
+    """Cross-entropy over the annotated pixels, and what the task says of Lovász-softmax over the batch.
+
+    Validation is by mean F1 at the working size.
+    """
 
     def __init__(self, task, image_size):
         super().__init__(task, image_size)
@@ -46,7 +49,10 @@ class Learning(base.Learning):
     def loss(self, labels, output):
         truth = labels[self.task.name]
         losses = pixel_cross_entropy(truth, output)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(truth != IGNORE_LABEL, losses.dtype))
+        total, count = tf.reduce_sum(losses), tf.reduce_sum(tf.cast(truth != IGNORE_LABEL, losses.dtype))
+        if weight := self.task.task.options.get("lovasz"):
+            total += weight * count * lovasz_softmax(truth, tf.nn.softmax(output))
+        return total, count
 
     def update(self, labels, output, losses):
         self.metric.update_state(labels[self.task.name], output)

@@ -94,6 +94,14 @@ def test_the_border_fills_what_comes_into_view():
         np.testing.assert_array_equal(augmented[..., 0], np.broadcast_to(expected, (HEIGHT, WIDTH)))
 
 
+def test_black_fills_what_comes_into_view():
+    image = np.full((HEIGHT, WIDTH, 3), 9, np.uint8)
+    for augmented, points in _augmented(_config(flip=False, max_shift=0.2, fill_mode="constant"), 30, image=image):
+        shift = round(float(points[2, 0]) * WIDTH - 14.5)
+        inside = (np.arange(WIDTH) >= shift) & (np.arange(WIDTH) < WIDTH + shift)
+        np.testing.assert_array_equal(augmented[HEIGHT // 2, :, 0], 9 * inside)
+
+
 def test_landmarks_that_are_not_annotated_stay_so():
     missing = np.full(10, np.nan, np.float32)
     assert all(np.isnan(points).all() for _, points in _augmented(_config(max_shift=0.2), count=9, points=missing))
@@ -164,12 +172,12 @@ def test_a_shifted_label_map_is_255_where_the_image_has_its_border():
     assert min(shifts) < 0 < max(shifts)
 
 
-def _warped(matrix, image=None):
+def _warped(matrix, image=None, fill_mode="nearest"):
     """The face and its label map after `warp`: image, [T, 2] points, label map."""
     face = _face()
     labels = {"landmarks": tf.constant(face[1]), "parsing": tf.constant(_label_map())}
     image = tf.constant(face[0] if image is None else image)
-    image, moved = augmentation.warp(image, labels, [LANDMARKS, PARSING], tf.constant(matrix))
+    image, moved = augmentation.warp(image, labels, [LANDMARKS, PARSING], tf.constant(matrix), fill_mode)
     return image.numpy(), moved["landmarks"].numpy().reshape(-1, 2), moved["parsing"].numpy()
 
 
@@ -231,6 +239,9 @@ def test_an_image_is_interpolated_and_rounded_and_its_border_goes_on():
     warped, _, _ = _warped(right, image)
     # Column 2 comes from 0.742, column 3 from 1.742: 125.8 and 25.8.
     assert warped[5, :5, 1].tolist() == [200, 200, 126, 26, 0]
+    # Black beyond the border: column 1 comes from -0.258, column 0 from outside.
+    warped, _, _ = _warped(right, image, fill_mode="constant")
+    assert warped[5, :5, 1].tolist() == [0, 148, 126, 26, 0]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ def test_three_stages():
 def test_polynomial_worked_by_hand():
     # (1 - 50/100) ** 2 = 0.25.
     assert _rates(polynomial(steps=100, base=0.4, power=2.0), 0, 50, 100) == pytest.approx([0.4, 0.1, 0])
+    # The first three quarters of 200: (1 - 150/200) ** 2 = 0.0625.
+    assert _rates(polynomial(steps=150, base=0.4, power=2.0, share=0.75), 100, 150) == pytest.approx([0.1, 0.025])
 
 
 @pytest.mark.parametrize("steps", [0, 1, 7])

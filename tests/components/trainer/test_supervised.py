@@ -122,6 +122,19 @@ def test_a_finished_run_is_not_trained_again(tiny_files, tmp_path):
     tiny_faces.assert_same(tiny_faces.fit(tiny, tmp_path, tiny_files), finished)
 
 
+def test_a_batch_in_parts_updates_as_a_whole(tmp_path):
+    """A network without batch norm, on records that are all annotated."""
+    records = [tiny_faces.serialized(number) for number in range(24)]
+    files = {split: tiny_faces.write(tmp_path / split, records) for split in ("train", "validation")}
+    whole, parts = (
+        tiny_faces.fit(
+            tiny_faces.experiment(tiny_faces.LINEAR, tasks=ATTRIBUTES, epochs=2, accumulate=n), tmp_path / str(n), files
+        )
+        for n in (1, 3)
+    )
+    tiny_faces.assert_same(parts, whole, rtol=1e-4, atol=1e-6)
+
+
 def test_nothing_is_restored_from_an_empty_folder(tmp_path):
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD())

@@ -50,6 +50,12 @@ def test_parts_without_a_weight_are_left_out(weights, edges, attention):
     assert float(terms["attention_loss"]) == pytest.approx(attention, rel=1e-5)
 
 
+def test_classes_weigh_as_the_experiment_says():
+    """Of two classes the face alone has an edge: w_1 · ln 2 / 2 (Eq. 4)."""
+    terms = _loss((1, 0, 0, 0, 1), class_weights=(5, 3))(TRUTH, EVEN)
+    assert float(terms["attention_loss"]) == pytest.approx(3 * LN2 / 2, rel=1e-5)
+
+
 def test_parsing_alone_needs_no_edge_branches():
     terms = _loss((1, 0, 0, 0, 0))(TRUTH, {"parsing": EVEN["parsing"]})
     assert float(terms["loss"]) == pytest.approx(LN2 + 0.5, rel=1e-5)

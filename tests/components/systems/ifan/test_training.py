@@ -117,6 +117,14 @@ def test_without_iterations_turns_are_at_iteration_0():
     ]
 
 
+def test_turns_before_the_tasks_interact():
+    assert training_stages(_training(0, 0, 2, epochs=5, steps=7, plain_epochs=3), STEPS, iterations=2) == [
+        _stage("emotion alone", ("emotion",), (0,), False, 0, 2, 2),
+        _stage("taking turns without feedback", THREE, (0,), False, 2, 5, 7),
+        _stage("taking turns", THREE, (1, 2), True, 5, 10, 7),
+    ]
+
+
 def test_without_turns():
     names = [stage.name for stage in training_stages(_training(1, 0, 1, epochs=0), STEPS, iterations=2)]
     assert names == ["parsing alone", "emotion alone"]
@@ -222,14 +230,14 @@ def test_another_task_without_mean_feedback(files, tmp_path):
 # --- single updates
 
 
-def _model(labels=THREE, iterations=1, seed=5, **arguments):
+def _model(labels=THREE, iterations=1, seed=5, l2=0.0, **arguments):
     """A HybridModel by itself, its weights all moved away from where they start, with SGD."""
     network = tiny_tasks.model(labels, iterations, **arguments).build(input_shape=(32, 32, 3))
     random = np.random.default_rng(seed)
     for weight in network.trainable_variables:
         weight.assign_add(random.normal(0, 0.1, weight.shape))
     sgd = {label: keras.optimizers.SGD(RATE) for label in labels}
-    model = HybridModel(network, _learnings(labels), sgd)
+    model = HybridModel(network, _learnings(labels), sgd, l2)
     model.compile(sgd[labels[0]])
     return model
 
@@ -301,6 +309,20 @@ def test_a_turn_has_an_update_for_each_iteration(files):
     model = _model(TWO, iterations=2)
     _train(model, _stage(TURNS, TWO, (1, 2), True, 0, 1, 1), files)
     assert {name: int(optimizer.iterations) for name, optimizer in model.optimizers.items()} == dict.fromkeys(TWO, 2)
+
+
+def test_what_an_update_moves_is_drawn_towards_0(files):
+    """By RATE · 2 · l2 · w more than without l2; what it doesn't move stays."""
+    labels = ("parsing", "landmarks")
+    plain, decayed = _model(labels), _model(labels, l2=0.05)
+    before = plain.network.get_weights()
+    decayed.network.set_weights(before)
+    for model in (plain, decayed):
+        _train(model, _stage("alone", ("parsing",), (0,), False, 0, 1, 1), files)
+    assert all(_same(_values(plain)["landmarks"], _values(decayed)["landmarks"]))
+    for was, one, other in zip(before, plain.network.weights, decayed.network.weights, strict=True):
+        moved = one.trainable and np.any(other.numpy() != was)
+        np.testing.assert_allclose(one - other, RATE * 2 * 0.05 * was * moved, rtol=1e-3, atol=1e-6, err_msg=one.name)
 
 
 def test_an_update_recomputed(files):
@@ -401,6 +423,9 @@ def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbrok
 def test_what_a_hybrid_training_can_not_do():
     tiny = tiny_tasks.experiment(initial_feedback="ones")
     with pytest.raises(ValueError, match="initial_feedback is 'mean' or 'zeros'; received 'ones'"):
+        tiny.training.validate(tiny.tasks)
+    tiny = tiny_tasks.experiment(l2=-1e-4)
+    with pytest.raises(ValueError, match=r"l2 is a number from 0 on; received -0\.0001"):
         tiny.training.validate(tiny.tasks)
     with pytest.raises(
         ValueError, match=r"training\.tasks are emotion, landmarks, parsing, .* tasks emotion, landmarks:"
