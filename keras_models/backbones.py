@@ -1,8 +1,10 @@
 """Backbones: networks that turn images into features, each with the input scaling it was trained with.
 
 Every backbone takes RGB pixels in [0, 255] as float32 [batch, H, W, 3]. keras.applications is used where it has the
-network; ResNet-18, ResNet-34 and AlexNet follow torchvision's layout, so that they can take its weights: symmetric
-padding; batch-norm epsilon 1e-5 and no bias in the ResNets; biases and no response normalization in AlexNet.
+network; ResNet-18, ResNet-34, ResNet-50 v1.5 and AlexNet follow torchvision's layout, so that they can take its
+weights: symmetric padding; batch-norm epsilon 1e-5 and no bias in the ResNets; biases and no response normalization in
+AlexNet. "resnet50" is He et al.'s, with a stage's stride in its first 1 × 1 convolution; v1.5, which PyTorch users mean
+by ResNet-50, has it in the 3 × 3.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ _RESNETS = {
     "resnet18": (2, 2, 2, 2),
     "resnet34": (3, 4, 6, 3),
     "resnet50": (3, 4, 6, 3),
+    "resnet50v1.5": (3, 4, 6, 3),
     "resnet101": (3, 4, 23, 3),
 }
-_BASIC_RESNETS = ("resnet18", "resnet34")
+_TORCHVISION_RESNETS = {"resnet18": "basic", "resnet34": "basic", "resnet50v1.5": "bottleneck"}
 _KERAS_APPLICATIONS = {
     "resnet50": (keras.applications.ResNet50, keras.applications.resnet.preprocess_input),
     "resnet101": (keras.applications.ResNet101, keras.applications.resnet.preprocess_input),
@@ -52,12 +55,13 @@ def backbone(
     """A backbone without its classification head.
 
     Args:
-        name: "resnet18", "resnet34", "resnet50", "resnet101", "vgg16" or "alexnet".
+        name: "resnet18", "resnet34", "resnet50", "resnet50v1.5", "resnet101", "vgg16" or "alexnet".
         input_shape: (H, W, 3); H and W may be None.
-        width: channels of the first stage of ResNet-18 and ResNet-34; the others have the standard 64 only.
+        width: channels of the first stage of ResNet-18, ResNet-34 and ResNet-50 v1.5; the others have the standard 64
+            only.
         weights: None (random), "imagenet", or a file. "imagenet" is fetched at first use: keras.applications' own
-            where it has the network, else torchvision's. A file is one of Keras weights or, for ResNet-18, ResNet-34
-            and AlexNet, torchvision's state dict as .safetensors.
+            where it has the network, else torchvision's; not for "resnet50v1.5". A file is one of Keras weights or, for
+            ResNet-18, ResNet-34, ResNet-50 v1.5 and AlexNet, torchvision's state dict as .safetensors.
         taps: numbers of the blocks whose features are returned as well. Block b is conv{b}_x of a ResNet
             (2 to 5), block b of VGG-16 after its pooling, conv b of AlexNet after its ReLU (both 1 to 5).
 
@@ -73,7 +77,7 @@ def backbone(
     ends = _block_ends(name)
     if not set(taps) <= set(ends):
         raise ValueError(f"{name} has the blocks {', '.join(map(str, ends))}, received taps={tuple(taps)}.")
-    if width != 64 and name not in _BASIC_RESNETS:
+    if width != 64 and name not in _TORCHVISION_RESNETS:
         raise ValueError(f"{name} has the standard width of 64 only, received width={width}.")
     if width != 64 and weights == "imagenet":
         raise ValueError(f"The ImageNet weights of {name} are of width 64, received width={width}.")
@@ -81,7 +85,7 @@ def backbone(
     if name in _KERAS_APPLICATIONS:
         model = _keras_application(name, input_shape, "imagenet" if weights == "imagenet" else None)
     else:
-        model = _alexnet(input_shape) if name == "alexnet" else _basic_resnet(name, input_shape, width)
+        model = _alexnet(input_shape) if name == "alexnet" else _torchvision_resnet(name, input_shape, width)
         if weights == "imagenet":
             load_pytorch_weights(model, imagenet_file(name))
     if weights not in (None, "imagenet"):
@@ -125,8 +129,9 @@ def _keras_application(name, input_shape, weights):
     return build(include_top=False, weights=weights, input_tensor=preprocess(pixels))
 
 
-def _basic_resnet(name, input_shape, width):
-    """ResNet of basic blocks (He et al. 2016, Table 1), in torchvision's layout."""
+def _torchvision_resnet(name, input_shape, width):
+    """ResNet of basic or bottleneck blocks (He et al. 2016, Table 1), in torchvision's layout."""
+    residual_block = {"basic": _basic_block, "bottleneck": _bottleneck_block}[_TORCHVISION_RESNETS[name]]
     pixels = keras.Input(input_shape, name="image")
     x = imagenet_rgb(pixels)
     x = batch_norm("conv1_bn")(conv(x, width, 7, strides=2, name="conv1"))
@@ -137,20 +142,38 @@ def _basic_resnet(name, input_shape, width):
     for stage, blocks in enumerate(_RESNETS[name], start=2):
         for block in range(1, blocks + 1):
             strides = 2 if stage > 2 and block == 1 else 1
-            x = _basic_block(x, width * 2 ** (stage - 2), strides, name=f"conv{stage}_block{block}")
+            x = residual_block(x, width * 2 ** (stage - 2), strides, name=f"conv{stage}_block{block}")
     return keras.Model(pixels, x, name=name)
 
 
 def _basic_block(x, channels, strides, name):
-    shortcut = x
-    if strides > 1 or x.shape[-1] != channels:
-        shortcut = conv(x, channels, 1, strides=strides, name=f"{name}_shortcut")
-        shortcut = batch_norm(f"{name}_shortcut_bn")(shortcut)
-    x = batch_norm(f"{name}_1_bn")(conv(x, channels, 3, strides=strides, name=f"{name}_1"))
+    shortcut = _shortcut(x, channels, strides, name)
+    x = _normalised(x, channels, 3, strides, name=f"{name}_1")
     x = layers.ReLU(name=f"{name}_1_relu")(x)
-    x = batch_norm(f"{name}_2_bn")(conv(x, channels, 3, name=f"{name}_2"))
+    x = _normalised(x, channels, 3, 1, name=f"{name}_2")
     x = layers.Add(name=f"{name}_add")([shortcut, x])
     return layers.ReLU(name=f"{name}_out")(x)
+
+
+def _bottleneck_block(x, channels, strides, name):
+    shortcut = _shortcut(x, 4 * channels, strides, name)
+    x = _normalised(x, channels, 1, 1, name=f"{name}_1")
+    x = layers.ReLU(name=f"{name}_1_relu")(x)
+    x = _normalised(x, channels, 3, strides, name=f"{name}_2")
+    x = layers.ReLU(name=f"{name}_2_relu")(x)
+    x = _normalised(x, 4 * channels, 1, 1, name=f"{name}_3")
+    x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return layers.ReLU(name=f"{name}_out")(x)
+
+
+def _shortcut(x, channels, strides, name):
+    if strides == 1 and x.shape[-1] == channels:
+        return x
+    return _normalised(x, channels, 1, strides, name=f"{name}_shortcut")
+
+
+def _normalised(x, channels, kernel, strides, name):
+    return batch_norm(f"{name}_bn")(conv(x, channels, kernel, strides=strides, name=name))
 
 
 def _alexnet(input_shape):

@@ -1,4 +1,4 @@
-"""PyTorch weights, read from safetensors: torchvision's ResNet-18, ResNet-34 and AlexNet, timm's ResNet-101-S.
+"""PyTorch weights, read from safetensors: torchvision's ResNets 18, 34 and 50 and AlexNet, timm's ResNet-101-S.
 
 The dilated ResNet-101 takes the last: GluonCV's weights of ResNet-101-V1s as timm republishes them. That network has
 the same tensors (a stem of 64, 64 and 128 channels) and, like ours, its strides in the 3 × 3 convolutions.
@@ -65,7 +65,7 @@ _PARAMETERS = {
     "moving_variance": "running_var",
 }
 _MODULES = {
-    # ResNet-18 and ResNet-34
+    # ResNet-18, ResNet-34 and ResNet-50
     "conv1_conv": "conv1",
     "conv1_bn": "bn1",
     # The deep stem: all but its last batch norm are one module.
@@ -91,8 +91,15 @@ def imagenet_file(name: str) -> str:
     """Path of the ImageNet weights of a network of `IMAGENET`, fetched into Keras' cache at first use.
 
     Raises:
+        ValueError: for a network of which no address is known.
         OSError: if the file can't be fetched or has another checksum. The message says what to do offline.
     """
+    if name not in IMAGENET:
+        raise ValueError(
+            f"There is no address of ImageNet weights for {name}. Pass the path of torchvision's state dict as "
+            '`weights`: safetensors.torch.save_file(torchvision.models.resnet50(weights="IMAGENET1K_V1").state_dict(), '
+            '"resnet50.safetensors") writes it.'
+        )
     remote = IMAGENET[name]
     try:
         return keras.utils.get_file(
@@ -114,7 +121,7 @@ def load_pytorch_weights(model: keras.Model, path: str) -> None:
     """Sets every weight of one of our backbones, moving statistics among them, from a PyTorch state dict.
 
     Args:
-        model: "resnet18", "resnet34" or "alexnet" of `keras_models.backbones`, or a `dilated_resnet`.
+        model: "resnet18", "resnet34", "resnet50v1.5" or "alexnet" of `keras_models.backbones`, or a `dilated_resnet`.
         path: a safetensors file with torchvision's names, or timm's of ResNet-101-S for a `dilated_resnet`, and
             PyTorch's layouts: convolutions as [out, in, height, width].
 

@@ -36,11 +36,15 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 class LFWA(FaceDataset):
     """LFWA: the training images as they are and deep funneled (as in DMM-CNN), the test images as they are.
 
+    Args:
+        source: as of `FaceDataset`.
+        funneled: whether the training images are there a second time, deep funneled; without, they are 6,263.
+
     `source` holds
     - lfw_att_40.mat: `name` (cells with Person\\Person_0001.jpg), `AttrName` (40 cells), `label` [images, 40] 0 or 1
     - indices_train_test.mat: `indices_img_train` and `indices_img_test`, rows of `name` counted from 1
     - lfw/Person/Person_0001.jpg: the original images
-    - lfw-deepfunneled/Person/Person_0001.jpg: the deep funneled ones
+    - lfw-deepfunneled/Person/Person_0001.jpg: the deep funneled ones, if `funneled`
 
     The .mat files may be of MATLAB's version 7.3 (HDF5), as in the release, or older. There is no validation split. The
     90 images of LFW that lfw_att_40.mat does not name are not part of LFWA.
@@ -50,9 +54,13 @@ class LFWA(FaceDataset):
     ANNOTATIONS = MappingProxyType({"attributes": Annotation("multi_label", CELEBA_ATTRIBUTES)})
     SPLITS = ("train", "test")
 
+    def __init__(self, source: str | None = None, funneled: bool = True, **options: Any):
+        super().__init__(source, **options)
+        self._training_folders = (_ORIGINAL, _FUNNELED) if funneled else (_ORIGINAL,)
+
     def paths(self) -> list[str]:
         """The .mat files and the folders of images."""
-        return list(map(self._required, _SOURCES))
+        return list(map(self._required, (_ANNOTATIONS, _INDICES, *self._training_folders)))
 
     def check(self) -> None:
         """Raises FileNotFoundError for a missing official file, ValueError for a .mat file with other content."""
@@ -61,7 +69,7 @@ class LFWA(FaceDataset):
         self._indices()
 
     def references(self) -> Iterator[Reference]:
-        """Two references a training row of lfw_att_40.mat, one any other row, and one an index that is no row."""
+        """A reference an image of each row of lfw_att_40.mat, and one an index that is no row."""
         names, labels = self._annotations()
         indices = self._indices()
         for split, rows in indices.items():
@@ -79,7 +87,7 @@ class LFWA(FaceDataset):
                 yield Reference(f"{_ANNOTATIONS}:{row}:{name}", None, problem=problem)
                 continue
             split, payload = splits[row][0], values.astype(np.uint8).tobytes()
-            for folder in (_ORIGINAL, _FUNNELED) if split == "train" else (_ORIGINAL,):
+            for folder in self._training_folders if split == "train" else (_ORIGINAL,):
                 yield Reference(f"{folder}/{name}", split, payload)
 
     def read(self, reference: Reference) -> tuple[bytes, Mapping[str, np.ndarray]]:

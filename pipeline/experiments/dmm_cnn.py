@@ -9,6 +9,9 @@ Variants (Table 1), each also with -tiny behind: baseline, fac, eq_fix, eq_at, d
 all of mean weight 1: dwa, aw; the table's UW is eq_at and its "proposed" the plain name, whose dynamic weights are
 scaled to a mean of 1. That is ours: as Eq. 4 has them (literal) they fall towards 0, β stays, and the attributes stop
 being learnt.
+
+The network is He et al.'s ResNet-50 with keras.applications' weights. The authors' is PyTorch's, with the strides in the
+3 x 3 convolutions: SET="model.backbone=resnet50v1.5 model.weights=resnet50.safetensors", torchvision's state dict.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from tensorflow import keras
 
 from keras_models.backbones import backbone
 
-NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "vgg16", "alexnet")
+NAMES = ("resnet18", "resnet34", "resnet50", "resnet50v1.5", "resnet101", "vgg16", "alexnet")
 BLOCKS = {name: (1, 2, 3, 4, 5) if name in ("vgg16", "alexnet") else (2, 3, 4, 5) for name in NAMES}
 
 
@@ -28,6 +28,7 @@ def _count(weights):
         # torchvision's, less the head of 512 or 9216 features.
         ("resnet18", 11_689_512 - 513 * 1000),
         ("resnet34", 21_797_672 - 513 * 1000),
+        ("resnet50v1.5", 25_557_032 - 2049 * 1000),
         ("alexnet", 61_100_840 - 9217 * 4096 - 4097 * 4096 - 4097 * 1000),
         # keras.applications', less the head; of the ResNets' batch norms half is trained.
         ("resnet50", 25_636_712 - 2049 * 1000 - 53_120),
@@ -49,6 +50,7 @@ def test_resnet18_and_40_outputs_have_the_parameters_of_the_papers_baseline():
         ("resnet18", [(56, 56, 64), (28, 28, 128), (14, 14, 256), (7, 7, 512), (7, 7, 512)]),
         ("resnet34", [(56, 56, 64), (28, 28, 128), (14, 14, 256), (7, 7, 512), (7, 7, 512)]),
         ("resnet50", [(56, 56, 256), (28, 28, 512), (14, 14, 1024), (7, 7, 2048), (7, 7, 2048)]),
+        ("resnet50v1.5", [(56, 56, 256), (28, 28, 512), (14, 14, 1024), (7, 7, 2048), (7, 7, 2048)]),
         ("resnet101", [(56, 56, 256), (28, 28, 512), (14, 14, 1024), (7, 7, 2048), (7, 7, 2048)]),
         ("vgg16", [(112, 112, 64), (56, 56, 128), (28, 28, 256), (14, 14, 512), (7, 7, 512), (7, 7, 512)]),
         ("alexnet", [(55, 55, 64), (27, 27, 192), (13, 13, 384), (13, 13, 256), (13, 13, 256), (6, 6, 256)]),

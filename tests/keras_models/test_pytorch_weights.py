@@ -14,7 +14,7 @@ from keras_models.dilated_resnet import dilated_resnet
 from keras_models.dml_csr import DMLCSR
 from keras_models.pytorch_weights import imagenet_file, load_pytorch_weights, pytorch_module
 
-BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50v1.5": (3, 4, 6, 3)}
 ALEXNET_CONVOLUTIONS = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
 ALEXNET_LINEAR = {1: (4096, 9216), 4: (4096, 4096), 6: (1000, 4096)}
 RESNET_101 = (3, 4, 23, 3)
@@ -33,8 +33,10 @@ def batch_norm(module, channels):
 
 
 def resnet_shapes(name, width=64):
-    """Names and shapes of torchvision's state dict of a ResNet of basic blocks."""
+    """Names and shapes of torchvision's state dict of a ResNet."""
     shapes = {"conv1.weight": (width, 3, 7, 7), **batch_norm("bn1", width)}
+    if name == "resnet50v1.5":
+        return shapes | bottleneck_shapes(BLOCKS[name], width, channels=width)
     channels = width
     for layer, blocks in enumerate(BLOCKS[name], start=1):
         out = width * 2 ** (layer - 1)
@@ -58,7 +60,12 @@ def resnet_s_shapes(blocks=RESNET_101, width=64):
         ("conv1.6", "bn1", 2 * width, width),
     ):
         shapes |= {f"{conv}.weight": (out, channels, 3, 3), **batch_norm(bn, out)}
-    channels = 2 * width
+    return shapes | bottleneck_shapes(blocks, width, channels=2 * width)
+
+
+def bottleneck_shapes(blocks, width, channels):
+    """Names and shapes of bottleneck blocks behind a stem of so many channels, and of the head."""
+    shapes = {}
     for layer, count in enumerate(blocks, start=1):
         inner = width * 2 ** (layer - 1)
         for block in range(count):
@@ -154,8 +161,12 @@ def torchvision_resnet(name, state, pixels):
     for layer, blocks in enumerate(BLOCKS[name], start=1):
         for block in range(blocks):
             module, stride = f"layer{layer}.{block}", 2 if layer > 1 and block == 0 else 1
-            y = relu(batch_norm2d(conv2d(x, state[f"{module}.conv1.weight"], stride, 1), state, f"{module}.bn1"))
-            y = batch_norm2d(conv2d(y, state[f"{module}.conv2.weight"], 1, 1), state, f"{module}.bn2")
+            # Stride and padding of a block's convolutions: basic, or bottleneck as of version 1.5.
+            sizes = [(1, 0), (stride, 1), (1, 0)] if name == "resnet50v1.5" else [(stride, 1), (1, 1)]
+            y = x
+            for number, (strides, padding) in enumerate(sizes, start=1):
+                y = conv2d(y if number == 1 else relu(y), state[f"{module}.conv{number}.weight"], strides, padding)
+                y = batch_norm2d(y, state, f"{module}.bn{number}")
             if f"{module}.downsample.0.weight" in state:
                 x = conv2d(x, state[f"{module}.downsample.0.weight"], stride, 0)
                 x = batch_norm2d(x, state, f"{module}.downsample.1")
@@ -215,6 +226,7 @@ def assert_same_features(model, pixels, expected):
     [
         (resnet_shapes("resnet18"), 11_689_512),
         (resnet_shapes("resnet34"), 21_797_672),
+        (resnet_shapes("resnet50v1.5"), 25_557_032),
         (alexnet_shapes(), 61_100_840),
         # timm gives 44.67 M.
         (resnet_s_shapes(), 44_672_936),
@@ -226,7 +238,7 @@ def test_the_state_dicts_here_have_the_published_parameters(shapes, published):
 
 
 @pytest.mark.parametrize("size", [(40, 36), (47, 33)])
-@pytest.mark.parametrize("name", ["resnet18", "resnet34"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50v1.5"])
 def test_resnet_computes_what_torchvisions_does(name, size, tmp_path):
     state = random_state(resnet_shapes(name, width=8))
     pixels = np.random.default_rng(1).integers(0, 256, (2, *size, 3)).astype(np.float32)
@@ -253,7 +265,13 @@ def test_alexnet_computes_what_torchvisions_does(size, tmp_path):
 @pytest.mark.parametrize(
     ("name", "width", "tensors"),
     # ResNet-101: 3 convolutions of the stem, 3 of each of 33 blocks, and 4 shortcuts.
-    [("resnet18", 4, 20 * 5), ("resnet34", 4, 36 * 5), ("resnet101s", 2, 106 * 5), ("alexnet", 64, 5 * 2)],
+    [
+        ("resnet18", 4, 20 * 5),
+        ("resnet34", 4, 36 * 5),
+        ("resnet50v1.5", 4, 53 * 5),
+        ("resnet101s", 2, 106 * 5),
+        ("alexnet", 64, 5 * 2),
+    ],
 )
 def test_every_weight_is_set_from_a_tensor_of_its_own(name, width, tensors, tmp_path):
     if name == "resnet101s":
@@ -436,3 +454,8 @@ def test_published_files_have_a_whole_checksum_each():
     for remote in pytorch_weights.IMAGENET.values():
         assert re.fullmatch(r"https://huggingface\.co/.+\.safetensors", remote.url)
         assert re.fullmatch(r"[0-9a-f]{64}", remote.sha256)
+
+
+def test_imagenet_weights_without_an_address():
+    with pytest.raises(ValueError, match=r"no address of ImageNet weights for resnet50v1\.5\. Pass the path of torchv"):
+        backbone("resnet50v1.5", (64, 64, 3), weights="imagenet")

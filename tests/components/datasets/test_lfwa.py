@@ -1,4 +1,5 @@
 import pickle
+import shutil
 
 import h5py
 import numpy as np
@@ -86,6 +87,15 @@ def test_training_has_originals_and_funneled_ones_test_originals_alone(release):
         ("test", f"lfw/{NAMES[2]}"),
         ("train", f"lfw/{NAMES[3]}"),
         ("train", f"lfw-deepfunneled/{NAMES[3]}"),
+    ]
+
+
+def test_without_deep_funneled_images(release):
+    shutil.rmtree(release / "lfw-deepfunneled")
+    builder = LFWA(str(release), funneled=False)
+    builder.check()
+    assert [(reference.split, reference.id) for reference in builder.references()] == [
+        (split, f"lfw/{name}") for split, name in zip(("train", "test", "test", "train"), NAMES, strict=True)
     ]
 
 
