@@ -10,7 +10,7 @@ all of mean weight 1: dwa, aw; the table's UW is eq_at and its "proposed" the pl
 scaled to a mean of 1. That is ours: as Eq. 4 has them (literal) they fall towards 0, β stays, and the attributes stop
 being learnt.
 
-The network is He et al.'s ResNet-50 with keras.applications' weights. The authors' is PyTorch's, with the strides in the
+The network is He et al.'s ResNet-50 with keras.applications' weights. The authors' is PyTorch's, with strides in the
 3 x 3 convolutions: SET="model.backbone=resnet50v1.5 model.weights=resnet50.safetensors", torchvision's state dict.
 """
 
