@@ -31,13 +31,21 @@ class DMLLoss(Objective):
         weights: λ0 to λ4: parsing, binary edges, category edges, attention to either. A part whose weight is 0 is not
             computed; λ1 and λ2 need a network with edge branches, the attention needs labels alone.
         class_weights: w_j of Eq. 4, of each class with background; 1 without it.
+        stride: which rows and columns of the maps count: every one, every second and so on, from the first. Two for a
+            quarter of the cost; of sides of 4n + 1 pixels the last row and column still count. Not in the paper.
     """
 
     TERMS = ("loss", "parsing_loss", "edge_loss", "attention_loss")
 
-    def __init__(self, weights: Sequence[float] = (1, 1, 1, 4, 1), class_weights: Sequence[float] | None = None):
+    def __init__(
+        self,
+        weights: Sequence[float] = (1, 1, 1, 4, 1),
+        class_weights: Sequence[float] | None = None,
+        stride: int = 1,
+    ):
         self.weights = weights
         self.class_weights = class_weights
+        self.stride = stride
 
     def bind(self, tasks):
         super().bind(tasks)
@@ -45,7 +53,8 @@ class DMLLoss(Objective):
 
     def __call__(self, labels, outputs):
         """Outputs: logits as of keras_models.DMLCSR; the terms are added up without the weights."""
-        truth, logits = labels[self.task], outputs[self.task]
+        outputs = {name: logits[:, :: self.stride, :: self.stride] for name, logits in outputs.items()}
+        truth, logits = labels[self.task][:, :: self.stride, :: self.stride], outputs[self.task]
         pixel_losses = pixel_cross_entropy(truth, logits)
         parsing = labelled_mean(pixel_losses, truth)
         lovasz = lovasz_softmax(truth, tf.nn.softmax(logits))

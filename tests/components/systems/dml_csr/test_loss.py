@@ -56,6 +56,19 @@ def test_classes_weigh_as_the_experiment_says():
     assert float(terms["attention_loss"]) == pytest.approx(3 * LN2 / 2, rel=1e-5)
 
 
+def test_every_second_row_and_column():
+    """What lies between counts nowhere, for the edges neither."""
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 2, (1, 5, 9)).astype(np.uint8)
+    outputs = {name: random.normal(size=(1, 5, 9, 2)).astype(np.float32) for name in EVEN}
+    expected = _loss()(
+        {"parsing": truth[:, ::2, ::2]}, {name: tf.constant(x[:, ::2, ::2]) for name, x in outputs.items()}
+    )
+    terms = _loss(stride=2)({"parsing": tf.constant(truth)}, {name: tf.constant(x) for name, x in outputs.items()})
+    for name, value in expected.items():
+        assert float(terms[name]) == pytest.approx(float(value), rel=1e-5)
+
+
 def test_parsing_alone_needs_no_edge_branches():
     terms = _loss((1, 0, 0, 0, 0))(TRUTH, {"parsing": EVEN["parsing"]})
     assert float(terms["loss"]) == pytest.approx(LN2 + 0.5, rel=1e-5)
