@@ -273,7 +273,8 @@ class Training(InputConfig, BaseTraining):
         loss: a components.trainer.objectives.Objective; by default the tasks' own losses, weighted.
         callbacks: Keras callbacks, in order.
         accumulate: parts of a device's share of a batch that go through the network one after the other, with one
-            update for all: for batches that don't fit. Batch norm sees the images of a part.
+            update for all: for batches that don't fit. Batch norm sees the images of a part; a loss is the mean over
+            the parts, which is the whole's where all is annotated and the loss a mean over images.
         initializer: what the network starts from: a function of the network, the folder of the model that `warm_start`
             names (None without one) and the tasks as they are learnt. By default they take weights and state of
             `warm_start`, a model of the same architecture, if there is one.

@@ -85,8 +85,8 @@ def _loss_figure(history):
     caption = "What training lowers: all tasks' losses, weighted and added."
     if apart:
         caption = (
-            "What training lowers. Each stage lowers the losses of its own tasks, so that from one to another they "
-            "can't be compared."
+            "What training lowers: the losses of the tasks that a stage trains, so that stages of other tasks can't be "
+            "compared."
         )
     if validation is not None:
         lines.append(Line("validation", validation))
@@ -111,7 +111,7 @@ def _validation_charts(history, measured):
         "After every epoch, on the validation split of the task's own data set at the working size; the figures at the "
         "head of this page are of the test split."
     )
-    if len(history.stages) > 1:
+    if any(name.endswith(" alone") for name, _ in history.stages):
         caption += (
             " While another task is trained alone, it may get worse, since the network forgets what it doesn't "
             "practise; where the tasks take turns, all should get better. As Fig. 7 of the iFAN paper."

@@ -8,8 +8,8 @@ from tensorflow import keras
 
 from components.config import ObjectConfig
 
-# By name: scales and offsets of batch norm (one a task, TaskBatchNorm numbers them), and biases.
-_NOT_DECAYED = [r"/gamma(_\d+)?:", r"/beta(_\d+)?:", r"/bias:"]
+# By name, on each replica: scales and offsets of batch norm (TaskBatchNorm numbers them), and biases.
+_NOT_DECAYED = [r"/((gamma|beta)(_\d+)?|bias)(/replica_\d+)?:"]
 
 
 def sgd(
@@ -38,6 +38,6 @@ def build_optimizer(
     Decay moves towards 0 what has no reason to be there (a scale is 1 before training), and regularises nothing.
     """
     optimizer = config.build(learning_rate=learning_rate)
-    if optimizer.weight_decay:
+    if getattr(optimizer, "weight_decay", None):  # which Keras' legacy optimizers don't have
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
     return optimizer

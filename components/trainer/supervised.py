@@ -43,7 +43,14 @@ class Supervised(Recipe):
             restore_trained(model.network, self.run.warm_start, model.tasks)
 
     def compiled(self, model: TaskModel) -> TaskModel:
-        """The model, with its optimizer and variables."""
+        """The model, with its optimizer and variables; ValueError if a device's share of a batch has no such parts."""
+        batch, parts = self.training.batch_size, self.training.accumulate
+        devices = self.run.strategy.num_replicas_in_sync
+        if parts > 1 and batch % (devices * parts):
+            raise ValueError(
+                f"A batch of {batch} on {devices} devices can't be parted in {parts} on each: choose a batch_size that "
+                f"is a multiple of {devices * parts}, or another training.accumulate."
+            )
         model.compile(self.optimizer(), weighted_metrics=[])
         model.build((None, *self.run.experiment.data.image_size, 3))
         return model

@@ -6,7 +6,7 @@ CelebA, accuracy / top-10 recall (Table 1): VGG-16 91.44 / 73.55 %, low-rank 90.
 79.91 / 88.09, 64-2.0 83.24 / 90.39.
 
     make run EXPERIMENT=branching/celeb_a-vgg16 DATA_DIR=...    what branched networks are compared with
-    make run EXPERIMENT=branching/celeb_a-w32-a1 DATA_DIR=...   width 32, factor 1: 60,000 batches at 224 px on a GPU
+    make run EXPERIMENT=branching/celeb_a-w32-a1 DATA_DIR=...   width 32, factor 1: rounds and 60,000 batches, on a GPU
     make run EXPERIMENT=branching/joint-w64-a2 DATA_DIR=...     a folder with celeba/ and deepfashion/; both vgg16 first
     make run EXPERIMENT=branching/celeb_a-w32-a1-tiny DATA_DIR=...   width 32, factor 1 at 64 px: 5 min on two CPU cores
     make run EXPERIMENT=branching/synthetic                     drawn faces, to try it
@@ -107,13 +107,14 @@ def _rounds(alpha: float, epochs: int = 60, steps: int = 1000, lengths=(1, 1, 1)
 
 
 def _imagenet(num_tasks: int):
+    """The output is not learnt: SVD wants as many tasks, SOMP takes no output of another number."""
     return configured("keras_models.VGG16", num_tasks=num_tasks, weights="imagenet")
 
 
 def _from_vgg16(training: Training, init: str, wider: ObjectConfig) -> Training:
     """The same from the weights of a VGG-16 that has not learnt the tasks, by "somp" or "svd".
 
-    The paper's has learnt gender on IMDB-WIKI; its weights are not to be had any more.
+    The paper's has learnt gender on IMDB-WIKI: a Caffe model, which nothing here reads.
     """
     initializer = configured(f"components.systems.branching.initializers.start_by_{init}", wider=wider)
     return replace(training, initializer=initializer)
@@ -124,7 +125,7 @@ def _thin(width: int):
 
 
 VGG16 = Experiment(
-    summary="VGG-16 on CelebA, as published: what branched networks are compared with and start from",
+    summary="VGG-16 on CelebA, as published: what branched networks are compared with",
     target="Lu et al. 2017, Table 1: 91.44 % mean accuracy, 73.55 % top-10 recall (from a gender network's weights).",
     data=CELEB_A,
     model=configured("keras_models.VGG16", num_tasks=CELEBA_TASKS, weights="imagenet"),
@@ -152,7 +153,7 @@ def _branched(width: int, alpha: float, paper: str) -> Experiment:
         summary=f"A VGG-16 of {width} channels on CelebA, {_grown(alpha)}, as published",
         target=f"Lu et al. 2017, Table 1: {paper}.",
         model=_thin(width),
-        training=_from_vgg16(_rounds(alpha), "somp", _imagenet(CELEBA_TASKS)),
+        training=_from_vgg16(_rounds(alpha), "somp", _imagenet(1)),
     )
 
 
@@ -230,9 +231,7 @@ def _joint(width: int, alpha: float, paper: str) -> Experiment:
         tasks=(_attributes(0.75), _clothing(0.6)),
         model=configured("keras_models.ThinVGG16", width=width, num_tasks=sum(outputs.values()), outputs=outputs),
         # Section 4.5: 100,000 batches, the rate falls every 40,000, a round has 2,000.
-        training=_from_vgg16(
-            _rounds(alpha, epochs=50, steps=2000, lengths=[40, 40, 20]), "somp", _imagenet(CELEBA_TASKS)
-        ),
+        training=_from_vgg16(_rounds(alpha, epochs=50, steps=2000, lengths=[40, 40, 20]), "somp", _imagenet(1)),
     )
 
 

@@ -93,7 +93,7 @@ HELEN = replace(
 def _tiny(experiment: Experiment, min_mean_f1: float) -> Experiment:
     """193 px: below that, eyes and brows are too small for maps of a quarter of the image's size.
 
-    Small batches, losses of every second row and column, and AdamW with one cycle get two cores furthest in minutes.
+    Small batches, losses of every second row and column (but in a cycle) and AdamW get furthest in minutes.
     """
     published = {name: value for name, value in experiment.model.kwargs.items() if name != "weights"}
     model = {"backbone_blocks": [1, 1, 1, 1], "backbone_width": 16, "head_width": 32, "context_kernel": 1}

@@ -222,4 +222,5 @@ register("ifan/synthetic", SYNTHETIC)
 for _base, _suffix in ((THREE_TASKS, ""), (TINY, "-tiny")):
     register(f"ifan/3t{_suffix}", _base)
     for _variant, (_words, _differ) in VARIANTS.items():
-        register(f"ifan/{_variant}{_suffix}", _differ(replace(_base, summary=f"{_base.summary}; {_words}")))
+        if not _variant.endswith(f"-iter{_base.model.kwargs['iterations']}"):  # that is the base
+            register(f"ifan/{_variant}{_suffix}", _differ(replace(_base, summary=f"{_base.summary}; {_words}")))

@@ -30,6 +30,7 @@ from components.preprocessing.transform import preprocessing_fn
 from components.tasks.annotation import BoundTask
 from components.tasks.base import learning_of
 from components.trainer.inputs import training_batches
+from components.trainer.optimizers import build_optimizer
 from components.trainer.task_model import TaskModel
 from pipeline import experiments
 
@@ -91,7 +92,7 @@ def step_rates(experiment: Experiment, images: tf.Tensor, labels: dict[str, tf.T
     size = experiment.data.image_size
     tasks = {task.name: learning_of(task, size) for task in bound_tasks(experiment)}
     model = TaskModel(experiment.model.build(input_shape=(*size, 3)), tasks, experiment.training.loss.build())
-    model.compile(experiment.training.optimizer.build(learning_rate=1e-3), weighted_metrics=[])
+    model.compile(build_optimizer(experiment.training.optimizer, 1e-3), weighted_metrics=[])
     step = tf.function(lambda: model.train_step((images, labels))["loss"])
     float(step())  # traces
     while True:

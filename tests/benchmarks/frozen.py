@@ -36,7 +36,7 @@ def shortened(experiment):
     training = replace(experiment.training, precision="float32", epochs=2)
     if hasattr(training, "tasks"):  # each task alone, then turns
         tasks = tuple(replace(task, pretraining_epochs=1) for task in training.tasks)
-        training = replace(training, tasks=tasks, epochs=1, steps=4)
+        training = replace(training, tasks=tasks, plain_epochs=1, epochs=1, steps=4)
     elif hasattr(training, "steps"):  # a round is no pass over the data
         training = replace(training, steps=10)
     elif training.callbacks and "cycle_epochs" in training.callbacks[-1].kwargs:

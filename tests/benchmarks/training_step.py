@@ -21,6 +21,7 @@ from tensorflow import keras
 
 from components.datasets.binding import bound_tasks
 from components.tasks.base import learning_of
+from components.trainer.optimizers import build_optimizer
 from components.trainer.task_model import TaskModel
 from pipeline import experiments
 
@@ -37,7 +38,7 @@ def trained_step(name: str):
     network = experiment.model.build(input_shape=(*data.image_size, 3))
     tasks = {task.name: learning_of(task, data.image_size) for task in bound_tasks(experiment)}
     model = TaskModel(network, tasks, training.loss.build())
-    model.compile(training.optimizer.build(learning_rate=1e-3), weighted_metrics=[])
+    model.compile(build_optimizer(training.optimizer, 1e-3), weighted_metrics=[])
     random = np.random.default_rng(0)
     images = tf.constant(random.integers(0, 256, (training.batch_size, *data.image_size, 3), np.uint8))
     labels = {"attributes": tf.constant(random.integers(0, 2, (training.batch_size, NUM_ATTRIBUTES)))}

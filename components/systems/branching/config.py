@@ -52,6 +52,10 @@ class WideningTraining(Training):
             raise ValueError(
                 f"training.fixed_tree is {', '.join(map(repr, _TREES))} or None; received {self.fixed_tree!r}."
             )
+        if self.fixed_tree and self.initializer:
+            raise ValueError(
+                f"training.fixed_tree={self.fixed_tree!r} starts from random weights: leave training.initializer out."
+            )
         if self.fixed_tree and not self.warm_start:
             raise ValueError(
                 f"training.fixed_tree={self.fixed_tree!r} needs a tree: give training a warm_start, the "

@@ -136,6 +136,11 @@ def start_by_svd(
 
 
 def _trained(network, folder, wider):
+    if not folder and not wider.kwargs.get("weights"):
+        raise ValueError(
+            "The wider network to start from has learnt nothing: name its experiment in training.warm_start, or give "
+            "training.initializer.wider `weights`."
+        )
     other = wider.build(input_shape=network.input_shape[1:])
     if folder:
         restore_trained(other, folder, {})

@@ -50,10 +50,22 @@ class DMLLoss(Objective):
     def bind(self, tasks):
         super().bind(tasks)
         self.task = only_task(tasks, "segmentation", "DMLLoss")
+        learning = tasks[self.task]
+        if learning.task.option("lovasz"):
+            raise ValueError(f"DMLLoss has its own Lovász-softmax: leave lovasz out of task {self.task!r}.")
+        if self.class_weights is not None and len(self.class_weights) != learning.channels:
+            raise ValueError(
+                f"class_weights are one number for each of {learning.channels} classes, background among them; "
+                f"received {len(self.class_weights)}."
+            )
 
     def __call__(self, labels, outputs):
         """Outputs: logits as of keras_models.DMLCSR; the terms are added up without the weights."""
-        outputs = {name: logits[:, :: self.stride, :: self.stride] for name, logits in outputs.items()}
+        outputs = {
+            name: outputs[name][:, :: self.stride, :: self.stride]
+            for name in (self.task, "binary_edge", "category_edge")
+            if name in outputs
+        }
         truth, logits = labels[self.task][:, :: self.stride, :: self.stride], outputs[self.task]
         pixel_losses = pixel_cross_entropy(truth, logits)
         parsing = labelled_mean(pixel_losses, truth)

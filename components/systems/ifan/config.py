@@ -31,8 +31,8 @@ class HybridTraining(BaseTraining):
         plain_epochs: of turns at iteration 0, before the predictions are fed back. Not in the paper: where task-wise
             pre-training forgets one task over the next, turns don't.
         steps: batches that each task gets in such an epoch, however large its data set.
-        pretraining_rate, learning_rate: of a task alone and in its turns: Keras schedules, which get `steps`, the
-            number of the task's updates there.
+        pretraining_rate, learning_rate: before the tasks interact, alone or in plain turns, and in the turns then:
+            Keras schedules, which get `steps`, the number of the task's updates there.
         l2: what the sum of all squared weights, scales and offsets weighs in every loss.
         initial_feedback: what stands for the predictions that iteration 0 has not got: "mean", the training splits'
             mean label, or "zeros".
@@ -52,6 +52,12 @@ class HybridTraining(BaseTraining):
         super().validate(tasks)
         for task in self.tasks:
             task.validate_input()
+        for name, epochs in (
+            ("plain_epochs", self.plain_epochs),
+            *((f"tasks.{task.task}.pretraining_epochs", task.pretraining_epochs) for task in self.tasks),
+        ):
+            if epochs < 0:
+                raise ValueError(f"training.{name} is 0 or more; received {epochs}.")
         trained, learnt = (sorted(names) for names in ((t.task for t in self.tasks), (t.name for t in tasks)))
         if trained != learnt:
             raise ValueError(

@@ -118,9 +118,12 @@ class HybridModel(keras.Model):
             # A mean over the replicas' whole batch, whose gradients the optimizer sums.
             scaled = loss / self.distribute_strategy.num_replicas_in_sync
         gradients = zip(tape.gradient(scaled, variables), variables, strict=True)
-        penalty = 2 * self.l2 / self.distribute_strategy.num_replicas_in_sync
         # A task that is decoded half-way leaves the rest of the backbone as it is.
-        self.optimizers[name].apply_gradients((g + penalty * v, v) for g, v in gradients if g is not None)
+        gradients = [(g, v) for g, v in gradients if g is not None]
+        if self.l2:
+            penalty = 2 * self.l2 / self.distribute_strategy.num_replicas_in_sync
+            gradients = [(g + penalty * v, v) for g, v in gradients]
+        self.optimizers[name].apply_gradients(gradients)
         return loss
 
     def _pass(self, name: str, iteration: int) -> keras.Model:

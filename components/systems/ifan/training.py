@@ -1,7 +1,8 @@
 """Cross-dataset hybrid training (iFAN, Section 3.3, Algorithm 1): many tasks, data sets that share nothing.
 
 First each task is trained alone on its own data set, at iteration 0. Then the tasks take turns, a batch each, with an
-update for each iteration of their interaction: all tasks get as many updates, however large their data sets.
+update for each iteration of their interaction: all tasks get as many updates, however large their data sets. Before
+that, they may take turns at iteration 0 (not in the paper).
 """
 
 from __future__ import annotations

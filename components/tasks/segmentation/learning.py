@@ -50,7 +50,7 @@ class Learning(base.Learning):
         truth = labels[self.task.name]
         losses = pixel_cross_entropy(truth, output)
         total, count = tf.reduce_sum(losses), tf.reduce_sum(tf.cast(truth != IGNORE_LABEL, losses.dtype))
-        if weight := self.task.task.options.get("lovasz"):
+        if weight := self.task.option("lovasz"):
             total += weight * count * lovasz_softmax(truth, tf.nn.softmax(output))
         return total, count
 

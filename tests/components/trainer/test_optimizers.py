@@ -1,4 +1,9 @@
-"""Weight decay: as strong as papers mean it, and what it leaves as it is."""
+"""Weight decay: as strong as papers mean it, and what it leaves as it is.
+
+As a script: decays on two devices.
+"""
+
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +13,7 @@ from tensorflow import keras
 from components.config import configured
 from components.trainer.optimizers import build_optimizer, sgd
 from keras_models.task_batch_norm import TaskBatchNorm
+from tests.support import tiny_faces
 
 
 def test_a_step_of_decay_worked_by_hand():
@@ -50,3 +56,34 @@ def test_batch_norm_and_biases_are_not_decayed(optimizer):
 def test_an_optimizer_without_decay_is_as_it_is_made():
     optimizer = build_optimizer(configured("tensorflow.keras.optimizers.SGD", momentum=0.5), 0.25)
     assert (float(optimizer.learning_rate), optimizer.momentum) == (0.25, 0.5)
+
+
+def _decayed_on_two_devices():
+    """By name, the weights' values on each device after a step of decay alone."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        inputs = keras.Input((3,))
+        network = keras.Model(inputs, keras.layers.BatchNormalization(name="bn")(keras.layers.Dense(2)(inputs)))
+        optimizer = build_optimizer(
+            configured("components.trainer.optimizers.sgd", momentum=0.5, weight_decay=0.5), 0.1
+        )
+        for weight in network.trainable_variables:
+            weight.assign(tf.ones_like(weight))
+        optimizer.build(network.trainable_variables)
+    weights = network.trainable_variables
+    strategy.run(lambda: optimizer.apply_gradients([(tf.zeros_like(weight), weight) for weight in weights]))
+    return {weight.name: [float(tf.reduce_mean(value)) for value in weight.values] for weight in weights}
+
+
+def test_devices_decay_the_same():
+    process = tiny_faces.in_a_process("tests.components.trainer.test_optimizers")
+    assert process.returncode == 0, process.stderr[-3000:]
+    values = json.loads(process.stdout.splitlines()[-1])
+    assert values.pop("dense/kernel:0") == [pytest.approx(0.9)] * 2
+    assert list(values.values()) == [[1.0, 1.0]] * 3
+
+
+if __name__ == "__main__":
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    print(json.dumps(_decayed_on_two_devices()))

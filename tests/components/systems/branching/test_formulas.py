@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import SpectralClustering
 
 from components.systems.branching.formulas import (
     TaskAffinity,
@@ -384,6 +385,15 @@ class TestChooseBranches:
         affinity = _blocks(*sizes, within=0.99, between=between)[np.ix_(order, order)]
         assert branching_costs(affinity, 0, alpha=1)[len(sizes) - 1][0] == expected
         assert _chosen(affinity, 0, alpha=1) == expected
+
+    def test_of_five_clusterings_the_one_that_parts_best(self):
+        affinity = _random_affinity(np.random.default_rng(2), 9)
+        costs = []
+        for seed in range(5):
+            labels = SpectralClustering(4, affinity="precomputed", random_state=seed).fit_predict(affinity)
+            costs.append(separation_cost(affinity, [np.flatnonzero(labels == label) for label in np.unique(labels)]))
+        assert min(costs) < costs[0]
+        assert branching_costs(affinity, 0, alpha=1)[3][1] == pytest.approx(3 / 64 + min(costs))
 
     def test_alpha_of_zero_makes_no_branch(self):
         assert _chosen(_blocks(3, 3), 0, alpha=0) == [list(range(6))]

@@ -261,6 +261,23 @@ def _tasks():
     return {"attributes": learning_of(bound, SIZE[:2])}
 
 
+def wide(input_shape, weights):
+    """A network that has weights as it is made."""
+    assert input_shape == SIZE and weights == "ours"
+    return _trained(8)
+
+
+def test_a_start_from_weights_that_the_wider_network_is_made_with():
+    wider = configured(f"{__name__}.wide", weights="ours")
+    found, expected = ThinVGG16(SIZE, 4, TASKS), ThinVGG16(SIZE, 4, TASKS)
+    start_by_somp(found, None, {}, wider)
+    somp_init(expected, _trained(8))
+    for ours, theirs in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match=r"has learnt nothing: name its experiment in training\.warm_start"):
+        start_by_somp(found, None, {}, configured("keras_models.ThinVGG16", width=8, num_tasks=TASKS))
+
+
 class TestFromAnExportedModel:
     """As `Training.initializer` calls them: what is served has no batch norm, what they start from has."""
 

@@ -551,6 +551,11 @@ def test_a_model_without_a_tree_has_none_to_permute(tiny_files, tmp_path):
             (tiny_faces.LIKELY,),
             "fixed_tree='learned' needs a tree: give training a warm_start",
         ),
+        (
+            {"fixed_tree": "learned", "warm_start": "other", "initializer": configured("a.B")},
+            (tiny_faces.LIKELY,),
+            "starts from random weights: leave training.initializer out",
+        ),
         ({"alpha": -0.5}, (tiny_faces.LIKELY,), r"alpha is 0 or more; received -0\.5"),
         ({"widening_rate": -1.0}, (tiny_faces.LIKELY,), r"widening_rate is a number from 0 on; received -1\.0"),
         ({}, (tiny_faces.SIGNED,), "task 'attributes' is of kind multi_label .*Give it scores='probabilities'"),

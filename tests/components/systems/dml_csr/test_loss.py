@@ -56,6 +56,14 @@ def test_classes_weigh_as_the_experiment_says():
     assert float(terms["attention_loss"]) == pytest.approx(3 * LN2 / 2, rel=1e-5)
 
 
+def test_what_it_refuses():
+    with pytest.raises(ValueError, match="one number for each of 2 classes, background among them; received 3"):
+        _loss(class_weights=(1, 2, 3))
+    task = bound_task("parsing", "segmentation", ("background", "face"), lovasz=1.0)
+    with pytest.raises(ValueError, match="DMLLoss has its own Lovász-softmax: leave lovasz out of task 'parsing'"):
+        DMLLoss().bind({"parsing": learning_of(task, (1, 4))})
+
+
 def test_every_second_row_and_column():
     """What lies between counts nowhere, for the edges neither."""
     random = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from tensorflow import keras
 from components.config import configured, from_json, to_json
 from components.systems.ifan.config import HybridTraining
 from components.systems.ifan.model import HybridModel, TurnStage
-from components.systems.ifan.training import TURNS, training_stages
+from components.systems.ifan.training import PLAIN_TURNS, TURNS, training_stages
 from components.tasks.base import learning_of
 from components.trainer import inputs
 from keras_models.task_batch_norm import TaskBatchNorm
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 SIZES = {"parsing": 8, "landmarks": 14, "emotion": 10, "attributes": 4}  # in batches of 4: 2, 3, 2 and 1
 TWO = ("landmarks", "emotion")
 RATE = 0.1
+FALLING = configured("components.trainer.schedules.exponential", first=0.004, last=0.001)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -152,9 +153,14 @@ def test_every_task_gets_as_many_updates(three):
 
 def test_history(unbroken):
     figures = {"val_landmarks_nme", "val_emotion_accuracy"}
-    assert unbroken.updates == {"landmarks": 3 + 2 * 3, "emotion": 2 + 2 * 3}
-    assert [epoch["stage"] for epoch in unbroken.epochs] == ["landmarks alone", "emotion alone", TURNS, TURNS]
-    for epoch, labels in zip(unbroken.epochs, [("landmarks",), ("emotion",), TWO, TWO], strict=True):
+    assert unbroken.updates == {"landmarks": 3 + 3 * 3, "emotion": 2 + 3 * 3}
+    stages = ["landmarks alone", "emotion alone", PLAIN_TURNS, TURNS, TURNS]
+    assert [epoch["stage"] for epoch in unbroken.epochs] == stages
+    # Before the tasks interact the rate falls, in each stage anew; of its three updates the last, counted from 0.
+    falling = 0.004 * 0.25 ** (2 / 3)
+    assert unbroken.epochs[0]["learning_rate"] == pytest.approx(falling, rel=1e-5)
+    assert [epoch["learning_rate"] for epoch in unbroken.epochs[2:]] == pytest.approx([falling, 0.002, 0.002], rel=1e-5)
+    for epoch, labels in zip(unbroken.epochs, [("landmarks",), ("emotion",), TWO, TWO, TWO], strict=True):
         losses = {f"{label}_loss" for label in labels}
         assert epoch.keys() == {"loss", "learning_rate", "stage"} | losses | figures
         assert epoch["loss"] == pytest.approx(sum(epoch[name] for name in losses), rel=1e-5)
@@ -190,7 +196,8 @@ def test_every_task_learns(three, files):
 def test_progress_names_the_stage(unbroken):
     ends = [line.strip().split(" after ")[0] for line in unbroken.said.splitlines() if " after 0" in line]
     alone = [f"{label} alone, epoch {n}/{n}" for n, label in enumerate(TWO, start=1)]
-    assert ends == [*alone, "taking turns, epoch 3/4", "taking turns, epoch 4/4"]
+    plain = "taking turns without feedback, epoch 3/3"
+    assert ends == [*alone, plain, "taking turns, epoch 4/5", "taking turns, epoch 5/5"]
     assert "Continuing" not in unbroken.said
 
 
@@ -382,8 +389,8 @@ def test_an_update_recomputed(files):
 
 @pytest.fixture(scope="module")
 def tiny_two():
-    """Epoch 0: landmarks alone; 1: emotion alone; 2 and 3: turns. Both decoders have dropout."""
-    return tiny_tasks.experiment(TWO, iterations=1)
+    """Epoch 0: landmarks alone; 1: emotion alone; 2: plain turns; 3 and 4: turns. Both decoders have dropout."""
+    return tiny_tasks.experiment(TWO, iterations=1, plain_epochs=1, pretraining_rate=FALLING)
 
 
 @pytest.fixture(scope="module")
@@ -405,7 +412,7 @@ def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbrok
     turned = {**model.kwargs, "tasks": dict(reversed(model.kwargs["tasks"].items()))}
     tiny = from_json(to_json(replace(tiny_two, model=replace(model, kwargs=turned))))
     assert tiny == tiny_two
-    for where, saved in {(1, "end"): 1, (3, 1): 3}.items():
+    for where, saved in {(1, "end"): 1, (2, 1): 2, (4, 1): 4}.items():
         tiny_faces.StopAt.where = where
         with pytest.raises(tiny_faces.Stopped), tiny_faces.eagerly():
             tiny_tasks.fit(tiny, tmp_path, files)
@@ -413,7 +420,7 @@ def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbrok
         assert checkpoints == [f"ckpt-{saved}.index"], where
     tiny_faces.StopAt.where = None
     run = Run(tiny, tmp_path, files)
-    assert "Continuing after epoch 3." in run.said
+    assert "Continuing after epoch 4." in run.said
     _assert_same(run, unbroken)
 
 
@@ -423,6 +430,9 @@ def test_a_run_that_is_stopped_again_and_again(tiny_two, files, tmp_path, unbrok
 def test_what_a_hybrid_training_can_not_do():
     tiny = tiny_tasks.experiment(initial_feedback="ones")
     with pytest.raises(ValueError, match="initial_feedback is 'mean' or 'zeros'; received 'ones'"):
+        tiny.training.validate(tiny.tasks)
+    tiny = tiny_tasks.experiment(plain_epochs=-1)
+    with pytest.raises(ValueError, match=r"training\.plain_epochs is 0 or more; received -1"):
         tiny.training.validate(tiny.tasks)
     tiny = tiny_tasks.experiment(l2=-1e-4)
     with pytest.raises(ValueError, match=r"l2 is a number from 0 on; received -0\.0001"):

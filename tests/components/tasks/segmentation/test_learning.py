@@ -39,16 +39,23 @@ PARSED = logits([[[1.0, 1.0, 2.0], [1.0, 3.0, 4.0], [1.0, 8.0, 1.0]]])
 PARTS = {"parts": tf.constant([[[2, 1, 255]]], tf.uint8)}
 
 
-def _learning():
-    return Learning(
-        BoundTask(Task("parts", "segmentation"), Annotation("segmentation", ("a", "b", "c")), "tiny"), (1, 3)
-    )
+def _learning(**options):
+    task = Task("parts", "segmentation", options)
+    return Learning(BoundTask(task, Annotation("segmentation", ("a", "b", "c")), "tiny"), (1, 3))
 
 
 def test_loss():
     total, count = _learning().loss(PARTS, PARSED)
     assert float(count) == 2
     assert float(total) == pytest.approx(math.log(2) + math.log(8 / 3))  # -ln(2/4) and -ln(3/8)
+
+
+def test_lovasz_softmax_is_added_by_its_weight():
+    """Class 1 has its pixel wrong by 5/8, class 2 by 1/2, and neither loses more by the other's pixel."""
+    total, count = _learning(lovasz=2.0).loss(PARTS, PARSED)
+    assert float(count) == 2
+    lovasz = (5 / 8 + 1 / 2) / 2
+    assert float(total) / 2 == pytest.approx((math.log(2) + math.log(8 / 3)) / 2 + 2 * lovasz, rel=1e-5)
 
 
 def test_validation():
