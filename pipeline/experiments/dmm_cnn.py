@@ -83,7 +83,6 @@ TINY = replace(
     training=replace(
         PAPER,
         epochs=10,
-        max_shift=0.06,
         optimizer=configured("tensorflow.keras.optimizers.AdamW", weight_decay=0.05),
         learning_rate=configured("components.trainer.schedules.one_cycle", peak=0.002, warmup=0.2),
         callbacks=(ADAPTIVE_THRESHOLDS, NORMALIZED_WEIGHTS),

@@ -83,7 +83,6 @@ def _tiny(experiment: Experiment, min_balanced_accuracy: float) -> Experiment:
             experiment.training,
             epochs=8,
             batch_size=64,
-            max_shift=0.06,
             optimizer=configured("tensorflow.keras.optimizers.AdamW", weight_decay=0.05),
             learning_rate=configured("components.trainer.schedules.one_cycle", peak=0.005, warmup=0.2),
             precision="mixed_bfloat16",
