@@ -295,7 +295,7 @@ class Training(InputConfig, BaseTraining):
             raise ValueError(f"training.learning_rate is a number from 0 on; received {self.learning_rate}.")
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise ValueError(
-                f"training.accumulate parts a batch of {self.batch_size} into parts of one size; received "
+                f"training.accumulate divides training.batch_size, {self.batch_size}: parts are of one size; received "
                 f"{self.accumulate}."
             )
 

@@ -49,13 +49,16 @@ def compared(found: dict[str, dict[int, dict]], width: int) -> list[Table]:
     """
     columns = list(dict.fromkeys(name for runs in found.values() for run in runs.values() for name in run["compared"]))
     seeds = {name: " ".join(map(str, sorted(runs))) for name, runs in found.items()}
-    left = max(map(len, found)) + max(len("seeds"), *map(len, seeds.values())) + 8
-    count = max((width - left) // _COLUMN_WIDTH, 1)
+    # The names of runs with SET are long: they are folded so far that a figure fits beside them.
+    beside = max(len("seeds"), *map(len, seeds.values())) + 8
+    longest = max(len("experiment"), *map(len, found))
+    named = min(longest, max(width - beside - _COLUMN_WIDTH, len("experiment")))
+    count = max((width - beside - named) // _COLUMN_WIDTH, 1)
     tables = []
     for start in range(0, len(columns), count):
         shown = columns[start : start + count]
         table = Table(box=box.SIMPLE_HEAD)
-        table.add_column("experiment", no_wrap=True)
+        table.add_column("experiment", overflow="fold", min_width=named, max_width=named)
         table.add_column("seeds", no_wrap=True)
         for column in shown:
             table.add_column(column, justify="right", max_width=_COLUMN_WIDTH - 2)

@@ -17,7 +17,8 @@ w32-a2-random. The tree of w32-a2 trained from random weights: w32-a2-retrained 
 w32-a2-shuffled with the left half of its tasks in the places of the right half (Fig. 3).
 
 At 64 px: celeb_a-w32-a1-tiny, -w32-a2-tiny, -thin-tiny, -retrained-tiny, -shuffled-tiny, from random weights;
--vgg16-tiny; gender-vgg16-tiny and, from its weights, -thin_somp-tiny and -somp-tiny; -resnet18-tiny widens a ResNet-18.
+-vgg16-tiny; gender-vgg16-tiny (DATA_DIR is UTKFace's folder, as a table) and, from its weights, -thin_somp-tiny and
+-somp-tiny; -resnet18-tiny widens a ResNet-18.
 clothing-vgg16-tiny and joint-tiny have the public clothing subset of ten categories.
 """
 

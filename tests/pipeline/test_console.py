@@ -168,6 +168,14 @@ def test_columns_are_what_the_runs_compare(tmp_path):
     ]
 
 
+def test_a_run_with_many_settings_leaves_room_for_its_figures(tmp_path):
+    name = "plain/synthetic+" + "+".join(f"training.setting{number}={number}" for number in range(6))
+    leave_report(tmp_path, 1, name, 0, **{f"figure{number}": number / 10 for number in range(3)})
+    lines = compared(tmp_path, width=80)
+    figures = [word for line in lines for word in line if re.fullmatch(r"0\.\d000", word)]
+    assert figures == ["0.0000", "0.1000", "0.2000"]
+
+
 def test_what_does_not_fit_is_a_further_table_and_no_name_is_cut(tmp_path):
     name = "branching/celeb_a-w32-a2-tiny-with-a-long-name"
     leave_report(tmp_path, 1, name, 0, **{f"figure{number}": number / 10 for number in range(5)})

@@ -44,6 +44,8 @@ class WideningTraining(Training):
                     f"Widening compares probabilities of yes-or-no questions; task {task.name!r} is of kind "
                     f"{task.kind} with the options {task.options}. Give it scores='probabilities', or another training."
                 )
+        if self.steps < 1:
+            raise ValueError(f"training.steps is 1 or more; received {self.steps}.")
         if not 0 <= self.widening_rate < math.inf:
             raise ValueError(f"training.widening_rate is a number from 0 on; received {self.widening_rate}.")
         if self.alpha < 0:

@@ -33,6 +33,10 @@ class DMLLoss(Objective):
         class_weights: w_j of Eq. 4, of each class with background; 1 without it.
         stride: which rows and columns of the maps count: every one, every second and so on, from the first. Two for a
             quarter of the cost; of sides of 4n + 1 pixels the last row and column still count. Not in the paper.
+
+    Raises:
+        ValueError: for a stride below 1; in `bind` for other than one weight a class, and a task with a Lovász-softmax
+            of its own.
     """
 
     TERMS = ("loss", "parsing_loss", "edge_loss", "attention_loss")
@@ -43,6 +47,8 @@ class DMLLoss(Objective):
         class_weights: Sequence[float] | None = None,
         stride: int = 1,
     ):
+        if stride < 1:
+            raise ValueError(f"stride is 1 or more; received {stride}.")
         self.weights = weights
         self.class_weights = class_weights
         self.stride = stride

@@ -154,8 +154,8 @@ class SelfRegulation(RunCallback):
         cycles, rest = divmod(epochs - self.first_epochs, self.cycle_epochs)
         if cycles < 1 or rest:
             raise ValueError(
-                f"Self-regulation needs {self.first_epochs} epochs and a whole number of cycles of "
-                f"{self.cycle_epochs}; the run has {epochs} epochs."
+                f"Self-regulation needs {self.first_epochs} epochs (first_epochs) and a whole number of cycles of "
+                f"{self.cycle_epochs} (cycle_epochs); training.epochs is {epochs}."
             )
         self._recipe = recipe
         (task,) = model.tasks.values()

@@ -52,6 +52,8 @@ class HybridTraining(BaseTraining):
         super().validate(tasks)
         for task in self.tasks:
             task.validate_input()
+        if self.steps < 1:
+            raise ValueError(f"training.steps is 1 or more; received {self.steps}.")
         for name, epochs in (
             ("plain_epochs", self.plain_epochs),
             *((f"tasks.{task.task}.pretraining_epochs", task.pretraining_epochs) for task in self.tasks),

@@ -34,7 +34,8 @@ class Learning(base.Learning):
         eyes = [tf.reduce_mean(tf.gather(truth, eye, axis=1), axis=1) for eye in MARKUPS[count].eyes]
         error = tf.reduce_mean(tf.norm(output - truth, axis=-1), axis=-1)
         nme = error / tf.norm(eyes[0] - eyes[1], axis=-1)
-        self.metric.update_state(tf.boolean_mask(nme, tf.math.is_finite(nme)))
+        annotated = tf.reduce_all(tf.math.is_finite(labels[self.task.name]), axis=-1)
+        self.metric.update_state(tf.boolean_mask(nme, annotated))
 
     def mean_target(self, labels):
         truth = labels[self.task.name]

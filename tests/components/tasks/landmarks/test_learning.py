@@ -38,6 +38,12 @@ def test_validation():
     assert float(learning.metric.result()) == pytest.approx(0.05, rel=1e-5)
 
 
+def test_a_network_that_answers_nothing_has_no_error_of_0():
+    learning = _learning()
+    learning.update({"points": POINTS}, tf.fill([2, 10], NAN), None)
+    assert np.isnan(learning.metric.result())
+
+
 def test_mean_target():
     shapes = np.array([[0.2] * 10, [NAN] * 10, [0.5] * 10], np.float32)
     np.testing.assert_allclose(mean_of_batches(_learning(), shapes[:2], shapes[2:]), [0.35] * 10, rtol=1e-6)
