@@ -8,7 +8,7 @@ CelebA, accuracy / top-10 recall (Table 1): VGG-16 91.44 / 73.55 %, low-rank 90.
     make run EXPERIMENT=branching/celeb_a-vgg16 DATA_DIR=...    what branched networks are compared with
     make run EXPERIMENT=branching/celeb_a-w32-a1 DATA_DIR=...   width 32, factor 1: rounds and 60,000 batches, on a GPU
     make run EXPERIMENT=branching/joint-w64-a2 DATA_DIR=...     a folder with celeba/ and deepfashion/; both vgg16 first
-    make run EXPERIMENT=branching/celeb_a-w32-a1-tiny DATA_DIR=...   width 32, factor 1 at 64 px: 5 min on two CPU cores
+    make run EXPERIMENT=branching/celeb_a-w32-a1-tiny DATA_DIR=...   width 32, factor 1 at 64 px, for two CPU cores
     make run EXPERIMENT=branching/synthetic                     drawn faces, to try it
 
 thin32 and thin64 never branch. All start from ImageNet's VGG-16, thin ones by SOMP, low-rank ones by SVD; the paper's

@@ -13,7 +13,7 @@ celeba for the fourth task (4t).
 Variants, each also with -tiny behind. Tables 1 to 4: parsing, landmarks, emotion (a task alone), 2t (parsing and
 landmarks), 2t-iter0, 2t-iter1, 3t; 3t-iter0 to 3t-iter4 (2t and 3t have two iterations, the tiny forms one); Table 3's
 emotions of aligned faces are not here. Section 4.3: no_re_encoder, shared_bn, no_pretraining. zero_feedback: iteration
-0 is fed zeros and not the mean prediction.
+0 is fed zeros and not the mean prediction. gradient: predictions learn from what their feedback does.
 """
 
 from __future__ import annotations
@@ -211,6 +211,7 @@ VARIANTS = {
     },
     "3t-no_re_encoder": ("predictions resized, not re-encoded", lambda e: _with_model(e, re_encoders=False)),
     "3t-shared_bn": ("one batch norm for all tasks", lambda e: _with_model(e, task_batch_norm=False)),
+    "3t-gradient": ("a gradient through the feedback", lambda e: _with_model(e, stop_gradient=False)),
     "3t-no_pretraining": ("no pre-training", _without_pretraining),
     "3t-zero_feedback": (
         "iteration 0 is fed zeros",

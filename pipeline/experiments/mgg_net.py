@@ -5,7 +5,8 @@
     make run EXPERIMENT=mgg_net/celeb_a-tiny DATA_DIR=...     96 px, 8 epochs, for two CPU cores
     make run EXPERIMENT=mgg_net/lfwa DATA_DIR=...             LFWA, from ImageNet weights as in the paper
 
-Variants, each also with -tiny behind: baseline, gal, independent, block3, block4, resnet34, vgg16, alexnet. On LFWA the
+Variants, each also with -tiny behind: baseline, gal, independent, block3, block4, resnet34, vgg16, alexnet; share_heads
+has the heads of Eq. 3 to the letter, sigmoid other masks. On LFWA the
 other cells of Tables 3 and 4 too: independent-block3 and -block4, gal-block3 and -block4, and baseline and gal with
 -resnet34, -vgg16 or -alexnet. adaptive is ours: DMM-CNN's dynamic weights and adaptive thresholds on MGG-Net.
 """
@@ -111,6 +112,8 @@ VARIANTS = {
     "resnet34": ("on ResNet-34", {"backbone": "resnet34"}),
     "vgg16": ("on VGG-16", {"backbone": "vgg16"}),
     "alexnet": ("on AlexNet", {"backbone": "alexnet"}),
+    "share_heads": ("a head for both features of a group, as Eq. 3 has it", {"share_heads": True}),
+    "sigmoid": ("masks by sigmoid, not ReLU", {"mask_activation": "sigmoid"}),
 }
 # The paper has these pairs too, on LFWA: Table 3, Table 4.
 PAIRS = (

@@ -1,4 +1,4 @@
-"""DML-CSR: the counts of papers/dml_csr.md, its outputs, and edge branches that vanish without a trace."""
+"""DML-CSR: the counts of paper and released code, its outputs, and edge branches that vanish without a trace."""
 
 import numpy as np
 import pytest

@@ -63,7 +63,7 @@ def _enlarged(x, height, width):
 
 
 def _by_the_page(layer, x):
-    """papers/dml_csr.md, image by image."""
+    """As the released code has it, image by image."""
     local = _apply(x, layer.local.layers)
     k, v, q = (_apply(local, [one]) for one in (layer.k, layer.v, layer.q))
     mixed = np.empty_like(k)

@@ -1,4 +1,4 @@
-"""iFAN: the counts of papers/ifan.md, its iterations, and what a task's network, weights and gradients are."""
+"""iFAN: the parameters of the authors' graph, its iterations, and what a task's network, weights and gradients are."""
 
 import numpy as np
 import pytest

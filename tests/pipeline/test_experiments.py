@@ -195,6 +195,8 @@ MGG_VARIANTS = {
     "-resnet34": {"backbone": "resnet34"},
     "-vgg16": {"backbone": "vgg16"},
     "-alexnet": {"backbone": "alexnet"},
+    "-share_heads": {"share_heads": True},
+    "-sigmoid": {"mask_activation": "sigmoid"},
 }
 
 
@@ -316,6 +318,20 @@ def test_the_settings_of_dml_csrs_paper(dataset):
     assert cycles.kwargs == {"peak": 0.0005, "final": 1e-5, "cycles": 5}
 
 
+@pytest.mark.parametrize("dataset", DML_DATASETS)
+def test_a_batch_of_dml_csr_on_one_device(dataset):
+    published, alone = (experiments.get(f"dml_csr/{dataset}{variant}").training for variant in ("", "-one_device"))
+    assert alone.accumulate == 4 and not alone.strategy.path.endswith("MirroredStrategy")
+    assert replace(alone, accumulate=1, strategy=published.strategy) == published
+
+
+def test_the_tail_classes_are_earrings_and_necklaces():
+    experiment = experiments.get("dml_csr/celebamask_hq-tail_classes")
+    weights = experiment.training.loss.kwargs["class_weights"]
+    (task,) = bound_tasks(experiment)
+    assert {name for name, weight in zip(task.names, weights, strict=True) if weight != 1} == {"ear_r", "neck_l"}
+
+
 IFAN_VARIANTS = (
     "parsing",
     "landmarks",
@@ -327,6 +343,7 @@ IFAN_VARIANTS = (
     *(f"3t-iter{iterations}" for iterations in range(5)),
     "3t-no_re_encoder",
     "3t-shared_bn",
+    "3t-gradient",
     "3t-no_pretraining",
     "3t-zero_feedback",
 )
@@ -366,6 +383,7 @@ def test_variants_of_ifan_differ_in_what_their_names_say(size):
     for iterations in {*range(5)} - {base.model.kwargs["iterations"]}:
         assert changes(f"3t-iter{iterations}") == {"iterations": iterations}
     assert changes("3t-no_re_encoder") == {"re_encoders": False}
+    assert changes("3t-gradient") == {"stop_gradient": False}
     assert changes("3t-shared_bn") == {"task_batch_norm": False}
     unprepared = of("3t-no_pretraining").training
     assert [task.pretraining_epochs for task in unprepared.tasks] == [0, 0, 0] and unprepared.plain_epochs == 0

@@ -1,5 +1,7 @@
 """The recipe end to end on tiny images: what it leaves, and that a stopped run ends where an unbroken one does."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +10,8 @@ from tensorflow import keras
 from components.config import configured
 from components.tasks.base import learning_of
 from components.trainer.checkpoint import EpochCheckpoint
+from components.trainer.recipe import Run
+from components.trainer.supervised import Supervised
 from tests.support import tiny_faces
 
 pytestmark = pytest.mark.slow
@@ -133,6 +137,16 @@ def test_a_batch_in_parts_updates_as_a_whole(tmp_path):
         for n in (1, 3)
     )
     tiny_faces.assert_same(parts, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_a_share_of_a_batch_that_has_no_such_parts(tiny_files, tmp_path):
+    """A batch of 12 is 6 on each of two devices: no four parts."""
+    tiny = tiny_faces.experiment(tiny_faces.LINEAR, tasks=ATTRIBUTES, accumulate=4)
+    splits = ({name: tiny_files[name]} for name in ("train", "validation"))
+    two_devices = types.SimpleNamespace(num_replicas_in_sync=2)
+    recipe = Supervised(Run(tiny, tuple(tiny_faces.bound(*ATTRIBUTES)), *splits, str(tmp_path), None, two_devices))
+    with pytest.raises(ValueError, match=r"12 on 2 devices can't be parted in 4 on each: .* multiple of 8"):
+        recipe.build(None)
 
 
 def test_nothing_is_restored_from_an_empty_folder(tmp_path):
