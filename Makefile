@@ -28,7 +28,7 @@ PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # tfx starts `python` by name for the runner.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help setup run experiments compare tensorboard test test-fast lint lock
+.PHONY: help setup run experiments compare record results tensorboard test test-fast lint lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -43,6 +43,12 @@ experiments: .venv/installed ## list the experiments (whose names fit FILTER='mg
 
 compare: .venv/installed ## the runs so far side by side, mean and spread over seeds
 	@python -m pipeline.compare
+
+record: .venv/installed ## keep the runs so far among the records beside the experiments, then `make results`
+	@python -m pipeline.results --keep
+
+results: .venv/installed ## published figures and ours, from the records: pipeline/experiments/results/README.md
+	@python -m pipeline.results
 
 tensorboard: .venv/installed ## the training curves of the runs so far
 	tensorboard --logdir $(OUTPUT_DIR)/pipeline

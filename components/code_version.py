@@ -1,9 +1,10 @@
-"""A hash of code, for cache keys: TFX does not see a change behind a dotted path."""
+"""Which code runs: a hash for cache keys, since TFX does not see a change behind a dotted path; git's commit."""
 
 from __future__ import annotations
 
 import hashlib
 import pathlib
+import subprocess
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
@@ -25,3 +26,12 @@ def code_version(*paths: str) -> str:
         for file in (file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])):
             digest.update(f"{file.relative_to(_ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def commit() -> str:
+    """The commit that this code is, with "-dirty" behind where files differ from it; "" where git doesn't know."""
+    command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:  # no git
+        return ""

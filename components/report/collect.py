@@ -18,6 +18,7 @@ from tfx.types.artifact import Artifact
 from tfx.utils import io_utils, path_utils
 
 from components import tasks as task_kinds
+from components.code_version import commit
 from components.config import Experiment
 from components.datasets.binding import bound_tasks
 from components.evaluator.results import Evaluation, read_blessing, read_evaluation
@@ -85,6 +86,8 @@ class RunArtifacts:
         contract: what the served outputs keep to, by output.
         tested: by data set, the first records of its test split. samples: with answers, the first of them.
         model_run: folder of the logs and what else training left.
+        commit: of the code that reports; "" if unknown.
+        commit: of the code that reports; "" if unknown.
     """
 
     name: str
@@ -100,6 +103,7 @@ class RunArtifacts:
     model_run: str
     data: DataSummary
     verdict: Verdict
+    commit: str = ""
     created: datetime.datetime = dataclasses.field(default_factory=datetime.datetime.now)
 
     @functools.cached_property
@@ -135,6 +139,7 @@ def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]
         model_run=model_run,
         data=_data(artifacts),
         verdict=_verdict(artifacts),
+        commit=commit(),
     )
 
 

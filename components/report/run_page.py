@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 
+from components.config import form
 from components.overrides import settings_of
 from components.page.formatting import decimal, finite_or_none, format_int
 from components.page.page import Block, Cell, Chip, Code, Column, Headlines, Note, Page, Part, Section, Table
@@ -68,6 +69,7 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         **{name: value for part in parts for name, value in part.metrics.items()},
         "parameters": training["parameters"],
         "training minutes": training["minutes"],
+        "processor minutes": training["processor_minutes"],
         "epochs": len(training["epochs"]),
         "records quarantined": sum(split["quarantined"] for split in artifacts.data.splits.values()),
     }
@@ -77,11 +79,14 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         *(name for part in parts for name in part.compared),
         "parameters",
         "training minutes",
+        "processor minutes",
     ]
     values = {
         "experiment": artifacts.name,
         "seed": artifacts.experiment.training.seed,
         "overrides": settings_of(artifacts.name),
+        "form": form(artifacts.experiment),
+        "commit": artifacts.commit,
         "verdict": "blessed and pushed" if verdict.pushed_path else "not pushed",
         "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
         "figures": figures,
@@ -125,7 +130,12 @@ def _run_section(artifacts):
         ("Experiment", artifacts.name),
         ("Created", f"{artifacts.created:%Y-%m-%d %H:%M %Z}".strip()),
         ("Seed", str(experiment.training.seed)),
-        ("Training", f"{decimal(training['minutes'], 1)} minutes, {len(training['epochs'])} epochs"),
+        ("Code", artifacts.commit or "not under git"),
+        (
+            "Training",
+            f"{decimal(training['minutes'], 1)} minutes, {decimal(training['processor_minutes'], 1)} of all processors; "
+            f"{len(training['epochs'])} epochs",
+        ),
         ("Parameters of the served model", f"{format_int(count)} ({count * 4 / 1e6:,.1f} MB as float32)"),
         ("Image size", "{} × {} pixels (height × width)".format(*experiment.data.image_size)),
         ("Pushed model" if artifacts.verdict.pushed_path else "Model, not pushed", model),

