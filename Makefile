@@ -66,7 +66,7 @@ lint: .venv/installed ## ruff's checks and format, which folder may import which
 	mypy
 
 lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock from pyproject.toml
-	$(UV) pip compile pyproject.toml --extra dev --extra landmarks --python $(PYTHON) --generate-hashes \
+	$(UV) pip compile pyproject.toml --extra dev --extra landmarks --extra lite0 --python $(PYTHON) --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements.lock
 
 .uv/bin/uv:

@@ -238,5 +238,5 @@ def _torch_shape(variable: tf.Variable) -> tuple[int, ...]:
 
 
 def _axes(variable: tf.Variable) -> tuple[int, int, int, int]:
-    """PyTorch's axes in the order of a Keras kernel's: a depthwise one is [height, width, channels, 1] of [C, 1, h, w]."""
+    """Where PyTorch has the axes of a Keras kernel; a depthwise one is [height, width, channels, 1] of [C, 1, h, w]."""
     return (2, 3, 0, 1) if _own_name(variable) == "depthwise_kernel" else (2, 3, 1, 0)

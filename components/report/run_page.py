@@ -133,8 +133,8 @@ def _run_section(artifacts):
         ("Code", artifacts.commit or "not under git"),
         (
             "Training",
-            f"{decimal(training['minutes'], 1)} minutes, {decimal(training['processor_minutes'], 1)} of all processors; "
-            f"{len(training['epochs'])} epochs",
+            f"{len(training['epochs'])} epochs, {decimal(training['minutes'], 1)} minutes, "
+            f"{decimal(training['processor_minutes'], 1)} of all processors",
         ),
         ("Parameters of the served model", f"{format_int(count)} ({count * 4 / 1e6:,.1f} MB as float32)"),
         ("Image size", "{} × {} pixels (height × width)".format(*experiment.data.image_size)),

