@@ -9,7 +9,7 @@ from tensorflow import keras
 
 from keras_models.backbones import backbone
 
-NAMES = ("resnet18", "resnet34", "resnet50", "resnet50v1.5", "resnet101", "vgg16", "alexnet")
+NAMES = ("resnet18", "resnet34", "resnet50", "resnet50v1.5", "resnet101", "vgg16", "alexnet", "efficientnet_lite0")
 BLOCKS = {name: (1, 2, 3, 4, 5) if name in ("vgg16", "alexnet") else (2, 3, 4, 5) for name in NAMES}
 
 
@@ -34,6 +34,8 @@ def _count(weights):
         ("resnet50", 25_636_712 - 2049 * 1000 - 53_120),
         ("resnet101", 44_707_176 - 2049 * 1000 - 105_344),
         ("vgg16", 138_357_544 - 25089 * 4096 - 4097 * 4096 - 4097 * 1000),
+        # Google's, less the head.
+        ("efficientnet_lite0", 4_652_008 - 1281 * 1000),
     ],
 )
 def test_parameters_are_the_published(name, published):
@@ -54,6 +56,7 @@ def test_resnet18_and_40_outputs_have_the_parameters_of_the_papers_baseline():
         ("resnet101", [(56, 56, 256), (28, 28, 512), (14, 14, 1024), (7, 7, 2048), (7, 7, 2048)]),
         ("vgg16", [(112, 112, 64), (56, 56, 128), (28, 28, 256), (14, 14, 512), (7, 7, 512), (7, 7, 512)]),
         ("alexnet", [(55, 55, 64), (27, 27, 192), (13, 13, 384), (13, 13, 256), (13, 13, 256), (6, 6, 256)]),
+        ("efficientnet_lite0", [(56, 56, 24), (28, 28, 40), (14, 14, 112), (7, 7, 1280), (7, 7, 1280)]),
     ],
 )
 def test_taps_have_the_sizes_of_the_papers(name, shapes):
@@ -61,7 +64,8 @@ def test_taps_have_the_sizes_of_the_papers(name, shapes):
     assert tapped(name).output_shape == {key: (None, *shape) for key, shape in zip(keys, shapes, strict=True)}
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Lite0's blocks end with sums or projections; tests/keras_models/test_pytorch_weights.py has what they are.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "efficientnet_lite0"])
 def test_a_tap_is_the_end_of_its_block(name):
     """After the last ReLU of the block, or after VGG's pooling: the next layer belongs to another block."""
     for block in BLOCKS[name]:
