@@ -55,6 +55,7 @@ def backbone(
     width: int = 64,
     weights: str | None = None,
     taps: Sequence[int] = (),
+    output_stride: int = 32,
 ) -> keras.Model:
     """A backbone without its classification head.
 
@@ -69,8 +70,10 @@ def backbone(
             installed package, the project's extra "lite0". A file is one of Keras weights or, for ResNet-18, ResNet-34,
             ResNet-50 v1.5 and AlexNet, torchvision's state dict as .safetensors.
         taps: numbers of the blocks whose features are returned as well. Block b is conv{b}_x of a ResNet
-            (2 to 5), block b of VGG-16 after its pooling, conv b of AlexNet after its ReLU (both 1 to 5), the last of
-            1/2^b of the image of EfficientNet-Lite0 (2 to 5).
+            (2 to 5), block b of VGG-16 after its pooling, conv b of AlexNet after its ReLU (both 1 to 5), the last
+            bottleneck of 1/2^b of the image of EfficientNet-Lite0 (2 to 5).
+        output_stride: of EfficientNet-Lite0, what the image's sides are divided by at most: 8, 16 or 32. Beyond it
+            there is dilation instead.
 
     Returns:
         A functional model of [batch, H, W, 3] pixels in [0, 255]. Without taps it gives the last features
@@ -78,7 +81,7 @@ def backbone(
         [batch, h_b, w_b, C_b] as "block{b}" for each tap b. h = H/32 in all but AlexNet.
 
     Raises:
-        ValueError: for an unknown name or tap, and for weights or a width that the network doesn't have.
+        ValueError: for an unknown name or tap, and for weights, a width or a stride that the network doesn't have.
         OSError: if "imagenet" can't be fetched.
     """
     ends = _block_ends(name)
@@ -86,6 +89,8 @@ def backbone(
         raise ValueError(f"{name} has the blocks {', '.join(map(str, ends))}, received taps={tuple(taps)}.")
     if width != 64 and name not in _TORCHVISION_RESNETS:
         raise ValueError(f"{name} has the standard width of 64 only, received width={width}.")
+    if output_stride != 32 and name != "efficientnet_lite0":
+        raise ValueError(f"{name} has an output stride of 32 only, received output_stride={output_stride}.")
     if width != 64 and weights == "imagenet":
         raise ValueError(f"The ImageNet weights of {name} are of width 64, received width={width}.")
 
@@ -95,7 +100,7 @@ def backbone(
         if name in _TORCHVISION_RESNETS:
             model = _torchvision_resnet(name, input_shape, width)
         else:
-            model = {"alexnet": _alexnet, "efficientnet_lite0": efficientnet_lite0}[name](input_shape)
+            model = _alexnet(input_shape) if name == "alexnet" else efficientnet_lite0(input_shape, output_stride)
         if weights == "imagenet":
             load_pytorch_weights(model, imagenet_file(name))
     if weights not in (None, "imagenet"):

@@ -8,6 +8,7 @@ from tensorflow import keras
 
 from keras_models.activated_batch_norm import conv_abn
 from keras_models.aligned_resize import AlignedResize
+from keras_models.backbones import backbone as build_backbone
 from keras_models.dilated_resnet import dilated_resnet
 from keras_models.dynamic_dual_graph_conv import DynamicDualGraphConv
 
@@ -20,6 +21,8 @@ def DMLCSR(
     context: str = "ddgcn",
     context_kernel: int = 3,
     edges: bool = True,
+    backbone: str = "dilated_resnet",
+    output_stride: int = 8,
     backbone_blocks: Sequence[int] = (3, 4, 23, 3),
     backbone_width: int = 64,
     head_width: int = 256,
@@ -34,8 +37,10 @@ def DMLCSR(
         context_kernel: kernel of the convolution before the DDGCN: 3 as released, or 1, which gives the paper's
             parameter counts. "conv" ignores it.
         edges: whether there are edge branches. They read features of the backbone and feed none back to the parsing.
-        backbone_blocks: bottleneck blocks of the backbone's four stages; the default is ResNet-101.
-        backbone_width: inner channels of the backbone's first stage.
+        backbone: "dilated_resnet", the paper's; or "efficientnet_lite0", ours, for processors without a GPU.
+        output_stride: what the image's sides are divided by at most: 8; or 16 or 32, of EfficientNet-Lite0 alone.
+        backbone_blocks: bottleneck blocks of the dilated ResNet's four stages; the default is ResNet-101.
+        backbone_width: inner channels of its first stage.
         head_width: channels of the parsing head and the edge branches; the context has twice as many.
         weights: of the backbone. None (random), "imagenet" as in the paper, or a file.
 
@@ -46,12 +51,14 @@ def DMLCSR(
         them before that. `without_edges` removes the branches.
 
     Raises:
-        ValueError: for an unknown context or kernel, fewer than two classes, a head width that isn't a multiple of 16,
-            and a backbone or weights that `dilated_resnet` rejects.
-        OSError: if "imagenet" can't be fetched.
+        ValueError: for an unknown context, kernel or backbone, fewer than two classes, a head width that isn't a
+            multiple of 16, and what the backbone rejects.
+        OSError: if "imagenet" can't be had.
     """
     if context not in ("ddgcn", "conv"):
         raise ValueError(f"context is 'ddgcn' or 'conv', received {context!r}.")
+    if backbone not in ("dilated_resnet", "efficientnet_lite0"):
+        raise ValueError(f"backbone is 'dilated_resnet' or 'efficientnet_lite0', received {backbone!r}.")
     if context_kernel not in (1, 3):
         raise ValueError(f"context_kernel is 1 or 3, received {context_kernel!r}.")
     if num_classes < 2:
@@ -59,7 +66,12 @@ def DMLCSR(
     if head_width < 16 or head_width % 16:
         raise ValueError(f"C2 is reduced to 3/16 of head_width, a multiple of 16; received head_width={head_width}.")
     image = keras.Input(input_shape, name="image")
-    features = dilated_resnet(input_shape, backbone_blocks, backbone_width, weights)(image)
+    if backbone == "dilated_resnet":
+        if output_stride != 8:
+            raise ValueError(f"The dilated ResNet has an output stride of 8, received output_stride={output_stride}.")
+        features = dilated_resnet(input_shape, backbone_blocks, backbone_width, weights)(image)
+    else:
+        features = _lite0(input_shape, output_stride, weights)(image)
     if context == "ddgcn":
         embedded = _context_embedding(features["C5"], 2 * head_width, context_kernel)
     else:
@@ -74,6 +86,13 @@ def DMLCSR(
 def without_edges(network: keras.Model) -> keras.Model:
     """The network for inference: image -> {"parsing"}, sharing the layers of `network`, without its edge branches."""
     return keras.Model(network.input, {"parsing": network.output["parsing"]}, name=network.name)
+
+
+def _lite0(input_shape, output_stride, weights):
+    """image -> C2 to C5: the last bottlenecks of 1/4, 1/8 and so on of the image, C5 without the classifier's head."""
+    network = build_backbone("efficientnet_lite0", input_shape, 64, weights, (2, 3, 4, 5), output_stride)
+    features = {f"C{block}": network.output[f"block{block}"] for block in (2, 3, 4, 5)}
+    return keras.Model(network.input, features, name=network.name)
 
 
 def _context_embedding(c5, channels, kernel):

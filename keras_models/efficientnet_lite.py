@@ -25,34 +25,45 @@ _STAGES = (
 _STEM_CHANNELS, _HEAD_CHANNELS = 32, 1280
 _EPSILON, _MOMENTUM = 1e-3, 0.99  # as it was trained
 
-# The layer that block b of `keras_models.backbones` ends with: the last of 1/4, 1/8, 1/16 and 1/32 of the image.
-BLOCK_ENDS = {2: "block2_out", 3: "block4_out", 4: "block10_out", 5: "head_relu"}
+# What block b of `keras_models.backbones` ends with: the last bottleneck of 1/4, 1/8, 1/16 and 1/32 of the image.
+BLOCK_ENDS = {2: "block2_out", 3: "block4_out", 4: "block10_out", 5: "block15_out"}
 
 
-def efficientnet_lite0(input_shape: tuple[int | None, int | None, int]) -> keras.Model:
+def efficientnet_lite0(input_shape: tuple[int | None, int | None, int], output_stride: int = 32) -> keras.Model:
     """The network without its classifier.
 
     Args:
         input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
+        output_stride: what the sides are divided by at most, 8, 16 or 32. Strides beyond it become dilation, which
+            keeps the receptive fields, and the weights.
 
     Returns:
-        image -> [batch, ⌈H/32⌉, ⌈W/32⌉, 1280].
+        image -> [batch, ⌈H/output_stride⌉, ⌈W/output_stride⌉, 1280].
+
+    Raises:
+        ValueError: for another output stride.
     """
+    if output_stride not in (8, 16, 32):
+        raise ValueError(f"output_stride is 8, 16 or 32, received {output_stride!r}.")
     pixels = keras.Input(input_shape, name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scaled")(pixels)
     x = _normalised(_convolution(_STEM_CHANNELS, 3, strides=2, name="stem"), x, "stem")
     x = layers.ReLU(6.0, name="stem_relu")(x)
-    block = 0
+    block, stride, dilation = 0, 2, 1
     for count, kernel, strides, expansion, channels in _STAGES:
+        if stride * strides > output_stride:
+            dilation, strides = dilation * strides, 1
+        stride *= strides
         for place in range(count):
-            x = _inverted_bottleneck(x, channels, expansion, kernel, 1 if place else strides, name=f"block{block}")
+            own_strides = 1 if place else strides
+            x = _inverted_bottleneck(x, channels, expansion, kernel, own_strides, dilation, name=f"block{block}")
             block += 1
     x = _normalised(_convolution(_HEAD_CHANNELS, 1, name="head"), x, "head")
     x = layers.ReLU(6.0, name="head_relu")(x)
     return keras.Model(pixels, x, name="efficientnet_lite0")
 
 
-def _inverted_bottleneck(x, channels, expansion, kernel, strides, name):
+def _inverted_bottleneck(x, channels, expansion, kernel, strides, dilation, name):
     """1 × 1 expansion, depthwise convolution, 1 × 1 projection, and the sum with what came in where shapes allow."""
     residual = x
     if expansion > 1:
@@ -62,6 +73,7 @@ def _inverted_bottleneck(x, channels, expansion, kernel, strides, name):
         kernel,
         strides,
         "same",
+        dilation_rate=dilation,
         use_bias=False,
         depthwise_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=f"{name}_depthwise_conv",

@@ -243,3 +243,33 @@ def test_saved_and_loaded(tiny, tmp_path):
 def test_errors_quote_what_was_received(arguments, message):
     with pytest.raises(ValueError, match=message):
         DMLCSR((64, 64, 3), **{**TINY, **arguments})
+
+
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+def test_lite0_as_the_backbone(output_stride):
+    model = DMLCSR((65, 49, 3), 5, backbone="efficientnet_lite0", output_stride=output_stride, head_width=16)
+    outputs = model(_images(65, 49))
+    assert {name: tuple(each.shape) for name, each in outputs.items()} == {
+        "parsing": (2, 65, 49, 5),
+        "binary_edge": (2, 65, 49, 2),
+        "category_edge": (2, 65, 49, 5),
+    }
+    shapes = {name: each.shape[1:] for name, each in model.get_layer("efficientnet_lite0").output.items()}
+    sides = [tuple(-(-side // min(stride, output_stride)) for side in (65, 49)) for stride in (4, 8, 16, 32)]
+    channels = {"C2": 24, "C3": 40, "C4": 112, "C5": 320}
+    assert shapes == {name: (*s, c) for s, (name, c) in zip(sides, channels.items(), strict=True)}
+    # The classifier's 1 x 1 convolution is no part of it.
+    assert not any("head" in layer.name for layer in model.get_layer("efficientnet_lite0").layers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backbone": "resnet18"}, "backbone is 'dilated_resnet' or 'efficientnet_lite0', received 'resnet18'"),
+        ({"output_stride": 16}, "The dilated ResNet has an output stride of 8, received output_stride=16"),
+        ({"backbone": "efficientnet_lite0", "output_stride": 4}, "output_stride is 8, 16 or 32, received 4"),
+    ],
+)
+def test_backbones_that_are_not_there(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DMLCSR((64, 48, 3), num_classes=5, head_width=16, **arguments)

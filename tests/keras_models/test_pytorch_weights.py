@@ -240,39 +240,45 @@ def torchvision_alexnet(state, pixels):
     return features | {"last": x}
 
 
-def same_padded(x, weight, stride, depthwise=False):
+def same_padded(x, weight, stride, depthwise=False, dilation=1):
     """TensorFlow's "SAME": the odd pixel of padding at the bottom and on the right."""
-    kernel = weight.shape[-1]
-    padding = [max((math.ceil(side / stride) - 1) * stride + kernel - side, 0) for side in x.shape[2:]]
+    reach = dilation * (weight.shape[-1] - 1) + 1
+    padding = [max((math.ceil(side / stride) - 1) * stride + reach - side, 0) for side in x.shape[2:]]
     x = np.pad(x, ((0, 0), (0, 0), *((each // 2, each - each // 2) for each in padding)))
-    patches = windows(x, kernel, stride, 0, 0)
+    patches = windows(x, weight.shape[-1], stride, 0, 0, dilation)
     equation = "bchwij,cij->bchw" if depthwise else "bchwij,ocij->bohw"
     return np.einsum(equation, patches, weight[:, 0] if depthwise else weight, optimize=True)
 
 
-def efficientnet_lite0(state, pixels):
-    """efficientnet_lite_pytorch's extract_features, on pixels scaled as Google's EfficientNet-Lite has them."""
+def efficientnet_lite0(state, pixels, output_stride):
+    """efficientnet_lite_pytorch's extract_features, on pixels scaled as Google's EfficientNet-Lite has them.
 
-    def conv_bn(x, conv, bn, stride=1, depthwise=False):
-        return batch_norm2d(same_padded(x, state[f"{conv}.weight"], stride, depthwise), state, bn, epsilon=1e-3)
+    Beyond the output stride, strides are dilation as in DeepLab: of all depthwise convolutions from there on.
+    """
+
+    def conv_bn(x, conv, bn, stride=1, depthwise=False, dilation=1):
+        weight = state[f"{conv}.weight"]
+        return batch_norm2d(same_padded(x, weight, stride, depthwise, dilation), state, bn, epsilon=1e-3)
 
     def relu6(x):
         return np.clip(x, 0, 6)
 
     x = (pixels.astype(np.float64).transpose(0, 3, 1, 2) - 127) / 128
     x = relu6(conv_bn(x, "_conv_stem", "_bn0", stride=2))
-    features = {}
+    features, total, dilation = {}, 2, 1
     for block, (_, stride, channels, expansion, out) in enumerate(LITE0_BLOCKS):
-        module, y = f"_blocks.{block}", x
+        module, y, strides = f"_blocks.{block}", x, stride
+        if total * stride > output_stride:
+            dilation, strides = dilation * stride, 1
+        total *= strides
         if expansion > 1:
             y = relu6(conv_bn(y, f"{module}._expand_conv", f"{module}._bn0"))
-        y = relu6(conv_bn(y, f"{module}._depthwise_conv", f"{module}._bn1", stride, depthwise=True))
+        y = relu6(conv_bn(y, f"{module}._depthwise_conv", f"{module}._bn1", strides, True, dilation))
         y = conv_bn(y, f"{module}._project_conv", f"{module}._bn2")
         x = x + y if stride == 1 and channels == out else y
-        if tap := {2: "block2", 4: "block3", 10: "block4"}.get(block):
+        if tap := {2: "block2", 4: "block3", 10: "block4", 15: "block5"}.get(block):
             features[tap] = x
-    x = relu6(conv_bn(x, "_conv_head", "_bn1"))
-    return features | {"block5": x, "last": x}
+    return features | {"last": relu6(conv_bn(x, "_conv_head", "_bn1"))}
 
 
 def assert_same_features(model, pixels, expected):
@@ -326,12 +332,13 @@ def test_alexnet_computes_what_torchvisions_does(size, tmp_path):
     assert_same_features(model, pixels, torchvision_alexnet(state, pixels))
 
 
-@pytest.mark.parametrize("size", [(64, 70), (67, 95)])
-def test_lite0_computes_what_efficientnet_lite_does(size, tmp_path):
+@pytest.mark.parametrize(("size", "output_stride"), [((64, 70), 32), ((67, 95), 32), ((65, 49), 16), ((65, 49), 8)])
+def test_lite0_computes_what_efficientnet_lite_does(size, output_stride, tmp_path):
     state = random_state(lite0_shapes())
     pixels = np.random.default_rng(1).integers(0, 256, (2, *size, 3)).astype(np.float32)
-    model = backbone("efficientnet_lite0", (None, None, 3), weights=saved(state, tmp_path), taps=(2, 3, 4, 5))
-    assert_same_features(model, pixels, efficientnet_lite0(state, pixels))
+    path = saved(state, tmp_path)
+    model = backbone("efficientnet_lite0", (None, None, 3), 64, path, taps=(2, 3, 4, 5), output_stride=output_stride)
+    assert_same_features(model, pixels, efficientnet_lite0(state, pixels, output_stride))
 
 
 @pytest.mark.parametrize(
