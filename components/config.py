@@ -201,6 +201,8 @@ class InputConfig:
         max_rotation: largest rotation of a training image, in degrees, to either side.
         scale: smallest and largest factor that a training image is enlarged by.
         fill_mode: what comes into view at the border: "nearest", its pixels, or "constant", black.
+        repeat_threshold: images are drawn more often that show a class or attribute which less than this share of the
+            training images show (components/trainer/sampling.py); 0 to draw each as often as any other.
     """
 
     batch_size: int
@@ -209,6 +211,7 @@ class InputConfig:
     max_rotation: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
     fill_mode: str = "nearest"
+    repeat_threshold: float = 0.0
 
     def validate_input(self) -> None:
         """Raises ValueError, saying what to change, for batches that can't be made."""
@@ -222,6 +225,8 @@ class InputConfig:
             raise ValueError(f"max_rotation is from 0 to 180 degrees; received {self.max_rotation}.")
         if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] < math.inf):
             raise ValueError(f"scale is (smallest, largest) factor, above 0; received {self.scale}.")
+        if not 0 <= self.repeat_threshold <= 1:
+            raise ValueError(f"repeat_threshold is a share from 0 to 1; received {self.repeat_threshold}.")
         if self.fill_mode not in ("nearest", "constant"):
             raise ValueError(f"fill_mode is 'nearest' or 'constant'; received {self.fill_mode!r}.")
 
@@ -315,8 +320,25 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
+class Export:
+    """How a model is served.
+
+    Attributes:
+        precision: "float32", or "bfloat16": where the processor that loads the model is faster in it, if the tasks'
+            figures on the validation split are those of float32 (components/serving/precision.py).
+    """
+
+    precision: str = "float32"
+
+    def validate(self) -> None:
+        """Raises ValueError for a precision that nothing is served in."""
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"export.precision is float32 or bfloat16; received {self.precision!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One run: data, tasks, network, training, evaluation.
+    """One run: data, tasks, network, training, evaluation, export.
 
     Attributes:
         summary: one line for `make experiments`.
@@ -333,6 +355,7 @@ class Experiment:
     model: ObjectConfig
     training: BaseTraining
     evaluation: Evaluation = Evaluation()
+    export: Export = Export()
     system: str = ""
 
     def task(self, name: str) -> Task:
@@ -348,6 +371,7 @@ class Experiment:
             task.validate()
         self._validate_data()
         self.training.validate(self.tasks)
+        self.export.validate()
 
     def _validate_data(self):
         data = self.data

@@ -16,7 +16,7 @@ class BranchedDense(keras.layers.Layer):
         units: outputs of each branch.
         branches: c, the number of branches.
         shared: whether every branch reads the whole input; otherwise each reads its own c-th part.
-        use_bias: whether there is a bias; batch norm after the layer makes it redundant.
+        use_bias: whether there is a bias; batch norm after the layer makes it redundant, until it is folded.
 
     Call: [batch, n], or [batch, c·n] unless shared -> [batch, c·units].
     """

@@ -29,7 +29,6 @@ class BranchedNetwork(keras.Model):
         tree: which tasks share which layer.
         outputs: names of the outputs, in the order of the tasks, with the number of tasks of each; None: all tasks are
             "attributes".
-        folded: whether batch norm is folded into the layers before it, which then have biases (`fold_batch_norm`).
 
     Call: [batch, H, W, 3] -> dict of [batch, tasks of the output] probabilities, float32.
 
@@ -48,7 +47,6 @@ class BranchedNetwork(keras.Model):
         width: int,
         tree: BranchTree,
         outputs: Mapping[str, int] | None = None,
-        folded: bool = False,
         name: str | None = None,
     ):
         if min(input_shape[:2]) < self.SMALLEST:
@@ -67,7 +65,7 @@ class BranchedNetwork(keras.Model):
                 f"The tree has {tree.num_tasks} tasks, the outputs {outputs} have {sum(outputs.values())}."
             )
         image = keras.Input(input_shape, name="image")
-        x = self.features(Branches(imagenet_rgb(image), 1), width, tree, folded)
+        x = self.features(Branches(imagenet_rgb(image), 1), width, tree)
         scores = self.scores(x, tree)
         shares = [scores] if len(outputs) == 1 else tf.split(scores, list(outputs.values()), axis=-1)
         predictions = {
@@ -83,7 +81,6 @@ class BranchedNetwork(keras.Model):
                 "width": width,
                 "tree": tree,
                 "outputs": MappingProxyType(outputs),
-                "folded": folded,
                 "name": self.name,
             }
         )
@@ -96,7 +93,7 @@ class BranchedNetwork(keras.Model):
         return cls(input_shape, width, BranchTree.unbranched(cls.LAYERS, num_tasks), outputs)
 
     @classmethod
-    def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
+    def features(cls, x: Branches, width: int, tree: BranchTree) -> Branches:
         """The tree up to the features [batch, count·C] that the tasks are predicted from."""
         raise NotImplementedError  # Keras instantiates every base class, so that this one can't be abstract
 

@@ -31,27 +31,27 @@ class BranchedResNet18(BranchedNetwork):
     )
 
     @classmethod
-    def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
-        x = conv(x, tree.parents("conv1"), cls.branch_width("conv1", width), 7, "conv1", strides=2, use_bias=folded)
-        x = relu(normalised(x, "conv1", folded), "conv1_relu")
+    def features(cls, x: Branches, width: int, tree: BranchTree) -> Branches:
+        x = conv(x, tree.parents("conv1"), cls.branch_width("conv1", width), 7, "conv1", strides=2)
+        x = relu(normalised(x, "conv1"), "conv1_relu")
         features = layers.ZeroPadding2D(1, name="pool1_pad")(x.features)
         x = Branches(layers.MaxPooling2D(3, strides=2, name="pool1")(features), x.count)
         for stage in _STAGES:
             for block in _BLOCKS:
                 name = f"conv{stage}_block{block}"
                 strides = 2 if stage > 2 and block == 1 else 1
-                x = _basic_block(x, tree.parents(name), cls.branch_width(name, width), strides, name, folded)
+                x = _basic_block(x, tree.parents(name), cls.branch_width(name, width), strides, name)
         return Branches(layers.GlobalAveragePooling2D(name="pool")(x.features), x.count)
 
 
-def _basic_block(x, parents, channels, strides, name, folded):
+def _basic_block(x, parents, channels, strides, name):
     own = range(len(parents))
     # Always a convolution, so that a new branch has a shortcut of its own, whatever its parent.
-    shortcut = conv(x, parents, channels, 1, f"{name}_shortcut", strides=strides, use_bias=folded)
-    shortcut = normalised(shortcut, f"{name}_shortcut", folded)
-    x = conv(x, parents, channels, 3, f"{name}_1", strides=strides, use_bias=folded)
-    x = relu(normalised(x, f"{name}_1", folded), f"{name}_1_relu")
-    x = normalised(conv(x, own, channels, 3, f"{name}_2", use_bias=folded), f"{name}_2", folded)
+    shortcut = conv(x, parents, channels, 1, f"{name}_shortcut", strides=strides)
+    shortcut = normalised(shortcut, f"{name}_shortcut")
+    x = conv(x, parents, channels, 3, f"{name}_1", strides=strides)
+    x = relu(normalised(x, f"{name}_1"), f"{name}_1_relu")
+    x = normalised(conv(x, own, channels, 3, f"{name}_2"), f"{name}_2")
     added = layers.Add(name=f"{name}_add")([shortcut.features, x.features])
     return relu(Branches(added, len(parents)), f"{name}_out")
 

@@ -41,27 +41,27 @@ class BranchedVGG16(BranchedNetwork):
         return min(2 * width if layer.startswith("fc") else width, cls.WIDTHS[layer])
 
     @classmethod
-    def features(cls, x: Branches, width: int, tree: BranchTree, folded: bool) -> Branches:
+    def features(cls, x: Branches, width: int, tree: BranchTree) -> Branches:
         for name, _, pooled, _ in _CONVS:
-            x = cls.convolution(x, tree.parents(name), cls.branch_width(name, width), name, folded)
-            x = relu(normalised(x, name, folded), f"{name}_relu")
+            x = cls.convolution(x, tree.parents(name), cls.branch_width(name, width), name)
+            x = relu(normalised(x, name), f"{name}_relu")
             if pooled:
                 x = Branches(layers.MaxPooling2D(2, name=f"pool{name[4]}")(x.features), x.count)
         x = flatten(x, "flatten")
         for name in ("fc6", "fc7"):
-            x = cls.fully_connected(x, tree.parents(name), cls.branch_width(name, width), name, folded)
-            x = relu(normalised(x, name, folded), f"{name}_relu")
+            x = cls.fully_connected(x, tree.parents(name), cls.branch_width(name, width), name)
+            x = relu(normalised(x, name), f"{name}_relu")
         return x
 
     @classmethod
-    def convolution(cls, x: Branches, parents: Sequence[int], channels: int, name: str, folded: bool) -> Branches:
+    def convolution(cls, x: Branches, parents: Sequence[int], channels: int, name: str) -> Branches:
         """A 3x3 convolution."""
-        return conv(x, parents, channels, 3, name, use_bias=folded)
+        return conv(x, parents, channels, 3, name)
 
     @classmethod
-    def fully_connected(cls, x: Branches, parents: Sequence[int], units: int, name: str, folded: bool) -> Branches:
+    def fully_connected(cls, x: Branches, parents: Sequence[int], units: int, name: str) -> Branches:
         """A fully connected layer."""
-        return dense(x, parents, units, name, use_bias=folded)
+        return dense(x, parents, units, name)
 
 
 @keras.saving.register_keras_serializable("facetfx")
@@ -80,14 +80,14 @@ class FactorizedVGG16(BranchedVGG16):
         return 1
 
     @classmethod
-    def convolution(cls, x: Branches, parents: Sequence[int], channels: int, name: str, folded: bool) -> Branches:
+    def convolution(cls, x: Branches, parents: Sequence[int], channels: int, name: str) -> Branches:
         basis = conv(x, parents, cls.RANKS[name], 3, f"{name}_basis")
-        return conv(basis, range(len(parents)), channels, 1, name, use_bias=folded)
+        return conv(basis, range(len(parents)), channels, 1, name)
 
     @classmethod
-    def fully_connected(cls, x: Branches, parents: Sequence[int], units: int, name: str, folded: bool) -> Branches:
+    def fully_connected(cls, x: Branches, parents: Sequence[int], units: int, name: str) -> Branches:
         basis = dense(x, parents, cls.RANKS[name], f"{name}_basis")
-        return dense(basis, range(len(parents)), units, name, use_bias=folded)
+        return dense(basis, range(len(parents)), units, name)
 
     @classmethod
     def scores(cls, x: Branches, tree: BranchTree) -> tf.Tensor:

@@ -32,9 +32,7 @@ class Branches:
     count: int
 
 
-def conv(
-    x: Branches, parents: Sequence[int], channels: int, kernel: int, name: str, strides: int = 1, use_bias: bool = False
-) -> Branches:
+def conv(x: Branches, parents: Sequence[int], channels: int, kernel: int, name: str, strides: int = 1) -> Branches:
     """A convolution for each branch, layer {name}_conv, padded symmetrically.
 
     Args:
@@ -53,7 +51,6 @@ def conv(
         groups=1 if shared else len(parents),
         strides=strides,
         padding=padding,
-        use_bias=use_bias,
         kernel_initializer=keras.initializers.HeNormal(),
         name=f"{name}_conv",
     )(features)
@@ -69,9 +66,9 @@ def dense(
     return Branches(features, len(parents))
 
 
-def normalised(x: Branches, name: str, folded: bool) -> Branches:
-    """Batch norm, layer {name}_bn; the identity if it is folded into the layer before it."""
-    return x if folded else Branches(batch_norm(f"{name}_bn")(x.features), x.count)
+def normalised(x: Branches, name: str) -> Branches:
+    """Batch norm, layer {name}_bn."""
+    return Branches(batch_norm(f"{name}_bn")(x.features), x.count)
 
 
 def relu(x: Branches, name: str) -> Branches:

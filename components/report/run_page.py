@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from components.config import form
 from components.overrides import settings_of
-from components.page.formatting import decimal, finite_or_none, format_int
+from components.page.formatting import decimal, finite_or_none, format_int, readable
 from components.page.page import Block, Cell, Chip, Code, Column, Headlines, Note, Page, Part, Section, Table
 from components.report.collect import RunArtifacts, Verdict, report_of
 from components.report.data_section import data_section
@@ -97,6 +97,18 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
     return json.dumps(values, indent=1)
 
 
+def _precision(found):
+    """The precision of the served model, with what the other one reached if both were tried."""
+    if not found["figures"]:
+        return found["served"]
+    tried = "; ".join(
+        f"in {precision}: {', '.join(f'{readable(name)} {value:.4f}' for name, value in figures.items())}"
+        for precision, figures in found["figures"].items()
+    )
+    where = " where the processor is faster in it" if found["served"] == "bfloat16" else ""
+    return f"{found['served']}{where} (on validation, {tried})"
+
+
 def _model_place(artifacts):
     return artifacts.verdict.pushed_path or artifacts.model_path
 
@@ -136,6 +148,7 @@ def _run_section(artifacts):
             f"{len(training['epochs'])} epochs, {decimal(training['minutes'], 1)} minutes, "
             f"{decimal(training['processor_minutes'], 1)} of all processors",
         ),
+        ("Served in", _precision(training["precision"])),
         ("Parameters of the served model", f"{format_int(count)} ({count * 4 / 1e6:,.1f} MB as float32)"),
         ("Image size", "{} × {} pixels (height × width)".format(*experiment.data.image_size)),
         ("Pushed model" if artifacts.verdict.pushed_path else "Model, not pushed", model),

@@ -13,6 +13,7 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 from components.serving.module import ServingModule, served_part, weights_by_place
 from components.systems.base import System
 from components.tasks.base import Learning, serving_of
+from keras_models.folding import fold_batch_norm
 
 _EXTRA = "assets.extra"
 CONTRACT = os.path.join(_EXTRA, "contract.json")
@@ -27,11 +28,12 @@ def export(
     system: System,
     folder: str,
     warmup_images: Sequence[bytes],
+    fast: keras.Model | None = None,
 ) -> ServingModule:
     """Writes the SavedModel with its contract and the requests that TensorFlow Serving replays when it loads it.
 
-    Where the system serves another network than the trained one (batch norm may be folded), the trained one lies beside
-    it as a checkpoint, for `restore_trained`.
+    Its batch norm is folded where it can be. Then the trained network lies beside it as a checkpoint, for
+    `restore_trained`.
 
     Args:
         network: as trained, in float32.
@@ -39,6 +41,7 @@ def export(
         image_size: (height, width) that the network takes.
         folder: of the SavedModel.
         warmup_images: encoded; the requests hold one alone and all together.
+        fast: of `components.serving.precision.in_bfloat16`, served where it is faster; None for float32 alone.
 
     Returns:
         What was written.
@@ -49,17 +52,19 @@ def export(
         for name, variable in task.state().items():
             getattr(serving, name).assign(variable.numpy())
         servings.append(serving)
-    served = system.served_network(network)
-    module = ServingModule(served, image_size, servings, system.ONE_BY_ONE)
+    trained = served_part(network, tasks)
+    served = fold_batch_norm(trained)
+    module = ServingModule(served, image_size, servings, system.ONE_BY_ONE, fast)
     signatures, contracts = system.signatures(module)
     tf.saved_model.save(module, folder, signatures={**module.signatures(), **signatures})
     tf.io.gfile.makedirs(os.path.join(folder, _EXTRA))
     with tf.io.gfile.GFile(os.path.join(folder, CONTRACT), "w") as file:
-        json.dump({"version": 1, "signatures": {**module.contract(), **contracts}}, file, indent=1)
+        contract = {"version": 1, "precision": "bfloat16" if fast else "float32"}
+        json.dump({**contract, "signatures": {**module.contract(), **contracts}}, file, indent=1)
     with tf.io.TFRecordWriter(os.path.join(folder, _WARMUP)) as writer:
         for images in (warmup_images[:1], warmup_images):
             writer.write(_predict_request(images).SerializeToString())
-    if served is not network:
+    if served is not trained:
         _checkpoint(network, tasks).write(os.path.join(folder, _TRAINED))
     system.write_assets(network, folder)
     return module

@@ -10,7 +10,9 @@ from tensorflow import keras
 
 from components.images.crop import WHOLE, crop_pixels
 from components.images.decoding import decode, decode_and_resize_batch, resize
+from components.serving.bfloat16 import FasterInBFloat16
 from components.tasks.base import Serving
+from keras_models.folding import fold_batch_norm
 
 # What is read of a record; one without a crop is used as a whole.
 _FEATURES = {
@@ -35,6 +37,11 @@ def served_part(network: keras.Model, tasks: Iterable[str]) -> keras.Model:
     return keras.Model(network.input, outputs, name=network.name)
 
 
+def served_network(network: keras.Model, tasks: Iterable[str]) -> keras.Model:
+    """`served_part` with its batch norm folded: what is exported."""
+    return fold_batch_norm(served_part(network, tasks))
+
+
 def weights_by_place(network: keras.Model) -> dict[str, tf.Variable]:
     """A network's weights by their place and what they are, "12.kernel": another build's layers have other names."""
     return {f"{place}.{w.name.split('/')[-1].split(':')[0]}": w for place, w in enumerate(network.weights)}
@@ -48,6 +55,7 @@ class ServingModule(tf.Module):
         image_size: (H, W).
         servings: of the tasks, in their order.
         one_by_one: ask for one image after the other, whatever the tasks.
+        fast: the network in bfloat16, which answers where that is faster; None to answer in float32 everywhere.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class ServingModule(tf.Module):
         image_size: tuple[int, int],
         servings: Sequence[Serving],
         one_by_one: bool = False,
+        fast: keras.Model | None = None,
     ):
         super().__init__()
         self.servings = {serving.task.name: serving for serving in servings}
@@ -64,7 +73,12 @@ class ServingModule(tf.Module):
         # attribute it would be saved as Keras saves it, with every layer traced once more: that takes longer than all
         # the rest, to write and to load.
         self.weights = weights_by_place(served)
-        self._forward = tf.function(lambda image: served(image, training=False))
+        self._forward = self._exact = tf.function(lambda image: served(image, training=False))
+        if fast is not None:
+            self.fast_weights = weights_by_place(fast)
+            self._fast = tf.function(lambda image: fast(image, training=False))
+            self._fast_here = FasterInBFloat16()
+            self._forward = self._faster
         self._network = lambda: served
         self._image_size = tuple(image_size)
         self._one_by_one = one_by_one or any(serving.ONE_BY_ONE for serving in servings)
@@ -131,6 +145,10 @@ class ServingModule(tf.Module):
             if serving.task.names
         }
         return {"serving_default": outputs, "from_examples": outputs, **names}
+
+    def _faster(self, image):
+        """The network's outputs, in the precision that is faster here."""
+        return tf.cond(self._fast_here(), lambda: self._fast(image), lambda: self._exact(image))
 
     def _predict_each(self, image_bytes, crops, names):
         """The network's outputs of `names`, asked for one image after the other, and the images' sizes [batch, 2]."""

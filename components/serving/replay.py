@@ -8,7 +8,8 @@ import importlib.util
 import json
 import sys
 
-TOLERANCE = 1e-5  # of numbers up to 1, and relative beyond, as float32 rounds
+# Of numbers up to 1, and relative beyond: as float32 rounds, and as what bfloat16 rounds adds up over the layers.
+TOLERANCES = {"float32": 1e-5, "bfloat16": 0.05}
 SUM_TOLERANCE = 1e-4  # of probabilities
 NUM_EXAMPLES = 8
 CROP = "image/crop"  # of a record: the part of the image that from_examples shows the network
@@ -23,7 +24,8 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
     from tensorflow_serving.apis import prediction_log_pb2
 
     with open(f"{saved_model}/assets.extra/contract.json") as file:
-        contract = json.load(file)["signatures"]
+        written = json.load(file)
+    contract, tolerance = written["signatures"], TOLERANCES[written["precision"]]
     model = tf.saved_model.load(saved_model)
     assert contract.keys() == model.signatures.keys(), (
         f"the contract has the signatures {sorted(contract)}, the model {sorted(model.signatures)}"
@@ -61,11 +63,11 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
     together = ask("serving_default", images, images)
     of_whole_images = ask("from_examples", [record.SerializeToString() for record in records], images)
     served = contract["serving_default"]
-    _check_equal(tf, served, together, of_whole_images, "from_examples differs from serving_default")
+    _check_equal(tf, served, together, of_whole_images, tolerance, "from_examples differs from serving_default")
     for i, image in enumerate(images):
         alone = ask("serving_default", [image], [image])
         row = {name: _row(served[name], values, i, alone[name]) for name, values in together.items()}
-        _check_equal(tf, served, row, alone, "an image alone differs from the same in a batch")
+        _check_equal(tf, served, row, alone, tolerance, "an image alone differs from the same in a batch")
     of_records = ask("from_examples", examples, images)
     inputs = {"image_bytes": images, "examples": examples}
     further = []
@@ -78,7 +80,8 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
             same = {key: each["same_as"] for key, each in contract[name].items() if "same_as" in each}
             for key, other in same.items():
                 message = f"{name} differs from from_examples"
-                _check_equal(tf, {key: served[other]}, {key: answers[key]}, {key: of_records[other]}, message)
+                pair = {key: answers[key]}, {key: of_records[other]}
+                _check_equal(tf, {key: served[other]}, *pair, tolerance, message)
             further.append(name)
     line = f"{requests} warm-up requests replayed, {len(examples)} records alike by both signatures, alone and together"
     if crops:
@@ -140,7 +143,7 @@ def _check_finite(tf, name, values):
     assert bool(tf.reduce_all(tf.math.is_finite(tf.cast(values, tf.float32)))), f"{name} is not finite"
 
 
-def _check_equal(tf, outputs, answers, others, message):
+def _check_equal(tf, outputs, answers, others, tolerance, message):
     for name, values in answers.items():
         kind = outputs[name]["kind"]
         if kind == "decisions":
@@ -152,7 +155,7 @@ def _check_equal(tf, outputs, answers, others, message):
             continue
         sizes = tf.maximum(outputs[name].get("scale", 1.0), tf.abs(others[name]))
         difference = float(tf.reduce_max(tf.abs(values - others[name]) / sizes))
-        assert difference <= TOLERANCE, f"{message}: {name} by {difference:.2g}, allowed {TOLERANCE:.0e}"
+        assert difference <= tolerance, f"{message}: {name} by {difference:.2g}, allowed {tolerance:.0e}"
 
 
 if __name__ == "__main__":

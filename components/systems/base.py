@@ -35,10 +35,6 @@ class System:
         """Callbacks that only watch: TensorBoard summaries, report files; without state that a restart needs."""
         return ()
 
-    def served_network(self, network: keras.Model) -> keras.Model:
-        """The trained network as it is exported."""
-        return network
-
     def signatures(self, module: ServingModule) -> tuple[dict[str, Callable], dict[str, dict]]:
         """Further signatures of the exported model, by name, and the contracts of their outputs, by the same names."""
         return {}, {}

@@ -62,6 +62,10 @@ class Labels(abc.ABC):
         """One parsed example -> labels of a batch without the batch axis, the label itself under its own name."""
         return {name.replace("/", "_"): features[name] for name in self.parsing_spec()}
 
+    def shown(self, label: tf.Tensor) -> tf.Tensor:
+        """[names] bool: which classes or attributes an image shows by its label; empty for a kind that has neither."""
+        return tf.zeros([0], tf.bool)
+
     def mirror(self, label: tf.Tensor) -> tf.Tensor:
         """The label of the image flipped left to right."""
         return label

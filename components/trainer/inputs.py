@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 import os
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from components.config import InputConfig
+from components.config import InputConfig, from_json, to_json
 from components.tasks.annotation import BoundTask
 from components.tasks.base import labels_of
 from components.trainer.augmentation import augment
+from components.trainer.sampling import repeat_factors
 
 _SHUFFLE_BUFFER = 16_384
 
@@ -51,9 +55,12 @@ def training_batches(
         image, labels = parse(example, tasks, image_size)
         return augment(image, labels, tasks, config, tf.stack([tf.constant(seed, tf.int64), index]))
 
-    splits = [list(names) for _, names in itertools.groupby(sorted(files), os.path.dirname)]
+    splits = [
+        _Split(names, _factors(names, to_json(tasks), image_size, config.repeat_threshold))
+        for names in (tuple(group) for _, group in itertools.groupby(sorted(files), os.path.dirname))
+    ]
     # Counting reads all: of one split nobody needs to know.
-    sizes = [count_examples(names) for names in splits] if len(splits) > 1 else []
+    sizes = [count_examples(split.files) for split in splits] if len(splits) > 1 else []
     first_pass, first_step = divmod(first_step, steps)
 
     def one_pass(number):
@@ -78,14 +85,52 @@ def training_batches(
 def _shuffled(splits, sizes, seed):
     """The examples of a pass in an order that follows from the seed, [2] int64; splits are mixed by their sizes."""
     if not sizes:
-        return _examples(splits[0]).shuffle(_SHUFFLE_BUFFER, seed=_drawn(seed))
+        return splits[0].examples(seed).shuffle(_SHUFFLE_BUFFER, seed=_drawn(seed))
     streams = []
-    for number, (names, size) in enumerate(zip(splits, sizes, strict=True)):
+    for number, (split, size) in enumerate(zip(splits, sizes, strict=True)):
         # All buffers together are as large as that of a single split.
         buffer = max(1, _SHUFFLE_BUFFER * size // max(1, sum(sizes)))
         own_seed = tf.random.experimental.stateless_fold_in(seed, number)
-        streams.append(_examples(names).shuffle(buffer, seed=_drawn(own_seed)))
+        streams.append(split.examples(own_seed).shuffle(buffer, seed=_drawn(own_seed)))
     return tf.data.Dataset.choose_from_datasets(streams, tf.data.Dataset.from_tensor_slices(interleaving(sizes)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Split:
+    """The files of a split, and how often each of its examples is wanted in a pass; None for once."""
+
+    files: tuple[str, ...]
+    factors: np.ndarray | None
+
+    def examples(self, seed):
+        """In stored order; of a factor's fraction follows from the seed, [2] int64, whether it is one time more."""
+        if self.factors is None:
+            return _examples(self.files)
+
+        def repeated(index, example, factor):
+            drawn = tf.random.stateless_uniform([], tf.random.experimental.stateless_fold_in(seed, index))
+            return tf.data.Dataset.from_tensors(example).repeat(tf.cast(tf.floor(factor + drawn), tf.int64))
+
+        numbers = tf.data.Dataset.range(len(self.factors))
+        factors = tf.data.Dataset.from_tensor_slices(self.factors.astype(np.float32))
+        return tf.data.Dataset.zip((numbers, _examples(self.files), factors)).flat_map(repeated)
+
+
+@functools.cache
+def _factors(files, tasks, image_size, threshold):
+    """`repeat_factors` of the examples in stored order; None for a threshold of 0. `tasks` as JSON, to be hashed."""
+    if not threshold:
+        return None
+    print("  Looking for images of rare classes in the training split.", file=sys.stderr, flush=True)
+    tasks = from_json(tasks)
+    kinds = [labels_of(task.name, task.annotation) for task in tasks]
+
+    def shown(example):
+        _, labels = parse(example, tasks, image_size)
+        return tf.concat([kind.shown(labels[kind.name]) for kind in kinds], axis=0)
+
+    of_examples = _examples(files).map(shown, num_parallel_calls=tf.data.AUTOTUNE)
+    return repeat_factors(np.array(list(of_examples.as_numpy_iterator())), threshold)
 
 
 def _drawn(seed):

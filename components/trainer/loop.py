@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tensorflow import keras
 
@@ -24,6 +25,7 @@ class Trained:
 
     Attributes:
         network: in float32, whatever precision it was trained in.
+        build: builds its like under the Keras policy in force, with weights of its own.
         tasks: by name, with the state that they have beside the network.
         epochs: per epoch a dict of numbers and lists of numbers (components.trainer.checkpoint.History).
         minutes: of the epochs, and what `processor_minutes` they took of all processors.
@@ -31,6 +33,7 @@ class Trained:
     """
 
     network: keras.Model
+    build: Callable[[], keras.Model]
     tasks: Mapping[str, Learning]
     epochs: list[dict]
     minutes: float
@@ -97,10 +100,12 @@ def train(
             )
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    network = recipe.trained_network(model)
+    build = functools.partial(recipe.trained_network, model)
+    network = build()
     network.set_weights(model.network.get_weights())
     return Trained(
         network,
+        build,
         dict(model.tasks),
         history.epochs,
         history.seconds / 60,

@@ -5,21 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
+from tensorflow import keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.config import from_json
 from components.serving.export import export
+from components.serving.precision import alike, figures, in_bfloat16
 from components.systems.base import system_of
-from components.trainer.inputs import example_images
-from components.trainer.loop import train
+from components.trainer import inputs
+from components.trainer.loop import Trained, train
 from components.trainer.recipe import all_files
 
 TRAINING_FILE = "training.json"
 _SPLIT = "Split-"  # before the name of a split, in the name of its folder
 _WARMUP_IMAGES = 4
+_VALIDATION_BATCH = 8
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -40,34 +45,57 @@ def run_fn(fn_args: FnArgs) -> None:
             f"First: make run EXPERIMENT={warm_start}"
         )
     checkpoints = os.path.join(config["checkpoints"], _run_key(config, fn_args.transform_output, fn_args.base_model))
-    train_files = files_by_split(fn_args.train_files)
+    train_files, validation_files = files_by_split(fn_args.train_files), files_by_split(fn_args.eval_files)
     trained = train(
         experiment,
         tasks,
         train_files,
-        files_by_split(fn_args.eval_files),
+        validation_files,
         checkpoint_folder=checkpoints,
         log_folder=fn_args.model_run_dir,
         warm_start=fn_args.base_model,
     )
+    validation = inputs.evaluation_examples(all_files(validation_files), tasks, experiment.data.image_size)
+    fast, precision = chosen_precision(experiment.export.precision, trained, validation.batch(_VALIDATION_BATCH))
     module = export(
         trained.network,
         trained.tasks,
         experiment.data.image_size,
         system_of(experiment),
         fn_args.serving_model_dir,
-        example_images(all_files(train_files), _WARMUP_IMAGES),
+        inputs.example_images(all_files(train_files), _WARMUP_IMAGES),
+        fast,
     )
     training = {
         "epochs": trained.epochs,
         "parameters": module.network.count_params(),
         "minutes": trained.minutes,
         "processor_minutes": trained.processor_minutes,
+        "precision": precision,
         **trained.record,
     }
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as f:
         json.dump(training, f)
     tf.io.gfile.rmtree(checkpoints)
+
+
+def chosen_precision(
+    precision: str, trained: Trained, validation: tf.data.Dataset
+) -> tuple[keras.Model | None, dict[str, Any]]:
+    """The network in bfloat16 if it is asked for and answers as well on the validation split, else None.
+
+    Returns:
+        It; and which precision is "served", with the "figures" of each, if they were compared.
+    """
+    if precision == "float32":
+        return None, {"served": precision, "figures": {}}
+    fast = in_bfloat16(trained.network, trained.build, trained.tasks)
+    networks = {"float32": trained.network, "bfloat16": fast}
+    found = {name: figures(network, trained.tasks, validation) for name, network in networks.items()}
+    kept = alike(*found.values())
+    words = "; ".join(f"{name} {', '.join(f'{k} {v:.4f}' for k, v in each.items())}" for name, each in found.items())
+    print(f"  Served in {'bfloat16 where that is faster' if kept else 'float32'}: {words}.", file=sys.stderr)
+    return fast if kept else None, {"served": "bfloat16" if kept else "float32", "figures": found}
 
 
 def files_by_split(patterns: Sequence[str]) -> dict[str, list[str]]:

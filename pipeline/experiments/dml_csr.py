@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.config import Bar, Data, DatasetConfig, Experiment, Task, Training, configured
+from components.config import Bar, Data, DatasetConfig, Experiment, Export, Task, Training, configured
 from pipeline.experiments.registry import register
 
 # λ0 to λ4 of Eq. 5. Section 4: λ1 = λ2 = 1 for the edges, λ3 = 4 and λ4 = 1 for the attention to them.
@@ -71,6 +71,7 @@ CELEBAMASK_HQ = Experiment(
     tasks=_tasks(min_mean_f1=0.75),
     model=configured("keras_models.DMLCSR", num_classes=19, weights="imagenet"),
     training=_regulated(SUPERVISED, first_epochs=150, cycles=5, cycle_epochs=10, peak=0.0005),
+    export=Export(precision="bfloat16"),
     system="components.systems.dml_csr.system.DMLCSRSystem",
 )
 LAPA = replace(

@@ -15,6 +15,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 from tensorflow import keras
+from tensorflow.core.protobuf import saved_model_pb2
 
 from components.config import Task
 from components.images.decoding import decode_and_resize
@@ -127,15 +128,23 @@ def exported(
     system: System | None = None,
     warmup: Sequence[bytes] = IMAGES[:4],
     size=SIZE,
+    fast: keras.Model | None = None,
 ) -> pathlib.Path:
     """The folder, with the SavedModel in it."""
-    export(network, tasks, size, system or System(), str(folder), warmup)
+    export(network, tasks, size, system or System(), str(folder), warmup, fast)
     return folder
 
 
 def answers_of(signature, *inputs: bytes) -> dict[str, np.ndarray]:
     """By output."""
     return {name: values.numpy() for name, values in signature(tf.constant(inputs)).items()}
+
+
+def operations(folder: pathlib.Path) -> set[str]:
+    """The kinds of all operations in a SavedModel's functions."""
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    functions = (function for graph in saved.meta_graphs for function in graph.graph_def.library.function)
+    return {node.op for function in functions for node in function.node_def}
 
 
 def specs(signature) -> dict[str, tuple[tf.DType, list[int | None]]]:

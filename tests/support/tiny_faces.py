@@ -167,14 +167,14 @@ class TreeNetwork(BranchedNetwork):
     POOLING_ABOVE = MappingProxyType({"conv1": 1, "conv2": 0, "fc": 0})
 
     @classmethod
-    def features(cls, x, width, tree, folded):
+    def features(cls, x, width, tree):
         for name, strides in (("conv1", 4), ("conv2", 1)):
-            x = conv(x, tree.parents(name), cls.branch_width(name, width), 3, name, strides, use_bias=folded)
-            x = relu(normalised(x, name, folded), f"{name}_relu")
+            x = conv(x, tree.parents(name), cls.branch_width(name, width), 3, name, strides)
+            x = relu(normalised(x, name), f"{name}_relu")
             if name == "conv1":
                 x = Branches(keras.layers.MaxPooling2D(2)(x.features), x.count)
-        x = dense(flatten(x, "flatten"), tree.parents("fc"), cls.branch_width("fc", width), "fc", use_bias=folded)
-        return relu(normalised(x, "fc", folded), "fc_relu")
+        x = dense(flatten(x, "flatten"), tree.parents("fc"), cls.branch_width("fc", width), "fc")
+        return relu(normalised(x, "fc"), "fc_relu")
 
 
 def tree_network(input_shape, width=2, outputs=None) -> TreeNetwork:

@@ -6,12 +6,7 @@ from components.systems.base import System
 
 
 class BranchingSystem(System):
-    """The served network has no batch norm; its tree is kept beside it and drawn in the report."""
-
-    def served_network(self, network):
-        from keras_models.folding import fold_batch_norm
-
-        return fold_batch_norm(network)
+    """The network's tree is kept beside it and drawn in the report."""
 
     def write_assets(self, network, folder):
         from components.systems.branching.tree_file import write_tree

@@ -42,6 +42,9 @@ class Labels(base.Labels):
         rate = tf.math.divide_no_nan(positive, annotated)
         return {self.name: labels, self._rate: tf.zeros_like(labels, tf.float32) + rate}
 
+    def shown(self, label):
+        return label == 1
+
     def parsing_spec(self):
         shape = [len(self.annotation.names)]
         return {

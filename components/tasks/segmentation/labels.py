@@ -60,6 +60,10 @@ class Labels(base.Labels):
         )
         return {self.name: tf.ensure_shape(labels, [*size, 1])[..., 0]}
 
+    def shown(self, label):
+        counts = tf.math.bincount(tf.cast(tf.reshape(label, [-1]), tf.int32), minlength=IGNORE_LABEL + 1)
+        return counts[: len(self.annotation.names)] > 0
+
     def mirror(self, label):
         return mirror_label_map(label, self.annotation.names)
 

@@ -27,12 +27,14 @@ TASKS = (
 THRESHOLDS = np.array([0.25, 0.5, 0.625], np.float32)
 
 
-def small_network(seed=0, attributes=3, teacher=False, folded=False, filters=4) -> keras.Model:
-    """As if trained; `folded`: what it is served as, without its batch norm, whose moments are 0 and 1."""
+def small_network(seed=0, attributes=3, teacher=False, norm=True, filters=4) -> keras.Model:
+    """As if trained; without `norm` nothing can be folded."""
     keras.utils.set_random_seed(seed)
     image = keras.Input((*SIZE, 3))
-    x = keras.layers.Conv2D(filters, 3, strides=2, use_bias=folded, name="conv")(image / 255)
-    x = x if folded else keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Conv2D(filters, 3, strides=2, use_bias=not norm, name="conv")(image / 255)
+    if norm:
+        moments = {"moving_mean_initializer": keras.initializers.RandomUniform(-0.5, 0.5, seed)}
+        x = keras.layers.BatchNormalization(name="norm", **moments)(x)
     x = keras.layers.GlobalAveragePooling2D()(tf.nn.relu(x))
     heads = {
         "attributes": (attributes, "sigmoid"),
@@ -50,11 +52,8 @@ def small_network(seed=0, attributes=3, teacher=False, folded=False, filters=4) 
     return keras.Model(image, {name: layer(x) for name, layer in layers.items()})
 
 
-class Folding(System):
-    """Serves another network than the trained one, and leaves a file."""
-
-    def served_network(self, network):
-        return small_network(seed=2, folded=True)
+class Writing(System):
+    """Leaves a file."""
 
     def write_assets(self, network, folder):
         with tf.io.gfile.GFile(f"{folder}/assets.extra/layers.txt", "w") as file:
@@ -78,8 +77,13 @@ def folder(trained, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folded(trained, tmp_path_factory):
-    return exported(trained, trained_tasks(), tmp_path_factory.mktemp("folded") / "Format-Serving", Folding())
+def plain():
+    return small_network(teacher=True, norm=False)
+
+
+@pytest.fixture(scope="module")
+def plain_folder(plain, tmp_path_factory):
+    return exported(plain, trained_tasks(), tmp_path_factory.mktemp("plain") / "Format-Serving", Writing())
 
 
 @pytest.fixture(scope="module")
@@ -161,22 +165,30 @@ def exported_weights(prefix):
     return sum(int(np.prod(shape)) for name, shape in variables.items() if name.startswith("weights/"))
 
 
-def test_what_only_training_needs_is_not_exported(folder, folded, trained):
-    kept = trained.count_params() - (4 + 1)
-    assert exported_weights(folder / "variables" / "variables") == kept
+def test_what_only_training_needs_is_not_exported(folder, plain_folder, trained, plain):
+    teacher = 4 + 1
+    assert exported_weights(plain_folder / "variables" / "variables") == plain.count_params() - teacher
     assert b"teacher" not in (folder / "saved_model.pb").read_bytes()
-    assert exported_weights(folded / "assets.extra" / "trained" / "trained") == kept
+    assert exported_weights(folder / "assets.extra" / "trained" / "trained") == trained.count_params() - teacher
 
 
-def test_the_trained_network_lies_beside_another_one_alone(folder, folded):
-    assert not (folder / "assets.extra" / "trained").exists()
-    assert exported_weights(folded / "variables" / "variables") == small_network(folded=True).count_params()
-    assert (folded / "assets.extra" / "layers.txt").read_text().startswith("conv norm"), "the trained network's"
+def test_batch_norm_is_folded_and_what_was_trained_lies_beside(folder, plain_folder, plain):
+    assert exported_weights(folder / "variables" / "variables") == plain.count_params() - (4 + 1)
+    operations = serving.operations(folder)
+    assert "Conv2D" in operations and not [name for name in operations if "BatchNorm" in name or name == "Rsqrt"]
+    assert not (plain_folder / "assets.extra" / "trained").exists(), "is what is served"
 
 
-@pytest.mark.parametrize("which", ["folder", "folded"])
-def test_weights_and_thresholds_come_back(which, trained, request):
-    other, tasks = small_network(seed=1, teacher=True), learnt(*TASKS)
+def test_a_systems_files_lie_beside(plain_folder):
+    layers = (plain_folder / "assets.extra" / "layers.txt").read_text().split()
+    assert set(layers) == {"conv", "attributes", "clothing", "landmarks", "age", "teacher"}, "of the trained network"
+
+
+@pytest.mark.parametrize("which", ["folder", "plain_folder"])
+def test_weights_and_thresholds_come_back(which, request):
+    norm = which == "folder"
+    trained = request.getfixturevalue("trained" if norm else "plain")
+    other, tasks = small_network(seed=1, teacher=True, norm=norm), learnt(*TASKS)
     before = {weight.name: weight.numpy() for weight in other.weights}
     restore_trained(other, str(request.getfixturevalue(which)), tasks)
     np.testing.assert_array_equal(tasks["attributes"].thresholds, THRESHOLDS)
@@ -197,10 +209,10 @@ def test_without_tasks_the_weights_alone_come_back(folder, trained):
     [
         ("folder", {"filters": 5}),
         ("folder", {"attributes": 4}),
-        ("folder", {"folded": True}),
-        ("folded", {"folded": True}),
+        ("folder", {"norm": False}),
+        ("plain_folder", {"norm": True}),
     ],
-    ids=["architecture", "attributes", "layers", "what is served"],
+    ids=["architecture", "attributes", "what is served", "layers"],
 )
 def test_another_network_is_refused(which, made, request):
     path = str(request.getfixturevalue(which))
@@ -224,7 +236,7 @@ def test_layers_are_not_saved_as_keras_saves_them(folder):
     program = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     nodes = program.meta_graphs[0].object_graph_def.nodes
     assert nodes and not [node for node in nodes if node.user_object.identifier.startswith("_tf_keras")]
-    assert {"0.kernel", "1.gamma", "12.bias"} < set(tf.saved_model.load(str(folder)).weights)
+    assert {"0.kernel", "1.bias", "9.bias"} < set(tf.saved_model.load(str(folder)).weights)
 
 
 def test_other_attributes_are_refused(folder):

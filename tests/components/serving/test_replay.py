@@ -337,4 +337,4 @@ def test_answers_that_differ(values, others, reason):
     }
     values, others = ({name: tf.constant(each) for name, each in both.items()} for both in (values, others))
     with found(reason):
-        replay._check_equal(tf, kinds, values, others, "so")
+        replay._check_equal(tf, kinds, values, others, 1e-5, "so")

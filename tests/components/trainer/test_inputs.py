@@ -276,3 +276,27 @@ def test_a_label_map_of_another_size_is_an_error(tmp_path):
     files = tiny_faces.write(tmp_path, [_serialized_parsing(encode_grey(LABELS[:30]))])
     with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
         list(inputs.evaluation_examples(files, [PARSING], tiny_faces.SIZE))
+
+
+def test_images_of_rare_classes_are_drawn_more_often(tmp_path):
+    """One of ten images shows the coat: √(0.9 : 0.1) = 3 times as often as the others, of which each pass has all."""
+    split = tmp_path / "Split-train"
+    split.mkdir()
+    image = tf.io.encode_jpeg(tf.zeros([*tiny_faces.SIZE, 3], tf.uint8)).numpy()
+    with tf.io.TFRecordWriter(str(split / "data.gz"), "GZIP") as writer:
+        for number in range(10):
+            features = {
+                "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
+                "clothing": tf.train.Feature(int64_list=tf.train.Int64List(value=[0 if number == 7 else 1])),
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    settings = {"tasks": (CLOTHING,), "batch_size": 12, "steps": 1, "flip": False, "max_shift": 0.0}
+    epochs = _batches([str(split / "data.gz")], epochs=4, repeat_threshold=0.9, **settings)
+    assert [int(np.sum(labels["clothing"] == 0)) for _, labels in epochs] == [3, 3, 3, 3]
+    assert not _batches([str(split / "data.gz")], epochs=4, **settings), "ten images are no batch of twelve"
+
+
+def test_drawn_more_often_a_continued_run_sees_what_an_unbroken_one_sees(tiny_files):
+    whole = _batches(tiny_files["train"], repeat_threshold=0.5)
+    assert len(whole) == 4 * 5
+    _assert_equal(_batches(tiny_files["train"], first_step=7, repeat_threshold=0.5), whole[7:])

@@ -6,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.config import Training, configured, from_json, to_json
+from components.config import Export, Training, configured, from_json, to_json
 from components.images.decoding import decode_and_resize_batch
 from components.serving.export import restore_trained
 from components.systems.branching.tree_file import read_tree
@@ -18,7 +17,7 @@ from components.trainer import run_fn as module
 from components.trainer.inputs import example_images
 from components.trainer.run_fn import TRAINING_FILE, _run_key, files_by_split, run_fn
 from keras_models.branch_tree import BranchTree
-from tests.support import tiny_faces
+from tests.support import serving, tiny_faces
 
 pytestmark = pytest.mark.slow
 
@@ -90,16 +89,6 @@ class Exported:
     def answers(self):
         return self.model.signatures["serving_default"](image_bytes=tf.constant(self.images))
 
-    def operations(self):
-        """The kinds of all operations in the SavedModel."""
-        saved = saved_model_pb2.SavedModel.FromString((self.folder / "saved_model.pb").read_bytes())
-        return {
-            node.op
-            for graph in saved.meta_graphs
-            for function in graph.graph_def.library.function
-            for node in function.node_def
-        }
-
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
@@ -153,7 +142,7 @@ def test_a_widened_network_answers_as_it_was_trained(widened):
 
 def test_a_widened_network_is_served_without_batch_norm(widened):
     run, trained = widened
-    operations = run.operations()
+    operations = serving.operations(run.folder)
     assert "Conv2D" in operations
     assert not [name for name in operations if "BatchNorm" in name or "Rsqrt" in name]
     folded = sum(int(np.prod(variable.shape)) for variable in run.model.weights.values())
@@ -211,3 +200,26 @@ def test_a_tree_that_is_trained_by_the_plain_recipe(examples, tmp_path):
     assert names == [b"coat", b"dress", b"hat"]
     assert "branching" not in run.training
     assert read_tree(str(run.folder)) == BranchTree.unbranched(tiny_faces.TreeNetwork.LAYERS, 3)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_bfloat16_is_kept_where_it_answers_as_well(kept, examples, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "alike", lambda exact, other: kept)
+    experiment = replace(
+        tiny_faces.widening_experiment(
+            tasks=(tiny_faces.CLOTHING,),
+            model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
+        ),
+        training=Training(epochs=1, batch_size=8, optimizer=configured("tensorflow.keras.optimizers.SGD")),
+        export=Export(precision="bfloat16"),
+    )
+    run = Exported(experiment, tmp_path / "run", examples)
+    precision = "bfloat16" if kept else "float32"
+    assert json.loads((run.folder / "assets.extra" / "contract.json").read_text())["precision"] == precision
+    assert run.training["precision"]["served"] == precision
+    found = run.training["precision"]["figures"]
+    assert list(found) == ["float32", "bfloat16"]
+    assert {name for each in found.values() for name in each} == {"clothing_accuracy"}
+    told = capsys.readouterr().err
+    assert f"Served in {'bfloat16 where that is faster' if kept else 'float32'}: float32 clothing_accuracy 0." in told
+    assert set(run.answers()) == {"clothing"}

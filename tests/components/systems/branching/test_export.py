@@ -11,6 +11,7 @@ from components.serving.export import restore_trained
 from components.systems.branching.system import BranchingSystem
 from components.systems.branching.tree_file import read_tree
 from keras_models import ThinVGG16
+from keras_models.folding import fold_batch_norm
 from tests.support.serving import IMAGES, SIZE, answers_of, bound, exported, learnt, replayed, seen
 
 TASKS = (
@@ -68,4 +69,4 @@ def test_training_goes_on_from_what_was_trained(folder, trained):
     for weight, expected in zip(other.weights, trained.weights, strict=True):
         np.testing.assert_array_equal(weight, expected, err_msg=weight.name)
     with pytest.raises(ValueError, match="another architecture"):
-        restore_trained(BranchingSystem().served_network(other), str(folder), tasks)
+        restore_trained(fold_batch_norm(other), str(folder), tasks)
