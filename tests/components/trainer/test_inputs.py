@@ -290,10 +290,11 @@ def test_images_of_rare_classes_are_drawn_more_often(tmp_path):
                 "clothing": tf.train.Feature(int64_list=tf.train.Int64List(value=[0 if number == 7 else 1])),
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
-    settings = {"tasks": (CLOTHING,), "batch_size": 12, "steps": 1, "flip": False, "max_shift": 0.0}
-    epochs = _batches([str(split / "data.gz")], epochs=4, repeat_threshold=0.9, **settings)
-    assert [int(np.sum(labels["clothing"] == 0)) for _, labels in epochs] == [3, 3, 3, 3]
-    assert not _batches([str(split / "data.gz")], epochs=4, **settings), "ten images are no batch of twelve"
+    settings = {"tasks": (CLOTHING,), "steps": 1, "flip": False, "max_shift": 0.0}
+    for batch_size, threshold, expected in ((10, 0.0, 1), (12, 0.9, 3)):
+        of_batch = {"batch_size": batch_size, "repeat_threshold": threshold}
+        passes = _batches([str(split / "data.gz")], epochs=4, **of_batch, **settings)
+        assert [int(np.sum(labels["clothing"] == 0)) for _, labels in passes] == 4 * [expected]
 
 
 def test_drawn_more_often_a_continued_run_sees_what_an_unbroken_one_sees(tiny_files):
