@@ -3,6 +3,7 @@
     make run                                                 synthetic faces, to try everything: minutes, no download
     make run EXPERIMENT=dmm_cnn/celeb_a DATA_DIR=...         the paper's run: 15 epochs of 162,770 images, a GPU's work
     make run EXPERIMENT=dmm_cnn/celeb_a-tiny DATA_DIR=...    ResNet-18 at 96 px, 10 epochs, for two CPU cores
+    make run EXPERIMENT=dmm_cnn/celeb_a-lite0-tiny DATA_DIR=...    EfficientNet-Lite0 from ImageNet weights; ours
     make run EXPERIMENT=dmm_cnn/lfwa DATA_DIR=...            fine-tunes the blessed model of dmm_cnn/celeb_a
 
 Variants (Table 1), each also with -tiny behind: baseline, fac, eq_fix, eq_at, dw_fix, spp. Weighting schemes (Table 2),
@@ -19,6 +20,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from components.config import Bar, Data, DatasetConfig, Evaluation, Experiment, Task, Training, configured
+from pipeline.experiments.plain import on_lite0
 from pipeline.experiments.registry import register
 
 ADAPTIVE_THRESHOLDS = configured("components.systems.dmm_cnn.adaptive.AdaptiveThresholds", gamma=0.01)
@@ -150,6 +152,7 @@ VARIANTS = {
 }
 
 register("dmm_cnn/synthetic", SYNTHETIC)
+register("dmm_cnn/celeb_a-lite0-tiny", on_lite0(TINY))
 for _name, _full, _tiny in (("celeb_a", CELEB_A, TINY), ("lfwa", LFWA, LFWA_TINY)):
     for _base, _suffix in ((_full, ""), (_tiny, "-tiny")):
         register(f"dmm_cnn/{_name}{_suffix}", _base)

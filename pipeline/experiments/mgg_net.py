@@ -3,6 +3,7 @@
     make run EXPERIMENT=mgg_net/celeb_a DATA_DIR=...          the paper's run: 14 epochs of 162,770 images, a GPU's work
     make run EXPERIMENT=mgg_net/celeb_a-balanced DATA_DIR=... the same for balanced accuracy: 15 epochs, weighted loss
     make run EXPERIMENT=mgg_net/celeb_a-tiny DATA_DIR=...     96 px, 8 epochs, for two CPU cores
+    make run EXPERIMENT=mgg_net/celeb_a-lite0-tiny DATA_DIR=...    EfficientNet-Lite0 from ImageNet weights; ours
     make run EXPERIMENT=mgg_net/lfwa DATA_DIR=...             LFWA, from ImageNet weights as in the paper
 
 Variants, each also with -tiny behind: baseline, gal, independent, block3, block4, resnet34, vgg16, alexnet; share_heads
@@ -19,6 +20,7 @@ from dataclasses import replace
 
 from components.config import Bar, Data, DatasetConfig, Evaluation, Experiment, Task, Training, configured
 from pipeline.experiments.dmm_cnn import ADAPTIVE_THRESHOLDS, NORMALIZED_WEIGHTS
+from pipeline.experiments.plain import on_lite0
 from pipeline.experiments.registry import register
 
 ACCURACY = configured("components.systems.mgg_net.loss.MGGLoss")
@@ -153,4 +155,6 @@ _register("mgg_net/celeb_a-balanced", CELEB_A_BALANCED, "")
 _register("mgg_net/lfwa", LFWA, "", VARIANTS | PAIRED)
 _register("mgg_net/celeb_a", TINY, "-tiny")
 _register("mgg_net/celeb_a-balanced", _tiny(CELEB_A_BALANCED, min_balanced_accuracy=0.75), "-tiny")
+for _name, _base in (("celeb_a", TINY), ("celeb_a-balanced", _tiny(CELEB_A_BALANCED, min_balanced_accuracy=0.75))):
+    _register(f"mgg_net/{_name}", on_lite0(_base), "-lite0-tiny", {"baseline": VARIANTS["baseline"]})
 _register("mgg_net/lfwa", _tiny(LFWA, min_balanced_accuracy=0.65), "-tiny", VARIANTS | PAIRED)

@@ -4,6 +4,7 @@ They are what systems are compared with, and where labels of your own start.
 
     make run EXPERIMENT=plain/synthetic                          four tasks on drawn faces, to try it
     make run EXPERIMENT=plain/celeb_a-tiny DATA_DIR=...          40 attributes: ResNet-18 at 96 px, two CPU cores
+    make run EXPERIMENT=plain/celeb_a-lite0-tiny DATA_DIR=...    the same from ImageNet weights that need no download
     make run EXPERIMENT=plain/celebamask_hq-tiny DATA_DIR=...    face parsing: a feature pyramid at 193 px
     make run EXPERIMENT=plain/mtfl-tiny DATA_DIR=...             five landmarks at 64 px
     make run EXPERIMENT=plain/fer2013-tiny DATA_DIR=...          seven emotions at 64 px
@@ -48,6 +49,33 @@ CELEB_A = replace(
     _experiment("the attributes of CelebA", DatasetConfig("celeb_a", {"landmarks": False}), 96, ATTRIBUTES, 40),
     evaluation=Evaluation(slice_by=("Male", "Young")),
 )
+
+
+def on_lite0(tiny: Experiment) -> Experiment:
+    """The experiment on EfficientNet-Lite0 with its ImageNet weights, which come with the installed packages.
+
+    At the aspect of CelebA's images. In float32: on CPUs bfloat16 makes depthwise convolutions slower.
+    """
+    kept = {name: value for name, value in tiny.model.kwargs.items() if name != "backbone_width"}
+    training = replace(
+        tiny.training,
+        epochs=10,
+        learning_rate=configured("components.trainer.schedules.one_cycle", peak=0.0015, warmup=0.2),
+        max_shift=0.06,
+        max_rotation=5.0,
+        scale=(0.95, 1.05),
+        precision="float32",
+    )
+    return replace(
+        tiny,
+        summary=f"{tiny.summary.split(':')[0]}: EfficientNet-Lite0 from ImageNet weights, 118 × 96 px, 10 epochs, for two "
+        "CPU cores",
+        data=replace(tiny.data, image_size=(118, 96)),
+        model=replace(tiny.model, kwargs={**kept, "backbone": "efficientnet_lite0", "weights": "imagenet"}),
+        training=training,
+    )
+
+
 CELEBAMASK_HQ = _experiment(
     "the label maps of CelebAMask-HQ",
     DatasetConfig("celebamask_hq"),
@@ -113,6 +141,7 @@ SYNTHETIC = Experiment(
 
 register("plain/synthetic", SYNTHETIC)
 register("plain/celeb_a-tiny", CELEB_A)
+register("plain/celeb_a-lite0-tiny", on_lite0(CELEB_A))
 register("plain/celebamask_hq-tiny", CELEBAMASK_HQ)
 register("plain/mtfl-tiny", MTFL)
 register("plain/fer2013-tiny", FER2013)
