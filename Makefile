@@ -18,9 +18,10 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 # TensorFlow's own kernels for the CPU have no gradient of a grouped convolution; oneDNN's have.
 export TF_ENABLE_ONEDNN_OPTS := 1
 
-# Python 3.10 from PATH (if it runs: pyenv's shims may not), from pyenv's versions, else whatever uv can fetch.
+# Python 3.10 from PATH (if it runs: pyenv's shims may not; of an activated .venv what it was made from), from pyenv's
+# versions, else whatever uv can fetch.
 PYTHON ?= $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python3.10; do \
-  "$$p" -c pass 2>/dev/null && { command -v "$$p"; exit; }; done; echo 3.10)
+  "$$p" -c 'import os, sys; print(os.path.realpath(sys.executable))' 2>/dev/null && exit; done; echo 3.10)
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
 # Two workers that take a file each, in the order of tests/conftest.py.
@@ -28,7 +29,10 @@ PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # tfx starts `python` by name for the runner.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help setup run experiments compare record results tensorboard test test-fast lint lock
+BENCHMARKS := parsing_latency serving_batch task_latency branching_latency training_step group_attention augmentation \
+  validation_pass export
+
+.PHONY: help setup run experiments compare record results tensorboard test test-fast bench lint lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -58,6 +62,9 @@ test: lint ## lint, types and all tests
 
 test-fast: lint ## lint, types and what is quick to test: no whole networks, trainings or pipelines
 	$(PYTEST) -m "not slow and not e2e"
+
+bench: .venv/installed ## how fast it is, in ratios: what of tests/benchmarks needs no data; with nothing else running
+	@for each in $(BENCHMARKS); do echo "== $$each"; python -m tests.benchmarks.$$each || exit; done
 
 lint: .venv/installed ## ruff's checks and format, which folder may import which, types
 	ruff check .

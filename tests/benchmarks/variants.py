@@ -41,7 +41,9 @@ def main():
             subprocess.run([sys.executable, "-m", "pipeline.local_runner"], env={**os.environ, **run}, check=True)
     found = compare.latest_results(options.output_dir)
     wanted = {run_name(name, options.set) for name in options.experiments}
-    Console().print(compare.compared({name: runs for name, runs in found.items() if name in wanted}))
+    console = Console()
+    for table in compare.compared({name: runs for name, runs in found.items() if name in wanted}, console.width):
+        console.print(table)
 
 
 if __name__ == "__main__":
