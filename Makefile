@@ -40,6 +40,7 @@ help: ## this list
 setup: .venv/installed ## install everything into .venv, nothing else
 
 run: .venv/installed $(LOCAL_HOME)/facetfx/pipeline_args.json ## run EXPERIMENT (on the files in DATA_DIR, with SEED and SET)
+	@python -m pipeline.request
 	@tfx run create --engine local --pipeline_name facetfx
 
 experiments: .venv/installed ## list the experiments (whose names fit FILTER='mgg_net/*-tiny')

@@ -11,11 +11,8 @@ Environment:
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
 
 # Before TensorFlow is imported, which reads it once; a person's run should not drown in library noise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,55 +24,39 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config  # noqa
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
 from components.datasets import build_datasets  # noqa: E402
-from components.overrides import overridden, run_name  # noqa: E402
-from pipeline import console, experiments  # noqa: E402
+from pipeline import console  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
+from pipeline.request import Request, request_or_exit  # noqa: E402
 
 PIPELINE_NAME = "facetfx"
-DEFAULT_EXPERIMENT = "dmm_cnn/synthetic"
 
 
-def local_pipeline(
-    name: str, data_dir: str, seed: int | None, output_dir: str, settings: Sequence[str] = ()
-) -> Pipeline:
-    """The pipeline of one experiment under `output_dir`.
+def local_pipeline(request: Request) -> Pipeline:
+    """The pipeline of one experiment under the request's output folder.
 
     All experiments share one pipeline and its metadata, so that data prepared for one is there for the next.
 
-    Args:
-        name: the experiment's.
-        data_dir: folder with the data set's official files, or with a folder for each data set
-            (components.datasets.build_datasets); "" if none are needed.
-        seed: instead of the experiment's, or None.
-        settings: of components.overrides; they are part of what the run is called.
-
     Raises:
-        ValueError: unknown experiment or setting.
+        ValueError: if the data sets don't have the splits or labels that the experiment wants.
         FileNotFoundError: an official file, or a data set's folder, is missing.
         ModuleNotFoundError: an optional package that the experiment needs is not installed.
     """
-    experiment = overridden(experiments.get(name), settings)
-    for other in filter(None, (experiment.training.warm_start, *(t.experiment for t in experiment.data.teachers))):
-        experiments.get(other)  # an unknown one is told before anything runs
-    if seed is not None:
-        experiment = replace(experiment, training=replace(experiment.training, seed=seed))
-    datasets = build_datasets(experiment.data.datasets, data_dir).values()
+    datasets = build_datasets(request.experiment.data.datasets, request.data_dir).values()
     for dataset in datasets:
         dataset.check()
-    root = os.path.join(output_dir, "pipeline")
-    metadata = os.path.join(output_dir, "metadata.db")
-    os.makedirs(output_dir, exist_ok=True)
+    metadata = os.path.join(request.output_dir, "metadata.db")
+    os.makedirs(request.output_dir, exist_ok=True)
     paths = PipelinePaths(
-        data_dir=data_dir,
+        data_dir=request.data_dir,
         fingerprint=" ".join(dataset.fingerprint() for dataset in datasets),
-        root=root,
-        serving=os.path.join(output_dir, "serving"),
-        reports=os.path.join(output_dir, "reports"),
+        root=request.pipeline_root,
+        serving=os.path.join(request.output_dir, "serving"),
+        reports=os.path.join(request.output_dir, "reports"),
     )
     return create_pipeline(
         PIPELINE_NAME,
-        run_name(name, settings),
-        experiment,
+        request.run_name,
+        request.experiment,
         paths,
         metadata_connection_config=sqlite_metadata_connection_config(metadata),
     )
@@ -83,28 +64,15 @@ def local_pipeline(
 
 def main() -> None:
     """Builds the pipeline from the environment and runs it; under `tfx pipeline create` it is only registered."""
-    environment = os.environ.get
-    name = environment("EXPERIMENT") or DEFAULT_EXPERIMENT
-    output_dir = os.path.abspath(environment("OUTPUT_DIR") or "out")
-    data_dir = os.path.abspath(environment("DATA_DIR")) if environment("DATA_DIR") else ""
+    request = request_or_exit()
     try:
-        seed = _seed(environment("SEED"))
-        settings = shlex.split(environment("SET") or "")
-        pipeline = local_pipeline(name, data_dir, seed, output_dir, settings)
+        pipeline = local_pipeline(request)
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-        sys.exit(f"facetfx: {error}\n(EXPERIMENT={name} DATA_DIR={data_dir or 'not set'})")
+        sys.exit(f"facetfx: {error}\n(EXPERIMENT={request.name} DATA_DIR={request.data_dir or 'not set'})")
     with console.ComponentProgress(pipeline) as progress:
         LocalDagRunner().run(pipeline)
     if progress.ran:
-        console.print_results(run_name(name, settings), output_dir, progress)
-
-
-def _seed(text: str | None) -> int | None:
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise ValueError(f"SEED is a whole number from 0 on; received {text!r}.")
-    return int(text)
+        console.print_results(request.run_name, request.output_dir, progress)
 
 
 if __name__ == "__main__":

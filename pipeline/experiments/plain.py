@@ -68,8 +68,8 @@ def on_lite0(tiny: Experiment) -> Experiment:
     )
     return replace(
         tiny,
-        summary=f"{tiny.summary.split(':')[0]}: EfficientNet-Lite0 from ImageNet weights, 118 × 96 px, 10 epochs, for two "
-        "CPU cores",
+        summary=f"{tiny.summary.split(':')[0]}: EfficientNet-Lite0 from ImageNet weights, 118 × 96 px, 10 epochs, for "
+        "two CPU cores",
         data=replace(tiny.data, image_size=(118, 96)),
         model=replace(tiny.model, kwargs={**kept, "backbone": "efficientnet_lite0", "weights": "imagenet"}),
         training=training,

@@ -25,6 +25,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from pipeline import experiments, local_runner
 from pipeline.console import ComponentProgress
 from pipeline.experiments.registry import REGISTERED
+from pipeline.request import read_request
 
 SYSTEMS = ("dmm_cnn", "mgg_net", "dml_csr", "ifan", "branching")
 NUM_IMAGES = 16
@@ -77,7 +78,7 @@ def run(system, folder):
     """Stores one system's figures."""
     output, name = folder / system, f"frozen/{system}"
     REGISTERED[name] = shortened(experiments.get(f"{system}/synthetic"))
-    pipeline = local_runner.local_pipeline(name, data_dir="", seed=None, output_dir=str(output))
+    pipeline = local_runner.local_pipeline(read_request({"EXPERIMENT": name, "OUTPUT_DIR": str(output)}))
     with ComponentProgress(pipeline):
         LocalDagRunner().run(pipeline)
     (model_folder,) = (output / "pipeline").glob("Trainer-*/model/*/Format-Serving")

@@ -60,7 +60,9 @@ def main() -> None:
         print(f"{name:10}{wall:7.0f} ms, processors{cpu:7.0f} ms")
     ratios = np.divide(times[SERVED], np.add(times[NETWORK], times[DECODING]))
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"{SERVED} over {NETWORK} and {DECODING}: {ratios[0]:.2f} ({ratios[1]:.2f} of the processors' time), aim {AIM}")
+    print(
+        f"{SERVED} over {NETWORK} and {DECODING}: {ratios[0]:.2f} ({ratios[1]:.2f} of the processors' time), aim {AIM}"
+    )
     print(f"a batch of {arguments.batch}; load {load} on {os.cpu_count()} cores")
 
 

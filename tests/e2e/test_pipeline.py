@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from components.config import Bar
 from pipeline import compare, experiments, local_runner
+from pipeline.request import read_request
 from tests.support.pipeline_runs import (
     DATA_NODES,
     DRAWN,
@@ -117,6 +118,7 @@ def test_four_tasks_of_the_same_records_in_a_plain_network(first_run, output):
 
 def test_unknown_experiment_and_missing_data_are_told_before_anything_runs(output):
     with pytest.raises(ValueError, match="dmm_cnn/celeb_a"):
-        local_runner.local_pipeline("dmm_cnn/celeba", "", None, str(output))
+        read_request({"EXPERIMENT": "dmm_cnn/celeba"})
     with pytest.raises(FileNotFoundError, match=r"list_attr_celeba\.txt"):
-        local_runner.local_pipeline("dmm_cnn/celeb_a", str(output), None, str(output))
+        asked = {"EXPERIMENT": "dmm_cnn/celeb_a", "DATA_DIR": str(output), "OUTPUT_DIR": str(output)}
+        local_runner.local_pipeline(read_request(asked))

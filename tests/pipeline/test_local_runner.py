@@ -8,6 +8,7 @@ from PIL import Image
 from components.config import DatasetConfig, Task, from_json
 from pipeline import experiments, local_runner
 from pipeline.experiments.registry import REGISTERED
+from pipeline.request import read_request
 
 NAME = "plain/of_several"
 LINE = "lfw_5590/a.jpg 1 2 3 4 5 1 2 3 4 5 1 1 1 3"
@@ -38,7 +39,8 @@ def data_dir(tmp_path):
 
 def ingestion(name, data_dir, tmp_path):
     """FacesExampleGen's execution properties."""
-    pipeline = local_runner.local_pipeline(name, str(data_dir), None, str(tmp_path / "out"))
+    asked = {"EXPERIMENT": name, "DATA_DIR": str(data_dir), "OUTPUT_DIR": str(tmp_path / "out")}
+    pipeline = local_runner.local_pipeline(read_request(asked))
     return pipeline.components[0].exec_properties
 
 
@@ -74,8 +76,9 @@ def test_no_folder_is_given(tmp_path):
 
 
 def test_settings_change_the_experiment_and_the_run_s_name(tmp_path):
-    settings = ["training.epochs=3", "data.image_size=32,32"]
-    pipeline = local_runner.local_pipeline("plain/synthetic", "", 5, str(tmp_path / "out"), settings)
+    settings = "training.epochs=3 data.image_size=32,32"
+    asked = {"EXPERIMENT": "plain/synthetic", "SEED": "5", "SET": settings, "OUTPUT_DIR": str(tmp_path / "out")}
+    pipeline = local_runner.local_pipeline(read_request(asked))
     (report,) = (node for node in pipeline.components if node.id.startswith("Report-"))
     name = "plain/synthetic+data.image_size=32,32+training.epochs=3"
     assert report.exec_properties["name"] == name
@@ -84,14 +87,3 @@ def test_settings_change_the_experiment_and_the_run_s_name(tmp_path):
     )
     ran = from_json(report.exec_properties["experiment"])
     assert (ran.training.epochs, ran.training.seed, ran.data.image_size) == (3, 5, (32, 32))
-
-
-def test_a_start_from_an_experiment_that_is_none(tmp_path):
-    with pytest.raises(ValueError, match="plain/synthetics"):
-        settings = ["training.warm_start=plain/synthetics"]
-        local_runner.local_pipeline("plain/synthetic", "", None, str(tmp_path / "out"), settings)
-
-
-def test_a_setting_that_cannot_be(tmp_path):
-    with pytest.raises(ValueError, match=r"training\.epochs is 1 or more"):
-        local_runner.local_pipeline("plain/synthetic", "", None, str(tmp_path / "out"), ["training.epochs=0"])

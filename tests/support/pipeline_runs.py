@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from components.overrides import run_name, slug
 from pipeline import experiments, local_runner
 from pipeline.console import ComponentProgress, print_results
 from pipeline.experiments.registry import REGISTERED
+from pipeline.request import read_request
 
 DATA_NODES = {"FacesExampleGen", "StatisticsGen", "RecordSchemaGen", "ExampleValidator", "Transform"}
 FACES = {"num_train": 32, "num_validation": 8, "num_test": 16, "image_size": 64}
@@ -55,9 +57,8 @@ def run(experiment, output, name, settings=(), data_dir=""):
     Resolvers, which look into the metadata anew each time, are left out.
     """
     REGISTERED[name] = experiment
-    pipeline = local_runner.local_pipeline(
-        name, data_dir=data_dir, seed=None, output_dir=str(output), settings=settings
-    )
+    asked = {"EXPERIMENT": name, "DATA_DIR": data_dir, "OUTPUT_DIR": str(output), "SET": shlex.join(settings)}
+    pipeline = local_runner.local_pipeline(read_request(asked))
     with ComponentProgress(pipeline) as progress:
         LocalDagRunner().run(pipeline)
     print_results(run_name(name, settings), str(output), progress)

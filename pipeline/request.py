@@ -1,0 +1,105 @@
+"""What a person asks `make run` for, checked before anything heavy is imported: the environment as one value.
+
+`python -m pipeline.request` checks it and prints nothing if it can be done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+
+from components.config import Experiment
+from components.overrides import overridden, run_name, slug
+from pipeline import experiments
+
+DEFAULT_EXPERIMENT = "dmm_cnn/synthetic"
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """An experiment to run.
+
+    Attributes:
+        name: the experiment's.
+        experiment: with the seed and the settings that were asked for.
+        settings: of components.overrides; they are part of what the run is called.
+        data_dir: folder with the data sets' official files; "" if none was given.
+        output_dir: where everything is written.
+    """
+
+    name: str
+    experiment: Experiment
+    settings: tuple[str, ...] = ()
+    data_dir: str = ""
+    output_dir: str = "out"
+
+    @property
+    def run_name(self) -> str:
+        """What the run is called."""
+        return run_name(self.name, self.settings)
+
+    @property
+    def pipeline_root(self) -> str:
+        """Where TFX keeps what the components give."""
+        return os.path.join(self.output_dir, "pipeline")
+
+
+def read_request(environment: Mapping[str, str]) -> Request:
+    """The request in EXPERIMENT, SEED, SET, DATA_DIR and OUTPUT_DIR (pipeline/local_runner.py).
+
+    Raises:
+        ValueError: for an unknown experiment or setting, a SEED that is no number, and an experiment whose model starts
+            from another's, or whose data are taught by one, that has not been blessed yet.
+        FileNotFoundError: if DATA_DIR is no folder.
+    """
+    name = environment.get("EXPERIMENT") or DEFAULT_EXPERIMENT
+    settings = tuple(shlex.split(environment.get("SET") or ""))
+    experiment = overridden(experiments.get(name), settings)
+    if seed := environment.get("SEED"):
+        if not seed.isdecimal():
+            raise ValueError(f"SEED is a whole number from 0 on; received {seed!r}.")
+        experiment = replace(experiment, training=replace(experiment.training, seed=int(seed)))
+    data_dir = environment.get("DATA_DIR") or ""
+    if data_dir and not os.path.isdir(data_dir):
+        raise FileNotFoundError(f"DATA_DIR is no folder: {data_dir!r}.")
+    data_dir = os.path.abspath(data_dir) if data_dir else ""
+    request = Request(name, experiment, settings, data_dir, os.path.abspath(environment.get("OUTPUT_DIR") or "out"))
+    _check_prerequisites(request)
+    return request
+
+
+def _check_prerequisites(request):
+    experiment = request.experiment
+    needed = {teacher.experiment: "is taught by the model" for teacher in experiment.data.teachers}
+    if experiment.training.warm_start:
+        needed[experiment.training.warm_start] = "starts from the model"
+    for name, why in needed.items():
+        first = experiments.get(name)
+        # What Evaluator leaves beside a model that passed.
+        blessings = pathlib.Path(request.pipeline_root).glob(f"Evaluator-{slug(name)}/blessing/*/BLESSED")
+        if next(blessings, None) is not None:
+            continue
+        same = first.data.datasets == experiment.data.datasets and request.data_dir
+        data_dir = shlex.quote(request.data_dir) if same else "…"
+        output_dir = f" OUTPUT_DIR={shlex.quote(request.output_dir)}" if os.environ.get("OUTPUT_DIR") else ""
+        raise ValueError(
+            f"{request.name} {why} of {name}, of which there is no blessed one under {request.output_dir!r} yet. "
+            f"First: make run EXPERIMENT={name} DATA_DIR={data_dir}{output_dir}"
+        )
+
+
+def request_or_exit() -> Request:
+    """`read_request` of the process's environment; what can't be done ends the process with a line that says why."""
+    try:
+        return read_request(os.environ)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"facetfx: {error}")
+
+
+if __name__ == "__main__":
+    request_or_exit()

@@ -1,0 +1,101 @@
+"""What is asked for, checked before anything heavy is imported."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from components.config import Teacher
+from pipeline import experiments, request
+from pipeline.experiments.registry import REGISTERED
+from pipeline.request import read_request
+
+
+def asked(tmp_path, **environment):
+    return read_request({"OUTPUT_DIR": str(tmp_path / "out"), **environment})
+
+
+def bless(tmp_path, slug):
+    folder = tmp_path / "out" / "pipeline" / f"Evaluator-{slug}" / "blessing" / "9"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_what_is_asked_for(tmp_path):
+    found = asked(tmp_path, EXPERIMENT="plain/synthetic", SEED="5", SET="training.epochs=3", DATA_DIR=str(tmp_path))
+    assert (found.name, found.data_dir, found.settings) == ("plain/synthetic", str(tmp_path), ("training.epochs=3",))
+    assert (found.experiment.training.seed, found.experiment.training.epochs) == (5, 3)
+    assert found.run_name == "plain/synthetic+training.epochs=3"
+    assert found.pipeline_root == str(tmp_path / "out" / "pipeline")
+
+
+def test_nothing_is_asked_for():
+    found = read_request({})
+    assert (found.name, found.data_dir, found.output_dir) == (request.DEFAULT_EXPERIMENT, "", os.path.abspath("out"))
+    assert found.experiment == experiments.get(request.DEFAULT_EXPERIMENT)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"EXPERIMENT": "dmm_cnn/celeba"}, "No experiment is called 'dmm_cnn/celeba'. Near: dmm_cnn/celeb_a"),
+        ({"SEED": "-1"}, "SEED is a whole number from 0 on; received '-1'"),
+        ({"SEED": "one"}, "SEED is a whole number from 0 on; received 'one'"),
+        ({"SET": "training.epochs=0"}, "training.epochs is 1 or more"),
+        ({"SET": "training.warm_start=plain/synthetics"}, "No experiment is called 'plain/synthetics'"),
+    ],
+)
+def test_what_cannot_be(tmp_path, environment, message):
+    with pytest.raises(ValueError) as error:
+        asked(tmp_path, **environment)
+    assert message in str(error.value)
+
+
+def test_a_data_folder_that_is_none(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "none"):
+        with pytest.raises(FileNotFoundError, match=f"DATA_DIR is no folder: '{path}'"):
+            asked(tmp_path, DATA_DIR=str(path))
+
+
+def test_a_start_from_a_model_that_is_not_there(tmp_path, monkeypatch):
+    data, out = tmp_path / "my data", tmp_path / "out"
+    data.mkdir()
+    monkeypatch.setenv("OUTPUT_DIR", str(out))
+    environment = {"EXPERIMENT": "plain/synthetic", "SET": "training.warm_start=dmm_cnn/synthetic"}
+    with pytest.raises(ValueError) as error:
+        asked(tmp_path, DATA_DIR=str(data), **environment)
+    assert str(error.value) == (
+        f"plain/synthetic starts from the model of dmm_cnn/synthetic, of which there is no blessed one under '{out}' "
+        f"yet. First: make run EXPERIMENT=dmm_cnn/synthetic DATA_DIR='{data}' OUTPUT_DIR={out}"
+    )
+    folder = bless(tmp_path, "dmm_cnn-synthetic")
+    (folder / "NOT_BLESSED").touch()
+    with pytest.raises(ValueError, match="no blessed one"):
+        asked(tmp_path, **environment)
+    (folder / "BLESSED").touch()
+    assert asked(tmp_path, **environment).experiment.training.warm_start == "dmm_cnn/synthetic"
+
+
+def test_a_teacher_of_other_data_that_is_not_there(tmp_path, monkeypatch):
+    base = experiments.get("plain/synthetic")
+    teacher = Teacher(task="attributes", experiment="dmm_cnn/celeb_a-tiny")
+    monkeypatch.setitem(REGISTERED, "plain/taught", replace(base, data=replace(base.data, teachers=(teacher,))))
+    with pytest.raises(ValueError, match=r"is taught by the model of dmm_cnn/celeb_a-tiny.* DATA_DIR=…$"):
+        asked(tmp_path, EXPERIMENT="plain/taught", DATA_DIR=str(tmp_path))
+
+
+def test_it_is_told_in_a_line_before_tensorflow_is_imported():
+    code = "import sys; from pipeline import request; assert not {'tensorflow', 'tfx'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    told = subprocess.run(
+        [sys.executable, "-m", "pipeline.request"],
+        env={**os.environ, "EXPERIMENT": "nope"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 1 and not told.stdout
+    assert told.stderr.startswith("facetfx: No experiment is called 'nope'.") and told.stderr.count("\n") == 1
