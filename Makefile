@@ -90,4 +90,5 @@ lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock from pyproject.toml
 
 # The tfx command knows one pipeline, facetfx; which experiment it runs is read from the environment at each run.
 $(LOCAL_HOME)/facetfx/pipeline_args.json: | .venv/installed
+	@python -m pipeline.request
 	@tfx pipeline create --engine local --pipeline_path pipeline/local_runner.py
