@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import sys
 import time
+from collections.abc import Iterator
 
 from absl import logging as absl_logging
 from rich.console import Console
@@ -24,11 +27,15 @@ class ComponentProgress(logging.Handler):
 
     Args:
         pipeline: what will run.
+
+    Attributes:
+        current: the component that runs. minutes: that each took. cached: those that were found in the cache.
     """
 
     def __init__(self, pipeline: Pipeline):
         super().__init__(logging.INFO)
         self._total = len(pipeline.components)
+        self.current = "the pipeline"
         self.minutes: dict[str, float] = {}
         self.cached: set[str] = set()
 
@@ -53,16 +60,37 @@ class ComponentProgress(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Reads the three messages that matter."""
         if record.msg == "Component %s is running.":
-            self._current, self._started = record.args[0], time.monotonic()
-            _OUT.print(f"[bold]\\[{len(self.minutes) + 1}/{self._total}] {self._current}[/bold]")
+            self.current, self._started = record.args[0], time.monotonic()
+            _OUT.print(f"[bold]\\[{len(self.minutes) + 1}/{self._total}] {self.current}[/bold]")
         elif record.msg == "A cached execution %d is used.":
-            self.cached.add(self._current)
+            self.cached.add(self.current)
         elif record.msg == "Component %s is finished.":
             seconds = time.monotonic() - self._started
-            self.minutes[self._current] = seconds / 60
+            self.minutes[self.current] = seconds / 60
             _OUT.print(
-                f"        {'cached' if self._current in self.cached else f'done in {seconds:.0f} s'}", style="dim"
+                f"        {'cached' if self.current in self.cached else f'done in {seconds:.0f} s'}", style="dim"
             )
+
+
+@contextlib.contextmanager
+def told_in_a_line(progress: ComponentProgress) -> Iterator[None]:
+    """Ends the process with a line or two where a component fails or the run is stopped; VERBOSE shows it all."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(f"\nStopped in {progress.current}. The same command goes on from what is done.")
+    except Exception as error:
+        if os.environ.get("VERBOSE"):
+            raise
+        sys.exit(f"facetfx: {progress.current} failed: {_last_words(error)}\nVERBOSE=1 shows where.")
+
+
+def _last_words(error):
+    """The message; of one that holds a traceback, as Beam's do, what stands behind it."""
+    message = str(error).strip() or type(error).__name__
+    if "Traceback (most recent call last)" not in message:
+        return message
+    return [line for line in message.splitlines() if line and not line.startswith((" ", "Traceback"))][-1]
 
 
 def print_results(name: str, output_dir: str, progress: ComponentProgress) -> None:

@@ -6,6 +6,7 @@ Environment:
     SEED        instead of the experiment's seed.
     SET         other values than the experiment's: "training.epochs=3 data.image_size=64,64" (components/overrides.py).
     OUTPUT_DIR  where everything is written; default out.
+    VERBOSE     anything: what goes wrong is shown with where it went wrong.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def main() -> None:
         pipeline = local_pipeline(request)
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         sys.exit(f"facetfx: {error}\n(EXPERIMENT={request.name} DATA_DIR={request.data_dir or 'not set'})")
-    with console.ComponentProgress(pipeline) as progress:
+    with console.ComponentProgress(pipeline) as progress, console.told_in_a_line(progress):
         LocalDagRunner().run(pipeline)
     if progress.ran:
         console.print_results(request.run_name, request.output_dir, progress)

@@ -184,3 +184,32 @@ def test_what_does_not_fit_is_a_further_table_and_no_name_is_cut(tmp_path):
     shown = [figure for line in headings for figure in line[2:]]
     assert len(headings) > 1 and shown == [f"figure{number}" for number in range(5)]
     assert [line[0] for line in lines if line not in headings] == [name] * len(headings)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("The split is empty."), "facetfx: Trainer failed: The split is empty.\nVERBOSE=1 shows where."),
+        (ValueError(), "facetfx: Trainer failed: ValueError\nVERBOSE=1 shows where."),
+        (
+            RuntimeError(
+                'Traceback (most recent call last):\n  File "a.py", line 1, in f\n    x\nKeyError: 7 [while "b"]\n'
+            ),
+            'facetfx: Trainer failed: KeyError: 7 [while "b"]\nVERBOSE=1 shows where.',
+        ),
+        (KeyboardInterrupt(), "\nStopped in Trainer. The same command goes on from what is done."),
+    ],
+)
+def test_what_goes_wrong_is_told_in_a_line(error, words, monkeypatch):
+    monkeypatch.delenv("VERBOSE", raising=False)
+    progress = console.ComponentProgress(SimpleNamespace(components=[]))
+    progress.current = "Trainer"
+    with pytest.raises(SystemExit) as ended, console.told_in_a_line(progress):
+        raise error
+    assert ended.value.code == words
+
+
+def test_verbose_shows_where(monkeypatch):
+    monkeypatch.setenv("VERBOSE", "1")
+    with pytest.raises(ValueError), console.told_in_a_line(console.ComponentProgress(SimpleNamespace(components=[]))):
+        raise ValueError
