@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from components.images.decoding import JPEG, PNG, checked_decode
+from components.images.limits import MAX_BYTES, MAX_PIXELS, MAX_SIDE
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.base import labels_of
 
 _ROUNDING = 1e-6  # of the sum of two shares
+_PNG_HEADER = slice(16, 24)  # width and height in a PNG
 
 
 def check_record(record: FaceRecord, annotations: Mapping[str, Annotation]) -> None:
@@ -34,6 +37,10 @@ def _check_image(encoded: bytes) -> None:
     """Decodes with the decoder that Transform uses, so that what passes here can't fail there."""
     if not encoded:
         raise RecordError("the image's file is empty")
+    if len(encoded) > MAX_BYTES:
+        raise RecordError(f"the image's file has {len(encoded):,} bytes, allowed are {MAX_BYTES:,}")
+    if encoded.startswith((JPEG, PNG)):
+        _check_size(encoded)
     if encoded.startswith(JPEG):
         # The whole stream is read, at an eighth of the size: finds what is cut off in a fraction of the time.
         checked_decode(tf.io.decode_jpeg, encoded, "image", channels=3, ratio=8)
@@ -41,6 +48,20 @@ def _check_image(encoded: bytes) -> None:
         checked_decode(tf.io.decode_png, encoded, "image", channels=3)
     else:
         raise RecordError(f"the image is neither JPEG nor PNG: it starts with {encoded[:8]!r}")
+
+
+def _check_size(encoded):
+    """By the header, before memory is taken for the pixels; what is larger isn't answered by a served model either."""
+    if encoded.startswith(JPEG):
+        height, width, _ = checked_decode(tf.image.extract_jpeg_shape, encoded, "image").numpy()
+    elif len(encoded) < _PNG_HEADER.stop:
+        raise RecordError("the image can't be decoded: its file ends in its header")
+    else:
+        width, height = struct.unpack(">II", encoded[_PNG_HEADER])
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise RecordError(
+            f"the image has {width:,} x {height:,} pixels, allowed are {MAX_PIXELS:,} and {MAX_SIDE:,} on a side"
+        )
 
 
 def _check_crop(crop):

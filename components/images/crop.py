@@ -17,12 +17,16 @@ def crop_pixels(pixels: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
     Returns:
         [H', W', C], of the same type.
     """
-    sides = tf.shape(pixels)[:2]
-    edges = tf.stack([crop[:2], crop[:2] + crop[2:]]) * tf.cast(sides, tf.float32)
-    start, end = tf.unstack(tf.cast(tf.round(edges), tf.int32))
-    start = tf.clip_by_value(start, 0, sides - 1)
-    end = tf.clip_by_value(end, start + 1, sides)
+    start, end = crop_window(tf.shape(pixels)[:2], crop)
     return pixels[start[0] : end[0], start[1] : end[1]]
+
+
+def crop_window(size: tf.Tensor, crop: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The first row and column of a crop and those behind its last, both [2] int32, in an image of `size` [2]."""
+    edges = tf.stack([crop[:2], crop[:2] + crop[2:]]) * tf.cast(size, tf.float32)
+    start, end = tf.unstack(tf.cast(tf.round(edges), tf.int32))
+    start = tf.clip_by_value(start, 0, size - 1)
+    return start, tf.clip_by_value(end, start + 1, size)
 
 
 def to_crop(points: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:

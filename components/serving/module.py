@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 import tensorflow as tf
 from tensorflow import keras
 
-from components.images.crop import WHOLE, crop_pixels
-from components.images.decoding import decode, decode_and_resize_batch, resize
+from components.images.crop import WHOLE
 from components.serving.bfloat16 import FasterInBFloat16
+from components.serving.reception import STATUS, WORDS, Status, admitted, receive, whole
 from components.tasks.base import Serving
 from keras_models.folding import fold_batch_norm
+
+MAX_MAP_PIXELS = 2**27  # of a request's label maps together: 134 million
+_TOGETHER = 64  # images that the network is asked about at once
 
 # What is read of a record; one without a crop is used as a whole.
 _FEATURES = {
@@ -91,7 +94,7 @@ class ServingModule(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def from_images(self, image_bytes):
         """JPEG or PNG files -> what is served, of the whole images."""
-        return self.predict(image_bytes, tf.repeat([WHOLE], tf.size(image_bytes), axis=0))
+        return self.predict(image_bytes, whole(image_bytes))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def from_examples(self, examples):
@@ -101,31 +104,37 @@ class ServingModule(tf.Module):
     def predict(
         self, image_bytes: tf.Tensor, crops: tf.Tensor, suffixes: Sequence[str] = ("",)
     ) -> dict[str, tf.Tensor]:
-        """What is served by name, each [batch, ...].
+        """What is served by name, each [batch, ...], and `STATUS`: [batch] whether an image was answered, or why not.
+
+        What is no image, or too large, changes nothing for the others; its answers are 0, its label maps 255.
 
         Args:
-            image_bytes: [batch] strings, JPEG or PNG files.
+            image_bytes: [batch] strings, JPEG or PNG files; none are answered with no answers.
             crops: [batch, 4], the parts that the network is shown (components.images.crop); coordinates and label maps
                 are those of the uncropped images.
             suffixes: of the network's outputs to serve: "_iter<I>" for what they were at an iteration. The names have
                 them, too.
         """
         names = {f"{task}{suffix}": serving for suffix in suffixes for task, serving in self.servings.items()}
-        if self._one_by_one:
-            outputs, sizes = self._predict_each(image_bytes, crops, names)
-        else:
-            outputs = self._forward(self.decode(image_bytes, crops))
-            sizes = None
-        return {
-            f"{name}{suffix}": value
+        images, sizes, status = self._received(image_bytes, crops)
+        if any(serving.ONE_BY_ONE for serving in self.servings.values()):
+            status = admitted(sizes, status, MAX_MAP_PIXELS)
+            sizes = tf.where((status == Status.ANSWERED)[:, tf.newaxis], sizes, 1)
+        crops = tf.where((status == Status.ANSWERED)[:, tf.newaxis], _one_at_least(crops, WHOLE), tf.constant(WHOLE))
+        ask = self._ask_each if self._one_by_one else self._ask_together
+        outputs = ask(images, sizes, crops, names)
+        answers = {
+            f"{name}{suffix}": blanked(value, status, serving.BLANK)
             for suffix in suffixes
             for task, serving in self.servings.items()
             for name, value in serving.outputs(outputs[f"{task}{suffix}"], crops, sizes).items()
         }
+        return {name: value[: tf.size(image_bytes)] for name, value in {**answers, STATUS: status}.items()}
 
-    def decode(self, image_bytes: tf.Tensor, crops: tf.Tensor | None = None) -> tf.Tensor:
-        """[batch] image files -> [batch, H, W, 3] float32, what the network takes."""
-        return tf.cast(decode_and_resize_batch(image_bytes, self._image_size, crops), tf.float32)
+    def shown(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch] image files -> [batch, H, W, 3] float32, which the network takes, and [batch] `Status`; 1 or more."""
+        images, _, status = self._received(image_bytes, whole(image_bytes))
+        return tf.cast(images, tf.float32), status
 
     def signatures(self) -> dict[str, Callable]:
         """By their served names; with "<task>_names" for tasks whose scores, classes or points have names."""
@@ -139,6 +148,8 @@ class ServingModule(tf.Module):
     def contract(self) -> dict[str, dict]:
         """What the answers keep to, by signature and output: see components.tasks.base.Serving.contract."""
         outputs = {name: each for serving in self.servings.values() for name, each in serving.contract().items()}
+        codes = {str(int(status)): words for status, words in WORDS.items()}
+        outputs[STATUS] = {"kind": "status", "dtype": "int64", "shape": [None], "codes": codes}
         names = {
             f"{task}_names": {f"{task}_names": {"kind": "names", "dtype": "string", "shape": [len(serving.task.names)]}}
             for task, serving in self.servings.items()
@@ -150,24 +161,47 @@ class ServingModule(tf.Module):
         """The network's outputs, in the precision that is faster here."""
         return tf.cond(self._fast_here(), lambda: self._fast(image), lambda: self._exact(image))
 
-    def _predict_each(self, image_bytes, crops, names):
-        """The network's outputs of `names`, asked for one image after the other, and the images' sizes [batch, 2]."""
+    def _received(self, image_bytes, crops):
+        """`receive`, of one image at least: networks can't be asked about none."""
+        return receive(_one_at_least(image_bytes, ""), _one_at_least(crops, WHOLE), self._image_size)
 
-        def ask(image_and_crop):
-            encoded, crop = image_and_crop
-            pixels = decode(encoded)
-            size = tf.shape(pixels)[:2]
-            image = tf.cast(resize(crop_pixels(pixels, crop), self._image_size), tf.float32)
-            outputs = self._forward(image[tf.newaxis])
-            return {name: serving.one(outputs[name], size, crop) for name, serving in names.items()}, size
+    def _ask_together(self, images, sizes, crops, names):
+        """The network's outputs of `names`, asked for a few images at a time."""
 
-        specs = {name: serving.spec(self.network.output[name].shape[1:]) for name, serving in names.items()}
-        return tf.map_fn(
+        def ask(first):
+            outputs = self._forward(tf.cast(images[first : first + _TOGETHER], tf.float32))
+            return {name: outputs[name] for name in names}
+
+        shapes = {name: [None, *self.network.output[name].shape[1:]] for name in names}
+        outputs = tf.map_fn(
             ask,
-            (image_bytes, crops),
-            fn_output_signature=(specs, tf.TensorSpec([2], tf.int32)),
+            tf.range(0, tf.shape(images)[0], _TOGETHER),
+            fn_output_signature={name: tf.RaggedTensorSpec(each, ragged_rank=0) for name, each in shapes.items()},
             parallel_iterations=1,
         )
+        return {name: tf.ensure_shape(output.values, shapes[name]) for name, output in outputs.items()}
+
+    def _ask_each(self, images, sizes, crops, names):
+        """The same, asked for one image after the other."""
+
+        def ask(of_image):
+            image, size, crop = of_image
+            outputs = self._forward(tf.cast(image[tf.newaxis], tf.float32))
+            return {name: serving.one(outputs[name], size, crop) for name, serving in names.items()}
+
+        specs = {name: serving.spec(self.network.output[name].shape[1:]) for name, serving in names.items()}
+        return tf.map_fn(ask, (images, sizes, crops), fn_output_signature=specs, parallel_iterations=1)
+
+
+def blanked(values: tf.Tensor, status: tf.Tensor, blank: float = 0) -> tf.Tensor:
+    """[batch, ...] with `blank` where an image wasn't answered."""
+    answered = tf.reshape(status == Status.ANSWERED, [-1, *[1] * (len(values.shape) - 1)])
+    return tf.where(answered, values, tf.cast(blank, values.dtype))
+
+
+def _one_at_least(rows, row):
+    """The rows; if there is none, `row` alone."""
+    return tf.cond(tf.shape(rows)[0] > 0, lambda: rows, lambda: tf.constant([row], rows.dtype))
 
 
 def images_and_crops(examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

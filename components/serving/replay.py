@@ -68,6 +68,7 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
         alone = ask("serving_default", [image], [image])
         row = {name: _row(served[name], values, i, alone[name]) for name, values in together.items()}
         _check_equal(tf, served, row, alone, tolerance, "an image alone differs from the same in a batch")
+    _check_bad_image(tf, model, served, images[0], tolerance)
     of_records = ask("from_examples", examples, images)
     inputs = {"image_bytes": images, "examples": examples}
     further = []
@@ -86,7 +87,7 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
     line = f"{requests} warm-up requests replayed, {len(examples)} records alike by both signatures, alone and together"
     if crops:
         line += f", {len(crops)} of them also by their crops"
-    kinds = ", ".join(f"{name} ({each['kind']})" for name, each in served.items())
+    kinds = ", ".join(f"{name} ({each['kind']})" for name, each in served.items() if each["kind"] != "status")
     line += f"; {kinds} keep to the contract"
     return f"{line}; so do {', '.join(further)}" if further else line
 
@@ -94,7 +95,8 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
 def _check_outputs(tf, answers, outputs, images):
     """All outputs of the contract and no others, each as it says."""
     assert answers.keys() == outputs.keys(), f"the outputs are {sorted(answers)}, the contract has {sorted(outputs)}"
-    for name, values in answers.items():
+    # What isn't answered breaks the rest of the contract, too: the reason comes first.
+    for name, values in sorted(answers.items(), key=lambda answer: outputs[answer[0]]["kind"] != "status"):
         each, shape = outputs[name], tuple(values.shape)
         assert values.dtype.name == each["dtype"], f"{name} is {values.dtype.name}, expected {each['dtype']}"
         fits = len(shape) == len(each["shape"]) and all(
@@ -106,6 +108,10 @@ def _check_outputs(tf, answers, outputs, images):
                 f"{name} has shape {shape} for {len(images)} images"
             )
         if each["kind"] == "names":
+            continue
+        if each["kind"] == "status":
+            reasons = ", ".join(each["codes"][str(code)] for code in values.numpy() if code)
+            assert not reasons, f"images that should be answered are not: {reasons}"
             continue
         if each["kind"] == "label_map":
             _check_label_maps(tf, name, values.numpy(), images, each)
@@ -133,6 +139,19 @@ def _check_label_maps(tf, name, maps, images, each):
         assert around, f"around an image's {name} are labels other than {padding}"
 
 
+def _check_bad_image(tf, model, served, image, tolerance):
+    """An image beside something that is none is answered as if it were alone, and a request without images is."""
+    answer = model.signatures["serving_default"]
+    alone, beside = answer(tf.constant([image])), answer(tf.constant([b"no image", image]))
+    (status,) = (name for name, each in served.items() if each["kind"] == "status")
+    found = beside[status].numpy().tolist()
+    assert found[0] != 0 and found[1] == 0, f"{status} is {found} for something that is no image and an image"
+    second = {name: _row(served[name], values, 1, alone[name]) for name, values in beside.items()}
+    _check_equal(tf, served, second, alone, tolerance, "an image beside something that is none differs from it alone")
+    empty = answer(tf.constant([], tf.string))
+    assert not any(len(values) for values in empty.values()), "no images have answers"
+
+
 def _row(each, values, i, alone):
     """One image's answer in a batch, of the size that it has alone."""
     row = values[i : i + 1]
@@ -146,7 +165,7 @@ def _check_finite(tf, name, values):
 def _check_equal(tf, outputs, answers, others, tolerance, message):
     for name, values in answers.items():
         kind = outputs[name]["kind"]
-        if kind == "decisions":
+        if kind in ("decisions", "status"):
             # Whole numbers: a score within the tolerance of its threshold may fall on either side.
             continue
         if kind == "label_map":

@@ -174,6 +174,7 @@ class Serving(tf.Module):
     """
 
     ONE_BY_ONE = False
+    BLANK = 0  # what stands in the place of the answers for an image that can't be answered
 
     def __init__(self, task: BoundTask):
         super().__init__(name=task.name)

@@ -23,6 +23,7 @@ from components.record import FaceRecord
 from components.serving import replay
 from components.serving.export import export
 from components.serving.module import ServingModule
+from components.serving.reception import STATUS, Status
 from components.systems.base import System
 from components.tasks.annotation import Annotation, BoundTask, points
 from components.tasks.base import Learning, learning_of, serving_of
@@ -136,8 +137,10 @@ def exported(
 
 
 def answers_of(signature, *inputs: bytes) -> dict[str, np.ndarray]:
-    """By output."""
-    return {name: values.numpy() for name, values in signature(tf.constant(inputs)).items()}
+    """By output, of images that can be answered."""
+    answers = {name: values.numpy() for name, values in signature(tf.constant(inputs)).items()}
+    assert answers.pop(STATUS).tolist() == [Status.ANSWERED] * len(inputs)
+    return answers
 
 
 def operations(folder: pathlib.Path) -> set[str]:
@@ -148,8 +151,10 @@ def operations(folder: pathlib.Path) -> set[str]:
 
 
 def specs(signature) -> dict[str, tuple[tf.DType, list[int | None]]]:
-    """What a signature of a SavedModel promises: dtype and shape by output."""
-    return {name: (spec.dtype, spec.shape.as_list()) for name, spec in signature.structured_outputs.items()}
+    """What a signature of a SavedModel promises: dtype and shape by output, the images' status left out."""
+    found = {name: (spec.dtype, spec.shape.as_list()) for name, spec in signature.structured_outputs.items()}
+    assert found.pop(STATUS) == (tf.int64, [None])
+    return found
 
 
 def write_records(file: pathlib.Path, images: Sequence[bytes] = IMAGES, crops: Sequence = (None,)) -> str:

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from components.evaluator.config import ITERATIONS_SIGNATURE
 from components.serving.module import ServingModule, images_and_crops
+from components.serving.reception import STATUS
 from keras_models.ifan import network_iterations
 
 
@@ -20,8 +21,10 @@ def iteration_signature(module: ServingModule) -> tuple[dict, dict]:
         return outputs | {name.removesuffix(last): value for name, value in outputs.items() if name.endswith(last)}
 
     served = module.contract()["from_examples"]
-    contract = {f"{name}{suffix}": each for name, each in served.items() for suffix in suffixes}
-    for name, each in served.items():
+    of_tasks = {name: each for name, each in served.items() if name != STATUS}
+    contract = {f"{name}{suffix}": each for name, each in of_tasks.items() for suffix in suffixes}
+    contract[STATUS] = served[STATUS]
+    for name, each in of_tasks.items():
         # The last iteration is what is served.
         contract[name] = contract[f"{name}{suffixes[-1]}"] = {**each, "same_as": name}
     return {ITERATIONS_SIGNATURE: iterations_from_examples}, {ITERATIONS_SIGNATURE: contract}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from components.serving.module import ServingModule
+from components.serving.module import ServingModule, blanked
+from components.serving.reception import STATUS
 from keras_models.mgg_net import attention_groups, attention_maps
 
 
@@ -16,11 +17,15 @@ def attention_signature(module: ServingModule) -> tuple[dict, dict]:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def attention(image_bytes):
-        return {"groups": tf.constant(groups), **maps(module.decode(image_bytes), training=False)}
+        images, status = module.shown(image_bytes)
+        answers = {name: blanked(values, status) for name, values in maps(images, training=False).items()}
+        of_images = {name: values[: tf.size(image_bytes)] for name, values in {**answers, STATUS: status}.items()}
+        return {"groups": tf.constant(groups), **of_images}
 
     contract = {
         name: {"kind": "scores", "dtype": "float32", "shape": [None, *output.shape[1:]]}
         for name, output in maps.output.items()
     }
+    contract[STATUS] = module.contract()["serving_default"][STATUS]
     contract["groups"] = {"kind": "names", "dtype": "string", "shape": [len(groups)]}
     return {"attention": attention}, {"attention": contract}

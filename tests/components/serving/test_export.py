@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.serving.export import restore_trained
+from components.serving.reception import WORDS
 from components.systems.base import System
 from components.tasks.annotation import points
 from tests.support import serving
@@ -136,6 +137,9 @@ def test_the_contract(folder, signatures):
         "landmarks": {"kind": "points", "dtype": "float32", "shape": [None, 2, 2], "names": ["1", "2"]},
         "age": {"kind": "number", "dtype": "float32", "shape": [None], "scale": 50.0},
     }
+    status = contract["signatures"]["serving_default"].pop("image_status")
+    assert contract["signatures"]["from_examples"].pop("image_status") == status
+    assert status["codes"] == {str(int(code)): words for code, words in WORDS.items()}
     assert contract["signatures"]["serving_default"] == contract["signatures"]["from_examples"] == outputs
     names = {"clothing_names": {"kind": "names", "dtype": "string", "shape": [2]}}
     assert contract["signatures"]["clothing_names"] == names

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.serving.module import served_part
+from components.serving.reception import Status
 from components.tasks.annotation import points
 from keras_models import MultiTaskNetwork
 from tests.support import serving
@@ -142,11 +143,46 @@ def test_a_crop_worked_out_by_hand():
     np.testing.assert_array_equal(whole, np.where(labels == 2, 2, 1))
 
 
-def test_half_a_crop_and_what_is_no_image_are_refused(module):
+def test_half_a_crop_is_refused(module):
     with pytest.raises(tf.errors.InvalidArgumentError, match="image/crop"):
         module.from_examples(tf.constant([record(IMAGES[0], crop=(0.1, 0.2))]))
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        module.from_images(tf.constant([IMAGES[0], b"no image"]))
+
+
+def test_what_is_no_image_changes_nothing_for_the_others(module, together):
+    answers = {k: v.numpy() for k, v in module.from_images(tf.constant([b"", *IMAGES[:2], b"no image"])).items()}
+    assert answers["image_status"].tolist() == [Status.NEITHER_JPEG_NOR_PNG, 0, 0, Status.NEITHER_JPEG_NOR_PNG]
+    assert (answers["parsing"][[0, 3]] == 255).all()
+    for name in ("attributes", "attributes_decisions", "landmarks", "emotion", "age"):
+        assert not answers[name][[0, 3]].any()
+        np.testing.assert_allclose(answers[name][1:3], together[name][:2], atol=1e-5)
+    _, height, width = answers["parsing"].shape
+    np.testing.assert_array_equal(answers["parsing"][1:3], together["parsing"][:2, :height, :width])
+
+
+@pytest.mark.parametrize(
+    "crop", [(0.5, 0.5, 0.6, 0.5), (-0.1, 0, 1, 1), (np.nan, 0, 1, 1), (0, 0, np.inf, 1), (0, 0, 0, 1)]
+)
+def test_a_crop_that_is_none_has_no_answers(module, crop):
+    answers = module.from_examples(tf.constant([record(IMAGES[0], crop), record(IMAGES[1])]))
+    assert answers["image_status"].numpy().tolist() == [Status.CROP_BEYOND_THE_IMAGE, 0]
+    for name, values in answers.items():
+        assert np.isfinite(values).all() and name
+    assert not np.any(answers["landmarks"][0])
+
+
+def test_no_images_have_no_answers(module):
+    for signature in (module.from_images, module.from_examples):
+        assert {len(values) for values in signature(tf.constant([], tf.string)).values()} == {0}
+
+
+def test_maps_that_would_be_too_large_together_are_left_out(module, monkeypatch):
+    """A long and a high image: each has a map of 2,000 pixels, both together of 2 x 1,000 x 1,000."""
+    monkeypatch.setattr("components.serving.module.MAX_MAP_PIXELS", 10_000)
+    long, high = (serving.image(0, size) for size in ((1000, 2), (2, 1000)))
+    fresh = serving.served(serving.colours(), *COLOURS)
+    answers = fresh.from_images(tf.constant([long, high, long]))
+    assert answers["image_status"].numpy().tolist() == [0, Status.REQUEST_TOO_LARGE, 0]
+    assert answers["parsing"].shape == (3, 2, 1000)
 
 
 def test_the_orientation_that_a_camera_noted_is_not_applied():
@@ -185,7 +221,7 @@ def test_signatures_and_contract_name_the_same(module):
         assert (name[0], tuple(each.decode() for each in name[1].numpy())) == (f"{task.name}_names", task.names)
     contract = module.contract()
     assert contract["serving_default"] == contract["from_examples"]
-    assert contract["serving_default"].keys() == {*OUTPUTS, "attributes_decisions"}
+    assert contract["serving_default"].keys() == {*OUTPUTS, "attributes_decisions", "image_status"}
     assert contract["emotion_names"] == {"emotion_names": {"kind": "names", "dtype": "string", "shape": [3]}}
 
 

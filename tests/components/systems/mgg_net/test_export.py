@@ -74,7 +74,7 @@ def test_there_is_only_what_the_network_has(options, answers):
     if answers is None:
         assert (signatures, contracts) == ({}, {})
     else:
-        expected = {"groups", "masks_block3", "masks_block4"}
+        expected = {"groups", "image_status", "masks_block3", "masks_block4"}
         outputs = signatures["attention"].get_concrete_function().structured_outputs
         assert outputs.keys() == contracts["attention"].keys() == expected
         assert {weight.name for weight in served_part(model, ["attributes"]).weights} >= HEADS, "they answer"
@@ -87,7 +87,7 @@ def test_it_serves(folder):
 
 def test_heads_that_only_training_needs_are_not_exported(trained, folder):
     heads = 3 * 8 + 3 + 3 * 16 + 3  # gal_block3, gal_block4: a weight for each attribute and channel, and the biases
-    variables = dict(tf.train.list_variables(str(folder / "variables" / "variables")))
+    variables = dict(tf.train.list_variables(str(folder / "assets.extra" / "trained" / "trained")))
     exported = sum(int(np.prod(shape)) for name, shape in variables.items() if name.startswith("weights/"))
     assert exported == trained.count_params() - heads
     program = (folder / "saved_model.pb").read_bytes()
