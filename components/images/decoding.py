@@ -57,16 +57,6 @@ def decode_and_resize(encoded: tf.Tensor, size: tuple[int, int], crop: tf.Tensor
     return resize(image if crop is None else crop_pixels(image, crop), size)
 
 
-def decode_and_resize_batch(encoded: tf.Tensor, size: tuple[int, int], crops: tf.Tensor | None = None) -> tf.Tensor:
-    """`decode_and_resize` over [batch] strings, and [batch, 4] crops: [batch, height, width, 3] uint8."""
-    images = (encoded,) if crops is None else (encoded, crops)
-    return tf.map_fn(
-        lambda image: decode_and_resize(image[0], size, *image[1:]),
-        images,
-        fn_output_signature=tf.TensorSpec([*size, 3], tf.uint8),
-    )
-
-
 def decode_and_resize_labels(encoded: tf.Tensor, size: tuple[int, int], crop: tf.Tensor | None = None) -> tf.Tensor:
     """A label map's PNG to labels: each pixel gets the label at its centre, as `decode_and_resize` places it.
 

@@ -116,11 +116,7 @@ class ServingModule(tf.Module):
                 them, too.
         """
         names = {f"{task}{suffix}": serving for suffix in suffixes for task, serving in self.servings.items()}
-        images, sizes, status = self._received(image_bytes, crops)
-        if any(serving.ONE_BY_ONE for serving in self.servings.values()):
-            status = admitted(sizes, status, MAX_MAP_PIXELS)
-            sizes = tf.where((status == Status.ANSWERED)[:, tf.newaxis], sizes, 1)
-        crops = tf.where((status == Status.ANSWERED)[:, tf.newaxis], _one_at_least(crops, WHOLE), tf.constant(WHOLE))
+        images, sizes, crops, status = self._received(image_bytes, crops)
         ask = self._ask_each if self._one_by_one else self._ask_together
         outputs = ask(images, sizes, crops, names)
         answers = {
@@ -133,7 +129,7 @@ class ServingModule(tf.Module):
 
     def shown(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """[batch] image files -> [batch, H, W, 3] float32, which the network takes, and [batch] `Status`; 1 or more."""
-        images, _, status = self._received(image_bytes, whole(image_bytes))
+        images, _, _, status = self._received(image_bytes, whole(image_bytes))
         return tf.cast(images, tf.float32), status
 
     def signatures(self) -> dict[str, Callable]:
@@ -162,8 +158,16 @@ class ServingModule(tf.Module):
         return tf.cond(self._fast_here(), lambda: self._fast(image), lambda: self._exact(image))
 
     def _received(self, image_bytes, crops):
-        """`receive`, of one image at least: networks can't be asked about none."""
-        return receive(_one_at_least(image_bytes, ""), _one_at_least(crops, WHOLE), self._image_size)
+        """Images, sizes, crops and status, of one image at least, since networks can't be asked about none.
+
+        Whole and 1 × 1 is what isn't answered.
+        """
+        crops = _one_at_least(crops, WHOLE)
+        images, sizes, status = receive(_one_at_least(image_bytes, ""), crops, self._image_size)
+        if any(serving.ONE_BY_ONE for serving in self.servings.values()):
+            status = admitted(sizes, status, MAX_MAP_PIXELS)
+        answered = (status == Status.ANSWERED)[:, tf.newaxis]
+        return images, tf.where(answered, sizes, 1), tf.where(answered, crops, tf.constant(WHOLE)), status
 
     def _ask_together(self, images, sizes, crops, names):
         """The network's outputs of `names`, asked for a few images at a time."""

@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from components.images.decoding import decode_and_resize_batch
 from components.serving.export import export
+from components.serving.reception import receive, whole
 from components.systems.base import System
 from components.tasks.base import learning_of
 from keras_models import DMMCNN
@@ -40,7 +40,7 @@ def calls(batch: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         served = export(network, tasks, SIZE, System(), folder, [jpeg_image(218)]).network
         serve = tf.saved_model.load(folder).signatures["serving_default"]
-    decode = tf.function(lambda: decode_and_resize_batch(encoded, SIZE))
+    decode = tf.function(lambda: receive(encoded, whole(encoded), SIZE)[0])
     images = tf.cast(decode(), tf.float32)
     return {
         SERVED: lambda: serve(encoded),

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.images.decoding import decode_and_resize, decode_and_resize_batch, decode_and_resize_labels
+from components.images.decoding import decode_and_resize, decode_and_resize_labels
 
 WIDTH, HEIGHT = 60, 44
 X, Y = np.meshgrid(np.linspace(0, 1, WIDTH), np.linspace(0, 1, HEIGHT))
@@ -88,14 +88,6 @@ def test_shrinking_does_not_alias():
     assert np.abs(small.astype(int) - 127).max() <= 8
 
 
-def test_a_batch_equals_single_images():
-    images = [encode(), encode("L", "PNG"), encode(pixels=PIXELS[:20, :50]), encode("CMYK")]
-    batch = decode_and_resize_batch(tf.constant(images), (24, 32))
-    assert batch.shape == (4, 24, 32, 3)
-    assert batch.dtype == tf.uint8
-    np.testing.assert_array_equal(batch, [decoded(image, (24, 32)) for image in images])
-
-
 @pytest.mark.parametrize("size", [(12, 15), (24, 32), (90, 100)])
 def test_a_crop_is_cut_out_before_it_is_resized(size):
     encoded, crop = encode(file_format="PNG"), [0.25, 0.1, 0.5, 0.35]  # rows 11 to 33, columns 6 to 27
@@ -110,25 +102,6 @@ def test_cropped_to_the_whole_it_is_the_same(size):
     for encoded in (encode(), encode("L", "PNG"), encode(pixels=PIXELS[:20, :50]), encode("CMYK")):
         whole = decode_and_resize(tf.constant(encoded), size, tf.constant([0.0, 0.0, 1.0, 1.0]))
         np.testing.assert_array_equal(whole, decoded(encoded, size))
-
-
-def test_each_image_of_a_batch_has_its_crop():
-    images, crops = [encode(), encode("L", "PNG")], [[0.0, 0.0, 1.0, 1.0], [0.5, 0.0, 0.5, 1.0]]
-    batch = decode_and_resize_batch(tf.constant(images), (24, 32), tf.constant(crops))
-    assert batch.shape == (2, 24, 32, 3)
-    np.testing.assert_array_equal(batch[0], decoded(images[0], (24, 32)))
-    half = encode("L", "PNG", PIXELS[HEIGHT // 2 :])
-    np.testing.assert_array_equal(batch[1], decoded(half, (24, 32)))
-
-
-def test_an_empty_batch_is_empty():
-    assert decode_and_resize_batch(tf.constant([], tf.string), (24, 32)).shape == (0, 24, 32, 3)
-
-
-def test_shapes_are_known_in_a_graph():
-    signature = tf.TensorSpec([None], tf.string)
-    outputs = tf.function(decode_and_resize_batch).get_concrete_function(signature, (24, 32)).structured_outputs
-    assert outputs.shape.as_list() == [None, 24, 32, 3]
 
 
 def label_map(labels: np.ndarray) -> tf.Tensor:

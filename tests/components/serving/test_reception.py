@@ -12,7 +12,7 @@ import tensorflow as tf
 from components.images.crop import WHOLE
 from components.images.limits import MAX_BYTES, MAX_SIDE
 from components.serving.reception import Status, admitted, receive
-from tests.support.serving import IMAGES, SIZE, png, seen
+from tests.support.serving import IMAGES, SIZE, pixels, png, seen
 
 
 def received(*images, crops=None):
@@ -39,6 +39,15 @@ def test_images_are_decoded_as_ever():
     np.testing.assert_array_equal(images, np.concatenate([seen(image) for image in IMAGES]))
     expected = [PIL.Image.open(io.BytesIO(image)).size[::-1] for image in IMAGES]
     assert sizes.tolist() == [list(size) for size in expected] and not status.any()
+
+
+def test_each_image_has_its_crop():
+    """The lower half of the second, rows 20 to 39 of 40."""
+    image = png(pixels(IMAGES[5]))
+    half = png(pixels(IMAGES[5])[20:])
+    images, sizes, _ = received(image, image, half, crops=[WHOLE, (0.5, 0.0, 0.5, 1.0), WHOLE])
+    np.testing.assert_array_equal(images[1], images[2])
+    assert sizes.tolist() == [[40, 48], [40, 48], [20, 48]]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.config import Export, Training, configured, from_json, to_json
-from components.images.decoding import decode_and_resize_batch
 from components.serving.export import restore_trained
 from components.systems.branching.tree_file import read_tree
 from components.tasks.base import learning_of
@@ -125,7 +124,7 @@ def widened(examples, tmp_path_factory):
 
 
 def _scores(network, images):
-    return network(tf.cast(decode_and_resize_batch(tf.constant(images), tiny_faces.SIZE), tf.float32))
+    return network(tf.concat([serving.seen(image, tiny_faces.SIZE) for image in images], axis=0))
 
 
 def test_a_widened_network_answers_as_it_was_trained(widened):
