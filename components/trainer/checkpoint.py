@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 
 import numpy as np
@@ -67,6 +69,9 @@ class History(tf.train.experimental.PythonState, keras.callbacks.Callback):
 class EpochCheckpoint(keras.callbacks.Callback):
     """Saves model, optimizer and callbacks after each epoch, and restores the last save before training.
 
+    The last two are kept: where the last one can't be read, the one before is taken, and without any training begins
+    anew; stderr says so.
+
     Args:
         folder: where the checkpoints lie; the same for a run and its continuation, another for any other run.
         callbacks: the other callbacks of the run, which stand before this one. Their tf.Variables, tf.Modules, tf.data
@@ -78,11 +83,13 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._folder = folder
         self._callbacks = list(callbacks)
         self._epochs_done = tf.Variable(0, dtype=tf.int64)
+        self._current: str | None = None
 
     def restore(self, model: keras.Model) -> int:
         """Brings `model` (compiled, built) and the callbacks to the last save; returns the epochs done, 0 if none."""
         self._keep(model)
-        self._manager.restore_or_initialize()
+        self._current = newest_whole(self._folder)
+        self._restore()
         return int(self._epochs_done)
 
     def restore_first(self, callback: tf.train.experimental.PythonState) -> None:
@@ -90,7 +97,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
         For what the model can't be built without.
         """
-        if path := tf.train.latest_checkpoint(self._folder):
+        if path := newest_whole(self._folder):
             state = {f"callback{len(self._callbacks)}": callback}
             tf.train.Checkpoint(**state).restore(path).expect_partial()
         self._callbacks.append(callback)
@@ -101,7 +108,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._keep(model)
         # The next number: a save under the last one's would be in its way until it is whole.
         self._manager.checkpoint.save_counter.assign(saves)
-        self._manager.save()
+        self._current = self._manager.save()
 
     def _keep(self, model):
         """What is saved from now on."""
@@ -118,12 +125,40 @@ class EpochCheckpoint(keras.callbacks.Callback):
         checkpoint = tf.train.Checkpoint(
             model=model, optimizer=model.optimizer, epochs_done=self._epochs_done, **states
         )
-        self._manager = tf.train.CheckpointManager(checkpoint, self._folder, max_to_keep=1)
+        try:
+            tf.train.get_checkpoint_state(self._folder)
+        except ValueError:  # TensorFlow's list of the saves is damaged: the manager wouldn't begin, and needs none
+            tf.io.gfile.remove(os.path.join(self._folder, "checkpoint"))
+        self._manager = tf.train.CheckpointManager(checkpoint, self._folder, max_to_keep=2)
 
     def on_train_begin(self, logs=None):
         # Keras' own callbacks have just forgotten what was restored (ReduceLROnPlateau its patience).
-        self._manager.restore_or_initialize()
+        self._restore()
 
     def on_epoch_end(self, epoch, logs=None):
         self._epochs_done.assign(epoch + 1)
-        self._manager.save()
+        self._current = self._manager.save()
+
+    def _restore(self):
+        if self._current:
+            self._manager.checkpoint.restore(self._current)
+
+
+def newest_whole(folder: str) -> str | None:
+    """The path of the newest save whose every tensor can be read; None if there is none. Says which were left out."""
+    numbers = (
+        int(os.path.basename(index).removeprefix("ckpt-").removesuffix(".index"))
+        for index in tf.io.gfile.glob(os.path.join(folder, "ckpt-*.index"))
+    )
+    for number in sorted(numbers, reverse=True):
+        path = os.path.join(folder, f"ckpt-{number}")
+        try:
+            reader = tf.train.load_checkpoint(path)
+            for name in reader.get_variable_to_shape_map():
+                reader.get_tensor(name)
+        except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
+            reason = str(error).splitlines()[0]
+            print(f"  {path} can't be read, an earlier state is taken: {reason}", file=sys.stderr)
+        else:
+            return path
+    return None

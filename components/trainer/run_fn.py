@@ -24,6 +24,7 @@ from components.trainer.recipe import all_files
 TRAINING_FILE = "training.json"
 _SPLIT = "Split-"  # before the name of a split, in the name of its folder
 _WARMUP_IMAGES = 4
+_DONE = "done"  # beside the checkpoints of a run that ended
 _VALIDATION_BATCH = 8
 
 
@@ -45,6 +46,7 @@ def run_fn(fn_args: FnArgs) -> None:
             f"First: make run EXPERIMENT={warm_start}"
         )
     checkpoints = os.path.join(config["checkpoints"], _run_key(config, fn_args.transform_output, fn_args.base_model))
+    remove_done(config["checkpoints"], checkpoints)
     train_files, validation_files = files_by_split(fn_args.train_files), files_by_split(fn_args.eval_files)
     trained = train(
         experiment,
@@ -76,7 +78,9 @@ def run_fn(fn_args: FnArgs) -> None:
     }
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as f:
         json.dump(training, f)
-    tf.io.gfile.rmtree(checkpoints)
+    # Kept until another run begins: a kill before TFX has noted down this one repeats no epoch.
+    with tf.io.gfile.GFile(os.path.join(checkpoints, _DONE), "w"):
+        pass
 
 
 def chosen_precision(
@@ -96,6 +100,17 @@ def chosen_precision(
     words = "; ".join(f"{name} {', '.join(f'{k} {v:.4f}' for k, v in each.items())}" for name, each in found.items())
     print(f"  Served in {'bfloat16 where that is faster' if kept else 'float32'}: {words}.", file=sys.stderr)
     return fast if kept else None, {"served": "bfloat16" if kept else "float32", "figures": found}
+
+
+def remove_done(folder: str, kept: str) -> None:
+    """Removes the checkpoints of runs that ended, but those in the folder `kept`."""
+    for mark in tf.io.gfile.glob(os.path.join(folder, "*", _DONE)):
+        if os.path.dirname(mark) != kept:
+            # The mark last: a kill on the way leaves what is removed next time.
+            for file in tf.io.gfile.glob(os.path.join(os.path.dirname(mark), "*")):
+                if file != mark:
+                    tf.io.gfile.remove(file)
+            tf.io.gfile.rmtree(os.path.dirname(mark))
 
 
 def files_by_split(patterns: Sequence[str]) -> dict[str, list[str]]:

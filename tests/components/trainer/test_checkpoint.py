@@ -44,7 +44,7 @@ def _model(units, value=0.0):
 
 
 def _saved(folder):
-    return [path.stem for path in folder.glob("*.index")]
+    return sorted(path.stem for path in folder.glob("*.index"))
 
 
 def test_one_callback_is_restored_before_there_is_a_model(tmp_path):
@@ -76,7 +76,7 @@ def replaced(tmp_path):
 
 
 def test_a_replaced_model_is_saved_at_once(replaced, tmp_path):
-    assert _saved(tmp_path) == ["ckpt-2"]
+    assert _saved(tmp_path) == ["ckpt-1", "ckpt-2"]
     other, counter, notes = _model(3), Counter(), Notes()
     assert EpochCheckpoint(str(tmp_path), [counter, notes]).restore(other) == 1
     assert (counter.count, notes.text) == (3, "wide")
@@ -88,7 +88,7 @@ def test_training_goes_on_with_the_replaced_model(replaced, tmp_path):
     checkpoint, model = replaced
     model.layers[0].kernel.assign(tf.fill([2, 3], 0.75))
     checkpoint.on_epoch_end(1)
-    assert _saved(tmp_path) == ["ckpt-3"]
+    assert _saved(tmp_path) == ["ckpt-2", "ckpt-3"]
     model.layers[0].kernel.assign(tf.zeros([2, 3]))
     checkpoint.on_train_begin()
     np.testing.assert_array_equal(model.layers[0].kernel, tf.fill([2, 3], 0.75))
@@ -115,3 +115,64 @@ def test_the_old_save_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
     model, notes = _model(2), Notes()
     assert EpochCheckpoint(str(tmp_path), [notes]).restore(model) == 1
     assert notes.text == "narrow" and model.layers[0].kernel.numpy().tolist() == [[0.25] * 2] * 2
+
+
+def _trained(folder, epochs):
+    """So many epochs, each with all weights at its number."""
+    checkpoint = EpochCheckpoint(str(folder), [])
+    model = _model(2)
+    checkpoint.restore(model)
+    for epoch in range(epochs):
+        model.layers[0].kernel.assign(tf.fill([2, 2], float(epoch + 1)))
+        checkpoint.on_epoch_end(epoch)
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def _spoil(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "index removed": lambda folder: (folder / "ckpt-3.index").unlink(),
+    "data removed": lambda folder: (folder / "ckpt-3.data-00000-of-00001").unlink(),
+    "index cut": lambda folder: _cut(folder / "ckpt-3.index"),
+    "data cut": lambda folder: _cut(folder / "ckpt-3.data-00000-of-00001"),
+    "data empty": lambda folder: (folder / "ckpt-3.data-00000-of-00001").write_bytes(b""),
+    "index empty": lambda folder: (folder / "ckpt-3.index").write_bytes(b""),
+    "data spoilt": lambda folder: _spoil(folder / "ckpt-3.data-00000-of-00001"),
+    "index spoilt": lambda folder: _spoil(folder / "ckpt-3.index"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_save_gives_way_to_the_one_before(tmp_path, damage, capsys):
+    _trained(tmp_path, epochs=3)
+    DAMAGES[damage](tmp_path)
+    model = _model(2)
+    checkpoint = EpochCheckpoint(str(tmp_path), [])
+    assert checkpoint.restore(model) == 2
+    assert model.layers[0].kernel.numpy().tolist() == [[2.0] * 2] * 2
+    told = capsys.readouterr().err
+    assert damage == "index removed" or f"{tmp_path}/ckpt-3 can't be read, an earlier state is taken" in told
+    # It goes on from there, and what it saves is whole.
+    model.layers[0].kernel.assign(tf.fill([2, 2], 7.0))
+    checkpoint.on_epoch_end(2)
+    again = _model(2)
+    assert EpochCheckpoint(str(tmp_path), []).restore(again) == 3
+    assert again.layers[0].kernel.numpy().tolist() == [[7.0] * 2] * 2
+
+
+@pytest.mark.parametrize("names", ["*.index", "*.data*", "checkpoint", "*"])
+def test_without_any_whole_save_training_begins_anew(tmp_path, names):
+    _trained(tmp_path, epochs=3)
+    for path in tmp_path.glob(names):
+        path.write_bytes(b"")
+    model = _model(2, 0.5)
+    found = EpochCheckpoint(str(tmp_path), []).restore(model)
+    assert found == (3 if names == "checkpoint" else 0)
+    assert model.layers[0].kernel.numpy().tolist() == [[3.0 if found else 0.5] * 2] * 2

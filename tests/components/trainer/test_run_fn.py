@@ -161,6 +161,10 @@ def test_a_widened_networks_tree_lies_beside_it(widened):
     assert [found["layer"] for found in branching["rounds"]] == ["fc", "conv2", "conv1"]
     assert np.shape(branching["rounds"][0]["affinity"]) == (9, 9)
     assert len(run.training["epochs"]) == 3 + 1
+    (done,) = run.checkpoints.glob("*/done")
+    module.remove_done(str(run.checkpoints), str(done.parent))
+    assert done.exists(), "its own"
+    module.remove_done(str(run.checkpoints), str(run.checkpoints / "another"))
     assert not list(run.checkpoints.rglob("*"))
 
 
