@@ -6,6 +6,8 @@ import contextlib
 import json
 import logging
 import os
+import pathlib
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -13,9 +15,12 @@ from collections.abc import Iterator
 from absl import logging as absl_logging
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tfx.orchestration.pipeline import Pipeline
 
+from components.config import form
 from components.overrides import slug
+from pipeline.request import Request
 
 _OUT = Console(stderr=True, highlight=False)
 
@@ -34,10 +39,15 @@ class ComponentProgress(logging.Handler):
 
     def __init__(self, pipeline: Pipeline):
         super().__init__(logging.INFO)
-        self._total = len(pipeline.components)
+        self._components = pipeline.components
         self.current = "the pipeline"
         self.minutes: dict[str, float] = {}
         self.cached: set[str] = set()
+
+    @property
+    def left_out(self) -> list[str]:
+        """The components that have neither run nor been found in the cache."""
+        return [component.id for component in self._components if component.id not in self.minutes]
 
     @property
     def ran(self) -> bool:
@@ -61,7 +71,7 @@ class ComponentProgress(logging.Handler):
         """Reads the three messages that matter."""
         if record.msg == "Component %s is running.":
             self.current, self._started = record.args[0], time.monotonic()
-            _OUT.print(f"[bold]\\[{len(self.minutes) + 1}/{self._total}] {self.current}[/bold]")
+            _OUT.print(f"[bold]\\[{len(self.minutes) + 1}/{len(self._components)}] {self.current}[/bold]")
         elif record.msg == "A cached execution %d is used.":
             self.cached.add(self.current)
         elif record.msg == "Component %s is finished.":
@@ -93,19 +103,50 @@ def _last_words(error):
     return [line for line in message.splitlines() if line and not line.startswith((" ", "Traceback"))][-1]
 
 
-def print_results(name: str, output_dir: str, progress: ComponentProgress) -> None:
-    """The table at the end: what was measured, whether it was pushed and why not, where everything lies."""
-    folder = os.path.join(output_dir, "reports", slug(name))
-    with open(os.path.join(folder, "results.json")) as f:
-        results = json.load(f)
-    table = Table(title=f"{name}: {results['verdict']}", show_header=False, title_justify="left", min_width=60)
+def results_of(request: Request) -> dict:
+    """What the run's report says, of this experiment and seed, whatever ran in between; brings it to reports/.
+
+    Raises:
+        FileNotFoundError: if no report of such a run can be read.
+    """
+    own = slug(request.run_name)
+    reports = pathlib.Path(request.pipeline_root, f"Report-{own}", "report")
+    wanted = request.experiment.training.seed, form(request.experiment)
+    for folder in sorted(reports.glob("*"), key=lambda folder: int(folder.name), reverse=True):
+        try:
+            results = json.loads((folder / "results.json").read_text())
+        except (OSError, ValueError):  # of a run that was killed
+            continue
+        if (results["seed"], results.get("form")) == wanted:
+            shutil.copytree(folder, os.path.join(request.output_dir, "reports", own), dirs_exist_ok=True)
+            return results
+    which = f"{request.run_name}, seed {wanted[0]},"
+    raise FileNotFoundError(f"No report of {which} can be read under {str(reports)!r}.")
+
+
+def print_results(request: Request, progress: ComponentProgress) -> None:
+    """The table at the end: what was measured, whether it was pushed and why not, where everything lies.
+
+    Ends the process with a sentence if not every component did its part, or there is no report of them.
+    """
+    if progress.left_out:
+        sys.exit(
+            f"facetfx: {', '.join(progress.left_out)} neither ran nor was found done. {request.output_dir}/metadata.db "
+            "may be damaged: another OUTPUT_DIR begins anew."
+        )
+    try:
+        results = results_of(request)
+    except FileNotFoundError as error:
+        sys.exit(f"facetfx: {error}")
+    title = f"{request.run_name}: {results['verdict']}"
+    table = Table(title=Text(title), show_header=False, title_justify="left", min_width=60)
     for title, value in results["figures"].items():
-        table.add_row(title, f"{value:.4f}" if isinstance(value, float) else f"{value:,}")
+        table.add_row(Text(title), f"{value:.4f}" if isinstance(value, float) else f"{value:,}")
     _OUT.print(table)
     for reason in results["reasons"]:
-        _OUT.print(f"  {reason}", style="yellow", soft_wrap=True)
+        _OUT.print(f"  {reason}", style="yellow", soft_wrap=True, markup=False)
     for title, place in results["places"].items():
-        _OUT.print(f"{title:7} {place}", soft_wrap=True)
+        _OUT.print(f"{title:7} {place}", soft_wrap=True, markup=False)
     longest = sorted(progress.minutes.items(), key=lambda item: -item[1])[:5]
     total = f"{sum(progress.minutes.values()):.1f} min in {len(progress.minutes)} components"
     longest = ", ".join(f"{component} {minutes:.1f}" for component, minutes in longest)

@@ -73,7 +73,7 @@ def main() -> None:
     with console.ComponentProgress(pipeline) as progress, console.told_in_a_line(progress):
         LocalDagRunner().run(pipeline)
     if progress.ran:
-        console.print_results(request.run_name, request.output_dir, progress)
+        console.print_results(request, progress)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import logging
+import pathlib
 import re
 from types import SimpleNamespace
 
@@ -15,8 +16,10 @@ from rich.console import Console
 from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.portable import launcher
 
+from components.config import form
 from pipeline import compare, console
-from pipeline.console import ComponentProgress, print_results
+from pipeline.console import ComponentProgress, print_results, results_of
+from pipeline.request import read_request
 
 RUNNING, CACHED, FINISHED = (
     "Component %s is running.",
@@ -49,6 +52,11 @@ def clock(monkeypatch):
     return now
 
 
+def nodes(*ids: str) -> SimpleNamespace:
+    """A pipeline of such components."""
+    return SimpleNamespace(components=[SimpleNamespace(id=each) for each in ids])
+
+
 def run(progress: ComponentProgress, clock, *components: tuple[str, float, bool]) -> None:
     """Logs what LocalDagRunner logs: (name, seconds, whether it is cached) each."""
     with progress:
@@ -68,7 +76,7 @@ def test_the_messages_are_tfx_s_own():
 
 
 def test_a_line_as_each_component_starts_and_one_as_it_ends(said, clock):
-    progress = ComponentProgress(SimpleNamespace(components=["a", "b", "c"]))
+    progress = ComponentProgress(nodes("a", "b", "c"))
     run(progress, clock, ("FacesExampleGen", 12.4, False), ("Transform", 3.0, True), ("Trainer-x-y", 75.0, False))
     assert said() == [
         "[1/3] FacesExampleGen",
@@ -83,14 +91,14 @@ def test_a_line_as_each_component_starts_and_one_as_it_ends(said, clock):
 
 
 def test_nothing_ran_where_a_pipeline_is_only_registered(said):
-    with ComponentProgress(SimpleNamespace(components=["a"])) as progress:
+    with ComponentProgress(nodes("a")) as progress:
         pass
     assert not progress.ran
     assert said() == []
 
 
 def test_a_component_that_fails_has_no_closing_line(said, clock):
-    progress = ComponentProgress(SimpleNamespace(components=["a", "b"]))
+    progress = ComponentProgress(nodes("a", "b"))
     with pytest.raises(RuntimeError), progress:
         absl_logging.info(RUNNING, "a")
         raise RuntimeError("disk full")
@@ -99,23 +107,74 @@ def test_a_component_that_fails_has_no_closing_line(said, clock):
     assert said() == ["[1/2] a"]
 
 
-def test_the_table_at_the_end(said, clock, tmp_path):
-    folder = tmp_path / "reports" / "x-y"
+@pytest.fixture
+def request_of(tmp_path):
+    """A request for the drawn faces, with an output folder of its own."""
+    return lambda **environment: read_request(
+        {"EXPERIMENT": "plain/synthetic", "OUTPUT_DIR": str(tmp_path), **environment}
+    )
+
+
+def leave_results(request, execution, **changed):
+    folder = pathlib.Path(request.pipeline_root, "Report-plain-synthetic", "report", str(execution))
     folder.mkdir(parents=True)
     results = {
+        "seed": request.experiment.training.seed,
+        "form": form(request.experiment),
         "verdict": "not pushed",
         "figures": {"images tested": 200, "mean accuracy": 0.8125},
-        "places": {"report": "out/reports/x-y/index.html"},
-        "reasons": ["mean balanced accuracy 0.5 is below 0.6"],
+        "places": {"report": "out/[red]reports/x-y/index.html"},
+        "reasons": ["mean balanced accuracy 0.5 is below 0.6 [/bold]"],
     }
-    (folder / "results.json").write_text(json.dumps(results))
-    progress = ComponentProgress(SimpleNamespace(components=["a", "b"]))
+    (folder / "results.json").write_text(json.dumps(results | changed))
+    (folder / "index.html").write_text(f"page {execution}")
+    return folder
+
+
+def test_the_table_at_the_end(said, clock, request_of):
+    leave_results(request_of(), 9)
+    progress = ComponentProgress(nodes("a", "b", "c"))
     run(progress, clock, ("a", 60.0, False), ("b", 120.0, False), ("c", 0.0, True))
-    print_results("x/y", str(tmp_path), progress)
+    print_results(request_of(), progress)
     text = "\n".join(said())
-    for expected in ("x/y: not pushed", "images tested", "200", "0.8125", "index.html", "  mean balanced accuracy 0.5"):
+    assert "out/[red]reports" in text and "0.6 [/bold]" in text, "no mark-up"
+    for expected in ("plain/synthetic: not pushed", "images tested", "200", "0.8125", "index.html"):
         assert expected in text
     assert said()[-1] == "3.0 min in 3 components, 1 of them cached; longest: b 2.0, a 1.0, c 0.0"
+
+
+def test_a_cached_run_shows_its_own_results_and_not_those_of_another_seed(request_of, tmp_path):
+    first, second = request_of(), request_of(SEED="1")
+    leave_results(first, 9, verdict="of seed 0")
+    leave_results(second, 10, verdict="of seed 1")
+    assert results_of(first)["verdict"] == "of seed 0"
+    assert (tmp_path / "reports" / "plain-synthetic" / "index.html").read_text() == "page 9"
+    assert results_of(second)["verdict"] == "of seed 1"
+    assert (tmp_path / "reports" / "plain-synthetic" / "index.html").read_text() == "page 10"
+
+
+def test_what_a_killed_run_left_is_passed_over(request_of):
+    leave_results(request_of(), 9, verdict="whole")
+    (leave_results(request_of(), 10) / "results.json").write_text('{"seed": 0,')
+    (leave_results(request_of(), 11) / "results.json").unlink()
+    leave_results(request_of(), 12, form="of an earlier form")
+    assert results_of(request_of())["verdict"] == "whole"
+
+
+def test_without_a_report_of_this_run_nothing_is_claimed(request_of, clock):
+    leave_results(request_of(SEED="1"), 9)
+    progress = ComponentProgress(nodes("a"))
+    run(progress, clock, ("a", 0.0, True))
+    with pytest.raises(SystemExit, match="No report of plain/synthetic, seed 0, can be read"):
+        print_results(request_of(), progress)
+
+
+def test_a_component_that_did_not_run_is_told(request_of, clock):
+    leave_results(request_of(), 9)
+    progress = ComponentProgress(nodes("a", "b", "c"))
+    run(progress, clock, ("b", 1.0, False))
+    with pytest.raises(SystemExit, match="facetfx: a, c neither ran nor was found done"):
+        print_results(request_of(), progress)
 
 
 def leave_report(output_dir, execution, experiment, seed, **figures):
@@ -202,7 +261,7 @@ def test_what_does_not_fit_is_a_further_table_and_no_name_is_cut(tmp_path):
 )
 def test_what_goes_wrong_is_told_in_a_line(error, words, monkeypatch):
     monkeypatch.delenv("VERBOSE", raising=False)
-    progress = console.ComponentProgress(SimpleNamespace(components=[]))
+    progress = console.ComponentProgress(nodes())
     progress.current = "Trainer"
     with pytest.raises(SystemExit) as ended, console.told_in_a_line(progress):
         raise error
@@ -211,5 +270,5 @@ def test_what_goes_wrong_is_told_in_a_line(error, words, monkeypatch):
 
 def test_verbose_shows_where(monkeypatch):
     monkeypatch.setenv("VERBOSE", "1")
-    with pytest.raises(ValueError), console.told_in_a_line(console.ComponentProgress(SimpleNamespace(components=[]))):
+    with pytest.raises(ValueError), console.told_in_a_line(console.ComponentProgress(nodes())):
         raise ValueError

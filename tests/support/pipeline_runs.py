@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from components.config import Bar, Data, DatasetConfig, configured
-from components.overrides import run_name, slug
+from components.overrides import slug
 from pipeline import experiments, local_runner
 from pipeline.console import ComponentProgress, print_results
 from pipeline.experiments.registry import REGISTERED
@@ -58,10 +58,11 @@ def run(experiment, output, name, settings=(), data_dir=""):
     """
     REGISTERED[name] = experiment
     asked = {"EXPERIMENT": name, "DATA_DIR": data_dir, "OUTPUT_DIR": str(output), "SET": shlex.join(settings)}
-    pipeline = local_runner.local_pipeline(read_request(asked))
+    request = read_request(asked)
+    pipeline = local_runner.local_pipeline(request)
     with ComponentProgress(pipeline) as progress:
         LocalDagRunner().run(pipeline)
-    print_results(run_name(name, settings), str(output), progress)
+    print_results(request, progress)
     ran = set(progress.minutes) - progress.cached
     return {node for node in ran if not node.startswith(("LastBlessed-", "WarmStart-", "Teacher-"))}
 
