@@ -24,7 +24,11 @@ def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
     files = pathlib.Path(output_dir).glob("pipeline/Report-*/report/*/results.json")
     found = collections.defaultdict(dict)
     for file in sorted(files, key=lambda file: int(file.parent.name)):
-        results = json.loads(file.read_text())
+        try:
+            results = json.loads(file.read_text())
+        except ValueError:
+            print(f"Left out, of a run that was stopped while it wrote: {file}.", file=sys.stderr)
+            continue
         if "compared" not in results:
             print(f"Left out, of an earlier facetfx: {file}. Run the experiment again to compare it.", file=sys.stderr)
             continue

@@ -217,6 +217,14 @@ def test_what_an_earlier_facetfx_left_is_named(tmp_path, capsys):
     assert f"Left out, of an earlier facetfx: {file}. Run the experiment again" in capsys.readouterr().err
 
 
+def test_what_a_stopped_run_left_half_written_is_named(tmp_path, capsys):
+    leave_report(tmp_path, 1, "dmm", 0, **{"accuracy": 0.9})
+    file = leave_report(tmp_path, 2, "dmm", 1, **{"accuracy": 0.8})
+    file.write_text(file.read_text()[:30])
+    assert compared(tmp_path)[1] == ["dmm", "0", "0.9000"]
+    assert f"Left out, of a run that was stopped while it wrote: {file}." in capsys.readouterr().err
+
+
 def test_columns_are_what_the_runs_compare(tmp_path):
     leave_report(tmp_path, 1, "dml", 0, **{"mask F1": 0.7, "parameters": 10_000})
     leave_report(tmp_path, 2, "dmm", 0, **{"label F1": 0.5, "parameters": 20_000})
