@@ -12,6 +12,7 @@ import tensorflow as tf
 from components.images.crop import WHOLE
 from components.images.limits import MAX_BYTES, MAX_SIDE
 from components.serving.reception import Status, admitted, receive
+from tests.support import fuzz, serving
 from tests.support.serving import IMAGES, SIZE, pixels, png, seen
 
 
@@ -100,3 +101,9 @@ def test_admitted_worked_by_hand():
     sizes, status = [[4, 5], [6, 2], [1, 9], [9, 9], [3, 3]], [0, 0, 0, Status.NOT_DECODED, 0]
     found = admitted(tf.constant(sizes), tf.constant(status, tf.int64), 100)
     assert found.numpy().tolist() == [0, 0, Status.REQUEST_TOO_LARGE, Status.NOT_DECODED, 0]
+
+
+def test_requests_that_nobody_should_send():
+    """A few hundred; tests/benchmarks/serving_fuzz.py sends thousands."""
+    counts = fuzz.answered(serving.served(serving.colours(), *serving.COLOURS), 200)
+    assert sum(counts.values()) > 200 and set(counts) > {"ANSWERED", "NOT_DECODED", "CROP_BEYOND_THE_IMAGE"}
