@@ -278,6 +278,8 @@ class Training(InputConfig, BaseTraining):
             run.
         loss: a components.trainer.objectives.Objective; by default the tasks' own losses, weighted.
         callbacks: Keras callbacks, in order.
+        half_size_epochs: the first epochs, in which images and label maps have half their sides: a quarter of the cost.
+            For networks that take images of any size.
         accumulate: parts of a device's share of a batch that go through the network one after the other, with one
             update for all: for batches that don't fit. Batch norm sees the images of a part; a loss is the mean over
             the parts, which is the whole's where all is annotated and the loss a mean over images.
@@ -291,6 +293,7 @@ class Training(InputConfig, BaseTraining):
     loss: ObjectConfig = ObjectConfig("components.trainer.objectives.TaskLosses")
     learning_rate: float | ObjectConfig = 0.001
     callbacks: tuple[ObjectConfig, ...] = ()
+    half_size_epochs: int = 0
     accumulate: int = 1
     initializer: ObjectConfig | None = None
 
@@ -299,6 +302,11 @@ class Training(InputConfig, BaseTraining):
         self.validate_input()
         if not isinstance(self.learning_rate, ObjectConfig) and not 0 <= self.learning_rate < math.inf:
             raise ValueError(f"training.learning_rate is a number from 0 on; received {self.learning_rate}.")
+        if not 0 <= self.half_size_epochs <= self.epochs:
+            raise ValueError(
+                f"training.half_size_epochs is from 0 to {self.epochs}, the training's epochs; received "
+                f"{self.half_size_epochs}."
+            )
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise ValueError(
                 f"training.accumulate divides training.batch_size, {self.batch_size}: parts are of one size; received "

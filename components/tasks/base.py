@@ -74,6 +74,10 @@ class Labels(abc.ABC):
         """The label of the image translated by `pixels` [2], down and to the right."""
         return label
 
+    def resized(self, label: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+        """The labels [batch, ...] of images that are resized to `size`."""
+        return label
+
     def warp(self, label: tf.Tensor, matrix: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
         """The label of the image moved by an affine map.
 

@@ -40,7 +40,9 @@ class Run:
 
     def new_network(self) -> keras.Model:
         """The experiment's network, under the Keras policy and the strategy in force."""
-        return self.experiment.model.build(input_shape=(*self.experiment.data.image_size, 3))
+        any_size = getattr(self.experiment.training, "half_size_epochs", 0)
+        size = (None, None) if any_size else self.experiment.data.image_size
+        return self.experiment.model.build(input_shape=(*size, 3))
 
     def new_learnings(self) -> dict[str, Learning]:
         """The tasks as they are learnt, by name, in the order of the experiment."""

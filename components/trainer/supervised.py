@@ -7,6 +7,7 @@ import tensorflow as tf
 from components.config import ObjectConfig
 from components.serving.export import restore_trained
 from components.trainer import inputs
+from components.trainer.half_size import HalfSize
 from components.trainer.optimizers import build_optimizer
 from components.trainer.recipe import Recipe, Run, Stage, all_files, check_outputs, epoch_steps
 from components.trainer.task_model import TaskModel
@@ -21,6 +22,8 @@ class Supervised(Recipe):
         self.files = all_files(run.train_files)
         self.pass_steps = epoch_steps(self.files, self.training.batch_size)
         self.callbacks = [callback.build() for callback in self.training.callbacks]
+        if self.training.half_size_epochs:
+            self.callbacks.insert(0, HalfSize(self.training.half_size_epochs))
         self.validation = run.validation_batches(all_files(run.validation_files), run.tasks, self.training.batch_size)
 
     @property

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.tasks.base import Learning
+from components.trainer.half_size import halved
 from components.trainer.objectives import Objective
 
 
@@ -21,6 +22,7 @@ class TaskModel(keras.Model):
         accumulate: parts of a batch whose gradients are computed one after the other.
 
     Attributes:
+        half_size: whether training batches are halved first.
         training_objective: where labels are not all that teaches: (image, labels, outputs) -> the objective's scalars,
             in training instead of it.
     """
@@ -29,6 +31,7 @@ class TaskModel(keras.Model):
         super().__init__()
         self.network = network
         self.accumulate = accumulate
+        self.half_size = False
         self.tasks = dict(tasks)
         self.objective = objective
         objective.bind(self.tasks)
@@ -76,7 +79,9 @@ class TaskModel(keras.Model):
         return logs
 
     def _parts(self, image, labels):
-        """A batch in `accumulate` parts."""
+        """A batch in `accumulate` parts, halved if images are."""
+        if self.half_size:
+            image, labels = halved(image, labels, [task.task for task in self.tasks.values()])
         if self.accumulate == 1:
             return [(image, labels)]
         images = tf.split(image, self.accumulate)

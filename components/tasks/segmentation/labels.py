@@ -76,6 +76,9 @@ class Labels(base.Labels):
         moved = tf.gather(tf.gather(label, inside_rows, axis=0), inside_columns, axis=1)
         return tf.where(inside, moved, IGNORE_LABEL)
 
+    def resized(self, label, size):
+        return tf.image.resize(label[..., tf.newaxis], size, tf.image.ResizeMethod.NEAREST_NEIGHBOR)[..., 0]
+
     def warp(self, label, matrix, size):
         return transform(label[..., None], matrix, "nearest", fill_value=IGNORE_LABEL)[..., 0]
 
