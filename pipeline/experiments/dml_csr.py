@@ -125,8 +125,8 @@ def _tiny(experiment: Experiment, min_mean_f1: float) -> Experiment:
 
 TINY = _tiny(CELEBAMASK_HQ, min_mean_f1=0.6)
 # ImageNet weights that need no download, of features at 1/16 of the image (1/8 would take three times as long), in
-# float32: on CPUs bfloat16 makes depthwise convolutions slower. Images with glasses, hats, necklaces come more often; the
-# first epochs, at half the size, cost a quarter.
+# float32: on CPUs bfloat16 makes depthwise convolutions slower. Images with glasses, hats, necklaces come more often.
+# The first epochs, at half the size, cost a quarter.
 _FIRST = TINY.training.learning_rate.kwargs["schedules"][0]
 LITE0 = replace(
     TINY,

@@ -263,6 +263,7 @@ def test_experiments_that_can_run(experiment):
         (_with_training(precision="half"), "training.precision is float32, mixed_bfloat16, .*; received 'half'"),
         (_with_training(learning_rate=float("nan")), "training.learning_rate is a number from 0 on; received nan"),
         (_with_training(batch_size=0), "batch_size is 1 or more; received 0"),
+        (_with_training(half_size_epochs=9), r"half_size_epochs is from 0 to \d+, the training's epochs; received 9"),
         (_with_training(accumulate=2), "accumulate divides training.batch_size, 3: parts are of one size; received 2"),
         (_with_training(fill_mode="reflect"), "fill_mode is 'nearest' or 'constant'; received 'reflect'"),
         (_with_training(max_shift=1.0), "max_shift is a share of .* below 1; received 1.0"),
