@@ -34,8 +34,8 @@ def efficientnet_lite0(input_shape: tuple[int | None, int | None, int], output_s
 
     Args:
         input_shape: (H, W, 3), RGB pixels in [0, 255]; H and W may be None.
-        output_stride: what the sides are divided by at most, 8, 16 or 32. Strides beyond it become dilation, which
-            keeps the receptive fields, and the weights.
+        output_stride: what the sides are divided by at most, 8, 16 or 32. Strides beyond it become dilation of what
+            follows (Chen et al. 2017, DeepLabv3), so that the same weights compute the same features at more places.
 
     Returns:
         image -> [batch, ⌈H/output_stride⌉, ⌈W/output_stride⌉, 1280].
@@ -51,12 +51,13 @@ def efficientnet_lite0(input_shape: tuple[int | None, int | None, int], output_s
     x = layers.ReLU(6.0, name="stem_relu")(x)
     block, stride, dilation = 0, 2, 1
     for count, kernel, strides, expansion, channels in _STAGES:
-        if stride * strides > output_stride:
-            dilation, strides = dilation * strides, 1
-        stride *= strides
         for place in range(count):
-            own_strides = 1 if place else strides
+            own_strides = strides if place == 0 and stride * strides <= output_stride else 1
             x = _inverted_bottleneck(x, channels, expansion, kernel, own_strides, dilation, name=f"block{block}")
+            if place == 0:
+                # The block that loses its stride sees what it saw before; those behind it see it at every place.
+                dilation *= strides // own_strides
+                stride *= own_strides
             block += 1
     x = _normalised(_convolution(_HEAD_CHANNELS, 1, name="head"), x, "head")
     x = layers.ReLU(6.0, name="head_relu")(x)

@@ -16,7 +16,7 @@ from components.config import InputConfig, from_json, to_json
 from components.tasks.annotation import BoundTask
 from components.tasks.base import labels_of
 from components.trainer.augmentation import augment
-from components.trainer.sampling import repeat_factors
+from components.trainer.sampling import draws
 
 _SHUFFLE_BUFFER = 16_384
 
@@ -56,7 +56,7 @@ def training_batches(
         return augment(image, labels, tasks, config, tf.stack([tf.constant(seed, tf.int64), index]))
 
     splits = [
-        _Split(names, _factors(names, to_json(tasks), image_size, config.repeat_threshold))
+        _Split(names, _draws(names, to_json(tasks), image_size, config.repeat_threshold))
         for names in (tuple(group) for _, group in itertools.groupby(sorted(files), os.path.dirname))
     ]
     # Counting reads all: of one split nobody needs to know.
@@ -85,40 +85,43 @@ def training_batches(
 def _shuffled(splits, sizes, seed):
     """The examples of a pass in an order that follows from the seed, [2] int64; splits are mixed by their sizes."""
     if not sizes:
-        return splits[0].examples(seed).shuffle(_SHUFFLE_BUFFER, seed=_drawn(seed))
+        return splits[0].shuffled(seed, _SHUFFLE_BUFFER)
     streams = []
     for number, (split, size) in enumerate(zip(splits, sizes, strict=True)):
         # All buffers together are as large as that of a single split.
         buffer = max(1, _SHUFFLE_BUFFER * size // max(1, sum(sizes)))
         own_seed = tf.random.experimental.stateless_fold_in(seed, number)
-        streams.append(split.examples(own_seed).shuffle(buffer, seed=_drawn(own_seed)))
+        streams.append(split.shuffled(own_seed, buffer))
     return tf.data.Dataset.choose_from_datasets(streams, tf.data.Dataset.from_tensor_slices(interleaving(sizes)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Split:
-    """The files of a split, and how often each of its examples is wanted in a pass; None for once."""
+    """The files of a split, and how often each of its examples is drawn in a pass; None for once."""
 
     files: tuple[str, ...]
-    factors: np.ndarray | None
+    draws: np.ndarray | None
 
-    def examples(self, seed):
-        """In stored order; of a factor's fraction follows from the seed, [2] int64, whether it is one time more."""
-        if self.factors is None:
-            return _examples(self.files)
+    def shuffled(self, seed, buffer):
+        """A pass, of at least as many examples as there are, in an order that follows from the seed, [2]."""
+        if self.draws is None:
+            return _examples(self.files).shuffle(buffer, seed=_drawn(seed))
 
-        def repeated(index, example, factor):
+        # Of a fraction chance says whether it counts.
+        def repeated(index, example, draws):
             drawn = tf.random.stateless_uniform([], tf.random.experimental.stateless_fold_in(seed, index))
-            return tf.data.Dataset.from_tensors(example).repeat(tf.cast(tf.floor(factor + drawn), tf.int64))
+            return tf.data.Dataset.from_tensors(example).repeat(tf.cast(tf.floor(draws + drawn), tf.int64))
 
-        numbers = tf.data.Dataset.range(len(self.factors))
-        factors = tf.data.Dataset.from_tensor_slices(self.factors.astype(np.float32))
-        return tf.data.Dataset.zip((numbers, _examples(self.files), factors)).flat_map(repeated)
+        numbers = tf.data.Dataset.range(len(self.draws))
+        draws = tf.data.Dataset.from_tensor_slices(self.draws.astype(np.float32))
+        drawn = tf.data.Dataset.zip((numbers, _examples(self.files), draws)).flat_map(repeated)
+        # Chance may also make a pass a few short: what is missing comes from another.
+        return drawn.shuffle(buffer, seed=_drawn(seed)).repeat(2)
 
 
 @functools.cache
-def _factors(files, tasks, image_size, threshold):
-    """`repeat_factors` of the examples in stored order; None for a threshold of 0. `tasks` as JSON, to be hashed."""
+def _draws(files, tasks, image_size, threshold):
+    """`sampling.draws` of the examples in stored order; None for a threshold of 0. `tasks` as JSON, to be hashed."""
     if not threshold:
         return None
     print("  Looking for images of rare classes in the training split.", file=sys.stderr, flush=True)
@@ -130,7 +133,7 @@ def _factors(files, tasks, image_size, threshold):
         return tf.concat([kind.shown(labels[kind.name]) for kind in kinds], axis=0)
 
     of_examples = _examples(files).map(shown, num_parallel_calls=tf.data.AUTOTUNE)
-    return repeat_factors(np.array(list(of_examples.as_numpy_iterator())), threshold)
+    return draws(np.array(list(of_examples.as_numpy_iterator())), threshold)
 
 
 def _drawn(seed):

@@ -5,6 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 
+def draws(shown: np.ndarray, threshold: float) -> np.ndarray:
+    """How often each image is drawn in a pass of as many draws as there are images, in the mean: [images] float64.
+
+    By `repeat_factors`: what shows nothing rare is drawn a little less than once.
+    """
+    factors = repeat_factors(shown, threshold)
+    return factors / factors.mean()
+
+
 def repeat_factors(shown: np.ndarray, threshold: float) -> np.ndarray:
     """Repeat factor sampling (Gupta, Dollár and Girshick 2019, LVIS, Section 4.2).
 

@@ -253,7 +253,7 @@ def same_padded(x, weight, stride, depthwise=False, dilation=1):
 def efficientnet_lite0(state, pixels, output_stride):
     """efficientnet_lite_pytorch's extract_features, on pixels scaled as Google's EfficientNet-Lite has them.
 
-    Beyond the output stride, strides are dilation as in DeepLab: of all depthwise convolutions from there on.
+    Beyond the output stride, strides are dilation as in DeepLab: of all depthwise convolutions behind.
     """
 
     def conv_bn(x, conv, bn, stride=1, depthwise=False, dilation=1):
@@ -267,14 +267,14 @@ def efficientnet_lite0(state, pixels, output_stride):
     x = relu6(conv_bn(x, "_conv_stem", "_bn0", stride=2))
     features, total, dilation = {}, 2, 1
     for block, (_, stride, channels, expansion, out) in enumerate(LITE0_BLOCKS):
-        module, y, strides = f"_blocks.{block}", x, stride
-        if total * stride > output_stride:
-            dilation, strides = dilation * stride, 1
+        module, y = f"_blocks.{block}", x
+        strides = stride if total * stride <= output_stride else 1
         total *= strides
         if expansion > 1:
             y = relu6(conv_bn(y, f"{module}._expand_conv", f"{module}._bn0"))
         y = relu6(conv_bn(y, f"{module}._depthwise_conv", f"{module}._bn1", strides, True, dilation))
         y = conv_bn(y, f"{module}._project_conv", f"{module}._bn2")
+        dilation *= stride // strides
         x = x + y if stride == 1 and channels == out else y
         if tap := {2: "block2", 4: "block3", 10: "block4", 15: "block5"}.get(block):
             features[tap] = x
@@ -339,6 +339,21 @@ def test_lite0_computes_what_efficientnet_lite_does(size, output_stride, tmp_pat
     path = saved(state, tmp_path)
     model = backbone("efficientnet_lite0", (None, None, 3), 64, path, taps=(2, 3, 4, 5), output_stride=output_stride)
     assert_same_features(model, pixels, efficientnet_lite0(state, pixels, output_stride))
+
+
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_a_dilated_lite0_has_the_features_of_the_strided_one_and_those_between(output_stride, tmp_path):
+    """At sides of 32n + 1 every padding is symmetric, so that the places of one are among those of the other."""
+    path = saved(random_state(lite0_shapes()), tmp_path)
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 97, 129, 3)).astype(np.float32)
+    strided, dilated = (
+        backbone("efficientnet_lite0", (None, None, 3), 64, path, (4, 5), stride)(pixels)
+        for stride in (32, output_stride)
+    )
+    for name, stride in (("block4", 16), ("block5", 32), ("last", 32)):
+        step = stride // output_stride
+        assert dilated[name].shape[1:3] == (96 // output_stride + 1, 128 // output_stride + 1)
+        np.testing.assert_allclose(dilated[name][:, ::step, ::step], strided[name], rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 @pytest.mark.parametrize(

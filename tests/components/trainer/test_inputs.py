@@ -278,23 +278,40 @@ def test_a_label_map_of_another_size_is_an_error(tmp_path):
         list(inputs.evaluation_examples(files, [PARSING], tiny_faces.SIZE))
 
 
-def test_images_of_rare_classes_are_drawn_more_often(tmp_path):
-    """One of ten images shows the coat: √(0.9 : 0.1) = 3 times as often as the others, of which each pass has all."""
-    split = tmp_path / "Split-train"
+def _clothing(split, count, coats):
+    """A file of so many images, of which those in `coats` show a coat, the others a dress; the pixels are numbers."""
     split.mkdir()
-    image = tf.io.encode_jpeg(tf.zeros([*tiny_faces.SIZE, 3], tf.uint8)).numpy()
     with tf.io.TFRecordWriter(str(split / "data.gz"), "GZIP") as writer:
-        for number in range(10):
+        for number in range(count):
+            pixels = tf.fill([*tiny_faces.SIZE, 3], tf.constant(number, tf.uint8))
             features = {
-                "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
-                "clothing": tf.train.Feature(int64_list=tf.train.Int64List(value=[0 if number == 7 else 1])),
+                "image/encoded": tf.train.Feature(
+                    bytes_list=tf.train.BytesList(value=[tf.io.encode_jpeg(pixels, quality=100).numpy()])
+                ),
+                "clothing": tf.train.Feature(int64_list=tf.train.Int64List(value=[0 if number in coats else 1])),
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
-    settings = {"tasks": (CLOTHING,), "steps": 1, "flip": False, "max_shift": 0.0}
-    for batch_size, threshold, expected in ((10, 0.0, 1), (12, 0.9, 3)):
-        of_batch = {"batch_size": batch_size, "repeat_threshold": threshold}
-        passes = _batches([str(split / "data.gz")], epochs=4, **of_batch, **settings)
-        assert [int(np.sum(labels["clothing"] == 0)) for _, labels in passes] == 4 * [expected]
+    return [str(split / "data.gz")]
+
+
+@pytest.mark.parametrize("buffer", [16_384, 10])
+def test_images_of_rare_classes_are_drawn_more_often(buffer, tmp_path, monkeypatch):
+    """Two of twenty show a coat: √(0.9 : 0.1) = 3 times as often as the others, 2.5 and 0.83 times of 20 draws a pass.
+
+    However far the shuffle buffer reaches, those at the end are drawn like those at the beginning.
+    """
+    monkeypatch.setattr(inputs, "_SHUFFLE_BUFFER", buffer)
+    files, passes = _clothing(tmp_path / "Split-train", 20, coats=(3, 19)), 300
+    settings = {"tasks": (CLOTHING,), "steps": 2, "batch_size": 10, "flip": False, "max_shift": 0.0, "epochs": passes}
+    drawn = {}
+    for threshold in (0.0, 0.9):
+        batches = _batches(files, repeat_threshold=threshold, **settings)
+        assert [len(image) for image, _ in batches] == [10] * 2 * passes
+        numbers = np.concatenate([image[:, 0, 0, 0] for image, _ in batches])
+        drawn[threshold] = np.bincount(numbers, minlength=20) / passes
+    assert drawn[0.0].tolist() == [1.0] * 20
+    expected = np.where(np.isin(np.arange(20), (3, 19)), 2.5, 2.5 / 3)
+    np.testing.assert_allclose(drawn[0.9], expected, atol=0.2)
 
 
 def test_drawn_more_often_a_continued_run_sees_what_an_unbroken_one_sees(tiny_files):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.trainer.sampling import repeat_factors
+from components.trainer.sampling import draws, repeat_factors
 
 
 def test_worked_by_hand():
@@ -25,3 +25,9 @@ def test_what_is_common_is_drawn_as_it_comes():
 @pytest.mark.parametrize("shown", [np.zeros((3, 2), bool), np.zeros((3, 0), bool)])
 def test_nothing_shown(shown):
     assert repeat_factors(shown, 1.0).tolist() == [1, 1, 1]
+
+
+def test_draws_are_a_pass_of_as_many():
+    # Factors of 2, 1, 1, 1: of four draws 8/5 and three times 4/5.
+    shown = np.array([[True], [False], [False], [False]])
+    np.testing.assert_allclose(draws(shown, 1.0), [1.6, 0.8, 0.8, 0.8])
