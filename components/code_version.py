@@ -29,9 +29,14 @@ def code_version(*paths: str) -> str:
 
 
 def commit() -> str:
-    """The commit that this code is, with "-dirty" behind where files differ from it; "" where git doesn't know."""
-    command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
+    """The commit that this code is, with "-dirty" behind where code differs from it; "" where git doesn't know."""
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=False).stdout
+
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        found = git("rev-parse", "--short=7", "HEAD").strip()
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py", "schemas", "requirements.lock")
     except FileNotFoundError:  # no git
         return ""
+    return f"{found}-dirty" if changed.strip() else found

@@ -202,7 +202,7 @@ class InputConfig:
         scale: smallest and largest factor that a training image is enlarged by.
         fill_mode: what comes into view at the border: "nearest", its pixels, or "constant", black.
         repeat_threshold: images are drawn more often that show a class or attribute which less than this share of the
-            training images show (components/trainer/sampling.py); 0 to draw each as often as any other.
+            training images of their data set show (components/trainer/sampling.py); 0 to draw all alike.
     """
 
     batch_size: int

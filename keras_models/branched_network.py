@@ -49,6 +49,8 @@ class BranchedNetwork(keras.Model):
         outputs: Mapping[str, int] | None = None,
         name: str | None = None,
     ):
+        if None in input_shape:
+            raise ValueError(f"{type(self).__name__} takes images of one size, received input_shape={input_shape}.")
         if min(input_shape[:2]) < self.SMALLEST:
             raise ValueError(
                 f"{type(self).__name__} takes images of at least {self.SMALLEST} pixels a side, received "

@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 from tfx.orchestration.pipeline import Pipeline
 
-from components.config import form
 from components.overrides import slug
+from components.report.component import RunReport
 from pipeline.request import Request
 
 _OUT = Console(stderr=True, highlight=False)
@@ -48,6 +48,11 @@ class ComponentProgress(logging.Handler):
     def left_out(self) -> list[str]:
         """The components that have neither run nor been found in the cache."""
         return [component.id for component in self._components if component.id not in self.minutes]
+
+    @property
+    def run(self) -> str:
+        """What tells the run from all others, as its report is told."""
+        return next(node.exec_properties["run"] for node in self._components if isinstance(node, RunReport))
 
     @property
     def ran(self) -> bool:
@@ -103,25 +108,26 @@ def _last_words(error):
     return [line for line in message.splitlines() if line and not line.startswith((" ", "Traceback"))][-1]
 
 
-def results_of(request: Request) -> dict:
-    """What the run's report says, of this experiment and seed, whatever ran in between; brings it to reports/.
+def results_of(request: Request, run: str) -> dict:
+    """What the report of a run says, whatever ran in between; brings it to reports/.
+
+    Args:
+        run: as of components.report.component.RunReport.
 
     Raises:
-        FileNotFoundError: if no report of such a run can be read.
+        FileNotFoundError: if no report of this run can be read.
     """
     own = slug(request.run_name)
     reports = pathlib.Path(request.pipeline_root, f"Report-{own}", "report")
-    wanted = request.experiment.training.seed, form(request.experiment)
     for folder in sorted(reports.glob("*"), key=lambda folder: int(folder.name), reverse=True):
         try:
             results = json.loads((folder / "results.json").read_text())
         except (OSError, ValueError):  # of a run that was killed
             continue
-        if (results["seed"], results.get("form")) == wanted:
+        if results.get("run") == run:
             shutil.copytree(folder, os.path.join(request.output_dir, "reports", own), dirs_exist_ok=True)
             return results
-    which = f"{request.run_name}, seed {wanted[0]},"
-    raise FileNotFoundError(f"No report of {which} can be read under {str(reports)!r}.")
+    raise FileNotFoundError(f"No report of this run of {request.run_name} can be read under {str(reports)!r}.")
 
 
 def print_results(request: Request, progress: ComponentProgress) -> None:
@@ -135,7 +141,7 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
             "may be damaged: another OUTPUT_DIR begins anew."
         )
     try:
-        results = results_of(request)
+        results = results_of(request, progress.run)
     except FileNotFoundError as error:
         sys.exit(f"facetfx: {error}")
     title = f"{request.run_name}: {results['verdict']}"

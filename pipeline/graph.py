@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import pathlib
 import pkgutil
@@ -27,7 +29,7 @@ from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components import systems
-from components.code_version import code_version
+from components.code_version import code_version, commit
 from components.config import Data, Evaluation, Experiment, Teacher, to_json
 from components.datasets import build_dataset, code_files
 from components.datasets.binding import bound_tasks
@@ -175,6 +177,8 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
         experiment=to_json(experiment),
         destination=os.path.join(paths.reports, own),
         code_version=code_version(*_REPORT_CODE),
+        commit=commit(),
+        run=_fingerprint([*prepared, *filter(None, (warm_start, trainer, baseline, evaluator, check, pusher))]),
         examples=examples,
         ingestion=_outputs(prepared, FacesExampleGen)["ingestion"],
         anomalies=_outputs(prepared, ExampleValidator)["anomalies"],
@@ -195,6 +199,12 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
         enable_cache=True,
         **options,
     )
+
+
+def _fingerprint(nodes: Sequence[BaseNode]) -> str:
+    """A hash of what nodes are told: where the data lie and what they are, the experiment, the code."""
+    told = {node.id: node.exec_properties for node in nodes}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _data_nodes(experiment: Experiment, tasks: tuple[BoundTask, ...], paths: PipelinePaths):

@@ -57,6 +57,8 @@ def kept(runs: Iterable[Mapping]) -> tuple[Records, list[str]]:
         which = f"{name}, seed {run['seed']}"
         if name not in experiments.names():
             left_out.append(f"{which}: no experiment of that name; register what should be recorded")
+        elif run["form"] != form(experiments.get(name)):
+            left_out.append(f"{which}: the experiment is another by now; run it again")
         elif not commit or commit.endswith("-dirty"):
             left_out.append(f"{which}: it ran on code that is not committed")
         else:

@@ -18,7 +18,6 @@ from tfx.types.artifact import Artifact
 from tfx.utils import io_utils, path_utils
 
 from components import tasks as task_kinds
-from components.code_version import commit
 from components.config import Experiment
 from components.datasets.binding import bound_tasks
 from components.evaluator.results import Evaluation, read_blessing, read_evaluation
@@ -86,8 +85,8 @@ class RunArtifacts:
         contract: what the served outputs keep to, by output.
         tested: by data set, the first records of its test split. samples: with answers, the first of them.
         model_run: folder of the logs and what else training left.
-        commit: of the code that reports; "" if unknown.
-        commit: of the code that reports; "" if unknown.
+        commit: of the code; "" if unknown.
+        run: what tells this run from all others.
     """
 
     name: str
@@ -104,6 +103,7 @@ class RunArtifacts:
     data: DataSummary
     verdict: Verdict
     commit: str = ""
+    run: str = ""
     created: datetime.datetime = dataclasses.field(default_factory=datetime.datetime.now)
 
     @functools.cached_property
@@ -112,12 +112,15 @@ class RunArtifacts:
         return History(self.training["epochs"])
 
 
-def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]) -> RunArtifacts:
+def collect(
+    name: str, experiment: Experiment, artifacts: Mapping[str, Artifact], commit: str = "", run: str = ""
+) -> RunArtifacts:
     """Reads what a run left.
 
     Args:
         name: the experiment's.
         artifacts: by the names of RunReportSpec.INPUTS.
+        commit, run: as of `RunArtifacts`.
     """
     tasks = bound_tasks(experiment)
     model_path = path_utils.serving_model_path(artifacts["model"].uri)
@@ -139,7 +142,8 @@ def collect(name: str, experiment: Experiment, artifacts: Mapping[str, Artifact]
         model_run=model_run,
         data=_data(artifacts),
         verdict=_verdict(artifacts),
-        commit=commit(),
+        commit=commit,
+        run=run,
     )
 
 

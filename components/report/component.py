@@ -24,6 +24,8 @@ class RunReportSpec(component_spec.ComponentSpec):
         "experiment": component_spec.ExecutionParameter(type=str),
         "destination": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
+        "commit": component_spec.ExecutionParameter(type=str),
+        "run": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: ClassVar = {
         "examples": _channel(standard_artifacts.Examples),
@@ -49,19 +51,32 @@ class RunReport(base_component.BaseComponent):
         experiment: as JSON.
         destination: folder or URI that also gets a copy, the latest report of this experiment.
         code_version: of the report's code.
+        commit: of all code, with "-dirty" behind where it differs; "" if unknown.
+        run: what tells this run from all others: data, experiment and code.
         **inputs: the channels of RunReportSpec.INPUTS; `annotation` and `soft_labels` may be None.
     """
 
     SPEC_CLASS = RunReportSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, name: str, experiment: str, destination: str, code_version: str, **inputs: types.BaseChannel):
+    def __init__(
+        self,
+        name: str,
+        experiment: str,
+        destination: str,
+        code_version: str,
+        commit: str,
+        run: str,
+        **inputs: types.BaseChannel,
+    ):
         super().__init__(
             RunReportSpec(
                 name=name,
                 experiment=experiment,
                 destination=destination,
                 code_version=code_version,
+                commit=commit,
+                run=run,
                 **{key: channel for key, channel in inputs.items() if channel is not None},
                 report=types.Channel(type=simple_artifacts.File),
             )

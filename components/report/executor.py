@@ -22,7 +22,9 @@ class Executor(base_executor.BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties) -> None:
         """Writes index.html and results.json, as an artifact and into the destination."""
         inputs = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items() if found}
-        artifacts = collect(exec_properties["name"], from_json(exec_properties["experiment"]), inputs)
+        experiment = from_json(exec_properties["experiment"])
+        identity = {key: exec_properties[key] for key in ("commit", "run")}
+        artifacts = collect(exec_properties["name"], experiment, inputs, **identity)
         parts = parts_of(artifacts)
         page = run_page(artifacts, parts).render()
         results = results_json(artifacts, parts, report=os.path.join(exec_properties["destination"], PAGE))

@@ -87,6 +87,7 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         "overrides": settings_of(artifacts.name),
         "form": form(artifacts.experiment),
         "commit": artifacts.commit,
+        "run": artifacts.run,
         "verdict": "blessed and pushed" if verdict.pushed_path else "not pushed",
         "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
         "figures": figures,

@@ -9,8 +9,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.images.crop import WHOLE
+from components.images.status import STATUS, WORDS, Status
 from components.serving.bfloat16 import FasterInBFloat16
-from components.serving.reception import STATUS, WORDS, Status, admitted, receive, whole
+from components.serving.reception import admitted, receive, whole
 from components.tasks.base import Serving
 from keras_models.folding import fold_batch_norm
 

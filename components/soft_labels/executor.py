@@ -20,6 +20,7 @@ from tfx_bsl.public.proto import model_spec_pb2
 
 from components.config import Teacher, from_json
 from components.example_files import ReadSplits, WriteSplits, copy_format, count_records, split_files
+from components.images.status import STATUS, WORDS, Status
 from components.progress import ShowProgress
 
 COUNTS_FILE = "soft_labels.json"
@@ -115,7 +116,12 @@ class SoftLabels(ModelHandler):
         if lacking:
             logs = self._model.run_inference([batch[index][1] for index in lacking], model)
             for index, log in zip(lacking, logs, strict=True):
-                scores = tf.make_ndarray(log.predict_log.response.outputs[label])[0]
+                answers = log.predict_log.response.outputs
+                if STATUS in answers and (status := int(tf.make_ndarray(answers[STATUS])[0])):
+                    raise ValueError(
+                        f"{self._teacher.experiment!r} can't answer for a record: {WORDS[Status(status)]}."
+                    )
+                scores = tf.make_ndarray(answers[label])[0]
                 self._check(scores)
                 examples[index].features.feature[f"{label}/soft"].float_list.value[:] = scores
                 result[index] = batch[index][0], examples[index].SerializeToString(deterministic=True)

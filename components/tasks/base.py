@@ -193,13 +193,13 @@ class Serving(tf.Module):
         return output[0]
 
     @abc.abstractmethod
-    def outputs(self, output: tf.Tensor, crops: tf.Tensor, sizes: tf.Tensor | None) -> dict[str, tf.Tensor]:
+    def outputs(self, output: tf.Tensor, crops: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
         """What is served, by name, each [batch, ...]; the names are the task's or begin with it and "_".
 
         Args:
             output: [batch, ...], the network's, or what `one` gave.
             crops: [batch, 4], the parts of the images that the network was shown.
-            sizes: [batch, 2] of the images, where they are served one by one.
+            sizes: [batch, 2] of the images.
         """
 
     @abc.abstractmethod

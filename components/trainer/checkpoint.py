@@ -11,6 +11,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+# Of a disk or a bucket that is away for a while. For files that are cut or spoilt TensorFlow has no class of its own.
+_AWAY = (
+    tf.errors.UnavailableError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.DeadlineExceededError,
+)
 _KEPT = (tf.Variable, tf.Module, tf.data.Iterator)
 
 
@@ -156,7 +163,9 @@ def newest_whole(folder: str) -> str | None:
             reader = tf.train.load_checkpoint(path)
             for name in reader.get_variable_to_shape_map():
                 reader.get_tensor(name)
-        except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
+        except _AWAY:
+            raise
+        except (tf.errors.OpError, ValueError, IndexError) as error:
             reason = str(error).splitlines()[0]
             print(f"  {path} can't be read, an earlier state is taken: {reason}", file=sys.stderr)
         else:

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from components.tasks.annotation import BoundTask
 from components.tasks.base import labels_of
-from components.trainer.recipe import RunCallback
 
 
 def halved(
@@ -26,7 +25,7 @@ def halved(
     return small, {**labels, **resized}
 
 
-class HalfSize(RunCallback):
+class HalfSize(tf.keras.callbacks.Callback):
     """Has the model halve its training batches for the first epochs.
 
     Args:
@@ -36,10 +35,6 @@ class HalfSize(RunCallback):
     def __init__(self, epochs: int):
         super().__init__()
         self._epochs = epochs
-
-    def set_recipe(self, recipe, model):
-        if model.network.input_shape[1:3] != (None, None):
-            raise ValueError(f"training.half_size_epochs needs a network of any size; {model.network.name!r} has one.")
 
     def on_epoch_begin(self, epoch, logs=None):
         half_size = epoch < self._epochs

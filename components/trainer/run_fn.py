@@ -17,6 +17,7 @@ from components.config import from_json
 from components.serving.export import export
 from components.serving.precision import alike, figures, in_bfloat16
 from components.systems.base import system_of
+from components.tasks.base import learning_of
 from components.trainer import inputs
 from components.trainer.loop import Trained, train
 from components.trainer.recipe import all_files
@@ -79,8 +80,8 @@ def run_fn(fn_args: FnArgs) -> None:
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as f:
         json.dump(training, f)
     # Kept until another run begins: a kill before TFX has noted down this one repeats no epoch.
-    with tf.io.gfile.GFile(os.path.join(checkpoints, _DONE), "w"):
-        pass
+    with tf.io.gfile.GFile(os.path.join(checkpoints, _DONE), "w") as file:
+        file.write("This run has ended; the next one removes its checkpoints.\n")
 
 
 def chosen_precision(
@@ -94,8 +95,13 @@ def chosen_precision(
     if precision == "float32":
         return None, {"served": precision, "figures": {}}
     fast = in_bfloat16(trained.network, trained.build, trained.tasks)
+    # Not the trained ones: their metrics belong to the strategy that they were trained under.
+    tasks = {name: learning_of(task.task, task.image_size) for name, task in trained.tasks.items()}
+    for name, task in trained.tasks.items():
+        for key, variable in task.state().items():
+            tasks[name].state()[key].assign(variable.numpy())
     networks = {"float32": trained.network, "bfloat16": fast}
-    found = {name: figures(network, trained.tasks, validation) for name, network in networks.items()}
+    found = {name: figures(network, tasks, validation) for name, network in networks.items()}
     kept = alike(*found.values())
     words = "; ".join(f"{name} {', '.join(f'{k} {v:.4f}' for k, v in each.items())}" for name, each in found.items())
     print(f"  Served in {'bfloat16 where that is faster' if kept else 'float32'}: {words}.", file=sys.stderr)
@@ -106,10 +112,6 @@ def remove_done(folder: str, kept: str) -> None:
     """Removes the checkpoints of runs that ended, but those in the folder `kept`."""
     for mark in tf.io.gfile.glob(os.path.join(folder, "*", _DONE)):
         if os.path.dirname(mark) != kept:
-            # The mark last: a kill on the way leaves what is removed next time.
-            for file in tf.io.gfile.glob(os.path.join(os.path.dirname(mark), "*")):
-                if file != mark:
-                    tf.io.gfile.remove(file)
             tf.io.gfile.rmtree(os.path.dirname(mark))
 
 

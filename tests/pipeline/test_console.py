@@ -15,8 +15,9 @@ from absl import logging as absl_logging
 from rich.console import Console
 from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.portable import launcher
+from tfx.types import Channel
 
-from components.config import form
+from components.report.component import RunReport, RunReportSpec
 from pipeline import compare, console
 from pipeline.console import ComponentProgress, print_results, results_of
 from pipeline.request import read_request
@@ -52,9 +53,12 @@ def clock(monkeypatch):
     return now
 
 
-def nodes(*ids: str) -> SimpleNamespace:
-    """A pipeline of such components."""
-    return SimpleNamespace(components=[SimpleNamespace(id=each) for each in ids])
+def nodes(*ids: str, run_id: str = "") -> SimpleNamespace:
+    """A pipeline of such components, with a report if it is of a run."""
+    channels = {name: Channel(type=parameter.type) for name, parameter in RunReportSpec.INPUTS.items()}
+    report = RunReport("plain/synthetic", "{}", "reports", "code", "abc1234", run_id, **channels).with_id("report")
+    others = [SimpleNamespace(id=each) for each in ids]
+    return SimpleNamespace(components=[*others, report] if run_id else others)
 
 
 def run(progress: ComponentProgress, clock, *components: tuple[str, float, bool]) -> None:
@@ -119,8 +123,7 @@ def leave_results(request, execution, **changed):
     folder = pathlib.Path(request.pipeline_root, "Report-plain-synthetic", "report", str(execution))
     folder.mkdir(parents=True)
     results = {
-        "seed": request.experiment.training.seed,
-        "form": form(request.experiment),
+        "run": "this",
         "verdict": "not pushed",
         "figures": {"images tested": 200, "mean accuracy": 0.8125},
         "places": {"report": "out/[red]reports/x-y/index.html"},
@@ -133,39 +136,37 @@ def leave_results(request, execution, **changed):
 
 def test_the_table_at_the_end(said, clock, request_of):
     leave_results(request_of(), 9)
-    progress = ComponentProgress(nodes("a", "b", "c"))
-    run(progress, clock, ("a", 60.0, False), ("b", 120.0, False), ("c", 0.0, True))
+    progress = ComponentProgress(nodes("a", "b", run_id="this"))
+    run(progress, clock, ("a", 60.0, False), ("b", 120.0, False), ("report", 0.0, True))
     print_results(request_of(), progress)
     text = "\n".join(said())
     assert "out/[red]reports" in text and "0.6 [/bold]" in text, "no mark-up"
     for expected in ("plain/synthetic: not pushed", "images tested", "200", "0.8125", "index.html"):
         assert expected in text
-    assert said()[-1] == "3.0 min in 3 components, 1 of them cached; longest: b 2.0, a 1.0, c 0.0"
+    assert said()[-1] == "3.0 min in 3 components, 1 of them cached; longest: b 2.0, a 1.0, report 0.0"
 
 
-def test_a_cached_run_shows_its_own_results_and_not_those_of_another_seed(request_of, tmp_path):
-    first, second = request_of(), request_of(SEED="1")
-    leave_results(first, 9, verdict="of seed 0")
-    leave_results(second, 10, verdict="of seed 1")
-    assert results_of(first)["verdict"] == "of seed 0"
+def test_a_cached_run_shows_its_own_results_and_not_those_of_another(request_of, tmp_path):
+    leave_results(request_of(), 9, verdict="this run's")
+    leave_results(request_of(), 10, verdict="another's", run="another")
+    assert results_of(request_of(), "this")["verdict"] == "this run's"
     assert (tmp_path / "reports" / "plain-synthetic" / "index.html").read_text() == "page 9"
-    assert results_of(second)["verdict"] == "of seed 1"
+    assert results_of(request_of(), "another")["verdict"] == "another's"
     assert (tmp_path / "reports" / "plain-synthetic" / "index.html").read_text() == "page 10"
 
 
 def test_what_a_killed_run_left_is_passed_over(request_of):
     leave_results(request_of(), 9, verdict="whole")
-    (leave_results(request_of(), 10) / "results.json").write_text('{"seed": 0,')
+    (leave_results(request_of(), 10) / "results.json").write_text('{"run": "this",')
     (leave_results(request_of(), 11) / "results.json").unlink()
-    leave_results(request_of(), 12, form="of an earlier form")
-    assert results_of(request_of())["verdict"] == "whole"
+    assert results_of(request_of(), "this")["verdict"] == "whole"
 
 
 def test_without_a_report_of_this_run_nothing_is_claimed(request_of, clock):
-    leave_results(request_of(SEED="1"), 9)
-    progress = ComponentProgress(nodes("a"))
-    run(progress, clock, ("a", 0.0, True))
-    with pytest.raises(SystemExit, match="No report of plain/synthetic, seed 0, can be read"):
+    leave_results(request_of(), 9, run="another")
+    progress = ComponentProgress(nodes(run_id="this"))
+    run(progress, clock, ("report", 0.0, True))
+    with pytest.raises(SystemExit, match="No report of this run of plain/synthetic can be read"):
         print_results(request_of(), progress)
 
 

@@ -10,6 +10,7 @@ from pipeline import experiments, results
 
 NAME = "mgg_net/celeb_a-tiny"
 FORM = form(experiments.get(NAME))
+PLAIN = "plain/celeb_a-tiny"
 
 
 def run(name=NAME, seed=0, commit="abc1234", its_form=FORM, accuracy=0.9, **more):
@@ -45,6 +46,7 @@ def test_what_is_compared_is_kept_with_the_commit():
         ({"commit": "abc1234-dirty"}, "not committed"),
         ({"commit": ""}, "not committed"),
         ({"name": f"{NAME}+training.epochs=3"}, "no experiment of that name"),
+        ({"its_form": "earlier"}, "the experiment is another by now"),
     ],
 )
 def test_what_nobody_could_run_again_is_left_out(changes, reason):
@@ -53,20 +55,20 @@ def test_what_nobody_could_run_again_is_left_out(changes, reason):
 
 
 def test_files_by_system_are_read_back(tmp_path):
-    records, _ = results.kept([run(), run(name="plain/celeb_a-tiny", its_form="other")])
+    records, _ = results.kept([run(), run(name=PLAIN, its_form=form(experiments.get(PLAIN)))])
     results.write(records, tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mgg_net.json", "plain.json"]
-    assert list(json.loads((tmp_path / "plain.json").read_text())) == ["plain/celeb_a-tiny"]
+    assert list(json.loads((tmp_path / "plain.json").read_text())) == [PLAIN]
     assert results.read(tmp_path) == records
 
 
 def test_a_new_form_replaces_what_an_earlier_one_reached():
-    earlier, _ = results.kept([run(its_form="earlier"), run(seed=1, its_form="earlier")])
-    same, _ = results.kept([run(seed=1, its_form="earlier", accuracy=0.7), run(seed=2, its_form="earlier")])
-    assert list(results.merged(earlier, same)[NAME]) == ["0", "1", "2"]
-    assert results.merged(earlier, same)[NAME]["1"]["figures"]["attributes mean accuracy"] == 0.7
-    newer, _ = results.kept([run(seed=1)])
-    assert list(results.merged(earlier, newer)[NAME]) == ["1"]
+    records, _ = results.kept([run(), run(seed=1)])
+    same, _ = results.kept([run(seed=1, accuracy=0.7), run(seed=2)])
+    assert list(results.merged(records, same)[NAME]) == ["0", "1", "2"]
+    assert results.merged(records, same)[NAME]["1"]["figures"]["attributes mean accuracy"] == 0.7
+    earlier = {NAME: {seed: {**record, "form": "earlier"} for seed, record in records[NAME].items()}}
+    assert list(results.merged(earlier, same)[NAME]) == ["1", "2"]
     assert list(earlier[NAME]) == ["0", "1"]
 
 
@@ -77,7 +79,9 @@ def test_tables_have_mean_and_spread_and_what_is_published():
 
 
 def test_an_earlier_form_is_marked():
-    text = results.markdown(results.kept([run(its_form="earlier")])[0])
+    records, _ = results.kept([run()])
+    records[NAME]["0"]["form"] = "earlier"
+    text = results.markdown(records)
     assert f"| `{NAME}`\\* |" in text
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from components.images.status import STATUS, Status
 from components.serving.module import ServingModule
-from components.serving.reception import STATUS, Status
 from tests.support.serving import IMAGES, record
 
 _PNG_SIZE = slice(16, 24)

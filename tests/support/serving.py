@@ -19,11 +19,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from components.config import Task
 from components.images.decoding import decode_and_resize
+from components.images.status import STATUS, Status
 from components.record import FaceRecord
 from components.serving import replay
 from components.serving.export import export
 from components.serving.module import ServingModule
-from components.serving.reception import STATUS, Status
 from components.systems.base import System
 from components.tasks.annotation import Annotation, BoundTask, points
 from components.tasks.base import Learning, learning_of, serving_of

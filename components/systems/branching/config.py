@@ -44,6 +44,8 @@ class WideningTraining(Training):
                     f"Widening compares probabilities of yes-or-no questions; task {task.name!r} is of kind "
                     f"{task.kind} with the options {task.options}. Give it scores='probabilities', or another training."
                 )
+        if self.half_size_epochs:
+            raise ValueError("training.half_size_epochs is for networks of any size; a network that widens has one.")
         if self.steps < 1:
             raise ValueError(f"training.steps is 1 or more; received {self.steps}.")
         if not 0 <= self.widening_rate < math.inf:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.evaluator.config import ITERATIONS_SIGNATURE
+from components.images.status import STATUS
 from components.serving.module import ServingModule, images_and_crops
-from components.serving.reception import STATUS
 from keras_models.ifan import network_iterations
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from components.images.status import STATUS
 from components.serving.module import ServingModule, blanked
-from components.serving.reception import STATUS
 from keras_models.mgg_net import attention_groups, attention_maps
 
 

@@ -144,7 +144,8 @@ def test_the_executor_writes_page_and_results_twice(run, tmp_path):
     report = simple_artifacts.File()
     report.uri, destination = str(tmp_path / "report"), tmp_path / "latest"
     properties = {
-        "name": "drawn/two", "experiment": to_json(run.experiment), "destination": str(destination)
+        "name": "drawn/two", "experiment": to_json(run.experiment), "destination": str(destination),
+        "commit": "abc1234", "run": "this one",
     }  # fmt: skip
     inputs = {name: [artifact] for name, artifact in run.artifacts.items()} | {"annotation": []}
     Executor().Do(inputs, {"report": [report]}, properties)
@@ -154,3 +155,4 @@ def test_the_executor_writes_page_and_results_twice(run, tmp_path):
         results = json.loads((folder / "results.json").read_text())
         assert results["figures"]["records quarantined"] == 2
         assert results["places"]["report"] == str(destination / "index.html")
+        assert (results["commit"], results["run"]) == ("abc1234", "this one")

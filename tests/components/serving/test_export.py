@@ -11,8 +11,8 @@ from tensorflow import keras
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from components.images.status import WORDS
 from components.serving.export import restore_trained
-from components.serving.reception import WORDS
 from components.systems.base import System
 from components.tasks.annotation import points
 from tests.support import serving

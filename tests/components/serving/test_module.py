@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from components.images.status import Status
 from components.serving.module import served_part
-from components.serving.reception import Status
 from components.tasks.annotation import points
 from keras_models import MultiTaskNetwork
 from tests.support import serving

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from components.images.crop import WHOLE
 from components.images.limits import MAX_BYTES, MAX_SIDE
-from components.serving.reception import Status, admitted, receive
+from components.images.status import Status
+from components.serving.reception import admitted, receive
 from tests.support import fuzz, serving
 from tests.support.serving import IMAGES, SIZE, pixels, png, seen
 

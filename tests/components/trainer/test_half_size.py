@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from components.config import Task, configured
 from components.tasks.annotation import Annotation, BoundTask
-from components.trainer.half_size import HalfSize, halved
+from components.trainer.half_size import halved
 from tests.support import tiny_faces
 
 LANDMARKS = BoundTask(Task("landmarks", "landmarks"), Annotation("landmarks", ("1", "2")), "tiny")
@@ -35,9 +35,10 @@ def test_odd_sides_are_rounded_up():
 
 
 @pytest.mark.slow
-def test_the_first_epochs_see_small_images(tiny_files, tmp_path, monkeypatch):
+@pytest.mark.parametrize("half", [0, 2])
+def test_the_first_epochs_see_small_images(half, tiny_files, tmp_path, monkeypatch):
     sizes = []
-    tiny = tiny_faces.experiment(epochs=3, half_size_epochs=2)
+    tiny = tiny_faces.experiment(epochs=3, half_size_epochs=half)
     model = configured("keras_models.MultiTaskNetwork", outputs={"attributes": 6, "landmarks": 10}, backbone_width=4)
     tiny = replace(tiny, model=model, training=replace(tiny.training, callbacks=(), loss=type(tiny.training).loss))
 
@@ -46,13 +47,19 @@ def test_the_first_epochs_see_small_images(tiny_files, tmp_path, monkeypatch):
         return halved(image, labels, tasks)
 
     monkeypatch.setattr("components.trainer.task_model.halved", counted)
-    trained = tiny_faces.fit(tiny, tmp_path / "run", tiny_files)
+    with tiny_faces.eagerly():
+        trained = tiny_faces.fit(tiny, tmp_path / "run", tiny_files)
     assert len(trained.epochs) == 3 and all(np.isfinite(epoch["loss"]) for epoch in trained.epochs)
-    assert sizes == [tiny_faces.SIZE], "traced once: in the third epoch nothing is halved"
+    assert sizes == [tiny_faces.SIZE] * 5 * half, "of five batches an epoch"
+    assert trained.network.input_shape == ((None, None, None, 3) if half else (None, *tiny_faces.SIZE, 3))
 
 
 def test_a_network_of_one_size_is_refused():
-    callback = HalfSize(1)
-    network = tf.keras.Sequential([tf.keras.layers.InputLayer((32, 32, 3))], name="of_one_size")
-    with pytest.raises(ValueError, match="half_size_epochs needs a network of any size; 'of_one_size' has one"):
-        callback.set_recipe(None, type("Model", (), {"network": network}))
+    with pytest.raises(
+        ValueError, match=r"TreeNetwork takes images of one size, received input_shape=\(None, None, 3\)"
+    ):
+        tiny_faces.tree_network((None, None, 3))
+    widening = tiny_faces.widening_experiment()
+    training = replace(widening.training, half_size_epochs=1)
+    with pytest.raises(ValueError, match="half_size_epochs is for networks of any size"):
+        training.validate(widening.tasks)

@@ -198,7 +198,7 @@ def test_a_tree_that_is_trained_by_the_plain_recipe(examples, tmp_path):
         training=Training(epochs=1, batch_size=8, optimizer=configured("tensorflow.keras.optimizers.SGD")),
     )
     run = Exported(experiment, tmp_path / "run", examples)
-    assert set(run.answers()) == {"clothing"}
+    assert set(run.answers()) == {"clothing", "image_status"}
     names = run.model.signatures["clothing_names"]()["clothing_names"].numpy().tolist()
     assert names == [b"coat", b"dress", b"hat"]
     assert "branching" not in run.training
@@ -225,4 +225,4 @@ def test_bfloat16_is_kept_where_it_answers_as_well(kept, examples, tmp_path, mon
     assert {name for each in found.values() for name in each} == {"clothing_accuracy"}
     told = capsys.readouterr().err
     assert f"Served in {'bfloat16 where that is faster' if kept else 'float32'}: float32 clothing_accuracy 0." in told
-    assert set(run.answers()) == {"clothing"}
+    assert set(run.answers()) == {"clothing", "image_status"}
