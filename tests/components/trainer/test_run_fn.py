@@ -205,15 +205,22 @@ def test_a_tree_that_is_trained_by_the_plain_recipe(examples, tmp_path):
     assert read_tree(str(run.folder)) == BranchTree.unbranched(tiny_faces.TreeNetwork.LAYERS, 3)
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_bfloat16_is_kept_where_it_answers_as_well(kept, examples, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("kept", "strategy"), [(True, "get_strategy"), (False, "get_strategy"), (True, "MirroredStrategy")]
+)
+def test_bfloat16_is_kept_where_it_answers_as_well(kept, strategy, examples, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "alike", lambda exact, other: kept)
     experiment = replace(
         tiny_faces.widening_experiment(
             tasks=(tiny_faces.CLOTHING,),
             model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
         ),
-        training=Training(epochs=1, batch_size=8, optimizer=configured("tensorflow.keras.optimizers.SGD")),
+        training=Training(
+            epochs=1,
+            batch_size=8,
+            optimizer=configured("tensorflow.keras.optimizers.SGD"),
+            strategy=configured(f"tensorflow:distribute.{strategy}"),
+        ),
         export=Export(precision="bfloat16"),
     )
     run = Exported(experiment, tmp_path / "run", examples)
