@@ -428,10 +428,24 @@ def to_json(value: Any) -> str:
 
 
 def form(experiment: Experiment) -> str:
-    """A short hash of what an experiment is, whatever its seed and what is said of it."""
+    """A short hash of what an experiment is, whatever its seed and what is said of it.
+
+    Of what it sets: an option that comes later, with a default that leaves all as it was, changes no hash.
+    """
     training = dataclasses.replace(experiment.training, seed=0)
     alike = dataclasses.replace(experiment, summary="", target="", training=training)
-    return hashlib.sha256(to_json(alike).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(alike, default=_set, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _set(item):
+    """The fields of a dataclass that don't have their defaults, and its type."""
+    values = {}
+    for field in dataclasses.fields(item):
+        value = getattr(item, field.name)
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if value != default:
+            values[field.name] = value
+    return {"type": f"{type(item).__module__}:{type(item).__qualname__}", **values}
 
 
 def from_json(text: str) -> Any:

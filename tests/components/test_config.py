@@ -20,11 +20,13 @@ from components.config import (
     Teacher,
     Training,
     configured,
+    form,
     from_json,
     to_json,
 )
 from components.systems.branching.config import WideningTraining
 from components.systems.ifan.config import HybridTraining, TaskTraining
+from pipeline import experiments
 
 ATTRIBUTES = Task("attributes", "multi_label", {"scores": "probabilities"}, Bar("mean_balanced_accuracy", at_least=0.7))
 EXPERIMENT = Experiment(
@@ -320,3 +322,25 @@ def test_trainings_of_papers_that_can_run(training):
 def test_trainings_of_papers_that_are_refused(training, task, message):
     with pytest.raises(ValueError, match=message):
         _changed(_with_task(**task), training=training).validate()
+
+
+def test_the_form_is_of_what_an_experiment_sets():
+    experiment = experiments.get("dmm_cnn/synthetic")
+    training = dataclasses.replace(experiment.training, seed=7)
+    assert form(dataclasses.replace(experiment, summary="other words", training=training)) == form(experiment)
+    longer = dataclasses.replace(experiment.training, epochs=99)
+    wider = dataclasses.replace(experiment.model, kwargs={**experiment.model.kwargs, "backbone_width": 8})
+    others = {
+        form(dataclasses.replace(experiment, training=longer)),
+        form(dataclasses.replace(experiment, model=wider)),
+    }
+    assert len(others | {form(experiment)}) == 3
+
+    @dataclasses.dataclass(frozen=True)
+    class Later(type(experiment)):
+        option: int = 0
+
+    Later.__module__, Later.__qualname__ = type(experiment).__module__, type(experiment).__qualname__
+    fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    assert form(Later(**fields)) == form(experiment)
+    assert form(Later(**fields, option=1)) != form(experiment)

@@ -1,6 +1,5 @@
 """`make record` and `make results`: what is kept of runs, and the tables made of it."""
 
-import dataclasses
 import json
 
 import pytest
@@ -83,14 +82,6 @@ def test_an_earlier_form_is_marked():
     records[NAME]["0"]["form"] = "earlier"
     text = results.markdown(records)
     assert f"| `{NAME}`\\* |" in text
-
-
-def test_the_form_is_neither_seed_nor_words():
-    experiment = experiments.get(NAME)
-    seeded = dataclasses.replace(experiment, summary="x", training=dataclasses.replace(experiment.training, seed=9))
-    assert form(seeded) == FORM
-    longer = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, epochs=99))
-    assert form(longer) != FORM
 
 
 def test_small_runs_are_rows_of_the_readme():
