@@ -84,11 +84,11 @@ def test_an_earlier_form_is_marked():
     assert f"| `{NAME}`\\* |" in text
 
 
-def test_small_runs_are_rows_of_the_readme():
-    rows = results.small_runs(results.kept([run(), run(seed=1, accuracy=0.8)])[0]).splitlines()
-    assert f"| `{NAME}` | attributes mean accuracy 85.00 % | 6.0 min | 2 |" in rows
-    assert "| `ifan/3t-tiny` | not recorded yet | | |" in rows
+def test_small_runs_are_rows_of_the_readme(monkeypatch):
     assert all(name in experiments.names() for name in results.SMALL_RUNS)
+    monkeypatch.setattr(results, "SMALL_RUNS", ("ifan/3t-tiny", NAME))
+    _, _, *rows = results.small_runs(results.kept([run(), run(seed=1, accuracy=0.8)])[0]).splitlines()
+    assert rows == [f"| `{NAME}` | attributes mean accuracy 85.00 % | 6.0 min | 2 |"]
 
 
 def test_tables_are_what_the_records_say():
