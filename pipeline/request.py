@@ -69,11 +69,12 @@ def read_request(environment: Mapping[str, str]) -> Request:
         raise FileNotFoundError(f"DATA_DIR is no folder: {data_dir!r}.")
     data_dir = os.path.abspath(data_dir) if data_dir else ""
     request = Request(name, experiment, settings, data_dir, os.path.abspath(environment.get("OUTPUT_DIR") or "out"))
-    _check_prerequisites(request)
+    _check_prerequisites(request, bool(environment.get("OUTPUT_DIR")))
     return request
 
 
-def _check_prerequisites(request):
+def _check_prerequisites(request, elsewhere):
+    """`elsewhere`: whether OUTPUT_DIR has to be said for the other experiment, too."""
     experiment = request.experiment
     needed = {teacher.experiment: "is taught by the model" for teacher in experiment.data.teachers}
     if experiment.training.warm_start:
@@ -86,7 +87,7 @@ def _check_prerequisites(request):
             continue
         same = first.data.datasets == experiment.data.datasets and request.data_dir
         data_dir = shlex.quote(request.data_dir) if same else "…"
-        output_dir = f" OUTPUT_DIR={shlex.quote(request.output_dir)}" if os.environ.get("OUTPUT_DIR") else ""
+        output_dir = f" OUTPUT_DIR={shlex.quote(request.output_dir)}" if elsewhere else ""
         raise ValueError(
             f"{request.name} {why} of {name}, of which there is no blessed one under {request.output_dir!r} yet. "
             f"First: make run EXPERIMENT={name} DATA_DIR={data_dir}{output_dir}"

@@ -60,10 +60,9 @@ def test_a_data_folder_that_is_none(tmp_path):
             asked(tmp_path, DATA_DIR=str(path))
 
 
-def test_a_start_from_a_model_that_is_not_there(tmp_path, monkeypatch):
+def test_a_start_from_a_model_that_is_not_there(tmp_path):
     data, out = tmp_path / "my data", tmp_path / "out"
     data.mkdir()
-    monkeypatch.setenv("OUTPUT_DIR", str(out))
     environment = {"EXPERIMENT": "plain/synthetic", "SET": "training.warm_start=dmm_cnn/synthetic"}
     with pytest.raises(ValueError) as error:
         asked(tmp_path, DATA_DIR=str(data), **environment)
@@ -83,7 +82,7 @@ def test_a_teacher_of_other_data_that_is_not_there(tmp_path, monkeypatch):
     base = experiments.get("plain/synthetic")
     teacher = Teacher(task="attributes", experiment="dmm_cnn/celeb_a-tiny")
     monkeypatch.setitem(REGISTERED, "plain/taught", replace(base, data=replace(base.data, teachers=(teacher,))))
-    with pytest.raises(ValueError, match=r"is taught by the model of dmm_cnn/celeb_a-tiny.* DATA_DIR=…$"):
+    with pytest.raises(ValueError, match=r"is taught by the model of dmm_cnn/celeb_a-tiny.* DATA_DIR=… OUTPUT_DIR="):
         asked(tmp_path, EXPERIMENT="plain/taught", DATA_DIR=str(tmp_path))
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from components.config import Bar, Data, DatasetConfig, configured
+from components.images.status import STATUS, Status
 from components.overrides import slug
 from pipeline import experiments, local_runner
 from pipeline.console import ComponentProgress, print_results
@@ -87,4 +88,5 @@ def served(output, name):
     model = tf.saved_model.load(results(output, name)["places"]["model"])
     image = tf.io.encode_png(tf.constant(np.full([50, 40, 3], 99, np.uint8)))
     outputs = model.signatures["serving_default"](image_bytes=tf.stack([image, image]))
+    assert outputs.pop(STATUS).numpy().tolist() == [Status.ANSWERED] * 2
     return model, {output: tuple(values.shape) for output, values in outputs.items()}

@@ -280,6 +280,13 @@ def export_network(
     export(network, tasks, network.input_shape[1:3], system or System(), str(folder), [image])
 
 
+def newest_save(folder: pathlib.Path) -> int:
+    """The number of the last save of a stopped run in `folder`; 0 if there is none. At most two are kept."""
+    numbers = sorted(int(path.stem.removeprefix("ckpt-")) for path in (folder / "checkpoints").glob("*.index"))
+    assert len(numbers) <= 2
+    return numbers[-1] if numbers else 0
+
+
 class Stopped(Exception):
     """Raised by StopAt."""
 
