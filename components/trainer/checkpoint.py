@@ -161,8 +161,9 @@ def newest_whole(folder: str) -> str | None:
         path = os.path.join(folder, f"ckpt-{number}")
         try:
             reader = tf.train.load_checkpoint(path)
-            for name in reader.get_variable_to_shape_map():
-                reader.get_tensor(name)
+            for name, dtype in reader.get_variable_to_dtype_map().items():
+                if dtype != tf.variant:  # a tf.data iterator's state can't be had as NumPy
+                    reader.get_tensor(name)
         except _AWAY:
             raise
         except (tf.errors.OpError, ValueError, IndexError) as error:
