@@ -140,7 +140,7 @@ def _mark(name, runs):
 
 def _published(name):
     """What the paper reports for an experiment in its full form."""
-    full = name.removesuffix("-tiny")
+    full = name.removesuffix("-tiny").removesuffix("-lite0")
     return experiments.get(full).target if full in experiments.names() else ""
 
 

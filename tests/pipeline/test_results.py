@@ -75,6 +75,9 @@ def test_tables_have_mean_and_spread_and_what_is_published():
     text = results.markdown(results.kept([run(accuracy=0.9), run(seed=1, accuracy=0.8)])[0])
     assert f"| `{NAME}` | 0.8500 ± 0.0707 | 6.0000 ± 0.0000 | – | – | 0 1 | abc1234 |" in text
     assert "Published: MGG-Net, Table 1: 92.00 %" in text
+    lite0 = "mgg_net/celeb_a-lite0-tiny"
+    text = results.markdown(results.kept([run(name=lite0, its_form=form(experiments.get(lite0)))])[0])
+    assert "Published: MGG-Net, Table 1: 92.00 %" in text
 
 
 def test_an_earlier_form_is_marked():
