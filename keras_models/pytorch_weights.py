@@ -229,12 +229,7 @@ def _own_name(variable: tf.Variable) -> str:
 def _torch_shape(variable: tf.Variable) -> tuple[int, ...]:
     """Shape of a Keras variable in PyTorch's order: a kernel's [height, width, in, out] -> [out, in, height, width]."""
     shape = tuple(variable.shape)
-    if len(shape) < 4:
-        return shape
-    in_torch = [0] * 4
-    for axis, of_torch in enumerate(_axes(variable)):
-        in_torch[of_torch] = shape[axis]
-    return tuple(in_torch)
+    return tuple(shape[_axes(variable).index(axis)] for axis in range(4)) if len(shape) == 4 else shape
 
 
 def _axes(variable: tf.Variable) -> tuple[int, int, int, int]:

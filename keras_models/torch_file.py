@@ -32,9 +32,8 @@ def load_torch_file(path: str) -> dict[str, np.ndarray]:
                 _Unpickler(file).load()
             tensors = _Unpickler(file).load()
             order = _Unpickler(file).load()
-            storages = {tensor.storage: None for tensor in tensors.values()}
-            by_key = {storage.key: storage for storage in storages}
-            contents = {key: by_key[key].read(file) for key in order}
+            storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+            contents = {key: storages[key].read(file) for key in order}
             return {name: tensor.array(contents) for name, tensor in tensors.items()}
     except (pickle.UnpicklingError, AttributeError, EOFError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path} can't be read as a state dict of torch.save: {error}") from error

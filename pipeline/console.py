@@ -119,7 +119,7 @@ def results_of(request: Request, run: str) -> dict:
     """
     own = slug(request.run_name)
     reports = pathlib.Path(request.pipeline_root, f"Report-{own}", "report")
-    for folder in sorted(reports.glob("*"), key=lambda folder: int(folder.name), reverse=True):
+    for folder in sorted(reports.glob("[0-9]*"), key=lambda folder: int(folder.name), reverse=True):
         try:
             results = json.loads((folder / "results.json").read_text())
         except (OSError, ValueError):  # of a run that was killed

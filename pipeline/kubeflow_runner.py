@@ -34,7 +34,6 @@ import shlex
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 
 # Before TensorFlow is imported, which reads it once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -50,9 +49,9 @@ from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
 from components.config import Experiment  # noqa: E402
 from components.datasets import build_dataset  # noqa: E402
-from components.overrides import overridden, run_name  # noqa: E402
-from pipeline import experiments  # noqa: E402
+from components.overrides import run_name  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
+from pipeline.request import asked_experiment  # noqa: E402
 
 ResourceSpec = PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
 
@@ -65,11 +64,7 @@ def kubeflow_pipeline(environment: Mapping[str, str]) -> Pipeline:
         ModuleNotFoundError: an optional package that the experiment needs is not installed.
     """
     name = _required(environment, "EXPERIMENT", "an experiment's name")
-    settings = shlex.split(environment.get("SET", ""))
-    experiment = overridden(experiments.get(name), settings)
-    if environment.get("SEED"):
-        seed = _number(environment, "SEED", int)
-        experiment = replace(experiment, training=replace(experiment.training, seed=seed))
+    experiment, settings = asked_experiment(name, environment)
     root = _location(_required(environment, "PIPELINE_ROOT", "a URI for what is written"), "PIPELINE_ROOT")
     paths = PipelinePaths(
         data_dir=_data_dir(environment, experiment),

@@ -58,12 +58,7 @@ def read_request(environment: Mapping[str, str]) -> Request:
         FileNotFoundError: if DATA_DIR is no folder.
     """
     name = environment.get("EXPERIMENT") or DEFAULT_EXPERIMENT
-    settings = tuple(shlex.split(environment.get("SET") or ""))
-    experiment = overridden(experiments.get(name), settings)
-    if seed := environment.get("SEED"):
-        if not seed.isdecimal():
-            raise ValueError(f"SEED is a whole number from 0 on; received {seed!r}.")
-        experiment = replace(experiment, training=replace(experiment.training, seed=int(seed)))
+    experiment, settings = asked_experiment(name, environment)
     data_dir = environment.get("DATA_DIR") or ""
     if data_dir and not os.path.isdir(data_dir):
         raise FileNotFoundError(f"DATA_DIR is no folder: {data_dir!r}.")
@@ -71,6 +66,21 @@ def read_request(environment: Mapping[str, str]) -> Request:
     request = Request(name, experiment, settings, data_dir, os.path.abspath(environment.get("OUTPUT_DIR") or "out"))
     _check_prerequisites(request, bool(environment.get("OUTPUT_DIR")))
     return request
+
+
+def asked_experiment(name: str, environment: Mapping[str, str]) -> tuple[Experiment, tuple[str, ...]]:
+    """An experiment with the values of SET and SEED, and the settings in SET.
+
+    Raises:
+        ValueError: for an unknown experiment or setting, and a SEED that is no number.
+    """
+    settings = tuple(shlex.split(environment.get("SET") or ""))
+    experiment = overridden(experiments.get(name), settings)
+    if seed := environment.get("SEED"):
+        if not seed.isdecimal():
+            raise ValueError(f"SEED is {seed!r}, expected a whole number from 0 on.")
+        experiment = replace(experiment, training=replace(experiment.training, seed=int(seed)))
+    return experiment, settings
 
 
 def _check_prerequisites(request, elsewhere):

@@ -80,7 +80,7 @@ def read(folder: pathlib.Path = RECORDS) -> Records:
 def write(records: Records, folder: pathlib.Path = RECORDS) -> None:
     """A file for each system."""
     folder.mkdir(exist_ok=True)
-    for system in {name.split("/")[0] for name in records}:
+    for system in {_system(name) for name in records}:
         own = {name: dict(sorted(seeds.items())) for name, seeds in sorted(records.items()) if _system(name) == system}
         (folder / f"{system}.json").write_text(json.dumps(own, indent=1) + "\n")
 
@@ -123,8 +123,9 @@ def small_runs(records: Records) -> str:
             for figure in runs[0]["figures"]
             if all(figure in run["figures"] for run in runs)
         }
-        reached = ", ".join(f"{name} {100 * mean:.2f} %" for name, mean in means.items() if name not in _COST)
-        lines.append(f"| `{name}`{_mark(name, runs)} | {reached} | {means['training minutes']:.1f} min | {len(runs)} |")
+        reached = ", ".join(f"{figure} {100 * mean:.2f} %" for figure, mean in means.items() if figure not in _COST)
+        cost = f"{means['training minutes']:.1f} min, {means['processor minutes']:.1f} of all processors"
+        lines.append(f"| `{name}`{_mark(name, runs)} | {reached} | {cost} | {len(runs)} |")
     return "\n".join(lines) + "\n"
 
 

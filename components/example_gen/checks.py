@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from components.images.decoding import JPEG, PNG, checked_decode
+from components.images.crop import ROUNDING
+from components.images.decoding import JPEG, PNG, checked_decode, size_of
 from components.images.limits import MAX_BYTES, MAX_PIXELS, MAX_SIDE
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.base import labels_of
-
-_ROUNDING = 1e-6  # of the sum of two shares
-_PNG_HEADER = slice(16, 24)  # width and height in a PNG
 
 
 def check_record(record: FaceRecord, annotations: Mapping[str, Annotation]) -> None:
@@ -52,12 +49,7 @@ def _check_image(encoded: bytes) -> None:
 
 def _check_size(encoded):
     """By the header, before memory is taken for the pixels; what is larger isn't answered by a served model either."""
-    if encoded.startswith(JPEG):
-        height, width, _ = checked_decode(tf.image.extract_jpeg_shape, encoded, "image").numpy()
-    elif len(encoded) < _PNG_HEADER.stop:
-        raise RecordError("the image can't be decoded: its file ends in its header")
-    else:
-        width, height = struct.unpack(">II", encoded[_PNG_HEADER])
+    height, width = checked_decode(size_of, encoded, "image").numpy()
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise RecordError(
             f"the image has {width:,} x {height:,} pixels, allowed are {MAX_PIXELS:,} and {MAX_SIDE:,} on a side"
@@ -70,5 +62,5 @@ def _check_crop(crop):
     corner, sides = crop[:2], crop[2:]
     if (sides <= 0).any():
         raise RecordError(f"the crop {crop.tolist()} has no area: height and width must be positive")
-    if (corner < -_ROUNDING).any() or (corner + sides > 1 + _ROUNDING).any():
+    if (corner < -ROUNDING).any() or (corner + sides > 1 + ROUNDING).any():
         raise RecordError(f"the crop {crop.tolist()} reaches beyond the image: its sides are shares from 0 to 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
+ROUNDING = 1e-6  # of the sum of two shares
 
 
 def crop_pixels(pixels: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from components.images.crop import crop_pixels
 from components.record import RecordError
 
+_PNG_SIZE = 16  # where a PNG's header has width and height, four bytes each
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # how such a file begins
 
 
@@ -34,6 +35,25 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
     return image
+
+
+def size_of(encoded: tf.Tensor) -> tf.Tensor:
+    """[2] int64, height and width in the header of a JPEG or PNG file, a scalar string: no pixel is decoded.
+
+    Raises:
+        tf.errors.InvalidArgumentError: if the header is damaged or cut.
+    """
+    return tf.cond(
+        tf.strings.substr(encoded, 0, len(PNG)) == PNG,
+        lambda: _png_size(encoded),
+        lambda: tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.int64),
+    )
+
+
+def _png_size(encoded):
+    digits = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, _PNG_SIZE, 8), tf.uint8), tf.int64)
+    width, height = tf.unstack(tf.reduce_sum(tf.reshape(digits, [2, 4]) * [2**24, 2**16, 2**8, 1], axis=1))
+    return tf.stack([height, width])
 
 
 def resize(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:

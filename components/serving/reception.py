@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from components.images.crop import WHOLE
-from components.images.decoding import JPEG, PNG, decode_and_resize
+from components.images.crop import ROUNDING, WHOLE
+from components.images.decoding import JPEG, PNG, decode_and_resize, size_of
 from components.images.limits import MAX_BYTES, MAX_PIXELS, MAX_SIDE
 from components.images.status import Status
 
-_PNG_SIZE = 16  # where a PNG's header has width and height, four bytes each
 _PARALLEL = 4  # images that are decoded at once: each may take MAX_PIXELS
-_ROUNDING = 1e-6  # of the sum of two shares
 
 
 def receive(
@@ -62,16 +60,9 @@ def _judged(encoded, crop):
     png = tf.strings.substr(encoded, 0, len(PNG)) == PNG
     length = tf.strings.length(encoded)
     nothing = tf.ones([2], tf.int64)
-    size = tf.case(
-        [
-            (length > MAX_BYTES, lambda: nothing),
-            (jpeg, lambda: tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.int64)),
-            (png, lambda: _png_size(encoded)),
-        ],
-        default=lambda: nothing,
-    )
+    size = tf.cond((jpeg | png) & (length <= MAX_BYTES), lambda: size_of(encoded), lambda: nothing)
     corner, sides = crop[:2], crop[2:]
-    inside = tf.reduce_all((corner >= -_ROUNDING) & (sides > 0) & (corner + sides <= 1 + _ROUNDING))  # not of a NaN
+    inside = tf.reduce_all((corner >= -ROUNDING) & (sides > 0) & (corner + sides <= 1 + ROUNDING))  # not of a NaN
     large = (tf.reduce_prod(size) > MAX_PIXELS) | tf.reduce_any(size > MAX_SIDE) | tf.reduce_any(size < 1)
     status = Status.ANSWERED
     for reason, holds in (
@@ -82,14 +73,6 @@ def _judged(encoded, crop):
     ):
         status = tf.where(holds, tf.constant(reason, tf.int64), tf.cast(status, tf.int64))
     return status, tf.cast(tf.where(status == Status.ANSWERED, size, nothing), tf.int32)
-
-
-def _png_size(encoded):
-    """(height, width) of a PNG's header."""
-    header = tf.strings.substr(encoded, _PNG_SIZE, 8)
-    digits = tf.cast(tf.io.decode_raw(header, tf.uint8), tf.int64)
-    width, height = tf.unstack(tf.reduce_sum(tf.reshape(digits, [2, 4]) * [2**24, 2**16, 2**8, 1], axis=1))
-    return tf.stack([height, width])
 
 
 def admitted(sizes: tf.Tensor, status: tf.Tensor, most: int) -> tf.Tensor:

@@ -76,8 +76,8 @@ class History(tf.train.experimental.PythonState, keras.callbacks.Callback):
 class EpochCheckpoint(keras.callbacks.Callback):
     """Saves model, optimizer and callbacks after each epoch, and restores the last save before training.
 
-    The last two are kept: where the last one can't be read, the one before is taken, and without any training begins
-    anew; stderr says so.
+    The last two are kept: where the last one can't be read, the one before is taken, and without any, training begins
+    anew; stderr says what was left out.
 
     Args:
         folder: where the checkpoints lie; the same for a run and its continuation, another for any other run.
@@ -168,7 +168,7 @@ def newest_whole(folder: str) -> str | None:
             raise
         except (tf.errors.OpError, ValueError, IndexError) as error:
             reason = str(error).splitlines()[0]
-            print(f"  {path} can't be read, an earlier state is taken: {reason}", file=sys.stderr)
+            print(f"  {path} can't be read and is left out: {reason}", file=sys.stderr)
         else:
             return path
     return None

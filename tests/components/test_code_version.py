@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from components import code_version as module
-from components.code_version import code_version
+from components.code_version import code_version, commit
 
 
 @pytest.fixture
@@ -78,3 +78,23 @@ def test_of_a_pattern_all_that_match(root):
     assert code_version("a/*/labels.py") != changed
     with pytest.raises(FileNotFoundError, match=r"a/\*/learning\.py"):
         code_version("a/*/learning.py")
+
+
+def test_the_commit_and_whether_code_differs_from_it(root, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-C", root, "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments], check=True)
+
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(root.parent))
+    assert commit() == "", "no repository"
+    (root / "README.md").write_text("words")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "all")
+    clean = commit()
+    assert len(clean) == 7 and int(clean, 16)
+    (root / "README.md").write_text("other words")
+    assert commit() == clean
+    (root / "three.py").write_text("z = 4")
+    assert commit() == f"{clean}-dirty"
+    monkeypatch.setenv("PATH", str(root / "a"))
+    assert commit() == "", "no git"

@@ -74,6 +74,24 @@ def test_a_seed_changes_the_training_alone():
     assert [node for node in found[0] if found[0][node] != found[2][node]] == ["Trainer", "Report"]
 
 
+def test_a_run_is_told_from_others_by_data_experiment_and_code(monkeypatch):
+    experiment = of_several(DRAWN, POINTS)
+
+    def told(experiment=experiment, paths=PATHS):
+        return properties(experiment, paths=paths)["Report"]["run"]
+
+    same = told()
+    assert told() == same
+    others = {
+        told(of_several(DRAWN, POINTS, seed=9)),
+        told(of_several(POINTS, DRAWN)),
+        told(paths=replace(PATHS, data_dir="/other")),
+        told(paths=replace(PATHS, fingerprint="8")),
+    }
+    monkeypatch.setattr("pipeline.graph.code_version", lambda *paths: "other code")
+    assert len(others | {same, told()}) == 6
+
+
 def test_validation_on_the_training_splits():
     found = properties(of_several(DRAWN, WITHOUT_VALIDATION, task=ATTRIBUTES, validation_split="train"))
     splits = ["drawn_train", "faces_train"]

@@ -41,8 +41,8 @@ def test_nothing_is_asked_for():
     ("environment", "message"),
     [
         ({"EXPERIMENT": "dmm_cnn/celeba"}, "No experiment is called 'dmm_cnn/celeba'. Near: dmm_cnn/celeb_a"),
-        ({"SEED": "-1"}, "SEED is a whole number from 0 on; received '-1'"),
-        ({"SEED": "one"}, "SEED is a whole number from 0 on; received 'one'"),
+        ({"SEED": "-1"}, "SEED is '-1', expected a whole number from 0 on"),
+        ({"SEED": "one"}, "SEED is 'one', expected a whole number from 0 on"),
         ({"SET": "training.epochs=0"}, "training.epochs is 1 or more"),
         ({"SET": "training.warm_start=plain/synthetics"}, "No experiment is called 'plain/synthetics'"),
     ],

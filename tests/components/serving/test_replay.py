@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from components.images.status import STATUS
 from components.serving import replay
 from components.systems.base import System
 from components.systems.dml_csr.system import DMLCSRSystem
@@ -207,6 +208,41 @@ def test_a_further_signature_serves(tmp_path):
 def test_a_warm_up_that_fails(tmp_path):
     folder = exported(serving.colours(), learnt(COLOURS[-1]), tmp_path / "model", warmup=[b"no image"])
     with pytest.raises(AssertionError, match="should be answered are not: the file is neither JPEG nor PNG"):
+        replayed(folder)
+
+
+class Careless(System):
+    """Answers images as `change` makes of the right answers."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def signatures(self, module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        def careless(image_bytes):
+            return self.change(module.from_images(image_bytes))
+
+        return {"serving_default": careless}, {}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda a: a | {STATUS: 0 * a[STATUS]},
+            r"image_status is \[0, 0\] for something that is no image and an image",
+        ),
+        (
+            lambda a: a | {"age": a["age"] + tf.reduce_max(tf.cast(a[STATUS], tf.float32), keepdims=True)},
+            "an image beside something that is none differs from it alone: age",
+        ),
+        (lambda a: dict(a), None),
+    ],
+    ids=["told as answered", "spoils its neighbour", "right"],
+)
+def test_what_something_that_is_no_image_does_to_others(tmp_path, change, reason):
+    folder = exported(serving.colours(), learnt(COLOURS[-1]), tmp_path / "model", Careless(change))
+    with found(reason):
         replayed(folder)
 
 

@@ -158,7 +158,7 @@ def test_a_damaged_save_gives_way_to_the_one_before(tmp_path, damage, capsys):
     assert checkpoint.restore(model) == 2
     assert model.layers[0].kernel.numpy().tolist() == [[2.0] * 2] * 2
     told = capsys.readouterr().err
-    assert damage == "index removed" or f"{tmp_path}/ckpt-3 can't be read, an earlier state is taken" in told
+    assert damage == "index removed" or f"{tmp_path}/ckpt-3 can't be read and is left out: " in told
     # It goes on from there, and what it saves is whole.
     model.layers[0].kernel.assign(tf.fill([2, 2], 7.0))
     checkpoint.on_epoch_end(2)
