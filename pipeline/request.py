@@ -17,7 +17,7 @@ from components.config import Experiment
 from components.overrides import overridden, run_name, slug
 from pipeline import experiments
 
-DEFAULT_EXPERIMENT = "dmm_cnn/synthetic"
+DEFAULT_EXPERIMENT, DEFAULT_OUTPUT_DIR = "dmm_cnn/synthetic", "out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Request:
     experiment: Experiment
     settings: tuple[str, ...] = ()
     data_dir: str = ""
-    output_dir: str = "out"
+    output_dir: str = DEFAULT_OUTPUT_DIR
 
     @property
     def run_name(self) -> str:
@@ -63,8 +63,10 @@ def read_request(environment: Mapping[str, str]) -> Request:
     if data_dir and not os.path.isdir(data_dir):
         raise FileNotFoundError(f"DATA_DIR is no folder: {data_dir!r}.")
     data_dir = os.path.abspath(data_dir) if data_dir else ""
-    request = Request(name, experiment, settings, data_dir, os.path.abspath(environment.get("OUTPUT_DIR") or "out"))
-    _check_prerequisites(request, bool(environment.get("OUTPUT_DIR")))
+    request = Request(
+        name, experiment, settings, data_dir, os.path.abspath(environment.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR)
+    )
+    _check_prerequisites(request)
     return request
 
 
@@ -83,8 +85,7 @@ def asked_experiment(name: str, environment: Mapping[str, str]) -> tuple[Experim
     return experiment, settings
 
 
-def _check_prerequisites(request, elsewhere):
-    """`elsewhere`: whether OUTPUT_DIR has to be said for the other experiment, too."""
+def _check_prerequisites(request):
     experiment = request.experiment
     needed = {teacher.experiment: "is taught by the model" for teacher in experiment.data.teachers}
     if experiment.training.warm_start:
@@ -97,7 +98,8 @@ def _check_prerequisites(request, elsewhere):
             continue
         same = first.data.datasets == experiment.data.datasets and request.data_dir
         data_dir = shlex.quote(request.data_dir) if same else "…"
-        output_dir = f" OUTPUT_DIR={shlex.quote(request.output_dir)}" if elsewhere else ""
+        usual = request.output_dir == os.path.abspath(DEFAULT_OUTPUT_DIR)
+        output_dir = "" if usual else f" OUTPUT_DIR={shlex.quote(request.output_dir)}"
         raise ValueError(
             f"{request.name} {why} of {name}, of which there is no blessed one under {request.output_dir!r} yet. "
             f"First: make run EXPERIMENT={name} DATA_DIR={data_dir}{output_dir}"

@@ -78,6 +78,14 @@ def test_a_start_from_a_model_that_is_not_there(tmp_path):
     assert asked(tmp_path, **environment).experiment.training.warm_start == "dmm_cnn/synthetic"
 
 
+def test_the_usual_output_folder_is_not_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked_for = {"EXPERIMENT": "plain/synthetic", "SET": "training.warm_start=dmm_cnn/synthetic"}
+    for output_dir in ({}, {"OUTPUT_DIR": "out"}):  # which is what make sets
+        with pytest.raises(ValueError, match=r"First: make run EXPERIMENT=dmm_cnn/synthetic DATA_DIR=…$"):
+            read_request({**asked_for, **output_dir})
+
+
 def test_a_teacher_of_other_data_that_is_not_there(tmp_path, monkeypatch):
     base = experiments.get("plain/synthetic")
     teacher = Teacher(task="attributes", experiment="dmm_cnn/celeb_a-tiny")
