@@ -269,7 +269,10 @@ def test_experiments_that_can_run(experiment):
         (_with_training(half_size_epochs=9), r"half_size_epochs is from 0 to \d+, the training's epochs; received 9"),
         (_with_training(accumulate=2), "accumulate divides training.batch_size, 3: parts are of one size; received 2"),
         (_with_training(repeat_threshold=1.5), "repeat_threshold is a share from 0 to 1; received 1.5"),
-        ({"export": Export(precision="int8")}, "export.precision is float32 or bfloat16; received 'int8'"),
+        (
+            _changed(EXPERIMENT, export=Export(precision="int8")),
+            "export.precision is float32 or bfloat16; received 'int8'",
+        ),
         (_with_training(fill_mode="reflect"), "fill_mode is 'nearest' or 'constant'; received 'reflect'"),
         (_with_training(max_shift=1.0), "max_shift is a share of .* below 1; received 1.0"),
         (_with_training(max_rotation=-5.0), "max_rotation is from 0 to 180 degrees; received -5.0"),
