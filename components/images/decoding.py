@@ -7,6 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from components.images.crop import crop_pixels
+from components.images.orientation import is_turned, upright
 from components.record import RecordError
 
 _PNG_SIZE = 16  # where a PNG's header has width and height, four bytes each
@@ -24,7 +25,8 @@ def checked_decode(decoder: Callable[..., tf.Tensor], encoded: bytes, what: str,
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """JPEG or PNG bytes to RGB pixels.
 
-    Grey images get three equal channels, CMYK is converted, alpha is dropped, 16 bits become 8.
+    Grey images get three equal channels, CMYK is converted, alpha is dropped, 16 bits become 8. A photograph is turned
+    as its Exif data say.
 
     Args:
         encoded: scalar string.
@@ -34,11 +36,13 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     """
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
-    return image
+    return upright(image, encoded)
 
 
 def size_of(encoded: tf.Tensor) -> tf.Tensor:
     """[2] int64, height and width in the header of a JPEG or PNG file, a scalar string: no pixel is decoded.
+
+    As they are stored: `upright_size_of` has them as `decode` gives them, which takes longer.
 
     Raises:
         tf.errors.InvalidArgumentError: if the header is damaged or cut.
@@ -48,6 +52,12 @@ def size_of(encoded: tf.Tensor) -> tf.Tensor:
         lambda: _png_size(encoded),
         lambda: tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.int64),
     )
+
+
+def upright_size_of(encoded: tf.Tensor) -> tf.Tensor:
+    """`size_of` the photograph turned as its Exif data say."""
+    stored = size_of(encoded)
+    return tf.where(is_turned(encoded), stored[::-1], stored)
 
 
 def _png_size(encoded):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.images.crop import ROUNDING, WHOLE
-from components.images.decoding import JPEG, PNG, decode_and_resize, size_of
+from components.images.decoding import JPEG, PNG, decode_and_resize, upright_size_of
 from components.images.limits import MAX_BYTES, MAX_PIXELS, MAX_SIDE
 from components.images.status import Status
 
@@ -60,7 +60,7 @@ def _judged(encoded, crop):
     png = tf.strings.substr(encoded, 0, len(PNG)) == PNG
     length = tf.strings.length(encoded)
     nothing = tf.ones([2], tf.int64)
-    size = tf.cond((jpeg | png) & (length <= MAX_BYTES), lambda: size_of(encoded), lambda: nothing)
+    size = tf.cond((jpeg | png) & (length <= MAX_BYTES), lambda: upright_size_of(encoded), lambda: nothing)
     corner, sides = crop[:2], crop[2:]
     inside = tf.reduce_all((corner >= -ROUNDING) & (sides > 0) & (corner + sides <= 1 + ROUNDING))  # not of a NaN
     large = (tf.reduce_prod(size) > MAX_PIXELS) | tf.reduce_any(size > MAX_SIDE) | tf.reduce_any(size < 1)

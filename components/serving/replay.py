@@ -1,10 +1,11 @@
 """A clean process that serves: loads a SavedModel, replays its warm-up requests and holds its answers to its contract.
 
-Run as a script, with TensorFlow and its serving API alone: `python -S replay.py SITE_PACKAGES SAVED_MODEL EXAMPLES...`.
+Run as a script, with TensorFlow, its serving API and Pillow: `python -S replay.py SITE_PACKAGES SAVED_MODEL EXAMPLES...`.
 Prints one line; exits with 1 and the reason if the model doesn't serve.
 """
 
 import importlib.util
+import io
 import json
 import sys
 
@@ -128,7 +129,7 @@ def _check_outputs(tf, answers, outputs, images):
 
 def _check_label_maps(tf, name, maps, images, each):
     """Each at the top left of the batch's, of its image's size, and padding around it."""
-    sizes = [tuple(tf.io.decode_image(image, channels=3, expand_animations=False).shape[:2]) for image in images]
+    sizes = [_size(image) for image in images]
     expected = (len(sizes), *(max(sides) for sides in zip(*sizes, strict=True)))
     assert maps.shape == expected, f"{name} has shape {maps.shape}, expected {expected}"
     classes, padding = len(each["names"]), each["padding"]
@@ -137,6 +138,15 @@ def _check_label_maps(tf, name, maps, images, each):
         assert highest < classes, f"{name} has the label {highest}, of {classes} classes"
         around = (labels[height:] == padding).all() and (labels[:height, width:] == padding).all()
         assert around, f"around an image's {name} are labels other than {padding}"
+
+
+def _size(encoded):
+    """(height, width) of an image file, turned as its Exif data say."""
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(encoded)) as image:
+        width, height = ImageOps.exif_transpose(image).size
+    return height, width
 
 
 def _check_bad_image(tf, model, served, image, tolerance):
