@@ -57,7 +57,14 @@ _LABELS_CODE = (
     "components/tasks/*/markup.py",
 )
 _INGESTION_CODE = ("components/example_gen", "components/example_files.py", "components/images", *_LABELS_CODE)
-_SCHEMA_CODE = ("components/schema_gen", "schemas/*.pbtxt", *_LABELS_CODE)
+_SCHEMA_CODE = (
+    "components/schema_gen",
+    "schemas/*.pbtxt",
+    "components/faces",
+    "components/images",
+    "components/example_files.py",
+    *_LABELS_CODE,
+)
 _ANNOTATION_CODE = ("components/example_files.py", "components/record.py")
 _PREPROCESSING_CODE = ("components/preprocessing", "components/images", *_LABELS_CODE)
 _SERVING_CODE = ("components/serving", "components/tasks/*/serving.py")
@@ -66,6 +73,7 @@ _TRAINING_CODE = (
     "components/config.py",
     "components/trainer",
     "components/tasks/*/learning.py",
+    "components/schema_gen/frames.py",
     *_SERVING_CODE,
     *_PREPROCESSING_CODE,
 )
@@ -221,7 +229,9 @@ def _data_nodes(experiment: Experiment, tasks: tuple[BoundTask, ...], paths: Pip
         annotator = LandmarkAnnotator(
             examples=examples,
             label=data.annotate_landmarks,
-            code_version=code_version("components/landmark_annotator", "components/images", *_ANNOTATION_CODE),
+            code_version=code_version(
+                "components/landmark_annotator", "components/faces", "components/images", *_ANNOTATION_CODE
+            ),
         )
         nodes.append(annotator)
         examples, annotation = annotator.outputs["annotated_examples"], annotator.outputs["counts"]
@@ -240,7 +250,11 @@ def _data_nodes(experiment: Experiment, tasks: tuple[BoundTask, ...], paths: Pip
         examples = labeler.outputs["labelled_examples"]
     validation = _splits(data, experiment.training.validation_split)
     statistics = StatisticsGen(examples=examples)
-    schema = RecordSchemaGen(data=data, code_version=code_version(*code_files(data.datasets), *_SCHEMA_CODE))
+    schema = RecordSchemaGen(
+        examples=generated.outputs["examples"],
+        data=data,
+        code_version=code_version(*code_files(data.datasets), *_SCHEMA_CODE),
+    )
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
     transform = Transform(
         examples=examples,

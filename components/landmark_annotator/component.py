@@ -9,7 +9,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
-from components.landmark_annotator import detector
+from components.faces.dlib_models import require_extra
 from components.landmark_annotator.executor import Executor
 
 
@@ -45,7 +45,7 @@ class LandmarkAnnotator(base_beam_component.BaseBeamComponent):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(self, examples: types.BaseChannel, label: str, code_version: str):
-        detector.require_extra()
+        require_extra()
         super().__init__(
             LandmarkAnnotatorSpec(
                 examples=examples,

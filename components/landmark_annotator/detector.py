@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-
 import numpy as np
 
-EXTRA = ("dlib", "face_recognition_models")
-
-
-def require_extra() -> None:
-    """Raises ModuleNotFoundError, naming the extra, if dlib or its models are not installed (nothing is imported)."""
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f"Landmark annotation needs {' and '.join(missing)}, not installed here. "
-            'Run `pip install ".[landmarks]"` in the folder of the project (`make setup` installs it too).'
-        )
+from components.faces.detector import main_face
+from components.faces.dlib_models import dlib_and_models
 
 
 class LandmarkDetector:
@@ -27,13 +15,9 @@ class LandmarkDetector:
     """
 
     def __init__(self):
-        require_extra()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # face_recognition_models imports the deprecated pkg_resources
-            import dlib
-            import face_recognition_models
+        dlib, models = dlib_and_models()
         self._find_faces = dlib.get_frontal_face_detector()
-        self._predict_points = dlib.shape_predictor(face_recognition_models.pose_predictor_model_location())
+        self._predict_points = dlib.shape_predictor(models.pose_predictor_model_location())
 
     def __call__(self, image: np.ndarray) -> np.ndarray | None:
         """[H, W, 3] uint8 RGB -> [68, 2] float32 x, y in [0, 1] of the image, or None if no face is found.
@@ -49,17 +33,6 @@ class LandmarkDetector:
         boxes = np.array([(face.left(), face.top(), face.right(), face.bottom()) for face in faces])
         points = self._predict_points(image, faces[main_face(boxes, height, width)])
         return normalised(np.array([(point.x, point.y) for point in points.parts()]), height, width)
-
-
-def main_face(boxes: np.ndarray, height: int, width: int) -> int:
-    """[F, 4] left, top, right, bottom in pixels -> index of the face the image is of.
-
-    It has the greatest area less twice the squared distance of its centre from the image's centre: the larger face,
-    and of two of one size the more central.
-    """
-    left, top, right, bottom = np.asarray(boxes, float).T
-    off_centre = np.square((left + right - width) / 2) + np.square((top + bottom - height) / 2)
-    return int(np.argmax((right - left) * (bottom - top) - 2 * off_centre))
 
 
 def normalised(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -17,6 +17,8 @@ from tfx.utils import io_utils
 from components.config import Data, from_json
 from components.datasets import build_dataset
 from components.datasets.binding import annotation
+from components.example_files import split_files
+from components.schema_gen.frames import measured_frames, write_frames
 from components.tasks.base import labels_of
 
 # Read where the step runs: a container has the project in another place.
@@ -33,9 +35,14 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes the schema of `record_schema`."""
+        """Writes the schema of `record_schema`, with the frames of the data sets' training images."""
         self._log_startup(input_dict, output_dict, exec_properties)
-        schema = record_schema(from_json(exec_properties["data"]))
+        data: Data = from_json(exec_properties["data"])
+        schema = record_schema(data)
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        splits = data.splits("train")
+        files = split_files(examples, list(splits.values()))
+        write_frames(measured_frames({dataset: files[split] for dataset, split in splits.items()}), schema)
         path = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), _FILE_NAME)
         io_utils.write_pbtxt_file(path, schema)
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import tensorflow as tf
 from tensorflow import keras
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from components.serving.module import ServingModule, served_part, weights_by_place
+from components.faces.frame import Frame
+from components.serving.module import ServingModule, constant, served_part, weights_by_place
 from components.systems.base import System
 from components.tasks.base import Learning, serving_of
 from keras_models.folding import fold_batch_norm
 
 _EXTRA = "assets.extra"
+_CONTRACT = "contract"  # a signature that gives it: clients of a server see no files
+_AS_TEXT = {"kind": "text", "dtype": "string", "shape": []}
 CONTRACT = os.path.join(_EXTRA, "contract.json")
 _WARMUP = os.path.join(_EXTRA, "tf_serving_warmup_requests")
 _TRAINED = os.path.join(_EXTRA, "trained", "trained")  # prefix of a checkpoint
@@ -29,6 +33,7 @@ def export(
     folder: str,
     warmup_images: Sequence[bytes],
     fast: keras.Model | None = None,
+    frames: Mapping[str, Frame] = MappingProxyType({}),
 ) -> ServingModule:
     """Writes the SavedModel with its contract and the requests that TensorFlow Serving replays when it loads it.
 
@@ -42,6 +47,7 @@ def export(
         folder: of the SavedModel.
         warmup_images: encoded; the requests hold one alone and all together.
         fast: of `components.serving.precision.in_bfloat16`, served where it is faster; None for float32 alone.
+        frames: by task, where its images have a face, so that photographs can be brought to that.
 
     Returns:
         What was written.
@@ -56,11 +62,21 @@ def export(
     served = fold_batch_norm(trained)
     module = ServingModule(served, image_size, servings, system.ONE_BY_ONE, fast)
     signatures, contracts = system.signatures(module)
-    tf.saved_model.save(module, folder, signatures={**module.signatures(), **signatures})
+    contract = json.dumps(
+        {
+            "version": 1,
+            "precision": "bfloat16" if fast else "float32",
+            "image_size": list(image_size),
+            "frames": {task: frame.to_json() for task, frame in frames.items()},
+            "signatures": {**module.contract(), **contracts, _CONTRACT: {_CONTRACT: _AS_TEXT}},
+        },
+        indent=1,
+    )
+    said = {_CONTRACT: constant(_CONTRACT, contract)}
+    tf.saved_model.save(module, folder, signatures={**module.signatures(), **signatures, **said})
     tf.io.gfile.makedirs(os.path.join(folder, _EXTRA))
     with tf.io.gfile.GFile(os.path.join(folder, CONTRACT), "w") as file:
-        contract = {"version": 1, "precision": "bfloat16" if fast else "float32"}
-        json.dump({**contract, "signatures": {**module.contract(), **contracts}}, file, indent=1)
+        file.write(contract)
     with tf.io.TFRecordWriter(os.path.join(folder, _WARMUP)) as writer:
         for images in (warmup_images[:1], warmup_images):
             writer.write(_predict_request(images).SerializeToString())

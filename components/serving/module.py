@@ -139,7 +139,7 @@ class ServingModule(tf.Module):
         return {
             "serving_default": self.from_images,
             "from_examples": self.from_examples,
-            **{name: _constant(name, values) for name, values in names.items() if values},
+            **{name: constant(name, values) for name, values in names.items() if values},
         }
 
     def contract(self) -> dict[str, dict]:
@@ -215,11 +215,11 @@ def images_and_crops(examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return features["image/encoded"], features["image/crop"]
 
 
-def _constant(name, values):
-    """A function of nothing that gives `values` under `name`."""
+def constant(name: str, values: str | Sequence[str]) -> Callable:
+    """A signature of no inputs that gives `values` under `name`."""
 
     @tf.function(input_signature=[])
-    def constant():
+    def given():
         return {name: tf.constant(values)}
 
-    return constant
+    return given

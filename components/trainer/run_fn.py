@@ -11,9 +11,12 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.utils import io_utils
 
 from components.config import from_json
+from components.schema_gen.frames import read_frames
 from components.serving.export import export
 from components.serving.precision import alike, figures, in_bfloat16
 from components.systems.base import system_of
@@ -60,6 +63,7 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     validation = inputs.evaluation_examples(all_files(validation_files), tasks, experiment.data.image_size)
     fast, precision = chosen_precision(experiment.export.precision, trained, validation.batch(_VALIDATION_BATCH))
+    frames = read_frames(io_utils.parse_pbtxt_file(fn_args.schema_path, schema_pb2.Schema()))
     module = export(
         trained.network,
         trained.tasks,
@@ -68,6 +72,7 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args.serving_model_dir,
         inputs.example_images(all_files(train_files), _WARMUP_IMAGES),
         fast,
+        {task.name: frames[task.dataset] for task in tasks if task.dataset in frames},
     )
     training = {
         "epochs": trained.epochs,

@@ -18,6 +18,7 @@ from tensorflow import keras
 from tensorflow.core.protobuf import saved_model_pb2
 
 from components.config import Task
+from components.faces.frame import Frame
 from components.images.decoding import decode_and_resize
 from components.images.status import STATUS, Status
 from components.record import FaceRecord
@@ -130,9 +131,10 @@ def exported(
     warmup: Sequence[bytes] = IMAGES[:4],
     size=SIZE,
     fast: keras.Model | None = None,
+    frames: Mapping[str, Frame] = types.MappingProxyType({}),
 ) -> pathlib.Path:
     """The folder, with the SavedModel in it."""
-    export(network, tasks, size, system or System(), str(folder), warmup, fast)
+    export(network, tasks, size, system or System(), str(folder), warmup, fast, frames)
     return folder
 
 

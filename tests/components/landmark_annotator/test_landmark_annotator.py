@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 from pathlib import Path
@@ -18,18 +17,16 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
 from components.beam_workers import has_one_worker
-from components.landmark_annotator import detector, executor
+from components.faces import dlib_models
+from components.faces.detector import main_face
+from components.landmark_annotator import executor
 from components.landmark_annotator.component import LandmarkAnnotator
-from components.landmark_annotator.detector import LandmarkDetector, main_face, normalised
+from components.landmark_annotator.detector import LandmarkDetector, normalised
 from components.landmark_annotator.executor import Executor, annotate
 from components.record import FaceRecord
 from components.tasks.landmarks.markup import MARKUPS
+from tests.support.photographs import SAMPLES, needs_dlib
 
-SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "data"
-
-needs_dlib = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in detector.EXTRA), reason="the extra `landmarks` is missing"
-)
 needs_faces = pytest.mark.skipif(not (SAMPLES / "ibug68").is_dir(), reason="no sample data in ../shared/data/ibug68")
 
 POINTS = np.linspace(0, 1, 136, dtype=np.float32).reshape(68, 2)
@@ -213,7 +210,7 @@ def test_records_are_spread_where_there_are_workers(flags, one):
 
 
 def test_the_missing_extra_is_named_when_the_pipeline_is_built(monkeypatch):
-    monkeypatch.setattr(detector, "EXTRA", ("dlib_that_nobody_has",))
+    monkeypatch.setattr(dlib_models, "EXTRA", ("dlib_that_nobody_has",))
     examples = channel_utils.as_channel([standard_artifacts.Examples()])
     with pytest.raises(ModuleNotFoundError, match=r'dlib_that_nobody_has.*pip install "\.\[landmarks\]"'):
         LandmarkAnnotator(examples=examples, label="points", code_version="1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from tensorflow_transform.tf_metadata import schema_utils
-from tfx.types import standard_artifacts
+from tfx.types import channel_utils, standard_artifacts
 
 from components.config import Data, DatasetConfig, Teacher, to_json
 from components.datasets import build_dataset
 from components.schema_gen import RecordSchemaGen
 from components.schema_gen.executor import Executor, record_schema
+from components.schema_gen.frames import read_frames
+from tests.support import tiny_faces
+from tests.support.photographs import CELEB_A, needs_celeb_a
 
 DRAWN = DatasetConfig("synthetic_faces", {"num_train": 4, "num_validation": 0, "num_test": 0})
 # What schemas/face_record.pbtxt said of the five labels when it was one text for all data sets. Since then an attribute
@@ -38,6 +42,7 @@ feature { name: "attributes/soft" type: FLOAT }
 feature { name: "clothing/soft" type: FLOAT }
 feature { name: "image/crop" type: FLOAT value_count { min: 4 max: 4 } }
 """
+EXAMPLES = channel_utils.as_channel([standard_artifacts.Examples()])
 EVERY_RECORD = {"image/encoded", "image/id", "dataset", "image/crop"}
 
 
@@ -82,16 +87,19 @@ def records():
     return [builder.load(reference).to_example().SerializeToString() for reference in builder.references()]
 
 
-def written(folder: Path, data: Data) -> schema_pb2.Schema:
-    """The schema as the step writes it."""
-    output = standard_artifacts.Schema()
-    output.uri = str(folder)
-    Executor().Do({}, {"schema": [output]}, {"data": to_json(data), "code_version": "1"})
+def written(folder: Path, data: Data, records: list[bytes]) -> schema_pb2.Schema:
+    """The schema as the step writes it, of training records."""
+    examples, output = standard_artifacts.Examples(), standard_artifacts.Schema()
+    examples.uri, output.uri = str(folder / "examples"), str(folder)
+    examples.split_names = '["train"]'
+    tiny_faces.write(folder / "examples" / "Split-train", records)
+    inputs = {"examples": [examples]}
+    Executor().Do(inputs, {"schema": [output]}, {"data": to_json(data), "code_version": "1"})
     return tfdv.load_schema_text(str(folder / "schema.pbtxt"))
 
 
 def test_transform_and_validation_read_what_the_step_writes(tmp_path, records):
-    schema = written(tmp_path, Data((DRAWN,)))
+    schema = written(tmp_path, Data((DRAWN,)), records)
     assert schema == record_schema(Data((DRAWN,)))
     parsed = tf.io.parse_example(records, schema_utils.schema_as_feature_spec(schema).feature_spec)
     assert parsed["attributes"].shape == (4, 40) and parsed["emotion"].shape == (4, 1)
@@ -116,10 +124,25 @@ def test_only_what_cannot_be_is_an_anomaly(tmp_path, records):
     assert set(anomalies([*records, example.SerializeToString()], schema, tmp_path)) == {"emotion"}
 
 
+@needs_celeb_a
+def test_what_it_says_of_faces_disturbs_nobody(tmp_path):
+    """Photographs have a frame in their schema, and all that reads schemas reads this one."""
+    data = Data((DatasetConfig("celeb_a", {"landmarks": False}),))
+    builder = build_dataset(data.datasets[0], str(CELEB_A))
+    references = itertools.islice(builder.references(), 12)
+    records = [builder.load(reference).to_example().SerializeToString() for reference in references]
+    schema = written(tmp_path, data, records)
+    assert set(read_frames(schema)) == {"celeb_a"}
+    assert list(schema.feature) == list(record_schema(data).feature)
+    parsed = tf.io.parse_example(records, schema_utils.schema_as_feature_spec(schema).feature_spec)
+    assert parsed["attributes"].shape == (12, 40)
+    assert not anomalies(records, schema, tmp_path)
+
+
 def test_the_component_s_key_is_the_data():
-    component = RecordSchemaGen(data=Data((DRAWN,)), code_version="1")
+    component = RecordSchemaGen(EXAMPLES, data=Data((DRAWN,)), code_version="1")
     assert component.outputs["schema"].type is standard_artifacts.Schema
     assert component.exec_properties["code_version"] == "1"
     assert json.loads(component.exec_properties["data"])["image_size"] == [224, 224]
-    other = RecordSchemaGen(data=Data((DRAWN,), annotate_landmarks="points"), code_version="1")
+    other = RecordSchemaGen(EXAMPLES, data=Data((DRAWN,), annotate_landmarks="points"), code_version="1")
     assert other.exec_properties["data"] != component.exec_properties["data"]

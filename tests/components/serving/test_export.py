@@ -11,6 +11,7 @@ from tensorflow import keras
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from components.faces.frame import Frame
 from components.images.status import WORDS
 from components.serving.export import restore_trained
 from components.systems.base import System
@@ -25,6 +26,7 @@ TASKS = (
     bound("landmarks", "landmarks", points(2)),
     bound("age", "regression", scale=50.0),
 )
+FRAME = Frame(0.8, ((0.7, 0.5), (0.6, 0.5), (0.3, 0.5), (0.4, 0.5), (0.5, 0.7)))
 THRESHOLDS = np.array([0.25, 0.5, 0.625], np.float32)
 
 
@@ -74,7 +76,8 @@ def trained():
 
 @pytest.fixture(scope="module")
 def folder(trained, tmp_path_factory):
-    return exported(trained, trained_tasks(), tmp_path_factory.mktemp("model") / "Format-Serving")
+    folder = tmp_path_factory.mktemp("model") / "Format-Serving"
+    return exported(trained, trained_tasks(), folder, frames={"landmarks": FRAME})
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +108,18 @@ def test_the_signatures_are_what_clients_are_told(signatures, name, argument):
 
 
 def test_there_are_no_others_but_the_names(signatures):
-    assert set(signatures) == {"serving_default", "from_examples", *(f"{name}_names" for name in (*NAMES, "landmarks"))}
+    names = [f"{name}_names" for name in (*NAMES, "landmarks")]
+    assert set(signatures) == {"serving_default", "from_examples", "contract", *names}
     for task, names in NAMES.items():
         answer = signatures[f"{task}_names"]()[f"{task}_names"].numpy()
         assert tuple(each.decode() for each in answer) == names
 
 
 def test_the_contract(folder, signatures):
-    contract = json.loads((folder / "assets.extra" / "contract.json").read_text())
+    text = (folder / "assets.extra" / "contract.json").read_text()
+    assert signatures["contract"]()["contract"].numpy().decode() == text
+    contract = json.loads(text)
+    assert contract["image_size"] == list(SIZE) and contract["frames"] == {"landmarks": FRAME.to_json()}
     assert contract["version"] == 1 and contract["signatures"].keys() == signatures.keys()
     attributes = {"shape": [None, 3], "names": list(NAMES["attributes"])}
     clothing = {"shape": [None, 2], "names": list(NAMES["clothing"])}

@@ -6,9 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.utils import io_utils
 
 from components.config import Export, Training, configured, from_json, to_json
+from components.faces.frame import Frame
+from components.schema_gen.frames import write_frames
 from components.serving.export import restore_trained
 from components.systems.branching.tree_file import read_tree
 from components.tasks.base import learning_of
@@ -59,11 +63,17 @@ def test_files_of_no_split():
         files_by_split(["/data/train/*"])
 
 
+FRAMES = {"tiny": Frame(0.75, ((0.7, 0.5), (0.6, 0.5), (0.3, 0.5), (0.4, 0.5), (0.5, 0.7)))}
+
+
 class Exported:
     """A run of `run_fn`: the exported model, what the recipe left, and what lies beside."""
 
     def __init__(self, experiment, folder, examples):
         folder.mkdir()
+        schema = schema_pb2.Schema()
+        write_frames(FRAMES, schema)
+        io_utils.write_pbtxt_file(str(folder / "schema.pbtxt"), schema)
         self.images = example_images([str(path) for path in (examples / "Split-validation").iterdir()], 8)
         self.folder, self.checkpoints = folder / "model", folder / "checkpoints"
         run_fn(
@@ -71,6 +81,7 @@ class Exported:
                 train_files=[f"{examples}/Split-train/*"],
                 eval_files=[f"{examples}/Split-validation/*"],
                 transform_output="transform/1",
+                schema_path=str(folder / "schema.pbtxt"),
                 serving_model_dir=str(self.folder),
                 model_run_dir=str(folder),
                 base_model=None,
@@ -225,7 +236,9 @@ def test_bfloat16_is_kept_where_it_answers_as_well(kept, strategy, examples, tmp
     )
     run = Exported(experiment, tmp_path / "run", examples)
     precision = "bfloat16" if kept else "float32"
-    assert json.loads((run.folder / "assets.extra" / "contract.json").read_text())["precision"] == precision
+    contract = json.loads((run.folder / "assets.extra" / "contract.json").read_text())
+    assert contract["precision"] == precision
+    assert contract["frames"] == {"clothing": FRAMES["tiny"].to_json()}
     assert run.training["precision"]["served"] == precision
     found = run.training["precision"]["figures"]
     assert list(found) == ["float32", "bfloat16"]
