@@ -32,7 +32,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 BENCHMARKS := parsing_latency serving_batch task_latency branching_latency training_step group_attention augmentation \
   validation_pass export
 
-.PHONY: help setup run experiments compare record results tensorboard test test-fast bench lint lock
+.PHONY: help setup run predict experiments compare record results tensorboard test test-fast bench lint lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -54,6 +54,9 @@ record: .venv/installed ## keep the runs so far among the records beside the exp
 
 results: .venv/installed ## published figures and ours, from the records: pipeline/experiments/results/README.md
 	@python -m pipeline.results
+
+predict: .venv/installed ## answers for photographs: IMAGES (a folder, file or pattern) by MODEL, into OUT, .csv or .parquet
+	@python -m pipeline.predict "$(IMAGES)" --model "$(MODEL)" --out "$(OUT)" $(if $(AS_IS),--as-is) --beam="$(BEAM_ARGS)"
 
 tensorboard: .venv/installed ## the training curves of the runs so far
 	tensorboard --logdir $(OUTPUT_DIR)/pipeline

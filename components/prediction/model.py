@@ -1,0 +1,82 @@
+"""A pushed model behind its contract."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.faces.frame import Frame
+from components.images.status import STATUS
+from components.serving.export import CONTRACT
+
+_TOGETHER = 32  # images that are asked about at once
+
+
+class PushedModel:
+    """Answers for encoded images.
+
+    Args:
+        folder: of a version, <name>/<version>.
+
+    Attributes:
+        name, version: as the folder has them.
+        outputs: the contract of what is answered, by output.
+        image_size: (height, width) that the network takes.
+        frames: by task, where the images that it was trained on have a face.
+
+    Raises:
+        FileNotFoundError: if there is no whole model in the folder.
+        ValueError: if it was exported by an earlier facetfx, which left no frames.
+    """
+
+    def __init__(self, folder: str):
+        folder = folder.rstrip("/")
+        self.name, self.version = os.path.basename(os.path.dirname(folder)), os.path.basename(folder)
+        contract = read_contract(folder)
+        self.outputs: dict[str, dict[str, Any]] = contract["signatures"]["serving_default"]
+        self.image_size: tuple[int, int] = tuple(contract["image_size"])
+        self.frames = {task: Frame.from_json(frame) for task, frame in contract["frames"].items()}
+        self._model = tf.saved_model.load(folder)
+
+    def answers(self, images: Sequence[bytes]) -> list[dict[str, np.ndarray]]:
+        """For each JPEG or PNG file, what it was answered by output; label maps have the padding of the largest."""
+        signature = self._model.signatures["serving_default"]
+        rows = []
+        for first in range(0, len(images), _TOGETHER):
+            batch = images[first : first + _TOGETHER]
+            answers = {name: values.numpy() for name, values in signature(tf.constant(batch, tf.string)).items()}
+            rows += [{name: values[i] for name, values in answers.items()} for i in range(len(batch))]
+        return rows
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The outputs that are named after a task."""
+        return tuple(name for name, each in self.outputs.items() if name != STATUS and each["kind"] != "decisions")
+
+
+def read_contract(folder: str) -> dict[str, Any]:
+    """The contract in a SavedModel's folder; errors as of `PushedModel`."""
+    path = os.path.join(folder, CONTRACT)
+    if not (tf.io.gfile.exists(path) and tf.io.gfile.exists(os.path.join(folder, "saved_model.pb"))):
+        raise FileNotFoundError(f"{folder!r} holds no model that facetfx exported.")
+    with tf.io.gfile.GFile(path) as file:
+        contract = json.load(file)
+    if "frames" not in contract:
+        raise ValueError(f"The model in {folder!r} is of an earlier facetfx: train it again, or push it anew.")
+    return contract
+
+
+def newest_version(folder: str) -> str:
+    """The folder of the newest whole version below a model's folder; FileNotFoundError if there is none."""
+    versions = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    numbers = sorted((int(name.strip("/")) for name in versions if name.strip("/").isdecimal()), reverse=True)
+    for number in numbers:
+        version = os.path.join(folder, str(number))
+        if tf.io.gfile.exists(os.path.join(version, "saved_model.pb")):
+            return version
+    raise FileNotFoundError(f"No pushed model in {folder!r}.")

@@ -1,0 +1,123 @@
+"""What has been answered, on disk by photograph: a stopped prediction goes on, and the table is made of it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import tensorflow as tf
+
+from components.prediction.photographs import Photograph
+
+_SUFFIX = ".jsonl"
+_ROWS_AT_ONCE = 10_000
+_ARROW = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_()}
+
+
+class Parts:
+    """A folder of files with the rows of some photographs each.
+
+    Args:
+        folder: of the parts.
+        key: of model and settings: parts of others are not used.
+    """
+
+    def __init__(self, folder: str, key: str):
+        self._folder = folder
+        self._key = key
+
+    def write(self, photographs: Sequence[Photograph], rows: Sequence[list[dict[str, Any]]]) -> None:
+        """Keeps the rows of each photograph; a part is there as a whole or not at all."""
+        lines = [
+            json.dumps({"path": photograph.path, "version": photograph.version, "rows": each})
+            for photograph, each in zip(photographs, rows, strict=True)
+        ]
+        names = hashlib.sha256("\0".join(photograph.path for photograph in photographs).encode()).hexdigest()[:16]
+        path = os.path.join(self._folder, f"{self._key}-{names}{_SUFFIX}")
+        tf.io.gfile.makedirs(self._folder)
+        with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
+            file.write("\n".join(lines) + "\n")
+        tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+
+    def done(self) -> dict[tuple[str, str], tuple[str, int]]:
+        """By path and version of a photograph, the part that has its rows and the line in it."""
+        places = {}
+        for part in sorted(tf.io.gfile.glob(os.path.join(self._folder, f"{self._key}-*{_SUFFIX}"))):
+            for number, line in enumerate(_lines(part)):
+                places[line["path"], line["version"]] = (part, number)
+        return places
+
+    def rows(self, photographs: Sequence[Photograph]) -> Iterator[list[dict[str, Any]]]:
+        """The rows of each photograph, in order; all of them have to be done."""
+        places = self.done()
+        open_part, lines = None, []
+        for photograph in photographs:
+            part, number = places[photograph.path, photograph.version]
+            if part != open_part:
+                open_part, lines = part, list(_lines(part))
+            yield lines[number]["rows"]
+
+    def remove_others(self) -> None:
+        """Removes the parts of other models and settings."""
+        for part in tf.io.gfile.glob(os.path.join(self._folder, f"*{_SUFFIX}")):
+            if not os.path.basename(part).startswith(f"{self._key}-"):
+                tf.io.gfile.remove(part)
+
+
+def _lines(part):
+    with tf.io.gfile.GFile(part) as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def write_table(path: str, columns: Mapping[str, type], rows: Iterator[dict[str, Any]]) -> int:
+    """Writes rows as CSV or Parquet, by the path's suffix, a few thousand at a time; returns how many.
+
+    Args:
+        columns: with their types; what a row lacks is empty.
+    """
+    write = _write_csv if path.endswith(".csv") else _write_parquet
+    with tempfile.TemporaryDirectory() as folder:
+        written = os.path.join(folder, os.path.basename(path))
+        count = write(written, columns, rows)
+        tf.io.gfile.copy(written, f"{path}.tmp", overwrite=True)
+    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+    return count
+
+
+def _write_csv(path, columns, rows):
+    count = 0
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _as_text(row.get(name)) for name in columns})
+            count += 1
+    return count
+
+
+def _as_text(value):
+    if isinstance(value, bool):
+        return int(value)
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _write_parquet(path, columns, rows):
+    schema = pyarrow.schema([(name, _ARROW[kind]) for name, kind in columns.items()])
+    count, batch = 0, []
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for row in rows:
+            batch.append({name: row.get(name) for name in columns})
+            count += 1
+            if len(batch) == _ROWS_AT_ONCE:
+                writer.write_table(pyarrow.Table.from_pylist(batch, schema))
+                batch = []
+        writer.write_table(pyarrow.Table.from_pylist(batch, schema))
+    return count

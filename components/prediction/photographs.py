@@ -1,0 +1,125 @@
+"""Photographs as people have them: found in folders and patterns, read in whatever format Pillow reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 2**27  # 134 million, which take 400 MB
+_HEIC = (".heic", ".heif")
+_OTHERS_THAN_PHOTOGRAPHS = (".pdf", ".eps", ".ps", ".mpg", ".mpeg")  # which Pillow knows, too
+
+
+class PhotographError(ValueError):
+    """A photograph that can't be read; the message is the reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Photograph:
+    """A file that was found.
+
+    Attributes:
+        path: that tf.io.gfile reads.
+        name: below the folder that was asked for; else the path.
+        version: changes when the file does.
+    """
+
+    path: str
+    name: str
+    version: str
+
+
+def find_photographs(patterns: Sequence[str]) -> tuple[list[Photograph], int]:
+    """The photographs of files, folders (with all below them) and patterns, in the order of their names.
+
+    A million names take about 200 MB.
+
+    Returns:
+        They, and how many files of the folders have another suffix than an image's. What is named itself is taken
+        whatever its suffix.
+
+    Raises:
+        FileNotFoundError: naming it, if a pattern fits nothing.
+    """
+    found, others = {}, 0
+    suffixes = _suffixes()
+    for pattern in patterns:
+        if tf.io.gfile.isdir(pattern):
+            files = list(_below(pattern))
+            images = [file for file in files if file.lower().endswith(suffixes)]
+            others += len(files) - len(images)
+        else:
+            images = [pattern] if tf.io.gfile.exists(pattern) else tf.io.gfile.glob(pattern)
+            images = [image for image in images if not tf.io.gfile.isdir(image)]
+        if not images:
+            raise FileNotFoundError(f"No photographs in {pattern!r}: expected a file, a folder or a pattern of files.")
+        base = pattern if tf.io.gfile.isdir(pattern) else None
+        for path in images:
+            found[path] = os.path.relpath(path, base) if base else path
+    photographs = (Photograph(path, name, _version(path)) for path, name in found.items())
+    return sorted(photographs, key=lambda photograph: photograph.name), others
+
+
+def _below(folder: str) -> Iterator[str]:
+    """All files, without hidden ones."""
+    for parent, folders, files in tf.io.gfile.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (os.path.join(parent, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _version(path):
+    stat = tf.io.gfile.stat(path)
+    return f"{stat.length}:{stat.mtime_nsec}"
+
+
+def _suffixes() -> tuple[str, ...]:
+    Image.init()
+    readable = {suffix for suffix, name in Image.EXTENSION.items() if name in Image.OPEN}
+    return tuple(readable.difference(_OTHERS_THAN_PHOTOGRAPHS).union(_HEIC))
+
+
+def read_photograph(path: str) -> tuple[bytes, np.ndarray]:
+    """A file's bytes and its pixels, [H, W, 3] uint8 RGB, turned as its Exif data say.
+
+    Raises:
+        PhotographError: for what can't be read, whatever the cause.
+    """
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            encoded = file.read()
+        return encoded, _decoded(encoded, path)
+    except PhotographError:
+        raise
+    except UnidentifiedImageError as error:
+        if path.lower().endswith(_HEIC) and importlib.util.find_spec("pillow_heif") is None:
+            raise PhotographError("HEIC is read with the package pillow-heif: pip install pillow-heif") from error
+        raise PhotographError("this is no image that Pillow can read") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, tf.errors.OpError) as error:
+        raise PhotographError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+
+
+def _decoded(encoded, path):
+    if path.lower().endswith(_HEIC) and importlib.util.find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    if not encoded:
+        raise PhotographError("the file is empty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
+        with Image.open(io.BytesIO(encoded)) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise PhotographError(f"it has {width:,} × {height:,} pixels, allowed are {MAX_PIXELS:,}")
+            seen = ImageOps.exif_transpose(image)
+            if seen.mode.startswith("I"):  # 16 bits, of which Pillow would keep the lower eight
+                seen = Image.fromarray((np.asarray(seen).astype(np.uint32) >> 8).astype(np.uint8))
+            return np.asarray(seen.convert("RGB"))

@@ -1,0 +1,184 @@
+"""From a photograph to rows: its faces, each aligned as the model's training images are, and what the model answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from components.faces.detector import Face, FaceDetector
+from components.faces.frame import Frame, aligned, inverse, moved, warped
+from components.images.decoding import JPEG, PNG
+from components.images.status import STATUS, WORDS, Status
+from components.prediction.model import PushedModel
+from components.record import IGNORE_LABEL
+from components.serving.answers import columns, flat, named
+from components.tasks.segmentation.drawings import overlay
+
+# What a row says beside the answers, in order, and the type of each.
+COLUMNS = {
+    "image": str,
+    "face": int,
+    "left": float,
+    "top": float,
+    "width": float,
+    "height": float,
+    "detector_score": float,
+    "problem": str,
+}
+_LARGEST = 2  # times the network's height, that aligned faces have at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Detection:
+    """How faces are looked for: the arguments of components.faces.detector.FaceDetector."""
+
+    detector: str = "hog"
+    threshold: float = 0.0
+    min_share: float = 0.05
+    min_pixels: int = 40
+
+
+@dataclasses.dataclass
+class Answered:
+    """A face, or a whole image, with what was answered.
+
+    Attributes:
+        row: of the table, by COLUMNS and the model's own.
+        maps: by task, [H, W] uint8 labels of the photograph's pixels, IGNORE_LABEL where the network didn't look.
+    """
+
+    row: dict[str, Any]
+    maps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+class Predictor:
+    """Asks a model about photographs.
+
+    Args:
+        model: that answers.
+        detection: how faces are looked for; None to ask about each image as a whole, as it is.
+
+    Raises:
+        ValueError: if faces can't be aligned to any of the model's tasks, or for a detector that there isn't.
+    """
+
+    def __init__(self, model: PushedModel, detection: Detection | None):
+        self._model = model
+        self._detect = detection and FaceDetector(**dataclasses.asdict(detection))
+        if detection is None:
+            self._tasks_by_frame: dict[Frame | None, tuple[str, ...]] = {None: model.tasks}
+        else:
+            self._tasks_by_frame = tasks_by_frame(model)
+
+    def __call__(self, photograph: np.ndarray, encoded: bytes = b"") -> list[Answered]:
+        """The answers for a photograph's faces, from left to right; one without answers if it has none.
+
+        Args:
+            photograph: [H, W, 3] uint8, upright.
+            encoded: its file, which saves encoding it again where it is asked about as a whole.
+        """
+        if self._detect is None:
+            return self._of_whole(photograph, encoded)
+        faces = self._detect(photograph)
+        if not faces:
+            return [Answered({"problem": "no face was found"})]
+        answered = [Answered(_of_face(number, face)) for number, face in enumerate(faces)]
+        for frame, tasks in self._tasks_by_frame.items():
+            shown = [aligned(photograph, face, frame, *self._heights()) for face in faces]
+            answers = self._model.answers([png(image) for image, _ in shown])
+            for each, (image, matrix), row in zip(answered, shown, answers, strict=True):
+                self._add(each, tasks, row, image.shape[:2], inverse(matrix), photograph.shape[:2])
+        return answered
+
+    def _of_whole(self, photograph, encoded):
+        height, width = photograph.shape[:2]
+        sent = encoded if encoded.startswith((JPEG, PNG)) else png(photograph)
+        (row,) = self._model.answers([sent])
+        answered = Answered({"face": 0, "left": 0.0, "top": 0.0, "width": float(width), "height": float(height)})
+        self._add(answered, self._model.tasks, row, (height, width), None, (height, width))
+        return [answered]
+
+    def _heights(self):
+        height = self._model.image_size[0]
+        return height, _LARGEST * height
+
+    def _add(self, answered, tasks, row, size, back, photograph_size):
+        """Adds the answers of some tasks for an image of `size` that `back` brings into the photograph."""
+        if row[STATUS] != Status.ANSWERED:
+            answered.row["problem"] = WORDS[Status(int(row[STATUS]))]
+            return
+        outputs = outputs_of(self._model.outputs, tasks)
+        answers = named(outputs, row)
+        for task, each in outputs.items():
+            if each["kind"] == "points":
+                answers[task] = {name: _in_photograph(point, size, back) for name, point in answers[task].items()}
+            elif each["kind"] == "label_map":
+                labels = answers[task][: size[0], : size[1]]
+                answered.maps[task] = (
+                    labels if back is None else warped(labels, back, photograph_size, order=0, beyond=IGNORE_LABEL)
+                )
+        answered.row |= flat(outputs, answers)
+
+
+def tasks_by_frame(model: PushedModel) -> dict[Frame, tuple[str, ...]]:
+    """The tasks that an aligned face can be asked about, by the frame that it is aligned to; ValueError if none."""
+    frames = {}
+    for task in model.tasks:
+        if task in model.frames:
+            frames.setdefault(model.frames[task], []).append(task)
+    if not frames:
+        raise ValueError(
+            f"In the training images of {model.name} no faces were found, so that a photograph's faces can't be shown "
+            "to it as those were. AS_IS=1 (--as-is) asks about whole images."
+        )
+    return {frame: tuple(tasks) for frame, tasks in frames.items()}
+
+
+def outputs_of(outputs: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """The outputs of some tasks, with their decisions."""
+    return {name: each for name, each in outputs.items() if name.removesuffix("_decisions") in tasks}
+
+
+def table_columns(model: PushedModel, as_is: bool) -> dict[str, type]:
+    """The columns of a table of the model's answers and their types; label maps have the paths of their files."""
+    tasks = model.tasks if as_is else tuple(task for tasks in tasks_by_frame(model).values() for task in tasks)
+    outputs = outputs_of(model.outputs, tasks)
+    maps = [name for name, each in outputs.items() if each["kind"] == "label_map"]
+    files = {f"{task}.{file}": str for task in maps for file in ("labels", "overlay")}
+    return {**COLUMNS, **columns(outputs), **files, "model": str, "version": str}
+
+
+def png(image: np.ndarray) -> bytes:
+    """[H, W, 3] or [H, W] uint8 as a file; written fast, not small."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def painted(photograph: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The photograph with its labels' colours where there are labels, [H, W, 3] uint8."""
+    known = (labels != IGNORE_LABEL)[..., np.newaxis]
+    return np.where(known, overlay(photograph, labels), photograph)
+
+
+def _of_face(number, face: Face):
+    left, top, right, bottom = face.box
+    return {
+        "face": number,
+        "left": left,
+        "top": top,
+        "width": right - left,
+        "height": bottom - top,
+        "detector_score": face.score,
+    }
+
+
+def _in_photograph(point, size, back):
+    """x, y as shares of an image's sides -> in pixels of the photograph, from its top left corner."""
+    pixels = np.array([point]) * size[::-1]
+    return (pixels if back is None else moved(pixels, back))[0].tolist()

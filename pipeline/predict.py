@@ -1,0 +1,159 @@
+"""Answers for photographs: finds the faces, aligns them as the model's training images are, writes a row a face.
+
+    make predict IMAGES=photos MODEL=mgg_net/celeb_a-lite0-tiny OUT=faces.csv
+    python -m pipeline.predict photos/*.jpg --model mgg_net/celeb_a-lite0-tiny --out faces.parquet --min-face 60
+
+Started again, it skips what is done, which lies in OUT.parts. On a cluster: --beam="--runner=FlinkRunner …".
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+
+from components.overrides import slug
+from pipeline.request import DEFAULT_OUTPUT_DIR
+
+_SEVERAL_WORKERS = 200  # photographs from which on it pays to start more of them
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command's arguments."""
+    arguments = argparse.ArgumentParser("python -m pipeline.predict", description="Answers for photographs.")
+    arguments.add_argument("images", nargs="+", help="files, folders (with all below them) or patterns")
+    arguments.add_argument(
+        "--model", required=True, help="the experiment whose pushed model answers, or a folder of one"
+    )
+    arguments.add_argument("--out", required=True, help="the table to write, .csv or .parquet")
+    arguments.add_argument("--as-is", action="store_true", help="ask about whole images, which are aligned already")
+    arguments.add_argument(
+        "--detector", default="hog", choices=["hog", "cnn"], help="hog is fast, cnn finds turned faces"
+    )
+    arguments.add_argument("--threshold", type=float, default=0.0, help="faces of a higher score only")
+    arguments.add_argument("--min-face", type=int, default=40, help="pixels, the side of the smallest face")
+    arguments.add_argument("--min-share", type=float, default=0.05, help="the same as a share of the longer side")
+    arguments.add_argument("--beam", default="", help="options of Beam: where it runs, with how many workers")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Answers and writes; what can't be done ends the process with a line that says why."""
+    asked = parser().parse_args(argv)
+    # Before TensorFlow is imported, which reads them once.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/_environment.py says why
+    try:
+        if not asked.out.endswith((".csv", ".parquet")):
+            raise ValueError(f"OUT is a table, .csv or .parquet; received {asked.out!r}.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            predict(asked)
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        if os.environ.get("VERBOSE"):
+            raise
+        sys.exit(f"facetfx: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The same command goes on with the photographs that are not done.")
+
+
+def predict(asked: argparse.Namespace) -> None:
+    """Answers what isn't answered yet, and writes the table of all.
+
+    Raises:
+        ValueError: for a model that faces can't be shown to, or one of an earlier facetfx.
+        FileNotFoundError: if there are no such images or no such model.
+        ModuleNotFoundError: if faces are to be found without dlib.
+    """
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from components.prediction.beam import TOGETHER, Predict
+    from components.prediction.model import PushedModel
+    from components.prediction.parts import Parts, write_table
+    from components.prediction.photographs import find_photographs
+    from components.prediction.predictor import Detection, Predictor, table_columns
+    from components.progress import ShowProgress
+
+    folder = model_folder(asked.model)
+    photographs, others = find_photographs(asked.images)
+    detection = None
+    if not asked.as_is:
+        detection = Detection(asked.detector, asked.threshold, asked.min_share, asked.min_face)
+    model = PushedModel(folder)
+    Predictor(model, detection)  # what it can't do is said here, not by a worker
+    columns = table_columns(model, asked.as_is)
+    stem = os.path.splitext(asked.out)[0]
+    settings = [os.path.abspath(folder), model.name, model.version, detection and dataclasses.asdict(detection)]
+    parts = Parts(f"{asked.out}.parts", hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12])
+    done = parts.done()
+    left = [photograph for photograph in photographs if (photograph.path, photograph.version) not in done]
+    _say(
+        f"{len(photographs):,} photographs{f', {others:,} other files left out' if others else ''}; "
+        f"{len(photographs) - len(left):,} of them answered before. Model: {model.name}, version {model.version}."
+    )
+    if left:
+        options = PipelineOptions(shlex.split(asked.beam) or _local_workers(len(left)))
+        together = [left[first : first + TOGETHER] for first in range(0, len(left), TOGETHER)]
+        step = Predict(folder, detection, parts, f"{stem}_maps")
+        with (
+            ShowProgress("Answering", len(left), unit="photographs") as progress,
+            beam.Pipeline(options=options) as pipeline,
+        ):
+            _ = pipeline | beam.Create(together, reshuffle=True) | beam.ParDo(step) | progress.count()
+    rows = [0, 0]
+
+    def told():
+        for each in parts.rows(photographs):
+            for row in each:
+                rows["problem" in row] += 1
+                yield row
+
+    write_table(asked.out, columns, told())
+    parts.remove_others()
+    _say(f"{asked.out}: {rows[0]:,} faces answered, {rows[1]:,} rows with a problem (column `problem`).")
+
+
+def model_folder(model: str) -> str:
+    """The folder of the version that answers: of an experiment's newest pushed model, or of the folder given.
+
+    Raises:
+        FileNotFoundError: if there is none, with what to do.
+    """
+    from components.prediction.model import newest_version, read_contract
+
+    if os.path.isdir(model):
+        if os.path.exists(os.path.join(model, "saved_model.pb")):
+            read_contract(model)
+            return model
+        return newest_version(model)
+    output_dir = os.environ.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR
+    pushed = os.path.join(output_dir, "serving", slug(model))
+    try:
+        return newest_version(pushed)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"MODEL {model!r} is neither a folder nor an experiment with a pushed model under {pushed!r}. "
+            f"First: make run EXPERIMENT={model} DATA_DIR=…"
+        ) from error
+
+
+def _local_workers(count):
+    processors = len(os.sched_getaffinity(0))
+    if count < _SEVERAL_WORKERS or processors == 1:
+        return []
+    return ["--direct_running_mode=multi_processing", f"--direct_num_workers={processors}"]
+
+
+def _say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
