@@ -37,7 +37,7 @@ BENCHMARKS := parsing_latency serving_batch task_latency branching_latency train
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-setup: .venv/installed ## install everything into .venv, nothing else
+setup: .venv/installed $(if $(GPU),.venv/cuda) ## install everything into .venv, nothing else; GPU=1 with CUDA's libraries
 
 run: .venv/installed $(LOCAL_HOME)/facetfx/pipeline_args.json ## run EXPERIMENT (on the files in DATA_DIR, with SEED and SET)
 	@python -m pipeline.request
@@ -76,9 +76,12 @@ lint: .venv/installed ## ruff's checks and format, which folder may import which
 	lint-imports
 	mypy
 
-lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock from pyproject.toml
-	$(UV) pip compile pyproject.toml --extra dev --extra landmarks --extra lite0 --python $(PYTHON) --generate-hashes \
+lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock, and what a GPU needs beside it, from pyproject.toml
+	$(UV) pip compile pyproject.toml --extra dev --extra landmarks --extra lite0 --extra serve --python $(PYTHON) --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements.lock
+	$(UV) pip compile pyproject.toml --extra gpu --constraint requirements.lock --python $(PYTHON) --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements-gpu.lock \
+	  $$(sed -nE 's/^([a-z0-9_.-]+)==.*/--no-emit-package \1/p' requirements.lock)
 
 .uv/bin/uv:
 	python3 -m venv .uv
@@ -87,8 +90,14 @@ lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock from pyproject.toml
 .venv/installed: requirements.lock pyproject.toml $(filter .uv/bin/uv,$(UV))
 	@echo "Installing the locked packages into .venv (about 3.2 GB): a minute or two ..."
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	@$(UV) pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
+	@$(UV) pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock \
+	  $(if $(wildcard .venv/cuda),requirements-gpu.lock)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/cuda: requirements-gpu.lock .venv/installed
+	@echo "Installing CUDA's libraries into .venv (about 2.6 GB more) ..."
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirement requirements-gpu.lock
 	@touch $@
 
 # The tfx command knows one pipeline, facetfx; which experiment it runs is read from the environment at each run.

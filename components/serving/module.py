@@ -134,25 +134,15 @@ class ServingModule(tf.Module):
         return tf.cast(images, tf.float32), status
 
     def signatures(self) -> dict[str, Callable]:
-        """By their served names; with "<task>_names" for tasks whose scores, classes or points have names."""
-        names = {f"{task}_names": list(serving.task.names) for task, serving in self.servings.items()}
-        return {
-            "serving_default": self.from_images,
-            "from_examples": self.from_examples,
-            **{name: constant(name, values) for name, values in names.items() if values},
-        }
+        """By their served names."""
+        return {"serving_default": self.from_images, "from_examples": self.from_examples}
 
     def contract(self) -> dict[str, dict]:
         """What the answers keep to, by signature and output: see components.tasks.base.Serving.contract."""
         outputs = {name: each for serving in self.servings.values() for name, each in serving.contract().items()}
         codes = {str(int(status)): words for status, words in WORDS.items()}
         outputs[STATUS] = {"kind": "status", "dtype": "int64", "shape": [None], "codes": codes}
-        names = {
-            f"{task}_names": {f"{task}_names": {"kind": "names", "dtype": "string", "shape": [len(serving.task.names)]}}
-            for task, serving in self.servings.items()
-            if serving.task.names
-        }
-        return {"serving_default": outputs, "from_examples": outputs, **names}
+        return {"serving_default": outputs, "from_examples": outputs}
 
     def _faster(self, image):
         """The network's outputs, in the precision that is faster here."""
@@ -213,13 +203,3 @@ def images_and_crops(examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """[batch] serialized face records -> their encoded images [batch], their crops [batch, 4]."""
     features = tf.io.parse_example(examples, _FEATURES)
     return features["image/encoded"], features["image/crop"]
-
-
-def constant(name: str, values: str | Sequence[str]) -> Callable:
-    """A signature of no inputs that gives `values` under `name`."""
-
-    @tf.function(input_signature=[])
-    def given():
-        return {name: tf.constant(values)}
-
-    return given

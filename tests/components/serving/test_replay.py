@@ -102,14 +102,14 @@ def edited(folder, change):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda s: s.pop("emotion_names"), r"the contract has the signatures \[.*\], the model \[.*'emotion_names'"),
+        (lambda s: s.pop("from_examples"), r"the contract has the signatures \[.*\], the model \[.*'from_examples'"),
         (
             lambda s: s.update(attention={}),
-            r"the contract has the signatures \['attention', .*\], the model \['attr",
+            r"the contract has the signatures \['attention', .*\], the model \['contract'",
         ),
         (lambda s: s["serving_default"].pop("age"), r"the outputs are \['age', .*\], the contract has \['attributes'"),
         (lambda s: s["from_examples"].update(mood={}), r"the outputs are \[.*\], the contract has \[.*'mood'"),
-        (lambda s: s["emotion_names"]["emotion_names"].update(shape=[2]), r"emotion_names has shape \(3,\), expected"),
+        (lambda s: s["from_examples"]["emotion"].update(names=["r", "g", "b", "k"]), "gives another one than contract"),
         (lambda s: s["from_examples"]["emotion"].update(maximum=0.2), "emotion is from .* expected 0.0 to 0.2"),
         (lambda s: s["from_examples"]["parsing"].update(padding=254), "parsing are labels other than 254"),
     ],
