@@ -32,7 +32,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 BENCHMARKS := parsing_latency serving_batch task_latency branching_latency training_step group_attention augmentation \
   validation_pass export
 
-.PHONY: help setup run predict experiments compare record results tensorboard test test-fast bench lint lock
+.PHONY: help setup run predict serve experiments compare record results tensorboard test test-fast bench lint lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -57,6 +57,9 @@ results: .venv/installed ## published figures and ours, from the records: pipeli
 
 predict: .venv/installed ## answers for photographs: IMAGES (a folder, file or pattern) by MODEL, into OUT, .csv or .parquet
 	@python -m pipeline.predict "$(IMAGES)" --model "$(MODEL)" --out "$(OUT)" $(if $(AS_IS),--as-is) --beam="$(BEAM_ARGS)"
+
+serve: .venv/installed ## the pushed MODEL, or all, by TensorFlow Serving's REST API and on a page: PORT, HOST
+	@python -m pipeline.serve $(if $(MODEL),--model "$(MODEL)") --port $(or $(PORT),8501) --host $(or $(HOST),127.0.0.1)
 
 tensorboard: .venv/installed ## the training curves of the runs so far
 	tensorboard --logdir $(OUTPUT_DIR)/pipeline

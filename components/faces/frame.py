@@ -32,8 +32,17 @@ class Frame:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Frame:
-        """Inverse of `to_json`."""
-        return cls(value["aspect"], tuple(tuple(point) for point in value["points"]))
+        """Inverse of `to_json`.
+
+        Raises:
+            ValueError: for a frame that nothing can be aligned to.
+        """
+        aspect, points = float(value["aspect"]), np.array(value["points"], float)
+        if not 0.1 <= aspect <= 10:
+            raise ValueError(f"a frame's aspect is from 0.1 to 10; received {aspect}")
+        if points.shape != (5, 2) or not np.isfinite(points).all() or points.std(axis=0).max() < 0.01:
+            raise ValueError(f"a frame's points are five that differ, x and y each; received {points.tolist()}")
+        return cls(aspect, tuple(tuple(point) for point in points.tolist()))
 
     def size(self, height: int) -> tuple[int, int]:
         """(height, width) of an image in this frame."""

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 2**27  # 134 million, which take 400 MB
 _HEIC = (".heic", ".heif")
+_HEIC_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")  # how such a file says what it is
 _OTHERS_THAN_PHOTOGRAPHS = (".pdf", ".eps", ".ps", ".mpg", ".mpeg")  # which Pillow knows, too
 
 
@@ -95,24 +96,33 @@ def read_photograph(path: str) -> tuple[bytes, np.ndarray]:
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             encoded = file.read()
-        return encoded, _decoded(encoded, path)
-    except PhotographError:
-        raise
-    except UnidentifiedImageError as error:
-        if path.lower().endswith(_HEIC) and importlib.util.find_spec("pillow_heif") is None:
-            raise PhotographError("HEIC is read with the package pillow-heif: pip install pillow-heif") from error
-        raise PhotographError("this is no image that Pillow can read") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, tf.errors.OpError) as error:
-        raise PhotographError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+    except tf.errors.OpError as error:
+        raise PhotographError(" ".join(str(error.message).split())[:200]) from error
+    return encoded, decoded(encoded)
 
 
-def _decoded(encoded, path):
-    if path.lower().endswith(_HEIC) and importlib.util.find_spec("pillow_heif"):
+def decoded(encoded: bytes) -> np.ndarray:
+    """An image file's pixels; errors as of `read_photograph`."""
+    if not encoded:
+        raise PhotographError("the file is empty")
+    is_heic = encoded[4:12] in _HEIC_BRANDS
+    if is_heic and importlib.util.find_spec("pillow_heif"):
         import pillow_heif
 
         pillow_heif.register_heif_opener()
-    if not encoded:
-        raise PhotographError("the file is empty")
+    try:
+        return _pixels(encoded)
+    except PhotographError:
+        raise
+    except UnidentifiedImageError as error:
+        if is_heic:
+            raise PhotographError("HEIC is read with the package pillow-heif: pip install pillow-heif") from error
+        raise PhotographError("this is no image that Pillow can read") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PhotographError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+
+
+def _pixels(encoded):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
         with Image.open(io.BytesIO(encoded)) as image:

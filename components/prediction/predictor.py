@@ -118,7 +118,7 @@ class Predictor:
             if each["kind"] == "points":
                 answers[task] = {name: _in_photograph(point, size, back) for name, point in answers[task].items()}
             elif each["kind"] == "label_map":
-                labels = answers[task][: size[0], : size[1]]
+                labels = answers[task]
                 answered.maps[task] = (
                     labels if back is None else warped(labels, back, photograph_size, order=0, beyond=IGNORE_LABEL)
                 )

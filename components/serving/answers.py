@@ -19,8 +19,8 @@ def named(outputs: Mapping[str, Mapping[str, Any]], row: Mapping[str, np.ndarray
 
     Returns:
         By task: of yes-or-no labels, by name, {"score": float, "decision": bool}; of classes, by name, probabilities;
-        of landmarks, by name, [x, y]; a number; a label map [H, W] uint8, as it came. The status in words, "answered"
-        if it was, under its own name.
+        of landmarks, by name, [x, y]; a number; a label map [H, W] uint8 of the image's own size. The status in words,
+        "answered" if it was, under its own name.
     """
     answers = {}
     for output, each in outputs.items():
@@ -30,7 +30,8 @@ def named(outputs: Mapping[str, Mapping[str, Any]], row: Mapping[str, np.ndarray
         elif kind == "number":
             answers[output] = float(values)
         elif kind == "label_map":
-            answers[output] = values
+            known = np.asarray(values) != each["padding"]
+            answers[output] = values[: known[:, :1].sum(), : known[:1].sum()]
         elif kind == "points":
             answers[output] = {name: point.tolist() for name, point in zip(each["names"], values, strict=True)}
         elif f"{output}{_DECISIONS}" in outputs:

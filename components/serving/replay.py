@@ -82,7 +82,7 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
                 pair = {key: answers[key]}, {key: of_records[other]}
                 _check_equal(tf, {key: served[other]}, *pair, tolerance, message)
             further.append(name)
-    told = json.loads(model.signatures["contract"](tf.constant([""]))["contract"].numpy())
+    told = json.loads(model.signatures["contract"](tf.constant([""]))["contract"].numpy()[0])
     assert told == written, "the signature `contract` gives another one than contract.json"
     line = f"{requests} warm-up requests replayed, {len(examples)} records alike by both signatures, alone and together"
     if crops:

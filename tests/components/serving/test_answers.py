@@ -11,7 +11,7 @@ OUTPUTS = {
     "attributes_decisions": {"kind": "decisions", "names": ["Smiling", "Young"]},
     "emotion": {"kind": "probabilities", "names": ["sad", "happy"]},
     "landmarks": {"kind": "points", "names": ["nose"]},
-    "parsing": {"kind": "label_map", "names": ["background", "face"]},
+    "parsing": {"kind": "label_map", "names": ["background", "face"], "padding": 255},
     "age": {"kind": "number"},
     "image_status": {"kind": "status", "codes": {"0": "answered", "1": "the file can't be decoded"}},
 }
@@ -20,7 +20,7 @@ ROW = {
     "attributes_decisions": np.array([0, 1]),
     "emotion": np.array([0.25, 0.75]),
     "landmarks": np.array([[0.5, 0.75]]),
-    "parsing": np.ones((2, 2), np.uint8),
+    "parsing": np.array([[1, 0, 255], [0, 1, 255], [255, 255, 255]], np.uint8),
     "age": np.float32(31.5),
     "image_status": np.int64(0),
 }
@@ -28,7 +28,7 @@ ROW = {
 
 def test_by_task_and_name():
     answers = named(OUTPUTS, ROW)
-    assert answers.pop("parsing") is ROW["parsing"]
+    assert answers.pop("parsing").tolist() == [[1, 0], [0, 1]]
     assert answers == {
         "attributes": {"Smiling": {"score": -1.5, "decision": False}, "Young": {"score": 0.25, "decision": True}},
         "emotion": {"sad": 0.25, "happy": 0.75},

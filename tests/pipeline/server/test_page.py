@@ -1,0 +1,121 @@
+"""The page in a real browser: photographs in, answers seen; by keyboard, on a phone, from the camera."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from components.faces.frame import Frame
+from pipeline.server.app import create_app
+from pipeline.server.faces import Faces
+from pipeline.server.versions import Versions
+from tests.support.browser import Browser, needs_browser
+from tests.support.photographs import GRACE_HOPPER, needs_dlib
+from tests.support.servers import running
+from tests.support.serving import COLOURS, IMAGES, colours, exported, learnt
+
+pytestmark = [pytest.mark.slow, needs_browser, needs_dlib]
+FRAME = Frame(0.8, ((0.7, 0.4), (0.6, 0.4), (0.3, 0.4), (0.4, 0.4), (0.5, 0.6)))
+PHONE = 390
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serving")
+    frames = {task.name: FRAME for task in COLOURS}
+    exported(colours(), learnt(*COLOURS), folder / "colours" / "3", frames=frames)
+    exported(colours(), learnt(COLOURS[-1]), folder / "ages" / "1")
+    models = {name: Versions(name, str(folder / name)) for name in ("colours", "ages")}
+    with running(create_app(models, Faces())) as address:
+        yield address
+    for versions in models.values():
+        versions.stop()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    with Browser(tmp_path) as browser:
+        yield browser
+
+
+def ready(browser: Browser, url: str, **window) -> None:
+    browser.open(url, **window)
+    browser.wait_for("document.body?.dataset.ready === 'yes'")
+
+
+def answered(browser: Browser, *paths: pathlib.Path) -> str:
+    """The text of the answers, the last photograph's first."""
+    browser.choose_files("#files", paths)
+    browser.wait_for(f"document.querySelectorAll('.photograph').length === {len(paths)}")
+    browser.wait_for("!document.querySelector('#status').textContent.endsWith('...')")
+    return browser.evaluate("document.querySelector('#results').innerText")
+
+
+def test_a_photograph_s_answers(browser, address):
+    ready(browser, address)
+    assert browser.evaluate("document.querySelector('#version').textContent") == "version 3"
+    text = answered(browser, GRACE_HOPPER)
+    assert "grace_hopper.jpg" in text and "Face 1, found with a score of" in text
+    for each in ("redder", "emotion", "age", "2 points, drawn into the photograph"):
+        assert each in text
+    assert browser.evaluate("document.querySelectorAll('.whole svg .box').length") == 1
+    assert browser.evaluate("document.querySelectorAll('.whole svg .point').length") == 2
+    # The label map's colours are in the photograph, around the face alone.
+    canvas = "document.querySelector('.whole canvas').getContext('2d')"
+    painted = f"{canvas}.getImageData({{}}).data.filter((value, i) => i % 4 === 3 && value > 100).length"
+    assert browser.evaluate(painted.format("180, 100, 190, 250")) > 1000
+    assert browser.evaluate(painted.format("0, 500, 60, 100")) == 0
+    assert browser.errors == []
+
+
+def test_whole_images_and_what_cannot_be_read(browser, address, tmp_path):
+    (tmp_path / "clouds.png").write_bytes(IMAGES[5])
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    ready(browser, address)
+    browser.evaluate("document.querySelector('#as-is').click()")
+    text = answered(browser, tmp_path / "clouds.png", tmp_path / "broken.jpg")
+    assert "The image" in text and "2 that it says no to" in text
+    assert "the file is neither JPEG nor PNG" in text
+
+
+def test_a_model_that_no_face_can_be_shown_to(browser, address):
+    ready(browser, f"{address}/?model=ages")
+    assert "Faces are not looked for" in browser.evaluate("document.querySelector('#status').textContent")
+    text = answered(browser, GRACE_HOPPER)
+    assert "The image" in text and "age" in text and "Face 1" not in text
+
+
+def test_a_server_that_cannot_be_reached_is_said(browser, address):
+    ready(browser, f"{address}/?server=http://127.0.0.1:9&model=faces")
+    assert "The model can't be reached" in browser.evaluate("document.querySelector('#status').textContent")
+
+
+def test_on_a_phone_nothing_is_cut(browser, address):
+    ready(browser, address, width=PHONE)
+    answered(browser, GRACE_HOPPER)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= PHONE
+    sizes = browser.evaluate("[...document.querySelectorAll('button, .button')].map((each) => each.offsetHeight)")
+    assert min(size for size in sizes if size) >= 40
+
+
+def test_by_keyboard(browser, address):
+    ready(browser, address)
+    focused = []
+    for _ in range(4):
+        browser.press("Tab")
+        focused.append(browser.evaluate("document.activeElement.id"))
+    assert focused == ["model", "files", "camera", "as-is"]
+
+
+def test_from_the_camera(browser, address):
+    ready(browser, address)
+    browser.evaluate("document.querySelector('#camera').click()")
+    browser.wait_for("document.querySelector('#video').videoWidth > 0")
+    assert browser.evaluate("document.activeElement.id") == "shoot"
+    browser.press("Enter")
+    browser.wait_for("document.querySelectorAll('.photograph').length === 1")
+    browser.wait_for("document.querySelector('#status').textContent.startsWith('Picture')")
+    assert "No face was found." in browser.evaluate("document.querySelector('#results').innerText")
+    assert browser.evaluate("document.querySelector('#viewfinder').hidden")
+    assert browser.errors == []

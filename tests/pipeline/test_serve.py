@@ -1,0 +1,49 @@
+"""The command before it serves: which models, what TensorFlow Serving is told, what it says where it can't."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from pipeline.serve import main, model_names, write_configs
+
+
+@pytest.fixture
+def serving(tmp_path):
+    for name in ("plain-a", "mgg_net-b", "tensorflow_serving"):
+        (tmp_path / "serving" / name).mkdir(parents=True)
+    return str(tmp_path / "serving")
+
+
+def test_all_models_or_those_that_are_asked_for(serving):
+    assert model_names(None, serving) == ["mgg_net-b", "plain-a"]
+    assert model_names(["plain/a"], serving) == ["plain-a"]
+
+
+def test_a_model_that_was_not_pushed(serving, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No model of 'no/such'.*has mgg_net-b, plain-a\..*EXPERIMENT=no/such"):
+        model_names(["no/such"], serving)
+    with pytest.raises(FileNotFoundError, match=r"No model was pushed.*First: make run"):
+        model_names(None, str(tmp_path / "none"))
+
+
+def test_what_tensorflow_serving_is_told(serving, tmp_path):
+    command = write_configs(["plain-a", "mgg_net-b"], serving)
+    assert (
+        f"-v {serving}:/models:ro" in command
+        and "--model_config_file=/models/tensorflow_serving/models.config" in command
+    )
+    written = tmp_path / "serving" / "tensorflow_serving"
+    config = text_format.Parse((written / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
+    assert [(each.name, each.base_path) for each in config.model_config_list.config] == [
+        ("plain-a", "/models/plain-a"),
+        ("mgg_net-b", "/models/mgg_net-b"),
+    ]
+    assert {path.name for path in written.iterdir()} == {"models.config", "batching.config", "monitoring.config"}
+
+
+def test_what_cannot_be_served_is_a_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    with pytest.raises(SystemExit, match="facetfx: No model was pushed"):
+        main([])
