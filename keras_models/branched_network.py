@@ -123,6 +123,14 @@ class BranchedNetwork(keras.Model):
         """A network with the same arguments except for `changes`, and with new weights."""
         return type(self)(**{**self._given, **changes})
 
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """As of keras.Model; ValueError for HDF5, from which Keras makes no network of a class of its own."""
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"{type(self).__name__} can't be read back from {str(filepath)!r}, an .h5 file: save it as .keras."
+            )
+        super().save(filepath, *args, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         """The arguments; the tree as JSON."""
         return {**self._given, "tree": self.tree.to_json(), "outputs": dict(self._given["outputs"])}

@@ -18,8 +18,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from components.overrides import slug
-from pipeline.request import DEFAULT_OUTPUT_DIR
+from pipeline.pushed import model_folder
 
 _SEVERAL_WORKERS = 200  # photographs from which on it pays to start more of them
 
@@ -118,30 +117,6 @@ def predict(asked: argparse.Namespace) -> None:
     write_table(asked.out, columns, told())
     parts.remove_others()
     _say(f"{asked.out}: {rows[0]:,} faces answered, {rows[1]:,} rows with a problem (column `problem`).")
-
-
-def model_folder(model: str) -> str:
-    """The folder of the version that answers: of an experiment's newest pushed model, or of the folder given.
-
-    Raises:
-        FileNotFoundError: if there is none, with what to do.
-    """
-    from components.prediction.model import newest_version, read_contract
-
-    if os.path.isdir(model):
-        if os.path.exists(os.path.join(model, "saved_model.pb")):
-            read_contract(model)
-            return model
-        return newest_version(model)
-    output_dir = os.environ.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR
-    pushed = os.path.join(output_dir, "serving", slug(model))
-    try:
-        return newest_version(pushed)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"MODEL {model!r} is neither a folder nor an experiment with a pushed model under {pushed!r}. "
-            f"First: make run EXPERIMENT={model} DATA_DIR=…"
-        ) from error
 
 
 def _local_workers(count):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -12,7 +13,7 @@ from tensorflow import keras
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from components.faces.frame import Frame
-from components.serving.module import ServingModule, served_part, weights_by_place
+from components.serving.module import ServingModule, served_part
 from components.systems.base import System
 from components.tasks.base import Learning, serving_of
 from keras_models.folding import fold_batch_norm
@@ -22,7 +23,7 @@ CONTRACT_SIGNATURE = "contract"  # gives it as text: clients of a server see no 
 _AS_TEXT = {"kind": "text", "dtype": "string", "shape": [None]}
 CONTRACT = os.path.join(_EXTRA, "contract.json")
 _WARMUP = os.path.join(_EXTRA, "tf_serving_warmup_requests")
-_TRAINED = os.path.join(_EXTRA, "trained", "trained")  # prefix of a checkpoint
+TRAINED = os.path.join(_EXTRA, "trained.keras")
 
 
 def export(
@@ -37,8 +38,8 @@ def export(
 ) -> ServingModule:
     """Writes the SavedModel with its contract and the requests that TensorFlow Serving replays when it loads it.
 
-    Its batch norm is folded where it can be. Then the trained network lies beside it as a checkpoint, for
-    `restore_trained`.
+    Its batch norm is folded where it can be. The trained network lies beside it as a Keras model, for whoever goes on
+    with it: `restore_trained`, or `keras.models.load_model` where `keras_models` has been imported.
 
     Args:
         network: as trained, in float32.
@@ -80,8 +81,7 @@ def export(
     with tf.io.TFRecordWriter(os.path.join(folder, _WARMUP)) as writer:
         for images in (warmup_images[:1], warmup_images):
             writer.write(_predict_request(images).SerializeToString())
-    if served is not trained:
-        _checkpoint(network, tasks).write(os.path.join(folder, _TRAINED))
+    _write_keras(trained, os.path.join(folder, TRAINED))
     system.write_assets(network, folder)
     return module
 
@@ -97,24 +97,45 @@ def restore_trained(network: keras.Model, folder: str, tasks: Mapping[str, Learn
     Raises:
         ValueError: if the exported network has other layers or shapes.
     """
-    as_trained = tf.io.gfile.exists(os.path.join(folder, f"{_TRAINED}.index"))
-    path = os.path.join(folder, _TRAINED if as_trained else os.path.join("variables", "variables"))
-    checkpoint = _checkpoint(network, tasks)
     try:
-        checkpoint.read(path).expect_partial().assert_existing_objects_matched()
-        exported = sum(name.startswith("weights/") for name, _ in tf.train.list_variables(path))
-        if exported != len(checkpoint.weights):
-            raise ValueError(f"it has {exported} weights, the experiment's network {len(checkpoint.weights)}.")
+        _give_weights(read_keras(folder), served_part(network, tasks or network.output))
+        # Of the served model: they lie there under the same names.
+        states = {name: tf.train.Checkpoint(**task.state()) for name, task in tasks.items() if task.state()}
+        if states:
+            checkpoint = tf.train.Checkpoint(servings=tf.train.Checkpoint(**states))
+            variables = os.path.join(folder, "variables", "variables")
+            checkpoint.read(variables).expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError) as error:
         raise ValueError(f"The model in {folder!r} has another architecture than the experiment's: {error}") from error
 
 
-def _checkpoint(network, tasks):
-    """Of a network's served part and the tasks' state: in a SavedModel they lie under the same names."""
-    states = {name: tf.train.Checkpoint(**task.state()) for name, task in tasks.items() if task.state()}
-    parts = {"servings": tf.train.Checkpoint(**states)} if states else {}
-    weights = weights_by_place(served_part(network, tasks or network.output))
-    return tf.train.Checkpoint(weights=weights, **parts)
+def read_keras(folder: str) -> keras.Model:
+    """The trained network of the SavedModel in `folder`: image [batch, H, W, 3] in [0, 255] -> its tasks' outputs."""
+    path = os.path.join(folder, TRAINED)
+    with tempfile.TemporaryDirectory() as here:
+        local = os.path.join(here, "trained.keras")
+        tf.io.gfile.copy(path, local)
+        return keras.models.load_model(local, compile=False)
+
+
+def _write_keras(network, path):
+    """Keras writes to this machine's folders alone."""
+    with tempfile.TemporaryDirectory() as here:
+        local = os.path.join(here, "trained.keras")
+        network.save(local)
+        tf.io.gfile.copy(local, path)
+
+
+def _give_weights(source, target):
+    """By their place: another build's layers have other names."""
+    if len(source.weights) != len(target.weights):
+        raise ValueError(f"it has {len(source.weights)} weights, the experiment's network {len(target.weights)}.")
+    for ours, theirs in zip(target.weights, source.weights, strict=True):
+        if ours.shape != theirs.shape:
+            raise ValueError(
+                f"{theirs.name} has shape {tuple(theirs.shape)}, the experiment's {ours.name} {tuple(ours.shape)}."
+            )
+    target.set_weights(source.get_weights())
 
 
 def _saying(contract):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Bar
+from components.serving.export import read_keras
 from pipeline import compare, experiments, local_runner
 from pipeline.request import read_request
 from tests.support.pipeline_runs import (
@@ -38,10 +39,7 @@ def first_run(output):
 
 def weights(saved_model):
     """Values of the trained network's weights by name, which lie beside those that are served."""
-    trained = tf.train.load_checkpoint(f"{saved_model}/assets.extra/trained/trained")
-    return {
-        name: trained.get_tensor(name) for name in trained.get_variable_to_shape_map() if name.startswith("weights")
-    }
+    return {weight.name: weight.numpy() for weight in read_keras(saved_model).weights}
 
 
 def test_everything_runs_and_the_model_is_pushed(first_run, output):

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from components.faces.frame import Frame
 from components.images.status import WORDS
-from components.serving.export import restore_trained
+from components.serving.export import read_keras, restore_trained
 from components.systems.base import System
 from components.tasks.annotation import points
 from tests.support import serving
@@ -177,19 +177,27 @@ def test_what_only_training_needs_is_not_exported(folder, plain_folder, trained,
     teacher = 4 + 1
     assert exported_weights(plain_folder / "variables" / "variables") == plain.count_params() - teacher
     assert b"teacher" not in (folder / "saved_model.pb").read_bytes()
-    assert exported_weights(folder / "assets.extra" / "trained" / "trained") == trained.count_params() - teacher
+    assert read_keras(str(folder)).count_params() == trained.count_params() - teacher
 
 
 def test_batch_norm_is_folded_and_what_was_trained_lies_beside(folder, plain_folder, plain):
     assert exported_weights(folder / "variables" / "variables") == plain.count_params() - (4 + 1)
     operations = serving.operations(folder)
     assert "Conv2D" in operations and not [name for name in operations if "BatchNorm" in name or name == "Rsqrt"]
-    assert not (plain_folder / "assets.extra" / "trained").exists(), "is what is served"
+    assert any(isinstance(layer, keras.layers.BatchNormalization) for layer in read_keras(str(folder)).layers)
 
 
 def test_a_systems_files_lie_beside(plain_folder):
     layers = (plain_folder / "assets.extra" / "layers.txt").read_text().split()
     assert set(layers) == {"conv", "attributes", "clothing", "landmarks", "age", "teacher"}, "of the trained network"
+
+
+def test_the_keras_model_answers_as_it_was_trained(folder, trained):
+    image = tf.concat([serving.seen(image) for image in IMAGES], axis=0)
+    answers, expected = read_keras(str(folder))(image, training=False), trained(image, training=False)
+    assert answers.keys() == set(expected) - {"teacher"}
+    for name, values in answers.items():
+        np.testing.assert_array_equal(values, expected[name], err_msg=name)
 
 
 @pytest.mark.parametrize("which", ["folder", "plain_folder"])

@@ -1,0 +1,54 @@
+"""Pushed models: where they lie, and back as Keras models."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from components.overrides import slug
+from pipeline.request import DEFAULT_OUTPUT_DIR
+
+if TYPE_CHECKING:
+    from tensorflow import keras
+
+
+def model_folder(model: str) -> str:
+    """The folder of a version: of an experiment's newest pushed model, or of the folder given, the newest in it.
+
+    Args:
+        model: an experiment's name, whose models lie below OUTPUT_DIR of the environment; or a folder.
+
+    Raises:
+        FileNotFoundError: if there is none, with what to do.
+        ValueError: for a model of an earlier facetfx.
+    """
+    from components.prediction.model import newest_version, read_contract
+
+    if os.path.isdir(model):
+        found = model if os.path.exists(os.path.join(model, "saved_model.pb")) else newest_version(model)
+        read_contract(found)
+        return found
+    output_dir = os.environ.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR
+    pushed = os.path.join(output_dir, "serving", slug(model))
+    try:
+        found = newest_version(pushed)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"MODEL {model!r} is neither a folder nor an experiment with a pushed model under {pushed!r}. "
+            f"First: make run EXPERIMENT={model} DATA_DIR=…"
+        ) from error
+    read_contract(found)
+    return found
+
+
+def load(model: str) -> keras.Model:
+    """A pushed model as it was trained: image [batch, H, W, 3] in [0, 255] -> its tasks' outputs.
+
+    The same as keras.models.load_model of assets.extra/trained.keras in the model's folder.
+
+    Args:
+        model: as of `model_folder`, which raises what this raises.
+    """
+    from components.serving.export import read_keras
+
+    return read_keras(model_folder(model))

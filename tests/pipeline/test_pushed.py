@@ -1,0 +1,93 @@
+"""A pushed model comes back as a Keras model, here and in a process that has imported keras_models alone."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tensorflow import keras
+
+from keras_models import DMLCSR, DMMCNN, IFAN, MGGNet, MultiTaskNetwork, ThinVGG16
+from pipeline.pushed import load, model_folder
+from tests.support.serving import COLOURS, SIZE, colours, exported, learnt
+
+pytestmark = pytest.mark.slow
+ROOT = pathlib.Path(__file__).parents[2]
+SIDE = (64, 64, 3)
+NETWORKS = {
+    "dmm_cnn": lambda: DMMCNN(SIDE, num_landmarks=5, backbone="resnet18", backbone_width=8),
+    "mgg_net": lambda: MGGNet(SIDE, backbone="resnet18", backbone_width=4),
+    "dml_csr": lambda: DMLCSR(SIDE, num_classes=5, backbone_blocks=(1, 1, 1, 1), backbone_width=8, head_width=32),
+    "ifan": lambda: IFAN(SIDE, {"parsing": 5, "landmarks": 5, "emotion": 3}, iterations=1),
+    "branching": lambda: ThinVGG16(SIDE, width=8, num_tasks=3),
+    "plain": lambda: MultiTaskNetwork(SIDE, {"age": 1, "mask": 3}, maps=["mask"], backbone_width=8),
+}
+FRESH = """
+import sys, numpy as np
+import keras_models  # all that it takes
+from tensorflow import keras
+model = keras.models.load_model(sys.argv[1])
+answers = model(np.full((1, 64, 64, 3), 90.0), training=False)
+np.savez(sys.argv[2], **{name: value.numpy() for name, value in answers.items()})
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out") / "serving" / "plain-colours"
+    for version in ("2", "12"):
+        exported(colours(), learnt(*COLOURS), folder / version)
+    return folder
+
+
+def test_by_experiment_or_folder(folder, monkeypatch):
+    monkeypatch.setenv("OUTPUT_DIR", str(folder.parents[1]))
+    assert model_folder("plain/colours") == model_folder(str(folder)) == str(folder / "12")
+    assert model_folder(str(folder / "2")) == str(folder / "2")
+    model = load("plain/colours")
+    assert model.input_shape == (None, *SIZE, 3)
+    assert model(np.full((1, *SIZE, 3), 51.0))["age"].numpy() == pytest.approx(0.2)
+
+
+def test_a_model_of_an_earlier_version(folder, tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "saved_model.pb").touch()
+    (tmp_path / "assets.extra" / "contract.json").write_text('{"version": 1}')
+    with pytest.raises(ValueError, match="is of an earlier facetfx: train it again"):
+        load(str(tmp_path))
+
+
+def test_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="First: make run EXPERIMENT=no/such"):
+        load("no/such")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_in_a_fresh_process(tmp_path, name):
+    network = NETWORKS[name]()
+    network.save(tmp_path / "model.keras")
+    process = [sys.executable, "-c", FRESH, str(tmp_path / "model.keras"), str(tmp_path / "answers.npz")]
+    subprocess.run(process, check=True, cwd=ROOT, capture_output=True)
+    expected = network(np.full((1, *SIDE), 90.0), training=False)
+    with np.load(tmp_path / "answers.npz") as answers:
+        assert set(answers) == set(expected)
+        for output, values in expected.items():
+            np.testing.assert_allclose(answers[output], values, atol=1e-5, err_msg=output)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_h5_comes_back_or_is_refused(tmp_path, name):
+    network = NETWORKS[name]()
+    path = tmp_path / "model.h5"
+    if name == "branching":
+        with pytest.raises(ValueError, match=r"VGG16.*\.h5.*save it as \.keras"):
+            network.save(path)
+        return
+    network.save(path)
+    back = keras.models.load_model(path)
+    for ours, theirs in zip(network.weights, back.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
