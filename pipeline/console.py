@@ -147,8 +147,12 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
     title = f"{request.run_name}: {results['verdict']}"
     table = Table(title=Text(title), show_header=False, title_justify="left", min_width=60)
     for title, value in results["figures"].items():
-        table.add_row(Text(title), f"{value:.4f}" if isinstance(value, float) else f"{value:,}")
+        interval = results["intervals"].get(title)
+        spread = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
+        table.add_row(Text(title), f"{value:.4f}" if isinstance(value, float) else f"{value:,}", spread)
     _OUT.print(table)
+    if results["intervals"]:
+        _OUT.print("On the right, where 95 of 100 such sets of test images would put the figure.", style="dim")
     for reason in results["reasons"]:
         _OUT.print(f"  {reason}", style="yellow", soft_wrap=True, markup=False)
     for title, place in results["places"].items():

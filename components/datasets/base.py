@@ -53,7 +53,8 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     FacesExampleGen calls `references` once and `load` on the workers, so nothing is copied before it is an example;
     tensorflow-datasets' own `download_and_prepare` and `as_dataset` work too. A builder says which files it needs
     (`paths`), which records there are (`references`) and what one of them is (`read`). ANNOTATIONS says by label what
-    records are annotated with, SPLITS which splits references have; a builder whose options decide sets its own.
+    records are annotated with, SPLITS which splits references have; a builder whose options decide sets its own. TERMS
+    is a sentence on what may be done with the data, for whoever gets a model that was trained on them.
 
     Args:
         source: the folder (any path that tf.io.gfile reads) with the data set's official files; None if it needs none.
@@ -63,6 +64,7 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     VERSION = tfds.core.Version("1.0.0")
     ANNOTATIONS: Mapping[str, Annotation] = MappingProxyType({})
     SPLITS: tuple[str, ...] = ("train", "validation", "test")
+    TERMS: str
 
     def __init__(self, source: str | None = None, **options):
         self.source = source

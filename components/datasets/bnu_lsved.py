@@ -29,6 +29,7 @@ class BNULSVED(FaceDataset):
     """
 
     name = "bnu_lsved"
+    TERMS = "Given out on request, for academic research only."
     EMOTIONS: tuple[str, ...] = ("happy", "surprised", "disgusted", "puzzled", "concentrated", "tired", "distracted")
     ANNOTATIONS = MappingProxyType({"emotion": Annotation("classification", EMOTIONS)})
 

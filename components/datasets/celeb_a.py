@@ -54,6 +54,7 @@ class CelebA(FaceDataset, skip_registration=True):  # tensorflow-datasets has re
     """
 
     name = "celeb_a"
+    TERMS = "For non-commercial research; the images are from the internet and belong to their owners."
     ANNOTATIONS = MappingProxyType(
         {
             "attributes": Annotation("multi_label", CELEBA_ATTRIBUTES),

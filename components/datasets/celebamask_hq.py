@@ -57,6 +57,7 @@ class CelebAMaskHQ(FaceDataset):
     """
 
     name = "celebamask_hq"
+    TERMS = "For non-commercial research and education; the images are from the internet and belong to their owners."
     # By Helen's rule, to compare data sets: the published tables of CelebAMask-HQ have a mean F1 only.
     ANNOTATIONS = MappingProxyType(
         {

@@ -41,6 +41,7 @@ class DeepFashion(FaceDataset):
     """
 
     name = "deepfashion"
+    TERMS = "For non-commercial research; the images are from shops and the internet and belong to their owners."
     CATEGORIES: tuple[str, ...] = (
         *("Anorak", "Blazer", "Blouse", "Bomber", "Button-Down", "Cardigan", "Flannel", "Halter", "Henley", "Hoodie"),
         *("Jacket", "Jersey", "Parka", "Peacoat", "Poncho", "Sweater", "Tank", "Tee", "Top", "Turtleneck"),
@@ -124,6 +125,7 @@ class ClothingSubset(DeepFashion):
     """The public-domain "clothing dataset (subset)" in DeepFashion's layout: ten kinds of garments, mostly lying."""
 
     name = "clothing_subset"
+    TERMS = "In the public domain (CC0)."
     CATEGORIES = GARMENTS
     ANNOTATIONS = MappingProxyType({"clothing": Annotation("classification", CATEGORIES)})
 

@@ -46,6 +46,7 @@ class FER2013(FaceDataset):
     """
 
     name = "fer2013"
+    TERMS = "For research; collected by an image search for a challenge, the images belong to their owners."
     ANNOTATIONS = MappingProxyType({"emotion": Annotation("classification", _EMOTIONS)})
 
     def paths(self) -> list[str]:

@@ -52,6 +52,7 @@ class Helen(FaceDataset):
     """
 
     name = "helen"
+    TERMS = "For research; the photographs are from Flickr and belong to their owners."
     # What Helen's overall F1 counts, as its published tables do: left and right, and the parts of the mouth, as one.
     ANNOTATIONS = MappingProxyType(
         {

@@ -38,6 +38,7 @@ class LaPa(FaceDataset):
     """
 
     name = "lapa"
+    TERMS = "For non-commercial research; the photographs belong to their owners."
     ANNOTATIONS = MappingProxyType({"parsing": Annotation("segmentation", FACE_PARTS)})
 
     def paths(self) -> list[str]:

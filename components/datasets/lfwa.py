@@ -51,6 +51,7 @@ class LFWA(FaceDataset):
     """
 
     name = "lfwa"
+    TERMS = "For non-commercial research; the photographs are from the news and belong to their owners."
     ANNOTATIONS = MappingProxyType({"attributes": Annotation("multi_label", CELEBA_ATTRIBUTES)})
     SPLITS = ("train", "test")
 

@@ -62,6 +62,9 @@ class MTFL(FaceDataset):
     some people, so that train and validation may share a person.
     """
 
+    TERMS = (
+        "For non-commercial research; the photographs are from LFW, AFLW and the internet and belong to their owners."
+    )
     name = "mtfl"
     ANNOTATIONS = MappingProxyType(
         {

@@ -58,6 +58,7 @@ class Table(FaceDataset):
     """
 
     name = "table"
+    TERMS = "A user's own images and labels: what may be done with them only the user knows."
 
     def __init__(
         self,

@@ -62,7 +62,11 @@ def eval_config(tasks: Sequence[BoundTask], slice_by: Sequence[str] = (), iterat
         ],
         slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in slice_by)],
         metrics_specs=[tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name="ExampleCount")]), *specs],
-        options=tfma.Options(include_default_metrics={"value": False}),
+        options=tfma.Options(
+            include_default_metrics={"value": False},
+            compute_confidence_intervals={"value": True},
+            confidence_intervals=tfma.ConfidenceIntervalOptions(method=tfma.ConfidenceIntervalOptions.JACKKNIFE),
+        ),
     )
     _check_slices(slice_by, slice_keys(config))
     return config

@@ -16,6 +16,8 @@ from components.tasks.annotation import BoundTask
 from components.tasks.figures import Figure
 from components.tasks.ratios import mean_of_defined
 
+_COUNT = "example_count"  # TFMA's; what else has no output says of a slice why its errors are not known
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -28,6 +30,8 @@ class Evaluation:
         slices: by slice key, those of its slices that have records, in the order of the evaluation; of a yes-or-no
             label the records that have it come first.
         iterations: those that were evaluated one by one, in order; mostly none.
+        errors: standard errors of numbers among the values, by the same keys.
+        changes: by task and metric, how much higher it is than the last blessed model's; empty without such a model.
     """
 
     tasks: tuple[BoundTask, ...]
@@ -35,6 +39,8 @@ class Evaluation:
     counts: Mapping[str, int]
     slices: Mapping[str, tuple[str, ...]]
     iterations: tuple[int, ...]
+    errors: Mapping[tuple[str, str, str, int | None], float] = dataclasses.field(default_factory=dict)
+    changes: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
 
     def value(self, task: str, metric: str, slice: str = "", iteration: int | None = None) -> float | np.ndarray | None:
         """One value; None if it wasn't measured."""
@@ -53,7 +59,9 @@ class Evaluation:
     def figures(self, task: str, slice: str = "", iteration: int | None = None) -> list[Figure]:
         """The scalars among that, as its kind names them."""
         bound, values = self._bound(task), self.of(task, slice, iteration)
-        return task_kinds.role(bound.kind, "evaluation").figures(bound, values) if values else []
+        figures = task_kinds.role(bound.kind, "evaluation").figures(bound, values) if values else []
+        errors = {figure.name: self.errors.get((task, figure.metric, slice, iteration)) for figure in figures}
+        return [dataclasses.replace(figure, error=errors[figure.name]) for figure in figures]
 
     def gap(self, task: str, metric: str, slice_key: str) -> float | None:
         """How much higher a metric is on the first of a key's two slices than on the second.
@@ -89,18 +97,24 @@ def read_evaluation(uri: str, tasks: Sequence[BoundTask]) -> Evaluation:
     """
     config = _config(uri)
     outputs = {output: (settings["task"], settings["iteration"]) for output, (_, settings) in measured(config).items()}
-    values, counts = {}, {}
+    values, counts, errors, changes = {}, {}, {}, {}
     for metrics in tfma.load_metrics(uri):
         keys = metrics.slice_key.single_slice_keys
         name = keys[0].bytes_value.decode() if keys else ""
         for item in metrics.metric_keys_and_values:
             key = item.key
-            if key.model_name not in ("", tfma.CANDIDATE_KEY) or key.is_diff:  # a single model has no name
+            if key.model_name not in ("", tfma.CANDIDATE_KEY):  # a single model has no name
+                continue
+            if key.is_diff:
+                if key.output_name and not name and item.value.WhichOneof("type") == "double_value":
+                    changes[outputs[key.output_name][0], key.name] = _value(item.value)
                 continue
             if key.output_name:
-                task, iteration = outputs[key.output_name]
-                values[task, key.name, name, iteration] = _value(item.value)
-            else:
+                where = (outputs[key.output_name][0], key.name, name, outputs[key.output_name][1])
+                values[where] = _value(item.value)
+                if item.confidence_interval.standard_error.WhichOneof("type") == "double_value":
+                    errors[where] = _value(item.confidence_interval.standard_error)
+            elif key.name == _COUNT:
                 counts[name] = int(_value(item.value))
     if "" not in counts:
         raise ValueError(f"The evaluation under {uri!r} saw no record: are its example splits empty?")
@@ -112,6 +126,8 @@ def read_evaluation(uri: str, tasks: Sequence[BoundTask]) -> Evaluation:
         counts=counts,
         slices={key: tuple(name for name in by_key[key][-1].values() if name in counts) for key in sliced},
         iterations=tuple(sorted({iteration for _, iteration in outputs.values() if iteration is not None})),
+        errors=errors,
+        changes=changes,
     )
 
 

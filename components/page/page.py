@@ -35,12 +35,19 @@ class Note:
 
 @dataclasses.dataclass(frozen=True)
 class Headline:
-    """One big number, what it is called, and a sentence that says what it means."""
+    """One big number, what it is called, and a sentence that says what it means.
+
+    Attributes:
+        metric: what the evaluation calls it; "" for what follows from several.
+        interval: where other images would put it, in words.
+    """
 
     value: str
     label: str
     meaning: str
     tone: Tone = ""
+    metric: str = ""
+    interval: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ from tfx.utils import io_utils, path_utils
 
 from components import tasks as task_kinds
 from components.config import Experiment
+from components.datasets import build_dataset
 from components.datasets.binding import bound_tasks
 from components.evaluator.results import Evaluation, read_blessing, read_evaluation
 from components.record import FaceRecord
@@ -85,6 +86,7 @@ class RunArtifacts:
         contract: what the served outputs keep to, by output.
         tested: by data set, the first records of its test split. samples: with answers, the first of them.
         model_run: folder of the logs and what else training left.
+        terms: by data set, what may be done with it.
         commit: of the code; "" if unknown.
         run: what tells this run from all others.
     """
@@ -102,6 +104,7 @@ class RunArtifacts:
     model_run: str
     data: DataSummary
     verdict: Verdict
+    terms: Mapping[str, str] = dataclasses.field(default_factory=dict)
     commit: str = ""
     run: str = ""
     created: datetime.datetime = dataclasses.field(default_factory=datetime.datetime.now)
@@ -142,6 +145,7 @@ def collect(
         model_run=model_run,
         data=_data(artifacts),
         verdict=_verdict(artifacts),
+        terms={each.name: build_dataset(each, None).TERMS for each in experiment.data.datasets},
         commit=commit,
         run=run,
     )

@@ -44,7 +44,7 @@ class RunReportSpec(component_spec.ComponentSpec):
 
 
 class RunReport(base_component.BaseComponent):
-    """Brings what a run left into one page (index.html) and its figures (results.json).
+    """Brings what a run left into one page (index.html), its figures (results.json) and a card (model_card.md).
 
     Args:
         name: the experiment's.

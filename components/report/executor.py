@@ -10,25 +10,28 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.config import from_json
+from components.report.card import card
 from components.report.collect import collect
 from components.report.run_page import parts_of, results_json, run_page
 
-PAGE, RESULTS = "index.html", "results.json"
+PAGE, RESULTS, CARD = "index.html", "results.json", "model_card.md"
 
 
 class Executor(base_executor.BaseExecutor):
     """Collects, renders, writes."""
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:
-        """Writes index.html and results.json, as an artifact and into the destination."""
+        """Writes index.html, results.json and model_card.md, as an artifact and into the destination."""
         inputs = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items() if found}
         experiment = from_json(exec_properties["experiment"])
         identity = {key: exec_properties[key] for key in ("commit", "run")}
         artifacts = collect(exec_properties["name"], experiment, inputs, **identity)
         parts = parts_of(artifacts)
         page = run_page(artifacts, parts).render()
+        model_card = card(artifacts)
         results = results_json(artifacts, parts, report=os.path.join(exec_properties["destination"], PAGE))
         for folder in (artifact_utils.get_single_uri(output_dict["report"]), exec_properties["destination"]):
             fileio.makedirs(folder)
             io_utils.write_string_file(os.path.join(folder, PAGE), page)
             io_utils.write_string_file(os.path.join(folder, RESULTS), results)
+            io_utils.write_string_file(os.path.join(folder, CARD), model_card)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from components.config import form
 from components.overrides import settings_of
-from components.page.formatting import decimal, finite_or_none, format_int, readable
+from components.page.formatting import decimal, figure_text, finite_or_none, format_int, readable
 from components.page.page import Block, Cell, Chip, Code, Column, Headlines, Note, Page, Part, Section, Table
+from components.report.card import card_section
 from components.report.collect import RunArtifacts, Verdict, report_of
 from components.report.data_section import data_section
 from components.report.gallery import gallery_section
 from components.report.learning import learning_section
 from components.report.slices import slices_section
 from components.systems.base import system_of
+from components.tasks.figures import Figure
+from components.tasks.reporting import metric_title
 
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
 echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
@@ -25,8 +30,26 @@ echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' 
 def parts_of(artifacts: RunArtifacts) -> list[Part]:
     """The parts of the tasks that were measured, in their order, then the system's."""
     measured = [task for task in artifacts.tasks if artifacts.evaluation.of(task.name)]
-    parts = [report_of(task).part(task, artifacts) for task in measured]
+    parts = [_with_intervals(report_of(task).part(task, artifacts), task, artifacts) for task in measured]
     return [*parts, *system_of(artifacts.experiment).parts(artifacts)]
+
+
+def _with_intervals(part, task, artifacts):
+    """The part with what other images would say in its headlines."""
+    figures = {figure.metric: figure for figure in artifacts.evaluation.figures(task.name) if figure.metric}
+    headlines = (
+        replace(headline, interval=interval_text(figures[headline.metric])) if headline.metric in figures else headline
+        for headline in part.headlines
+    )
+    return replace(part, headlines=tuple(headlines))
+
+
+def interval_text(figure: Figure) -> str:
+    """`95 % interval: 89.12 to 90.03 %`; empty if it isn't known."""
+    if figure.interval is None:
+        return ""
+    low, high = (figure_text(bound, figure.share) for bound in figure.interval)
+    return f"95 % interval: {low} to {high}{' %' if figure.share else ''}"
 
 
 def run_page(artifacts: RunArtifacts, parts: Sequence[Part]) -> Page:
@@ -39,6 +62,7 @@ def run_page(artifacts: RunArtifacts, parts: Sequence[Part]) -> Page:
         slices_section(artifacts),
         learning_section(artifacts, parts),
         data_section(artifacts.data),
+        card_section(artifacts),
         _run_section(artifacts),
     ]
     return Page(
@@ -81,6 +105,7 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         "training minutes",
         "processor minutes",
     ]
+    intervals = {figure.name: figure.interval for figure in measured if figure.interval}
     values = {
         "experiment": artifacts.name,
         "seed": artifacts.experiment.training.seed,
@@ -91,11 +116,39 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         "verdict": "blessed and pushed" if verdict.pushed_path else "not pushed",
         "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
         "figures": figures,
+        "intervals": intervals,
         "compared": [name for name in compared if name in figures],
         "places": {"model": _model_place(artifacts), "report": report, "logs": artifacts.model_run},
         **{title: found for part in parts for title, found in part.details.items()},
     }
     return json.dumps(values, indent=1)
+
+
+def comparisons(artifacts: RunArtifacts) -> list[tuple[str, bool]]:
+    """Each task with a bar against it and against the last blessed model, in a sentence, and whether it passed."""
+    found = []
+    for task in artifacts.tasks:
+        bar, evaluation = task.task.bar, artifacts.evaluation
+        value = evaluation.value(task.name, bar.metric) if bar else None
+        if value is None or math.isnan(value):
+            continue
+        figure = next((each for each in evaluation.figures(task.name) if each.metric == bar.metric), None)
+        share = figure is None or figure.share
+        unit = " %" if share else ""
+        above, below = value - bar.bound, bar.bound - value
+        passed = (above if bar.at_most is None else below) >= 0
+        text = (
+            f"{metric_title(task.name, bar.metric)} is {figure_text(value, share)}{unit}; the bar is at "
+            f"{'least' if bar.at_most is None else 'most'} {figure_text(bar.bound, share)}{unit}"
+        )
+        change = evaluation.changes.get((task.name, bar.metric))
+        if change is None:
+            text += ", and there is no blessed model to compare it with."
+        else:
+            text += f". The last blessed model's: {figure_text(value - change, share)}{unit}."
+            passed &= (change if bar.at_most is None else -change) >= -1e-10
+        found.append((text, passed))
+    return found
 
 
 def _precision(found):
@@ -129,7 +182,8 @@ def _result_section(artifacts, parts):
     blocks: list[Block] = [Headlines(tuple(headline for part in parts for headline in part.headlines))]
     if target:
         blocks.append(Note(f"Published result: {target}"))
-    blocks += [Note(reason, "good" if verdict.blessed else "bad") for reason in verdict.reasons]
+    blocks += [Note(text, "good" if passed else "bad") for text, passed in comparisons(artifacts)]
+    blocks += [Note(reason, "bad") for reason in verdict.reasons]
     if verdict.serving_message:
         blocks.append(Note(f"Serving: {verdict.serving_message}", "good" if verdict.serving_ok else "bad"))
     return Section("Result", "result", tuple(blocks))

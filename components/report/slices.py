@@ -9,7 +9,7 @@ from components.page.formatting import change_text, figure_text, format_int, per
 from components.page.page import Block, Cell, Column, Heading, Meter, Note, Section, Table
 from components.report.collect import RunArtifacts
 from components.tasks.annotation import BoundTask
-from components.tasks.figures import Figure
+from components.tasks.figures import Figure, beyond_chance
 from components.tasks.reporting import capitalized
 
 _FEW_IMAGES = 100  # below it one image moves a slice's accuracy by over a point
@@ -75,6 +75,12 @@ def _gap_blocks(evaluation, task, two_sided) -> list[Block]:
     if large:
         text = f"{capitalized(figure.name)} differs by {percent(_LARGE_GAP, 0)} or more: {', '.join(large)}."
         blocks.append(Note(text, "bad"))
+    surely = [readable(key) for key, gap in gaps.items() if _is_beyond_chance(gap, two_sided[key])]
+    if surely:
+        text = (
+            f"{capitalized(figure.name)} differs by more than chance makes it in 95 of 100 cases: {', '.join(surely)}."
+        )
+        blocks.append(Note(text, "bad"))
     return blocks
 
 
@@ -98,7 +104,7 @@ def _gap_columns(evaluation, task, figure):
 def _gap_row(evaluation, task, key, figures, gap, reach):
     counts = [evaluation.counts[side] for side in evaluation.slices[key]]
     meter = None if np.isnan(gap) else Meter(gap, tick=0.0, low=-reach, high=reach)
-    tone = "bad" if _is_large(gap, figures[0]) else ""
+    tone = "bad" if _is_large(gap, figures[0]) or _is_beyond_chance(gap, figures) else ""
     row = [
         Cell(readable(key)),
         Cell(" / ".join(map(format_int, counts)), min(counts)),
@@ -118,6 +124,10 @@ def _with_gaps(evaluation, task) -> list[Figure]:
 
 def _is_large(gap, figure):
     return figure.share and abs(gap) >= _LARGE_GAP
+
+
+def _is_beyond_chance(gap, of_sides):
+    return beyond_chance(gap, *(figure.error for figure in of_sides))
 
 
 def _side_table(evaluation, key, of_sides) -> Table:

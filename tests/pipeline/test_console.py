@@ -126,6 +126,7 @@ def leave_results(request, execution, **changed):
         "run": "this",
         "verdict": "not pushed",
         "figures": {"images tested": 200, "mean accuracy": 0.8125},
+        "intervals": {"mean accuracy": [0.75, 0.875]},
         "places": {"report": "out/[red]reports/x-y/index.html"},
         "reasons": ["mean balanced accuracy 0.5 is below 0.6 [/bold]"],
     }
@@ -141,7 +142,7 @@ def test_the_table_at_the_end(said, clock, request_of):
     print_results(request_of(), progress)
     text = "\n".join(said())
     assert "out/[red]reports" in text and "0.6 [/bold]" in text, "no mark-up"
-    for expected in ("plain/synthetic: not pushed", "images tested", "200", "0.8125", "index.html"):
+    for expected in ("plain/synthetic: not pushed", "images tested", "200", "0.8125", "0.7500 to 0.8750", "index.html"):
         assert expected in text
     assert said()[-1] == "3.0 min in 3 components, 1 of them cached; longest: b 2.0, a 1.0, report 0.0"
 

@@ -35,6 +35,7 @@ class SyntheticFaces(FaceDataset):
     """
 
     name = "synthetic_faces"
+    TERMS = "Drawn by this project, under its own licence, Apache 2.0; nobody is shown."
     ANNOTATIONS = MappingProxyType(
         {
             "attributes": Annotation("multi_label", ATTRIBUTES),

@@ -33,9 +33,12 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     images = values["confusion"].sum(axis=1)
     return [
         Figure(f"{task.name} accuracy", values["accuracy"], headline=True, metric="accuracy"),
-        *(Figure(f"{task.name} top-{k} accuracy", values[_top_name(k)], headline=True) for k in _top(task)),
+        *(
+            Figure(f"{task.name} top-{k} accuracy", values[_top_name(k)], headline=True, metric=_top_name(k))
+            for k in _top(task)
+        ),
         Figure(f"{task.name} always the commonest", float(ratio(images.max(), images.sum()))),
-        Figure(f"{task.name} mean recall", values["mean_recall"]),
+        Figure(f"{task.name} mean recall", values["mean_recall"], metric="mean_recall"),
     ]
 
 

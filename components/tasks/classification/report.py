@@ -84,6 +84,7 @@ def _headlines(task, values):
             f"{len(task.names)}. Always “{commonest}” would score {percent(baseline)}: the model is "
             f"{percent(abs(gain)).replace('%', 'points')} {side} it.",
             "good" if gain > 0 else "bad",
+            metric="accuracy",
         )
     ]
     for count in task.option("top", ()):
@@ -93,12 +94,12 @@ def _headlines(task, values):
             f"{percent(blind)}."
         )
         tone = "good" if share > blind else "bad"
-        found.append(Headline(percent(share), f"{title}: top-{count} accuracy", means, tone))
+        found.append(Headline(percent(share), f"{title}: top-{count} accuracy", means, tone, f"top_{count}_accuracy"))
     means = (
         f"is the mean share of a class's images that are recognised, over {over}: rare classes count like common ones. "
         f"Always giving the same answer would score {percent(1 / occurring, 1)}."
     )
-    return (*found, Headline(percent(values["mean_recall"]), f"{title}: mean recall", means))
+    return (*found, Headline(percent(values["mean_recall"]), f"{title}: mean recall", means, metric="mean_recall"))
 
 
 def _section(task, values, iterations):

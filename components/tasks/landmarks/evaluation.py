@@ -34,7 +34,7 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     """The task's scalars, from what was measured of one slice."""
     return [
         Figure(f"{task.name} NME", values["nme"], higher_is_better=False, headline=True, metric="nme"),
-        Figure(f"{task.name} failure rate", values["failure_rate"], higher_is_better=False),
+        Figure(f"{task.name} failure rate", values["failure_rate"], higher_is_better=False, metric="failure_rate"),
     ]
 
 

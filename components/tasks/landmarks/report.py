@@ -47,11 +47,13 @@ def _headlines(task, values, artifacts):
             f"of the distance between the eyes is how far a landmark lies from its place: the mean over {images}, "
             f"{len(task.names)} points each. Lower is better."
             f"{' An automatic annotator set the places.' if by_machine else ''}",
+            metric="nme",
         ),
         Headline(
             percent(values["failure_rate"]),
             f"{title}: failure rate",
             f"of {images} have an error over {FAILURE} of the distance between the eyes. Lower is better.",
+            metric="failure_rate",
         ),
     )
 

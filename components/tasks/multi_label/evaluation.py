@@ -46,11 +46,12 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
             metric="mean_balanced_accuracy",
             gap="Balanced gap",  # does not profit from labels being rarer on one side
         ),
-        Figure(f"{task.name} mean F1", values["mean_f1"], headline=True),
+        Figure(f"{task.name} mean F1", values["mean_f1"], headline=True, metric="mean_f1"),
     ]
     if "top_10_recall" in values:
-        found.append(Figure(f"{task.name} top-{TOP} recall", values["top_10_recall"], headline=True))
-        found.append(Figure(f"{task.name} top-{TOP} recall, pooled", values["pooled_top_10_recall"]))
+        recall, pooled = "top_10_recall", "pooled_top_10_recall"
+        found.append(Figure(f"{task.name} top-{TOP} recall", values[recall], headline=True, metric=recall))
+        found.append(Figure(f"{task.name} top-{TOP} recall, pooled", values[pooled], metric=pooled))
     return found
 
 

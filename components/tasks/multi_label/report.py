@@ -87,16 +87,25 @@ def _headlines(task, values, majority):
             f"{percent(abs(gain)).replace('%', 'points')} {side} it."
         )
     found = [
-        Headline(percent(values["mean_accuracy"]), f"{title}: mean accuracy", means, "good" if gain > 0 else "bad"),
+        *_never_said(task, values),
+        Headline(
+            percent(values["mean_accuracy"]),
+            f"{title}: mean accuracy",
+            means,
+            "good" if gain > 0 else "bad",
+            metric="mean_accuracy",
+        ),
         Headline(
             percent(values["mean_balanced_accuracy"]),
             f"{title}: mean balanced accuracy",
             "is how often it is right when images with and without a label count alike. 50 % is guessing.",
+            metric="mean_balanced_accuracy",
         ),
         Headline(
-            decimal(values["mean_f1"]),
+            percent(values["mean_f1"]),
             f"{title}: mean F1",
-            "weighs finding a label against claiming it wrongly; 1 is perfect. Rare labels pull it down.",
+            "weighs finding a label against claiming it wrongly; 100 % is perfect. Rare labels pull it down.",
+            metric="mean_f1",
         ),
     ]
     if "top_10_recall" in values:
@@ -105,8 +114,21 @@ def _headlines(task, values, majority):
             f"mean over labels. {TOP} drawn at random would find {percent(TOP / len(task.names), 1)}. Of all that "
             f"images have together {percent(values['pooled_top_10_recall'])} are found."
         )
-        found.append(Headline(percent(values["top_10_recall"]), f"{title}: top-{TOP} recall", means))
+        recall = percent(values["top_10_recall"])
+        found.append(Headline(recall, f"{title}: top-{TOP} recall", means, metric="top_10_recall"))
     return tuple(found)
+
+
+def _never_said(task, values):
+    """First of all what a good mean hides: labels that the model never gives, though test images have them."""
+    said = values["true_positives"] + values["false_positives"]
+    there = values["true_positives"] + values["false_negatives"]
+    never = np.flatnonzero((said == 0) & (there > 0))
+    if not never.size:
+        return ()
+    names = ", ".join(readable(task.names[index]) for index in never)
+    means = f"are never given to a test image, though some have them: {names}. For these the model is of no use."
+    return (Headline(f"{never.size} of {len(task.names)}", f"{capitalized(task.name)}: never said", means, "bad"),)
 
 
 def answer(task: BoundTask, sample: Sample, artifacts: RunArtifacts) -> Answer:

@@ -34,8 +34,13 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
             headline=True,
             metric="mean_absolute_error",
         ),
-        number(f"{task.name} root mean squared error", values["root_mean_squared_error"], higher_is_better=False),
-        number(f"{task.name} R²", values["r_squared"]),
+        number(
+            f"{task.name} root mean squared error",
+            values["root_mean_squared_error"],
+            higher_is_better=False,
+            metric="root_mean_squared_error",
+        ),
+        number(f"{task.name} R²", values["r_squared"], metric="r_squared"),
     ]
 
 

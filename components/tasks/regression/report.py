@@ -30,12 +30,14 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
             decimal(values["mean_absolute_error"], 2),
             f"{title}: mean absolute error",
             f"is how far a prediction lies from the label, in the label's own unit: the mean over {images}.",
+            metric="mean_absolute_error",
         ),
         Headline(
             decimal(values["r_squared"], 2),
             f"{title}: R²",
             "is the share of the labels' variance that is explained. 0 is what always answering the mean scores.",
             "good" if values["r_squared"] > 0 else "bad",
+            metric="r_squared",
         ),
     )
     truth, predicted = _answered(task, artifacts)

@@ -34,12 +34,12 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     """The task's scalars, from what was measured of one slice; of merged parts, those of several classes."""
     found = [
         Figure(f"{task.name} mean F1", values["mean_f1"], headline=True, metric="mean_f1"),
-        Figure(f"{task.name} mean IoU", values["mean_iou"], headline=True),
-        Figure(f"{task.name} pixel accuracy", values["pixel_accuracy"], headline=True),
+        Figure(f"{task.name} mean IoU", values["mean_iou"], headline=True, metric="mean_iou"),
+        Figure(f"{task.name} pixel accuracy", values["pixel_accuracy"], headline=True, metric="pixel_accuracy"),
     ]
     merged = task.annotation.merged_parts
     if merged:
-        found.append(Figure(f"{task.name} overall F1", values["overall_f1"], headline=True))
+        found.append(Figure(f"{task.name} overall F1", values["overall_f1"], headline=True, metric="overall_f1"))
         of_parts = zip(merged.items(), values["part_f1"], strict=True)
         found += [Figure(f"{task.name} {part} F1", float(f)) for (part, classes), f in of_parts if len(classes) > 1]
     return found

@@ -100,6 +100,7 @@ def _headlines(task, values):
             f"{title}: mean F1 without background",
             f"is the mean of {_occurring(values['f1'][1:])} ({class_set}, background left out). The F1 of a class is "
             f"counted once, {counted}.",
+            metric="mean_f1",
         ),
         Headline(
             percent(values["mean_iou"]),
@@ -107,12 +108,14 @@ def _headlines(task, values):
             f"is the mean of {_occurring(values['iou'])} ({class_set}, background among them). The IoU of a class is "
             "what is its own both by label and by prediction, as a share of what is by either; counted once, "
             f"{counted}.",
+            metric="mean_iou",
         ),
         Headline(
             percent(values["pixel_accuracy"]),
             f"{title}: pixel accuracy",
             f"is the share of pixels with the right one of {class_set}, background among them, {counted}. Large "
             "classes decide it.",
+            metric="pixel_accuracy",
         ),
     ]
     if "overall_f1" in values:
@@ -124,7 +127,9 @@ def _headlines(task, values):
             f"is one F1 of these parts together, as published for Helen: {parts}. A part's classes count as one; the "
             f"others of {class_set} don't count. Counted {counted}."
         )
-        found.append(Headline(percent(values["overall_f1"]), f"{title}: overall F1 of merged parts", means))
+        found.append(
+            Headline(percent(values["overall_f1"]), f"{title}: overall F1 of merged parts", means, metric="overall_f1")
+        )
     return tuple(found)
 
 

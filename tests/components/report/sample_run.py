@@ -142,7 +142,8 @@ def evaluation(tasks, values=None, slices=None, counts=None, iterations=()) -> E
     table |= {(task.name, "", number): made_values(task, number) for task in tasks for number in iterations}
     table |= {(*(*key, "")[:2], None): found for key, found in values.items()}
     flat = {(name, metric, *where): value for (name, *where), of in table.items() for metric, value in of.items()}
-    return Evaluation(tuple(tasks), flat, {"": 998, **(counts or {})}, slices or {}, tuple(iterations))
+    errors = {key: 0.005 for key, value in flat.items() if np.ndim(value) == 0}
+    return Evaluation(tuple(tasks), flat, {"": 998, **(counts or {})}, slices or {}, tuple(iterations), errors)
 
 
 # Images, labels and answers.
@@ -306,6 +307,7 @@ def artifacts(*tasks, values=None, slices=None, counts=None, iterations=(), stag
         "model_run": "/data/runs/ifan/3t-tiny/Trainer/model_run/12",
         "data": DATA,
         "verdict": VERDICT,
+        "terms": dict.fromkeys(names, "For research; the images belong to their owners."),
         "created": datetime.datetime(2024, 5, 17, 14, 30),
     }
     return RunArtifacts(**found | changed)

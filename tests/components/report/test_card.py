@@ -1,0 +1,69 @@
+"""The model card: as Markdown, and what of it is on the page."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from components.config import Bar
+from components.report.card import card, card_section, command
+from components.report.run_page import comparisons, interval_text
+from components.tasks.figures import Figure
+from tests.components.report.sample_run import ATTRIBUTES, EMOTION, artifacts, attribute_values
+
+SLICES = {"Male": ("Male", "not Male")}
+
+
+def run(**changed):
+    values = {("attributes", side): attribute_values() for side in SLICES["Male"]}
+    counts = {"Male": 411, "not Male": 587}
+    return artifacts(ATTRIBUTES, EMOTION, slices=SLICES, counts=counts, values=values, **changed)
+
+
+def test_what_the_card_says():
+    text = card(run())
+    for words in (
+        "# Model card: ifan/3t-tiny", "seed 7", "`/data/serving/ifan/1715956200`", "Blessed; pushed.",
+        "- `emotion`: classification: ", "For research; the images belong to their owners.",
+        "| on 998 test images | | 95 % interval |", "| attributes mean accuracy | ", "By Male:",
+        "| on 587 of them: not Male |", "no ground for a decision", "make run EXPERIMENT=ifan/3t-tiny DATA_DIR=… SEED=7",
+        "tensorflow 2.15", "assets.extra/contract.json",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "dlib" not in text
+
+
+def test_landmarks_by_machine_have_their_terms():
+    made = run()
+    data = dataclasses.replace(made.experiment.data, annotate_landmarks="landmarks")
+    made = dataclasses.replace(made, experiment=dataclasses.replace(made.experiment, data=data))
+    assert "exclude commercial use" in card(made)
+
+
+def test_settings_are_part_of_the_command():
+    made = run(name="plain/a+training.epochs=2+data.image_size=64,64")
+    assert (
+        command(made) == "make run EXPERIMENT=plain/a DATA_DIR=… SEED=7 SET='training.epochs=2 data.image_size=64,64'"
+    )
+
+
+def test_on_the_page():
+    section = card_section(run())
+    assert section.anchor == "card" and len(section.blocks) > 6
+
+
+def test_against_the_bar_and_the_last_blessed_model():
+    task = dataclasses.replace(ATTRIBUTES, task=dataclasses.replace(ATTRIBUTES.task, bar=Bar("mean_accuracy", 0.6)))
+    alone = artifacts(task)
+    ((text, passed),) = comparisons(alone)
+    assert passed and "the bar is at least 60.00 %, and there is no blessed model" in text
+    value = alone.evaluation.value("attributes", "mean_accuracy")
+    for change, better in ((0.01, True), (-0.01, False)):
+        evaluation = dataclasses.replace(alone.evaluation, changes={("attributes", "mean_accuracy"): change})
+        ((text, passed),) = comparisons(dataclasses.replace(alone, evaluation=evaluation))
+        assert passed is better and f"The last blessed model's: {100 * (value - change):.2f} %." in text
+
+
+def test_intervals_in_words():
+    assert interval_text(Figure("a", 0.9, error=0.01)) == "95 % interval: 87.91 to 92.09 %"
+    assert interval_text(Figure("a", 5.0, error=0.5, share=False)) == "95 % interval: 3.95 to 6.05"
+    assert interval_text(Figure("a", 0.9)) == ""
