@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from tensorflow import keras
@@ -15,6 +16,7 @@ from components.tasks.annotation import BoundTask
 from components.tasks.base import Learning
 from components.tasks.summaries import FiguresByName
 from components.trainer.checkpoint import EpochCheckpoint, History
+from components.trainer.devices import devices
 from components.trainer.progress import TrainingProgress
 from components.trainer.recipe import Recipe, Run, RunCallback
 
@@ -67,6 +69,7 @@ def train(
     keras.mixed_precision.set_global_policy(training.precision)
     try:
         strategy = training.strategy.build()
+        print(f"  Training on {devices()}.", file=sys.stderr, flush=True)
         run = Run(experiment, tuple(tasks), train_files, validation_files, log_folder, warm_start, strategy)
         recipe: Recipe = pkgutil.resolve_name(training.RECIPE)(run)
         history = History()

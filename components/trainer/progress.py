@@ -9,7 +9,10 @@ from tensorflow import keras
 from tqdm import tqdm
 
 from components.progress import LINE_SECONDS, REFRESH_SECONDS
+from components.trainer.devices import has_gpu
 from components.trainer.recipe import Stage
+
+_LONG = 6 * 3600.0  # seconds that are left, from which on somebody who has no GPU is told so
 
 
 class TrainingProgress(keras.callbacks.Callback):
@@ -24,6 +27,7 @@ class TrainingProgress(keras.callbacks.Callback):
         super().__init__()
         self._stage = stage
         self._resumed = resumed
+        self._warned = False
         self._terminal = sys.stderr.isatty()
         self._interval = REFRESH_SECONDS if self._terminal else LINE_SECONDS
 
@@ -49,6 +53,13 @@ class TrainingProgress(keras.callbacks.Callback):
         done = (self._epoch - self._stage.first_epoch) * steps + batch + 1
         left = (now - self._steady) / (done - 1) * ((self._stage.epochs - self._stage.first_epoch) * steps - done)
         line = f"  {self._heading(self._epoch)}, step {batch + 1}/{steps}, loss {logs['loss']:.4g}"
+        if left > _LONG and not self._warned and not has_gpu():
+            self._warned = True
+            print(
+                f"  At this rate the training takes another {left / 3600:,.0f} hours on processors alone: it is work for "
+                "a GPU. Experiments whose names end in -tiny are for processors.",
+                file=sys.stderr,
+            )
         print(
             f"{line}, {tqdm.format_interval(left)} left",
             end="\r" if self._terminal else "\n",

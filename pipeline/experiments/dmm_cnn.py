@@ -45,6 +45,7 @@ PAPER = Training(
     batch_size=64,
     optimizer=configured("tensorflow.keras.optimizers.SGD", momentum=0.9),
     learning_rate=0.001,
+    strategy=configured("tensorflow:distribute.MirroredStrategy"),
     loss=configured("components.systems.dmm_cnn.loss.DMMLoss", beta=0.5),
     callbacks=(
         ADAPTIVE_THRESHOLDS,
@@ -88,6 +89,7 @@ TINY = replace(
         optimizer=configured("tensorflow.keras.optimizers.AdamW", weight_decay=0.05),
         learning_rate=configured("components.trainer.schedules.one_cycle", peak=0.002, warmup=0.2),
         callbacks=(ADAPTIVE_THRESHOLDS, NORMALIZED_WEIGHTS),
+        strategy=Training.strategy,
         precision="mixed_bfloat16",
     ),
 )

@@ -25,8 +25,8 @@ def test_what_the_card_says():
         "# Model card: ifan/3t-tiny", "seed 7", "`/data/serving/ifan/1715956200`", "Blessed; pushed.",
         "- `emotion`: classification: ", "For research; the images belong to their owners.",
         "| on 998 test images | | 95 % interval |", "| attributes mean accuracy | ", "By Male:",
-        "| on 587 of them: not Male |", "no ground for a decision", "make run EXPERIMENT=ifan/3t-tiny DATA_DIR=… SEED=7",
-        "tensorflow 2.15", "assets.extra/contract.json",
+        "| on 587 of them: not Male |", "no ground for a decision",
+        "make run EXPERIMENT=ifan/3t-tiny DATA_DIR=… SEED=7", "tensorflow 2.15", "assets.extra/contract.json",
     ):  # fmt: skip
         assert words in text, words
     assert "dlib" not in text
@@ -41,9 +41,8 @@ def test_landmarks_by_machine_have_their_terms():
 
 def test_settings_are_part_of_the_command():
     made = run(name="plain/a+training.epochs=2+data.image_size=64,64")
-    assert (
-        command(made) == "make run EXPERIMENT=plain/a DATA_DIR=… SEED=7 SET='training.epochs=2 data.image_size=64,64'"
-    )
+    settings = "SET='training.epochs=2 data.image_size=64,64'"
+    assert command(made) == f"make run EXPERIMENT=plain/a DATA_DIR=… SEED=7 {settings}"
 
 
 def test_on_the_page():

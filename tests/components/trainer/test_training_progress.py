@@ -41,6 +41,19 @@ def test_what_is_left_to_do(clock, capsys, epochs, left):
     ]
 
 
+@pytest.mark.parametrize(("gpu", "told"), [(False, 1), (True, 0)])
+def test_work_for_a_gpu_without_one_is_said_once(clock, capsys, monkeypatch, gpu, told):
+    monkeypatch.setattr(progress, "has_gpu", lambda: gpu)
+    stage = Stage("", start=0, first_epoch=1, last_epoch=2, steps=4, epochs=2000)
+    callback = TrainingProgress(stage)
+    _second_epoch(clock, callback)
+    clock["now"] = 130.0
+    callback.on_train_batch_end(2, {"loss": 2.0})
+    said = capsys.readouterr().err
+    # Ten seconds for each of 7,994 steps.
+    assert said.count("takes another 22 hours on processors alone: it is work for a GPU") == told
+
+
 def test_a_run_that_is_continued_says_so(clock, capsys):
     stage = Stage("", start=0, first_epoch=1, last_epoch=2, steps=4, epochs=2)
     _second_epoch(clock, TrainingProgress(stage, resumed=True))
