@@ -8,11 +8,10 @@ FROM python:3.10 AS packages
 ARG GPU=
 RUN pip install --no-cache-dir uv
 WORKDIR /packages
-COPY requirements.lock pyproject.toml ./
+COPY requirements.lock requirements-gpu.lock ./
 RUN python -m venv /opt/facetfx
-RUN uv pip sync --no-cache --python /opt/facetfx/bin/python --compile-bytecode --require-hashes requirements.lock
-# What is locked stays; this adds the versions of CUDA's libraries that TensorFlow's own extra fixes.
-RUN test -z "$GPU" || uv pip install --no-cache --python /opt/facetfx/bin/python -r pyproject.toml --extra gpu
+RUN uv pip sync --no-cache --python /opt/facetfx/bin/python --compile-bytecode --require-hashes requirements.lock \
+  ${GPU:+requirements-gpu.lock}
 
 # Of the version in requirements.lock.
 FROM apache/beam_python3.10_sdk:2.65.0 AS beam

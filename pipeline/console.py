@@ -157,6 +157,14 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
         _OUT.print(f"  {reason}", style="yellow", soft_wrap=True, markup=False)
     for title, place in results["places"].items():
         _OUT.print(f"{title:7} {place}", soft_wrap=True, markup=False)
+    if results["verdict"] == "blessed and pushed":
+        name = request.run_name
+        _OUT.print(
+            f"next    make serve MODEL={name}, a page for your photographs; make predict IMAGES=… MODEL={name} "
+            "OUT=faces.csv",
+            soft_wrap=True,
+            markup=False,
+        )
     longest = sorted(progress.minutes.items(), key=lambda item: -item[1])[:5]
     total = f"{sum(progress.minutes.values()):.1f} min in {len(progress.minutes)} components"
     longest = ", ".join(f"{component} {minutes:.1f}" for component, minutes in longest)

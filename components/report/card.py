@@ -54,7 +54,7 @@ def card(artifacts: RunArtifacts) -> str:
         f"{experiment.summary.rstrip('.')}. Trained {artifacts.created:%d %B %Y}, seed {experiment.training.seed}, by "
         f"facetfx at commit {artifacts.commit or 'unknown'}; it lies in `{where}`.",
         f"{'Blessed' if verdict.blessed else 'Not blessed'}; {'pushed' if verdict.pushed_path else 'not pushed'}.",
-        *([f"Published result of its like: {experiment.target}"] if experiment.target else []),
+        *([experiment.target] if experiment.target else []),
         "",
         "## What it answers",
         "",
@@ -110,8 +110,9 @@ def _experiment(artifacts):
 
 
 def _answers(task):
-    names = f": {', '.join(map(readable, task.names))}" if task.names else ""
-    return f"{readable(task.kind)}{names}, from {readable(task.dataset)}"
+    numbered = all(name.isdecimal() for name in task.names)
+    names = f"{len(task.names)} points" if numbered else ", ".join(map(readable, task.names))
+    return f"{readable(task.kind)}{f': {names}' if task.names else ''}, from {readable(task.dataset)}"
 
 
 def _figures_table(artifacts, slice_name, over) -> list[str]:

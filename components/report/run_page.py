@@ -163,6 +163,12 @@ def _precision(found):
     return f"{found['served']}{where} (on validation, {tried})"
 
 
+def _asking(artifacts):
+    if not artifacts.verdict.pushed_path:
+        return f"make predict IMAGES=… MODEL={artifacts.model_path} OUT=faces.csv"
+    return f"make predict IMAGES=… MODEL={artifacts.name} OUT=faces.csv\nmake serve MODEL={artifacts.name}"
+
+
 def _model_place(artifacts):
     return artifacts.verdict.pushed_path or artifacts.model_path
 
@@ -212,6 +218,7 @@ def _run_section(artifacts):
     blocks: tuple[Block, ...] = (
         Table((Column("", number=False),) * 2, tuple((Cell(name), Cell(value)) for name, value in properties)),
         Code("To watch the curves in TensorBoard:", f"tensorboard --logdir {artifacts.model_run}"),
+        Code("To ask it about your photographs, in a table or on a page:", _asking(artifacts)),
         Code("To serve the model and ask it about an image:", _SERVING_COMMANDS.format(model=os.fspath(model))),
     )
     return Section("Run", "run", blocks, "What ran, for how long, and where its results lie.")

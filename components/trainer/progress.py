@@ -56,8 +56,8 @@ class TrainingProgress(keras.callbacks.Callback):
         if left > _LONG and not self._warned and not has_gpu():
             self._warned = True
             print(
-                f"  At this rate the training takes another {left / 3600:,.0f} hours on processors alone: it is work for "
-                "a GPU. Experiments whose names end in -tiny are for processors.",
+                f"  At this rate the training takes another {left / 3600:,.0f} hours on processors alone: it is work "
+                "for a GPU. Experiments whose names end in -tiny are for processors.",
                 file=sys.stderr,
             )
         print(

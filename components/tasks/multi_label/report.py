@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 OWN_GALLERY = False
 _MISTAKES = 6
+_NAMED = 6  # labels that are never said, by name
 _NOT_LABELLED = Chip("+", "predicted, but not labelled", "bad")
 _MISSED = Chip("−", "labelled, but not predicted", "bad")
 
@@ -126,8 +127,9 @@ def _never_said(task, values):
     never = np.flatnonzero((said == 0) & (there > 0))
     if not never.size:
         return ()
-    names = ", ".join(readable(task.names[index]) for index in never)
-    means = f"are never given to a test image, though some have them: {names}. For these the model is of no use."
+    names = ", ".join(readable(task.names[index]) for index in never[:_NAMED])
+    more = f" and {never.size - _NAMED} more" if never.size > _NAMED else ""
+    means = f"are never given to a test image, though some have them: {names}{more}. For these the model is of no use."
     return (Headline(f"{never.size} of {len(task.names)}", f"{capitalized(task.name)}: never said", means, "bad"),)
 
 
