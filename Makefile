@@ -32,7 +32,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 BENCHMARKS := parsing_latency serving_batch task_latency branching_latency training_step group_attention augmentation \
   validation_pass export
 
-.PHONY: help setup run predict serve experiments compare record results tensorboard test test-fast bench lint lock
+.PHONY: help setup run predict serve runs experiments compare record results tensorboard test test-fast bench lint lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -45,6 +45,9 @@ run: .venv/installed $(LOCAL_HOME)/facetfx/pipeline_args.json ## run EXPERIMENT 
 
 experiments: .venv/installed ## list the experiments (whose names fit FILTER='mgg_net/*-tiny')
 	@python -m pipeline.experiments "$(or $(FILTER),*)"
+
+runs: .venv/installed ## what ran so far, when, and how it ended
+	@python -m pipeline.runs
 
 compare: .venv/installed ## the runs so far side by side, mean and spread over seeds
 	@python -m pipeline.compare

@@ -25,7 +25,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config  # noqa
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
 from components.datasets import build_datasets  # noqa: E402
-from pipeline import console  # noqa: E402
+from pipeline import console, lock  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
 from pipeline.request import Request, request_or_exit  # noqa: E402
 
@@ -66,6 +66,14 @@ def local_pipeline(request: Request) -> Pipeline:
 def main() -> None:
     """Builds the pipeline from the environment and runs it; under `tfx pipeline create` it is only registered."""
     request = request_or_exit()
+    try:
+        with lock.held(request.output_dir):
+            _run(request)
+    except lock.InUseError as error:
+        sys.exit(f"facetfx: {error}")
+
+
+def _run(request):
     try:
         pipeline = local_pipeline(request)
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:

@@ -1,0 +1,54 @@
+"""One run at a time in a folder of output: two would write the same metadata and push the same model twice."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+_FILE = ".lock"
+
+
+class InUseError(RuntimeError):
+    """Another process works in the folder."""
+
+
+@contextlib.contextmanager
+def held(folder: str) -> Iterator[None]:
+    """Holds a folder, which is made if it isn't there; a process that dies lets go of it.
+
+    Raises:
+        InUseError: if another process holds it.
+    """
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, _FILE), "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InUseError(
+                f"Another run (process {_holder(file)}) works in {folder!r}. Wait until it has ended, or give this one "
+                "another OUTPUT_DIR."
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def is_held(folder: str) -> bool:
+    """Whether a process works in the folder."""
+    path = os.path.join(folder, _FILE)
+    if not os.path.exists(path):
+        return False
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _holder(file):
+    file.seek(0)
+    return file.read().strip() or "unknown"
