@@ -61,8 +61,9 @@ results: .venv/installed ## published figures and ours, from the records: pipeli
 predict: .venv/installed ## answers for photographs: IMAGES (a folder, file or pattern) by MODEL, into OUT, .csv or .parquet
 	@python -m pipeline.predict "$(IMAGES)" --model "$(MODEL)" --out "$(OUT)" $(if $(AS_IS),--as-is) --beam="$(BEAM_ARGS)"
 
+# HOST counts on the command line alone: some environments have a variable of that name.
 serve: .venv/installed ## the pushed MODEL, or all, by TensorFlow Serving's REST API and on a page: PORT, HOST
-	@python -m pipeline.serve $(if $(MODEL),--model "$(MODEL)") --port $(or $(PORT),8501) --host $(or $(HOST),127.0.0.1)
+	@python -m pipeline.serve $(if $(MODEL),--model "$(MODEL)") --port $(or $(PORT),8501) --host $(if $(filter command,$(origin HOST)),$(HOST),127.0.0.1)
 
 tensorboard: .venv/installed ## the training curves of the runs so far
 	tensorboard --logdir $(OUTPUT_DIR)/pipeline

@@ -321,10 +321,24 @@ class Evaluation:
     Attributes:
         split: what TFMA evaluates and the blessing rests on.
         slice_by: attributes whose two sides are compared, or tasks of one class an image, whose classes are.
+        max_gap: a model is not blessed whose mean accuracy of yes-or-no labels differs by more between the two sides
+            of an attribute in `slice_by`; a share. None to compare without a bar.
     """
 
     split: str = "test"
     slice_by: tuple[str, ...] = ()
+    max_gap: float | None = None
+
+    def validate(self) -> None:
+        """Raises ValueError, saying what to change, for a gap that no model has or that nothing is measured by."""
+        if self.max_gap is None:
+            return
+        if not 0 < self.max_gap < 1:
+            raise ValueError(f"evaluation.max_gap is a share above 0 and below 1; received {self.max_gap}.")
+        if not self.slice_by:
+            raise ValueError(
+                "evaluation.max_gap is between the sides of evaluation.slice_by, which is empty: set both."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -379,6 +393,7 @@ class Experiment:
             task.validate()
         self._validate_data()
         self.training.validate(self.tasks)
+        self.evaluation.validate()
         self.export.validate()
 
     def _validate_data(self):

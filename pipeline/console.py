@@ -152,7 +152,7 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
         table.add_row(Text(title), f"{value:.4f}" if isinstance(value, float) else f"{value:,}", spread)
     _OUT.print(table)
     if results["intervals"]:
-        _OUT.print("On the right, where 95 of 100 such sets of test images would put the figure.", style="dim")
+        _OUT.print("On the right, 95 % confidence intervals, for other images of the kind.", style="dim")
     for reason in results["reasons"]:
         _OUT.print(f"  {reason}", style="yellow", soft_wrap=True, markup=False)
     for title, place in results["places"].items():

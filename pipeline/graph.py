@@ -161,7 +161,10 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
         baseline_model=baseline.outputs["model"] if baseline else None,
         schema=schema,
         eval_config=eval_config(
-            tasks, experiment.evaluation.slice_by, system_of(experiment).iterations(experiment.model)
+            tasks,
+            experiment.evaluation.slice_by,
+            system_of(experiment).iterations(experiment.model),
+            experiment.evaluation.max_gap,
         ),
         example_splits=tested,
         module_path="components.evaluator.slicing",

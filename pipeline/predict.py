@@ -80,17 +80,18 @@ def predict(asked: argparse.Namespace) -> None:
     from components.prediction.predictor import Detection, Predictor, table_columns
     from components.progress import ShowProgress
 
-    folder = model_folder(asked.model)
-    photographs, others = find_photographs(asked.images)
+    folder = model_folder(os.path.expanduser(asked.model))
+    out, stem = os.path.expanduser(asked.out), os.path.splitext(os.path.expanduser(asked.out))[0]
+    parts_folder, maps = f"{out}.parts", f"{stem}_maps"
+    photographs, others = find_photographs(list(map(os.path.expanduser, asked.images)), (parts_folder, maps))
     detection = None
     if not asked.as_is:
         detection = Detection(asked.detector, asked.threshold, asked.min_share, asked.min_face)
     model = PushedModel(folder)
     Predictor(model, detection)  # what it can't do is said here, not by a worker
     columns = table_columns(model, asked.as_is)
-    stem = os.path.splitext(asked.out)[0]
     settings = [os.path.abspath(folder), model.name, model.version, detection and dataclasses.asdict(detection)]
-    parts = Parts(f"{asked.out}.parts", hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12])
+    parts = Parts(parts_folder, hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12])
     done = parts.done()
     left = [photograph for photograph in photographs if (photograph.path, photograph.version) not in done]
     _say(
@@ -100,7 +101,7 @@ def predict(asked: argparse.Namespace) -> None:
     if left:
         options = PipelineOptions(shlex.split(asked.beam) or _local_workers(len(left)))
         together = [left[first : first + TOGETHER] for first in range(0, len(left), TOGETHER)]
-        step = Predict(folder, detection, parts, f"{stem}_maps")
+        step = Predict(folder, detection, parts, maps)
         with (
             ShowProgress("Answering", len(left), unit="photographs") as progress,
             beam.Pipeline(options=options) as pipeline,
@@ -114,13 +115,17 @@ def predict(asked: argparse.Namespace) -> None:
                 rows["problem" in row] += 1
                 yield row
 
-    write_table(asked.out, columns, told())
+    write_table(out, columns, told())
     parts.remove_others()
     _say(f"{asked.out}: {rows[0]:,} faces answered, {rows[1]:,} rows with a problem (column `problem`).")
 
 
 def _local_workers(count):
+    import tensorflow as tf
+
     processors = len(os.sched_getaffinity(0))
+    if tf.config.list_physical_devices("GPU"):
+        return []  # which the first process takes as a whole
     if count < _SEVERAL_WORKERS or processors == 1:
         return []
     return ["--direct_running_mode=multi_processing", f"--direct_num_workers={processors}"]

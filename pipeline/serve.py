@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 import warnings
@@ -87,7 +88,7 @@ def write_configs(names: Sequence[str], serving: str) -> str:
         with open(os.path.join(folder, name), "w") as file:
             file.write(text)
     return (
-        f"docker run -p 8500:8500 -p 8501:8501 -v {serving}:/models:ro {_IMAGE} "
+        f"docker run -p 8500:8500 -p 8501:8501 -v {shlex.quote(serving)}:/models:ro {_IMAGE} "
         f"--model_config_file=/models/{_CONFIGS}/models.config --enable_batching "
         f"--batching_parameters_file=/models/{_CONFIGS}/batching.config "
         f"--monitoring_config_file=/models/{_CONFIGS}/monitoring.config --rest_api_enable_cors_support"

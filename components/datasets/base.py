@@ -64,7 +64,7 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     VERSION = tfds.core.Version("1.0.0")
     ANNOTATIONS: Mapping[str, Annotation] = MappingProxyType({})
     SPLITS: tuple[str, ...] = ("train", "validation", "test")
-    TERMS: str
+    TERMS = "What may be done with it is not known here."
 
     def __init__(self, source: str | None = None, **options):
         self.source = source

@@ -5,6 +5,7 @@ its label: they may come from several data sets, each with its own labels. The e
 - specs(task, iteration): what is measured of its outputs (components.tasks.summed_metric.metrics_spec), where they are
   served (None) or after an iteration of task interaction,
 - figures(task, values): the scalars among what was measured, with their names,
+- gap_specs(task, slice_by, max_gap), if its labels have two sides: a bar on the widest gap between them,
 - slices(task's name, names), if its labels divide records: by slice key the place in the label, and the slice by
   what stands there,
 - MEANS: by the metrics that are means over what may be undefined, a function of the values that gives its parts,
@@ -29,7 +30,9 @@ SIGNATURE = "from_examples"
 ITERATIONS_SIGNATURE = "iterations_from_examples"  # gives what SIGNATURE gives, and the same after each iteration
 
 
-def eval_config(tasks: Sequence[BoundTask], slice_by: Sequence[str] = (), iterations: int = 0) -> tfma.EvalConfig:
+def eval_config(
+    tasks: Sequence[BoundTask], slice_by: Sequence[str] = (), iterations: int = 0, max_gap: float | None = None
+) -> tfma.EvalConfig:
     """The configuration of TFX's Evaluator.
 
     Args:
@@ -37,6 +40,7 @@ def eval_config(tasks: Sequence[BoundTask], slice_by: Sequence[str] = (), iterat
         slice_by: what records are divided by, of what the tasks' kinds offer; on each slice everything is measured.
         iterations: of task interaction, if the model has that. What it answers after each, from 0 (before any) on, is
             measured too, without a bar.
+        max_gap: as of components.config.Evaluation.
 
     Raises:
         ValueError: if there is no task, a task can't be measured as configured, or `slice_by` can't be sliced by.
@@ -51,6 +55,18 @@ def eval_config(tasks: Sequence[BoundTask], slice_by: Sequence[str] = (), iterat
             feature = labels_of(task.name, task.annotation).feature
             label_keys.update({output: feature for spec in found for output in spec.output_names})
             specs += found
+    if max_gap is not None:
+        gaps = [
+            spec
+            for task in tasks
+            if hasattr(module := task_kinds.role(task.kind, "evaluation"), "gap_specs")
+            for spec in module.gap_specs(task, slice_by, max_gap)
+        ]
+        if not gaps:
+            raise ValueError(
+                f"A bar on gaps is between the sides of yes-or-no labels; received {', '.join(slice_by) or 'none'}."
+            )
+        specs += gaps
     config = tfma.EvalConfig(
         # tf_generic: the signature alone is used. Otherwise TFMA tries to load each model with Keras first.
         model_specs=[

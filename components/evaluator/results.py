@@ -106,8 +106,10 @@ def read_evaluation(uri: str, tasks: Sequence[BoundTask]) -> Evaluation:
             if key.model_name not in ("", tfma.CANDIDATE_KEY):  # a single model has no name
                 continue
             if key.is_diff:
-                if key.output_name and not name and item.value.WhichOneof("type") == "double_value":
-                    changes[outputs[key.output_name][0], key.name] = _value(item.value)
+                task, iteration = outputs.get(key.output_name, ("", None))
+                served = task and iteration is None and not name
+                if served and item.value.WhichOneof("type") == "double_value":
+                    changes[task, key.name] = _value(item.value)
                 continue
             if key.output_name:
                 where = (outputs[key.output_name][0], key.name, name, outputs[key.output_name][1])

@@ -39,7 +39,7 @@ class Headline:
 
     Attributes:
         metric: what the evaluation calls it; "" for what follows from several.
-        interval: where other images would put it, in words.
+        interval: its confidence interval, in words.
     """
 
     value: str

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.prediction.model import PushedModel
-from components.prediction.parts import Parts
+from components.prediction.parts import Answers, Parts
 from components.prediction.photographs import Photograph, PhotographError, read_photograph
 from components.prediction.predictor import Answered, Detection, Predictor, painted, png
 
@@ -44,30 +44,33 @@ class Predict(beam.DoFn):
 
     def process(self, element: list[Photograph]) -> Iterable[Photograph]:
         """Photographs -> the same."""
-        self._parts.write(element, [self._rows(photograph) for photograph in element])
+        self._parts.write(element, [self._answers(photograph) for photograph in element])
         yield from element
 
-    def _rows(self, photograph):
+    def _answers(self, photograph):
+        final = True
         try:
-            encoded, pixels = read_photograph(photograph.path)
-            answered = self._predict(pixels, encoded)
+            pixels = read_photograph(photograph.path)
+            answered = self._predict(pixels)
             files = [self._write_maps(photograph, each, pixels) for each in answered]
         except PhotographError as error:
-            answered, files = [Answered({"problem": str(error)})], [{}]
+            answered, files, final = [Answered({"problem": str(error)})], [{}], False
         except Exception as error:
             # One photograph's trouble, whatever it is, is that photograph's: its row says so.
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            answered, files = [Answered({"problem": problem})], [{}]
+            answered, files, final = [Answered({"problem": problem})], [{}], False
         said = {"image": photograph.name, "model": self._model.name, "version": self._model.version}
         for name, count in (("photographs", 1), ("faces", sum("face" in each.row for each in answered))):
             beam.metrics.Metrics.counter(METRICS_NAMESPACE, name).inc(count)
-        return [{**said, **each.row, **paths} for each, paths in zip(answered, files, strict=True)]
+        return Answers([{**said, **each.row, **paths} for each, paths in zip(answered, files, strict=True)], final)
 
     def _write_maps(self, photograph, answered, pixels):
         """Writes each label map and its overlay; returns their paths, by column."""
         paths = {}
         for task, labels in answered.maps.items():
-            stem = os.path.join(self._maps, f"{photograph.name.lstrip('/')}.{answered.row['face']}.{task}")
+            # Below the folder, wherever the photograph lies.
+            place = os.path.normpath(f"/{photograph.name}").lstrip("/")
+            stem = os.path.join(self._maps, f"{place}.{answered.row['face']}.{task}")
             tf.io.gfile.makedirs(os.path.dirname(stem))
             paths[f"{task}.labels"], paths[f"{task}.overlay"] = f"{stem}.png", f"{stem}.jpg"
             with tf.io.gfile.GFile(f"{stem}.png", "wb") as file:

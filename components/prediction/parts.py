@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 import os
@@ -21,6 +22,28 @@ _ROWS_AT_ONCE = 10_000
 _ARROW = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_()}
 
 
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What a photograph was answered.
+
+    Attributes:
+        rows: of the table.
+        final: False for a failure that another start may mend.
+    """
+
+    rows: list[dict[str, Any]]
+    final: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """A line of a part."""
+
+    part: str
+    line: int
+    final: bool
+
+
 class Parts:
     """A folder of files with the rows of some photographs each.
 
@@ -33,11 +56,11 @@ class Parts:
         self._folder = folder
         self._key = key
 
-    def write(self, photographs: Sequence[Photograph], rows: Sequence[list[dict[str, Any]]]) -> None:
+    def write(self, photographs: Sequence[Photograph], answers: Sequence[Answers]) -> None:
         """Keeps the rows of each photograph; a part is there as a whole or not at all."""
         lines = [
-            json.dumps({"path": photograph.path, "version": photograph.version, "rows": each})
-            for photograph, each in zip(photographs, rows, strict=True)
+            json.dumps({"path": photograph.path, "version": photograph.version, **dataclasses.asdict(each)})
+            for photograph, each in zip(photographs, answers, strict=True)
         ]
         names = hashlib.sha256("\0".join(photograph.path for photograph in photographs).encode()).hexdigest()[:16]
         path = os.path.join(self._folder, f"{self._key}-{names}{_SUFFIX}")
@@ -46,35 +69,51 @@ class Parts:
             file.write("\n".join(lines) + "\n")
         tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
 
-    def done(self) -> dict[tuple[str, str], tuple[str, int]]:
-        """By path and version of a photograph, the part that has its rows and the line in it."""
-        places = {}
-        for part in sorted(tf.io.gfile.glob(os.path.join(self._folder, f"{self._key}-*{_SUFFIX}"))):
+    def done(self) -> set[tuple[str, str]]:
+        """Path and version of the photographs that were answered or have no face; others are tried again."""
+        return {key for key, place in self._places().items() if place.final}
+
+    def _places(self) -> dict[tuple[str, str], _Place]:
+        """By path and version of a photograph, where its rows are; those of an answer before those of a failure."""
+        places: dict[tuple[str, str], _Place] = {}
+        for part in self._files(f"{self._key}-"):
             for number, line in enumerate(_lines(part)):
-                places[line["path"], line["version"]] = (part, number)
+                key = line["path"], line["version"]
+                if key not in places or not places[key].final:
+                    places[key] = _Place(part, number, line["final"])
         return places
+
+    def _files(self, prefix=""):
+        """By name, not by pattern: a folder's name may have brackets."""
+        names = tf.io.gfile.listdir(self._folder) if tf.io.gfile.isdir(self._folder) else []
+        found = (name for name in names if name.startswith(prefix) and name.endswith(_SUFFIX))
+        return [os.path.join(self._folder, name) for name in sorted(found)]
 
     def rows(self, photographs: Sequence[Photograph]) -> Iterator[list[dict[str, Any]]]:
         """The rows of each photograph, in order; all of them have to be done."""
-        places = self.done()
+        places = self._places()
         open_part, lines = None, []
         for photograph in photographs:
-            part, number = places[photograph.path, photograph.version]
-            if part != open_part:
-                open_part, lines = part, list(_lines(part))
-            yield lines[number]["rows"]
+            place = places[photograph.path, photograph.version]
+            if place.part != open_part:
+                open_part, lines = place.part, list(_lines(place.part))
+            yield lines[place.line]["rows"]
 
     def remove_others(self) -> None:
         """Removes the parts of other models and settings."""
-        for part in tf.io.gfile.glob(os.path.join(self._folder, f"*{_SUFFIX}")):
+        for part in self._files():
             if not os.path.basename(part).startswith(f"{self._key}-"):
                 tf.io.gfile.remove(part)
 
 
 def _lines(part):
+    """What can be read of a part: of one that was damaged, the photographs are answered again."""
     with tf.io.gfile.GFile(part) as file:
-        for line in file:
-            yield json.loads(line)
+        lines = file.read().splitlines()
+    try:
+        yield from map(json.loads, lines)
+    except ValueError:
+        return
 
 
 def write_table(path: str, columns: Mapping[str, type], rows: Iterator[dict[str, Any]]) -> int:

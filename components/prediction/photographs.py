@@ -38,10 +38,13 @@ class Photograph:
     version: str
 
 
-def find_photographs(patterns: Sequence[str]) -> tuple[list[Photograph], int]:
+def find_photographs(patterns: Sequence[str], leave_out: Sequence[str] = ()) -> tuple[list[Photograph], int]:
     """The photographs of files, folders (with all below them) and patterns, in the order of their names.
 
     A million names take about 200 MB.
+
+    Args:
+        leave_out: folders in which nothing is looked for, such as those that answers are written to.
 
     Returns:
         They, and how many files of the folders have another suffix than an image's. What is named itself is taken
@@ -52,9 +55,11 @@ def find_photographs(patterns: Sequence[str]) -> tuple[list[Photograph], int]:
     """
     found, others = {}, 0
     suffixes = _suffixes()
+    hidden = tuple(os.path.abspath(folder) + os.sep for folder in leave_out)
     for pattern in patterns:
-        if tf.io.gfile.isdir(pattern):
-            files = list(_below(pattern))
+        is_folder = tf.io.gfile.isdir(pattern)
+        if is_folder:
+            files = [file for file in _below(pattern) if not os.path.abspath(file).startswith(hidden)]
             images = [file for file in files if file.lower().endswith(suffixes)]
             others += len(files) - len(images)
         else:
@@ -62,22 +67,33 @@ def find_photographs(patterns: Sequence[str]) -> tuple[list[Photograph], int]:
             images = [image for image in images if not tf.io.gfile.isdir(image)]
         if not images:
             raise FileNotFoundError(f"No photographs in {pattern!r}: expected a file, a folder or a pattern of files.")
-        base = pattern if tf.io.gfile.isdir(pattern) else None
+        # Of several folders two may have a photograph of one name.
+        base = pattern if is_folder and len(patterns) == 1 else None
         for path in images:
-            found[path] = os.path.relpath(path, base) if base else path
+            found[path] = _readable(os.path.relpath(path, base) if base else path)
     photographs = (Photograph(path, name, _version(path)) for path, name in found.items())
     return sorted(photographs, key=lambda photograph: photograph.name), others
 
 
 def _below(folder: str) -> Iterator[str]:
     """All files, without hidden ones."""
-    for parent, folders, files in tf.io.gfile.walk(folder):
+    # Python's own doesn't follow links, which may lead in a circle, and reads names that aren't UTF-8.
+    walk = tf.io.gfile.walk if "://" in folder else os.walk
+    for parent, folders, files in walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (os.path.join(parent, name) for name in sorted(files) if not name.startswith("."))
 
 
+def _readable(name):
+    """A name in whatever bytes as one that can be written."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _version(path):
-    stat = tf.io.gfile.stat(path)
+    try:
+        stat = tf.io.gfile.stat(path)
+    except (tf.errors.OpError, TypeError):  # a link to nothing, a name that TensorFlow takes for none: reading it says
+        return ""
     return f"{stat.length}:{stat.mtime_nsec}"
 
 
@@ -87,18 +103,22 @@ def _suffixes() -> tuple[str, ...]:
     return tuple(readable.difference(_OTHERS_THAN_PHOTOGRAPHS).union(_HEIC))
 
 
-def read_photograph(path: str) -> tuple[bytes, np.ndarray]:
-    """A file's bytes and its pixels, [H, W, 3] uint8 RGB, turned as its Exif data say.
+def read_photograph(path: str) -> np.ndarray:
+    """A file's pixels, [H, W, 3] uint8 RGB, turned as its Exif data say.
 
     Raises:
         PhotographError: for what can't be read, whatever the cause.
     """
     try:
+        if "://" not in path and os.path.exists(path) and not os.path.isfile(path):
+            raise PhotographError("this is no file")  # reading a pipe would wait for ever
         with tf.io.gfile.GFile(path, "rb") as file:
             encoded = file.read()
     except tf.errors.OpError as error:
         raise PhotographError(" ".join(str(error.message).split())[:200]) from error
-    return encoded, decoded(encoded)
+    except TypeError as error:
+        raise PhotographError("its name isn't UTF-8: give it another one") from error
+    return decoded(encoded)
 
 
 def decoded(encoded: bytes) -> np.ndarray:

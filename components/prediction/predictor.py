@@ -12,7 +12,6 @@ from PIL import Image
 
 from components.faces.detector import Face, FaceDetector
 from components.faces.frame import Frame, aligned, inverse, moved, warped
-from components.images.decoding import JPEG, PNG
 from components.images.status import STATUS, WORDS, Status
 from components.prediction.model import PushedModel
 from components.record import IGNORE_LABEL
@@ -30,6 +29,7 @@ COLUMNS = {
     "detector_score": float,
     "problem": str,
 }
+_LARGE = 2**22  # pixels, whose PNG might have more bytes than a model takes
 _LARGEST = 2  # times the network's height, that aligned faces have at most
 
 
@@ -75,15 +75,13 @@ class Predictor:
         else:
             self._tasks_by_frame = tasks_by_frame(model)
 
-    def __call__(self, photograph: np.ndarray, encoded: bytes = b"") -> list[Answered]:
-        """The answers for a photograph's faces, from left to right; one without answers if it has none.
+    def __call__(self, photograph: np.ndarray) -> list[Answered]:
+        """The answers for the faces of a photograph [H, W, 3] uint8, upright, from left to right.
 
-        Args:
-            photograph: [H, W, 3] uint8, upright.
-            encoded: its file, which saves encoding it again where it is asked about as a whole.
+        One without answers if it has none.
         """
         if self._detect is None:
-            return self._of_whole(photograph, encoded)
+            return self._of_whole(photograph)
         faces = self._detect(photograph)
         if not faces:
             return [Answered({"problem": "no face was found"})]
@@ -95,10 +93,10 @@ class Predictor:
                 self._add(each, tasks, row, image.shape[:2], inverse(matrix), photograph.shape[:2])
         return answered
 
-    def _of_whole(self, photograph, encoded):
+    def _of_whole(self, photograph):
         height, width = photograph.shape[:2]
-        sent = encoded if encoded.startswith((JPEG, PNG)) else png(photograph)
-        (row,) = self._model.answers([sent])
+        # Encoded again: what Pillow reads and turns is more than TensorFlow does.
+        (row,) = self._model.answers([png(photograph) if height * width <= _LARGE else jpeg(photograph)])
         answered = Answered({"face": 0, "left": 0.0, "top": 0.0, "width": float(width), "height": float(height)})
         self._add(answered, self._model.tasks, row, (height, width), None, (height, width))
         return [answered]
@@ -127,16 +125,21 @@ class Predictor:
 
 def tasks_by_frame(model: PushedModel) -> dict[Frame, tuple[str, ...]]:
     """The tasks that an aligned face can be asked about, by the frame that it is aligned to; ValueError if none."""
-    frames = {}
-    for task in model.tasks:
-        if task in model.frames:
-            frames.setdefault(model.frames[task], []).append(task)
-    if not frames:
+    by_frame = alike({task: model.frames[task] for task in model.tasks if task in model.frames})
+    if not by_frame:
         raise ValueError(
             f"In the training images of {model.name} no faces were found, so that a photograph's faces can't be shown "
             "to it as those were. AS_IS=1 (--as-is) asks about whole images."
         )
-    return {frame: tuple(tasks) for frame, tasks in frames.items()}
+    return by_frame
+
+
+def alike(frames: Mapping[str, Frame]) -> dict[Frame, tuple[str, ...]]:
+    """Tasks with a frame each -> the tasks of each frame: one image is enough for all of them."""
+    by_frame: dict[Frame, list[str]] = {}
+    for task, frame in frames.items():
+        by_frame.setdefault(frame, []).append(task)
+    return {frame: tuple(tasks) for frame, tasks in by_frame.items()}
 
 
 def outputs_of(outputs: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -150,6 +153,11 @@ def table_columns(model: PushedModel, as_is: bool) -> dict[str, type]:
     outputs = outputs_of(model.outputs, tasks)
     maps = [name for name, each in outputs.items() if each["kind"] == "label_map"]
     files = {f"{task}.{file}": str for task in maps for file in ("labels", "overlay")}
+    own = {*COLUMNS, "model", "version"}
+    if taken := sorted(own.intersection(tasks)):
+        raise ValueError(
+            f"Tasks of {model.name} are called like columns of the table: {', '.join(taken)}. Rename them."
+        )
     return {**COLUMNS, **columns(outputs), **files, "model": str, "version": str}
 
 
@@ -157,6 +165,13 @@ def png(image: np.ndarray) -> bytes:
     """[H, W, 3] or [H, W] uint8 as a file; written fast, not small."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """[H, W, 3] uint8 as a file of high quality."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
     return file.getvalue()
 
 

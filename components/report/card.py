@@ -51,7 +51,7 @@ def card(artifacts: RunArtifacts) -> str:
     lines = [
         f"# Model card: {artifacts.name}",
         "",
-        f"{experiment.summary.rstrip('.')}. Trained {artifacts.created:%d %B %Y}, seed {experiment.training.seed}, by "
+        f"{experiment.summary.rstrip('.')}. Reported {artifacts.created:%d %B %Y}, seed {experiment.training.seed}, by "
         f"facetfx at commit {artifacts.commit or 'unknown'}; it lies in `{where}`.",
         f"{'Blessed' if verdict.blessed else 'Not blessed'}; {'pushed' if verdict.pushed_path else 'not pushed'}.",
         *([experiment.target] if experiment.target else []),
@@ -88,7 +88,13 @@ def card(artifacts: RunArtifacts) -> str:
 def terms(artifacts: RunArtifacts) -> list[str]:
     """A sentence on each data set, and on what dlib marked."""
     found = [f"{readable(dataset)}: {text}" for dataset, text in artifacts.terms.items()]
-    return [*found, _DLIB_68] if artifacts.experiment.data.annotate_landmarks else found
+    experiment = artifacts.experiment
+    learnt_from = [teacher.experiment for teacher in experiment.data.teachers]
+    if warm_start := getattr(experiment.training, "warm_start", None):
+        learnt_from.append(warm_start)
+    if learnt_from:
+        found.append(f"It has learnt from {' and '.join(learnt_from)}, whose data's terms hold for it, too.")
+    return [*found, _DLIB_68] if experiment.data.annotate_landmarks else found
 
 
 def command(artifacts: RunArtifacts) -> str:

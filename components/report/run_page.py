@@ -35,7 +35,7 @@ def parts_of(artifacts: RunArtifacts) -> list[Part]:
 
 
 def _with_intervals(part, task, artifacts):
-    """The part with what other images would say in its headlines."""
+    """The part with confidence intervals in its headlines."""
     figures = {figure.metric: figure for figure in artifacts.evaluation.figures(task.name) if figure.metric}
     headlines = (
         replace(headline, interval=interval_text(figures[headline.metric])) if headline.metric in figures else headline

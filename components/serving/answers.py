@@ -30,7 +30,8 @@ def named(outputs: Mapping[str, Mapping[str, Any]], row: Mapping[str, np.ndarray
         elif kind == "number":
             answers[output] = float(values)
         elif kind == "label_map":
-            known = np.asarray(values) != each["padding"]
+            values = np.asarray(values, np.uint8)
+            known = values != each["padding"]
             answers[output] = values[: known[:, :1].sum(), : known[:1].sum()]
         elif kind == "points":
             answers[output] = {name: point.tolist() for name, point in zip(each["names"], values, strict=True)}

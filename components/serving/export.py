@@ -97,6 +97,8 @@ def restore_trained(network: keras.Model, folder: str, tasks: Mapping[str, Learn
     Raises:
         ValueError: if the exported network has other layers or shapes.
     """
+    if not tf.io.gfile.exists(os.path.join(folder, TRAINED)):
+        raise ValueError(f"The model in {folder!r} is of an earlier facetfx, without {TRAINED}: train it again.")
     try:
         _give_weights(read_keras(folder), served_part(network, tasks or network.output))
         # Of the served model: they lie there under the same names.

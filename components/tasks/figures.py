@@ -36,7 +36,7 @@ class Figure:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """In which the figure of other images of the kind lies in 95 of 100 cases; None if that isn't known."""
+        """95 % confidence interval of the figure over all images of the kind; None if the error isn't known."""
         if self.error is None or not math.isfinite(self.error) or not math.isfinite(self.value):
             return None
         low, high = self.value - STUDENT_T * self.error, self.value + STUDENT_T * self.error

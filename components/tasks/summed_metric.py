@@ -67,18 +67,24 @@ class SummedMetric(tfma.metrics.Metric):
 
 
 def metrics_spec(
-    task: BoundTask, output: str, metric: type[SummedMetric], iteration: int | None = None, **settings
+    task: BoundTask,
+    output: str,
+    metric: type[SummedMetric],
+    iteration: int | None = None,
+    compared: bool = True,
+    **settings,
 ) -> tfma.MetricsSpec:
     """How TFMA is told to measure an output.
 
-    The task's bar must be reached on all records, and there a model must not be worse than the last blessed one
-    (without such a model the second condition does not apply).
+    The task's bar must be reached on all records, and there a model must not be worse than the last blessed one if it
+    is `compared` (without such a model the second condition does not apply).
 
     Args:
         task: whose output it is.
         output: its name.
         metric: what is measured.
         iteration: of task interaction, after which the output is measured; None for what is served.
+        compared: with the last blessed model.
         **settings: arguments of `metric`, as JSON has them.
 
     Raises:
@@ -101,21 +107,21 @@ def metrics_spec(
                 class_name=metric.__name__,
                 module=metric.__module__,
                 config=json.dumps(config),
-                per_slice_thresholds=[_threshold(bar)] if bar else [],
+                per_slice_thresholds=[_threshold(bar, compared)] if bar else [],
             )
         ],
     )
 
 
-def _threshold(bar: Bar):
+def _threshold(bar: Bar, compared: bool):
     if bar.at_most is None:
         bound, direction, tolerance = "lower_bound", tfma.MetricDirection.HIGHER_IS_BETTER, -_TOLERANCE
     else:
         bound, direction, tolerance = "upper_bound", tfma.MetricDirection.LOWER_IS_BETTER, _TOLERANCE
-    threshold = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(**{bound: {"value": bar.bound}}),
-        change_threshold=tfma.GenericChangeThreshold(direction=direction, absolute={"value": tolerance}),
-    )
+    threshold = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(**{bound: {"value": bar.bound}}))
+    if compared:
+        change = tfma.GenericChangeThreshold(direction=direction, absolute={"value": tolerance})
+        threshold.change_threshold.CopyFrom(change)
     return tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def devices() -> str:
-    """`2 processors` or `4 GPUs (NVIDIA A100)`."""
+    """`2 processors, no GPU` or `4 GPUs (NVIDIA A100)`."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         count = len(os.sched_getaffinity(0))

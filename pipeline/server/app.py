@@ -21,7 +21,7 @@ from components.tasks.segmentation.drawings import PALETTE, css
 from pipeline.server.rest import BadRequest, metadata, read_request, response
 from pipeline.server.versions import Version, Versions
 
-MAX_BYTES = 2**27  # of a request: 128 MiB, four of the largest images that a model takes
+MAX_BYTES = 2**27  # of a request: 128 MiB, more than two of the largest images that a model takes
 _PAGE = pathlib.Path(__file__).parent / "page"
 
 
@@ -65,15 +65,17 @@ def create_app(models: Mapping[str, Versions], faces: Callable[[Any], dict[str, 
 
     async def predict(request: Request) -> Response:
         _, version = version_of(request)
-        return await in_thread(_predicted, await _body(request), version)
+        return await in_thread(lambda body: _predicted(body, version), request)
 
     async def find_faces(request: Request) -> Response:
         if faces is None:
             raise BadRequest("faces are found with dlib, which isn't installed here")
-        return await in_thread(faces, await _body(request))
+        return await in_thread(faces, request)
 
-    async def in_thread(function: Callable[..., Any], *arguments: Any) -> Response:
-        return _Json(await anyio.to_thread.run_sync(function, *arguments, limiter=limiter))
+    async def in_thread(function: Callable[[Any], Any], request: Request) -> Response:
+        body = await _body(request)
+        # With the reading and writing of JSON, which takes seconds for large label maps.
+        return await anyio.to_thread.run_sync(lambda: _Json(function(_parsed(body))), limiter=limiter)
 
     async def settings(request: Request) -> Response:
         return _Json({"models": list(models), "faces": faces is not None, "palette": [css(each) for each in PALETTE]})
@@ -115,15 +117,19 @@ def _refused(code: int):
     return handler
 
 
-async def _body(request: Request) -> Any:
-    """Parsed JSON, of no more than MAX_BYTES."""
+async def _body(request: Request) -> bytearray:
+    """Of no more than MAX_BYTES."""
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
         if len(received) > MAX_BYTES:
             raise _TooLarge(f"a request has {MAX_BYTES:,} bytes at most")
+    return received
+
+
+def _parsed(body: bytearray) -> Any:
     try:
-        return json.loads(received)
+        return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"JSON Parse error: {error}") from error
 

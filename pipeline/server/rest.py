@@ -7,7 +7,6 @@ answered with "outputs"); bytes are {"b64": …}.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -129,12 +128,12 @@ def _decoded(value):
     if isinstance(value, list):
         return [_decoded(each) for each in value]
     if isinstance(value, str):
-        return value.encode()
+        return value.encode(errors="replace")
     if not (_is_bytes(value) and isinstance(value["b64"], str)):
         raise BadRequest(f'expected a string or {{"b64": "…"}}, received {str(value)[:80]}')
     try:
         return base64.b64decode(value["b64"], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise BadRequest(f"the value of b64 isn't base 64: {error}") from error
 
 

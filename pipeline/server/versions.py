@@ -56,22 +56,23 @@ class Versions:
         return self._current
 
     def look(self) -> None:
-        """Loads the newest version if it isn't loaded; one that can't be read is tried again at the next look."""
+        """Loads the newest version that can be loaded, if there is a newer one than the one that answers."""
         names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
-        newest = max((int(name) for name in names if name.isdecimal()), default=0)
-        if newest <= (self._current.number if self._current else 0):
+        for number in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
+            if self._current and number <= self._current.number:
+                return
+            try:
+                model = tf.saved_model.load(os.path.join(self.folder, str(number)))
+            except Exception as error:
+                # Of a version that is just being written this is no error: a later look finds it whole.
+                self.failed[number] = " ".join(str(error).split())[:200]
+                continue
+            self.failed.pop(number, None)
+            # The signatures are functions of the model's variables, which go with it.
+            self._current = Version(number, dict(model.signatures) | {"": model.signatures["serving_default"]})
+            self._model = model
+            print(f"{self.name}: version {number} answers.", file=sys.stderr, flush=True)
             return
-        try:
-            model = tf.saved_model.load(os.path.join(self.folder, str(newest)))
-        except Exception as error:
-            # Of a version that is just being written this is no error: the next look finds it whole.
-            self.failed[newest] = " ".join(str(error).split())[:200]
-            return
-        self.failed.pop(newest, None)
-        # The signatures are functions of the model's variables, which go with it.
-        self._current = Version(newest, dict(model.signatures) | {"": model.signatures["serving_default"]})
-        self._model = model
-        print(f"{self.name}: version {newest} answers.", file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         """Looks for no newer version any more."""

@@ -350,3 +350,15 @@ def test_the_form_is_of_what_an_experiment_sets():
     fields = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     assert form(Later(**fields)) == form(experiment)
     assert form(Later(**fields, option=1)) != form(experiment)
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "message"),
+    [
+        (Evaluation(slice_by=("Male",), max_gap=1.5), r"max_gap is a share above 0 and below 1; received 1\.5"),
+        (Evaluation(max_gap=0.1), "between the sides of evaluation.slice_by, which is empty"),
+    ],
+)
+def test_a_gap_that_cannot_be(evaluation, message):
+    with pytest.raises(ValueError, match=message):
+        evaluation.validate()

@@ -20,12 +20,13 @@ def attention_signature(module: ServingModule) -> tuple[dict, dict]:
         images, status = module.shown(image_bytes)
         answers = {name: blanked(values, status) for name, values in maps(images, training=False).items()}
         of_images = {name: values[: tf.size(image_bytes)] for name, values in {**answers, STATUS: status}.items()}
-        return {"groups": tf.constant(groups), **of_images}
+        # For each image: a server that puts requests together shares the rows out again.
+        return {"groups": tf.repeat([groups], tf.size(image_bytes), axis=0), **of_images}
 
     contract = {
         name: {"kind": "scores", "dtype": "float32", "shape": [None, *output.shape[1:]]}
         for name, output in maps.output.items()
     }
     contract[STATUS] = module.contract()["serving_default"][STATUS]
-    contract["groups"] = {"kind": "names", "dtype": "string", "shape": [len(groups)]}
+    contract["groups"] = {"kind": "names", "dtype": "string", "shape": [None, len(groups)]}
     return {"attention": attention}, {"attention": contract}

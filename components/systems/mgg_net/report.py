@@ -58,7 +58,7 @@ def read_attention(model, images: Sequence[bytes]) -> Attention | None:
         return {name.removeprefix(kind): np.concatenate([answer[name] for answer in answers]) for name in names}
 
     return Attention(
-        groups=tuple(name.decode() for name in answers[0]["groups"].numpy()),
+        groups=tuple(name.decode() for name in answers[0]["groups"].numpy()[0]),
         images=tuple(decoded(image) for image in images[:_NUM_IMAGES]),
         masks=maps("masks_"),
         affinities=maps("affinities_"),

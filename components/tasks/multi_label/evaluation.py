@@ -10,10 +10,12 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import tensorflow_model_analysis as tfma
 
+from components.config import Bar
 from components.tasks.annotation import BoundTask
 from components.tasks.figures import Figure
 from components.tasks.ratios import mean_of_defined, ratio
@@ -21,6 +23,7 @@ from components.tasks.summed_metric import SummedMetric, metrics_spec
 
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 MEANS = {f"mean_{name}": operator.itemgetter(name) for name in ("accuracy", "balanced_accuracy", "f1")}
+WIDEST_GAP = "widest_accuracy_gap"
 UNDEFINED = "no attribute has annotated records of both classes"
 TOP = 10
 
@@ -32,6 +35,15 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
     if iteration is None and len(task.names) > TOP:
         found.append(metrics_spec(task.learnt, task.name, RecallAtK))  # no bar applies to it
     return found
+
+
+def gap_specs(task: BoundTask, slice_by: Sequence[str], max_gap: float) -> list[tfma.MetricsSpec]:
+    """The bar on the widest gap between the two sides of the task's own attributes among `slice_by`."""
+    keys = [key for key in slice_by if key in task.names]
+    if not keys:
+        return []
+    barred = replace(task, task=replace(task.task, bar=Bar(WIDEST_GAP, at_most=max_gap)))
+    return [metrics_spec(barred, f"{task.name}_decisions", GapMetrics, compared=False, keys=keys)]
 
 
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
@@ -52,6 +64,9 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
         recall, pooled = "top_10_recall", "pooled_top_10_recall"
         found.append(Figure(f"{task.name} top-{TOP} recall", values[recall], headline=True, metric=recall))
         found.append(Figure(f"{task.name} top-{TOP} recall, pooled", values[pooled], metric=pooled))
+    if WIDEST_GAP in values:
+        widest = values[WIDEST_GAP]
+        found.append(Figure(f"{task.name} widest accuracy gap", widest, higher_is_better=False, metric=WIDEST_GAP))
     return found
 
 
@@ -134,6 +149,50 @@ def _measure_decisions(labels, decisions, features, count):
     _check(labels, decisions, features, count, "decisions")
     labels = labels.ravel()
     return np.append(outcomes(labels, decisions.ravel()), (labels >= 0).any())
+
+
+def widest_gap(sums: np.ndarray, count: int) -> dict[str, float]:
+    """The widest difference of mean accuracy between two sides, over the keys; NaN where no key has two sides.
+
+    As everywhere, a mean is over the attributes that are annotated on both sides.
+
+    Args:
+        sums: [K 2 4 N] the counts of `outcomes`, flat, of K keys on the side that has the attribute and the other.
+        count: N.
+    """
+    sides = sums.reshape(-1, 2, 4, count)
+    gaps = [abs(mean_of_defined(accuracy(having) - accuracy(lacking))) for having, lacking in sides]
+    return {WIDEST_GAP: max((gap for gap in gaps if not np.isnan(gap)), default=float("nan"))}
+
+
+class GapMetrics(SummedMetric):
+    """TFMA metric on an output of 0/1 decisions [B, N] against the labels [B, N]: `widest_gap`.
+
+    Args:
+        names: N, in the order of labels and decisions.
+        keys: those of them whose two sides are compared.
+        **config: of SummedMetric.
+
+    Raises:
+        ValueError: when it runs, if a record or the prediction has another number of attributes.
+    """
+
+    def __init__(self, names: Sequence[str], keys: Sequence[str], **config):
+        count, places = len(names), tuple(list(names).index(key) for key in keys)
+        measure = functools.partial(_measure_sides, count=count, places=places)
+        zero = np.zeros(len(places) * 2 * 4 * count, np.int64)
+        super().__init__(measure, zero, functools.partial(widest_gap, count=count), names=names, keys=keys, **config)
+
+
+def _measure_sides(labels, decisions, features, count, places):
+    _check(labels, decisions, features, count, "decisions")
+    labels = labels.ravel()
+    counts = outcomes(labels, decisions.ravel())
+    sides = np.zeros((len(places), 2, *counts.shape), np.int64)
+    for key, place in enumerate(places):
+        if labels[place] >= 0:
+            sides[key, 0 if labels[place] == 1 else 1] = counts
+    return sides.ravel()
 
 
 def _check(labels, answers, features, count, what):

@@ -105,7 +105,9 @@ async function answer(file) {
     const photograph = await prepared(file);
     const found = await facesOf(photograph);
     const whole = node("div", { class: "whole" });
-    if (photograph.url) whole.append(node("img", { src: photograph.url, alt: "The photograph" }));
+    // The browser shows what it can decode; of the rest the server sends a picture.
+    const source = photograph.url ?? (found.photograph && `data:image/jpeg;base64,${found.photograph.b64}`);
+    if (source) whole.append(node("img", { src: source, alt: "The photograph" }));
     const canvas = node("canvas", { width: found.width, height: found.height, "aria-hidden": "true" });
     const marks = node("svg", { viewBox: `0 0 ${found.width} ${found.height}`, "aria-hidden": "true" });
     whole.append(canvas, marks);
@@ -238,7 +240,7 @@ async function attentionNode(shown) {
   const picture = new Image();
   picture.src = `data:image/png;base64,${shown.image.b64}`;
   await picture.decode();
-  const figures = answers.groups.map((group, k) => {
+  const figures = answers.groups[0].map((group, k) => {
     const canvas = node("canvas", { width: picture.naturalWidth, height: picture.naturalHeight });
     const context = canvas.getContext("2d");
     context.drawImage(picture, 0, 0);
@@ -257,10 +259,12 @@ const readable = (name) => name.replaceAll("_", " ");
 
 async function answerAll(files) {
   if (!contract) return say("There is no model to ask.", true);
+  element("model").disabled = true; // until all is answered by one
   for (const [number, file] of [...files].entries()) {
     say(`${number + 1} of ${files.length}: ${file.name ?? "picture"} ...`);
     await answer(file);
   }
+  element("model").disabled = false;
 }
 
 function listen() {

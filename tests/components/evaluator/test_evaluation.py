@@ -267,6 +267,22 @@ def test_a_model_below_the_bar_is_not_blessed(evaluate, models):
     assert result.slices == {} and {task for task, *_ in result.values} == {"attributes"}
 
 
+@pytest.mark.parametrize(("max_gap", "passes"), [(0.13, True), (0.12, False)])
+def test_a_bar_on_the_widest_gap(evaluate, models, max_gap, passes):
+    config = eval_config(_tasks(min_balanced_accuracy=0.8), slice_by=["Male"], max_gap=max_gap)
+    uri, blessed = evaluate(models["model"], config)
+    # By Male, right or wrong about it are 0.75 and 1, 0.875 and 1, and so on: (0.25 - 0.125 - 0.5) / 3, as above.
+    reason = f"attributes widest_accuracy_gap 0.125 is above the bar {max_gap}"
+    assert blessed is passes and read_blessing(uri) == (passes, [] if passes else [reason])
+    found = {figure.name: figure.value for figure in read_evaluation(uri, _tasks()).figures("attributes")}
+    assert found["attributes widest accuracy gap"] == pytest.approx(0.125)
+
+
+def test_a_bar_on_gaps_needs_two_sides():
+    with pytest.raises(ValueError, match="A bar on gaps is between the sides of yes-or-no labels"):
+        eval_config([_parsing(), LANDMARKS], max_gap=0.1)
+
+
 def test_one_missed_bar_of_several_is_enough(evaluate, models, result):
     uri, blessed = evaluate(models["model"], eval_config(_tasks(min_balanced_accuracy=0.8, min_mean_f1=0.9)))
     assert not blessed

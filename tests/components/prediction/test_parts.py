@@ -7,7 +7,7 @@ import csv
 import pyarrow.parquet
 import pytest
 
-from components.prediction.parts import Parts, write_table
+from components.prediction.parts import Answers, Parts, write_table
 from components.prediction.photographs import Photograph
 
 A, B, C = (Photograph(f"/photos/{name}.jpg", f"{name}.jpg", "1") for name in "abc")
@@ -20,26 +20,26 @@ def row(photograph, **more):
 
 def test_rows_in_the_order_that_is_asked_for(tmp_path):
     parts = Parts(str(tmp_path / "parts"), "key")
-    assert parts.done() == {}
-    parts.write([C, A], [[row(C, face=0)], [row(A, face=0), row(A, face=1)]])
-    parts.write([B], [[row(B, problem="none")]])
-    assert parts.done().keys() == {(each.path, "1") for each in (A, B, C)}
+    assert parts.done() == set()
+    parts.write([C, A], [Answers([row(C, face=0)]), Answers([row(A, face=0), row(A, face=1)])])
+    parts.write([B], [Answers([row(B, problem="none")])])
+    assert parts.done() == {(each.path, "1") for each in (A, B, C)}
     assert list(parts.rows([A, B, C])) == [[row(A, face=0), row(A, face=1)], [row(B, problem="none")], [row(C, face=0)]]
 
 
 def test_other_settings_and_changed_photographs_are_not_done(tmp_path):
-    Parts(str(tmp_path), "one").write([A], [[row(A)]])
+    Parts(str(tmp_path), "one").write([A], [Answers([row(A)])])
     other = Parts(str(tmp_path), "other")
-    assert other.done() == {}
-    other.write([B], [[row(B)]])
+    assert other.done() == set()
+    other.write([B], [Answers([row(B)])])
     other.remove_others()
-    assert Parts(str(tmp_path), "one").done() == {}
+    assert Parts(str(tmp_path), "one").done() == set()
     assert (B.path, "2") not in other.done() and (B.path, "1") in other.done()
 
 
 def test_what_was_being_written_counts_for_nothing(tmp_path):
     (tmp_path / "key-0123.jsonl.tmp").write_text('{"path": "/photos/a.j')
-    assert Parts(str(tmp_path), "key").done() == {}
+    assert Parts(str(tmp_path), "key").done() == set()
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -61,3 +61,21 @@ def test_a_table(tmp_path, suffix):
 def test_a_table_of_nothing(tmp_path):
     assert write_table(str(tmp_path / "faces.parquet"), COLUMNS, iter([])) == 0
     assert pyarrow.parquet.read_table(tmp_path / "faces.parquet").column_names == list(COLUMNS)
+
+
+def test_failures_are_tried_again_and_give_way_to_answers(tmp_path):
+    parts = Parts(str(tmp_path / "with [brackets]"), "key")
+    parts.write([A, B], [Answers([row(A, problem="network")], final=False), Answers([row(B, problem="no face")])])
+    assert parts.done() == {(B.path, "1")}
+    assert list(parts.rows([A])) == [[row(A, problem="network")]]
+    parts.write([A], [Answers([row(A, face=0)])])
+    assert parts.done() == {(A.path, "1"), (B.path, "1")}
+    assert list(parts.rows([A])) == [[row(A, face=0)]]
+
+
+def test_of_a_damaged_part_what_is_left_counts(tmp_path):
+    parts = Parts(str(tmp_path), "key")
+    parts.write([A, B], [Answers([row(A)]), Answers([row(B)])])
+    (part,) = tmp_path.iterdir()
+    part.write_text(part.read_text()[:-20])
+    assert parts.done() == {(A.path, "1")}

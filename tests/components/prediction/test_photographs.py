@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import struct
 import zlib
 
@@ -33,11 +34,10 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP"])
 def test_every_format(tmp_path, file_format):
     path = tmp_path / f"image.{file_format.lower()}"
-    encoded = file_of(Image.fromarray(PIXELS), file_format)
-    path.write_bytes(encoded)
+    path.write_bytes(file_of(Image.fromarray(PIXELS), file_format))
     assert [photograph.name for photograph in find_photographs([str(tmp_path)])[0]] == [path.name]
-    read, pixels = read_photograph(str(path))
-    assert read == encoded and pixels.shape == (20, 30, 3) and pixels.dtype == np.uint8
+    pixels = read_photograph(str(path))
+    assert pixels.shape == (20, 30, 3) and pixels.dtype == np.uint8
     assert np.abs(pixels[10, 3].astype(int) - (200, 40, 40)).max() < 30
 
 
@@ -45,13 +45,13 @@ def test_every_format(tmp_path, file_format):
 def test_every_mode_is_rgb(tmp_path, mode):
     path = tmp_path / "image"
     path.write_bytes(file_of(Image.fromarray(PIXELS).convert(mode), "JPEG" if mode == "CMYK" else "PNG"))
-    assert read_photograph(str(path))[1].shape == (20, 30, 3)
+    assert read_photograph(str(path)).shape == (20, 30, 3)
 
 
 def test_of_sixteen_bits_the_upper_eight(tmp_path):
     path = tmp_path / "image.png"
     path.write_bytes(file_of(Image.fromarray(np.full((4, 5), 0x80FF, np.uint16)), "PNG"))
-    assert (read_photograph(str(path))[1] == 0x80).all()
+    assert (read_photograph(str(path)) == 0x80).all()
 
 
 def test_a_photograph_is_upright(tmp_path):
@@ -59,7 +59,7 @@ def test_a_photograph_is_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path.write_bytes(file_of(Image.fromarray(PIXELS), "JPEG", exif=exif))
-    pixels = read_photograph(str(path))[1]
+    pixels = read_photograph(str(path))
     assert pixels.shape == (30, 20, 3) and pixels[3, 10, 0] > 150 > pixels[26, 10, 0]
 
 
@@ -122,3 +122,45 @@ def test_a_changed_file_has_another_version(tmp_path):
     path.write_bytes(b"xy")
     (after,) = find_photographs([str(path)])[0]
     assert before.version != after.version and before.name == after.name
+
+
+def test_links_that_lead_nowhere_or_in_a_circle(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "again").symlink_to(tmp_path)
+    found, _ = find_photographs([str(tmp_path)])
+    assert [photograph.name for photograph in found] == ["a.jpg", "b.jpg"]
+    with pytest.raises(PhotographError, match="No such file"):
+        read_photograph(found[1].path)
+
+
+def test_a_name_that_is_not_utf_8(tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    with open(path, "wb") as file:
+        file.write(b"x")
+    ((photograph,), _) = find_photographs([str(tmp_path)])
+    assert photograph.name == r"caf\xe9.jpg"
+    with pytest.raises(PhotographError, match="its name isn't UTF-8"):
+        read_photograph(photograph.path)
+
+
+def test_a_pipe_is_no_photograph(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(PhotographError, match="this is no file"):
+        read_photograph(str(tmp_path / "pipe.jpg"))
+
+
+def test_of_two_folders_names_differ(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.jpg").write_bytes(b"x")
+    found, _ = find_photographs([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert len({photograph.name for photograph in found}) == 2
+
+
+def test_what_was_written_is_not_found(tmp_path):
+    for name in ("a.jpg", "faces_maps/a.jpg.0.parsing.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found, others = find_photographs([str(tmp_path)], leave_out=[str(tmp_path / "faces_maps")])
+    assert [photograph.name for photograph in found] == ["a.jpg"] and others == 0

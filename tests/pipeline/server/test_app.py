@@ -117,6 +117,7 @@ def test_no_images_no_answers(client):
         ('{"inputs": [["x"]]}', r"image_bytes has shape [1, 1], expected [None]"),
         ('{"inputs": [["x"], "y"]}', "image_bytes is no string tensor of shape [None]"),
         ('{"inputs": null}', "expected a string or"),
+        ('{"inputs": [{"b64": "é"}]}', "the value of b64 isn't base 64"),
         ('{"inputs": ["x"], "signature_name": "none"}', 'Serving signature name: "none" not found'),
         ('{"inputs": ["x"], "signature_name": ["a"]}', "Serving signature name"),
         ('{"inputs": ["no record"], "signature_name": "from_examples"}', "Could not parse example input"),
@@ -154,6 +155,15 @@ def test_a_newer_version_answers_when_it_is_whole(folder, tmp_path, monkeypatch)
     # Who held the older one still has it.
     assert before.signatures["serving_default"](image_bytes=[RED])["age"].numpy() == pytest.approx(100)
     versions.stop()
+
+
+def test_an_older_version_answers_where_the_newest_was_not_finished(folder, tmp_path):
+    served = tmp_path / "faces"
+    shutil.copytree(folder, served)
+    (served / "9").mkdir()
+    versions = Versions("faces", str(served))
+    versions.stop()
+    assert versions.current.number == 3 and list(versions.failed) == [9]
 
 
 def test_nothing_to_serve(tmp_path):
@@ -198,6 +208,7 @@ def test_faces_of_a_photograph(finds_faces):
         ({"photograph": b64(b"no image")}, "the photograph can't be read: this is no image that Pillow can read"),
         ({"photograph": "x"}, "expected photograph, height and frames"),
         ({"height": 0}, "height is from 1 to 2048; received 0"),
+        ({"frames": {str(i): FRAME.to_json() for i in range(33)}}, "frames are of 32 tasks at most; received 33"),
         ({"frames": {"a": {"aspect": 1}}}, "expected photograph, height and frames"),
         ({"frames": {"a": {"aspect": 1e9, "points": FRAME.points}}}, "a frame's aspect is from"),
         ({"frames": {"a": {"aspect": 1, "points": [[0.5, 0.5]] * 5}}}, "a frame's points"),

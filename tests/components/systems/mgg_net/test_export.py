@@ -47,7 +47,7 @@ def test_the_signature_is_what_clients_are_told(signature):
     inputs = {"image_bytes": tf.TensorSpec([None], tf.string, "image_bytes")}
     assert signature.structured_input_signature == ((), inputs)
     assert serving.specs(signature) == {
-        "groups": (tf.string, [3]),
+        "groups": (tf.string, [None, 3]),
         "masks_block3": (tf.float32, [None, 4, 4, 3]),
         "masks_block4": (tf.float32, [None, 2, 2, 3]),
         "affinities_block3": (tf.float32, [None, 3, 3]),
@@ -59,7 +59,7 @@ def test_the_signature_is_what_clients_are_told(signature):
 def test_attention_is_that_of_the_network_on_the_decoded_images(signature, trained, count):
     images = [serving.image(seed, SIZE, "PNG") for seed in range(count)]  # of the network's size: nothing is resized
     answers = answers_of(signature, *images)
-    assert [name.decode() for name in answers.pop("groups")] == list(GROUPS)
+    assert [[name.decode() for name in row] for row in answers.pop("groups")] == [list(GROUPS)] * count
     expected = attention_maps(trained)(np.stack([pixels(image) for image in images]).astype(np.float32), training=False)
     assert answers.keys() == expected.keys()
     for name, values in expected.items():

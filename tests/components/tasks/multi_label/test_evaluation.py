@@ -18,6 +18,7 @@ from components.tasks.multi_label.evaluation import (
     outcomes,
     recall,
     summarize,
+    widest_gap,
 )
 
 # Columns: one attribute with every outcome, one without negatives, one without a single positive, one all wrong.
@@ -203,3 +204,18 @@ def test_figures():
     )
     del values["top_10_recall"]
     assert list(found)[:-2] == [figure.name for figure in evaluation.figures(task, values)]
+
+
+def test_the_widest_gap_by_hand():
+    """Two labels by one key: 4 and 2 of 4 are right on one side, 3 and 3 of 4 on the other: gaps of +1/4 and -1/4."""
+    having = [[4, 2], [0, 0], [0, 2], [0, 0]]
+    lacking = [[3, 3], [0, 0], [1, 1], [0, 0]]
+    assert widest_gap(np.ravel([having, lacking]), 2) == {"widest_accuracy_gap": 0.0}
+    better = [[4, 4], [0, 0], [0, 0], [0, 0]]
+    both = np.ravel([[having, lacking], [better, lacking]])
+    assert widest_gap(both, 2) == {"widest_accuracy_gap": 0.25}
+
+
+def test_a_side_without_records_has_no_gap():
+    nothing = np.zeros((4, 2), int)
+    assert np.isnan(widest_gap(np.ravel([[[4, 4], [0, 0], [0, 0], [0, 0]], nothing]), 2)["widest_accuracy_gap"])
