@@ -59,7 +59,7 @@ results: .venv/installed ## published figures and ours, from the records: pipeli
 	@python -m pipeline.results
 
 predict: .venv/installed ## answers for photographs: IMAGES (a folder, file or pattern) by MODEL, into OUT, .csv or .parquet
-	@python -m pipeline.predict "$(IMAGES)" --model "$(MODEL)" --out "$(OUT)" $(if $(AS_IS),--as-is) --beam="$(BEAM_ARGS)"
+	@python -m pipeline.predict "$(IMAGES)" --model "$(MODEL)" --out "$(OUT)" $(if $(filter-out 0,$(AS_IS)),--as-is) --beam="$(BEAM_ARGS)"
 
 # HOST counts on the command line alone: some environments have a variable of that name.
 serve: .venv/installed ## the pushed MODEL, or all, by TensorFlow Serving's REST API and on a page: PORT, HOST

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from components.overrides import slug
 from components.serving.answers import named
 
 _SECONDS = 60.0
@@ -30,13 +31,13 @@ class Client:
 
     Args:
         address: "http://host:8501" or "https://…" for REST, "host:8500" for gRPC.
-        model: its name on the server.
+        model: its name on the server, or the experiment.
         seconds: after which an answer is given up.
     """
 
     def __init__(self, address: str, model: str, seconds: float = _SECONDS):
         transport = _Rest if address.startswith(("http://", "https://")) else _Grpc
-        self._ask = transport(address, model, seconds)
+        self._ask = transport(address, slug(model), seconds)
         self._contract: dict[str, Any] | None = None
 
     @property
@@ -51,8 +52,11 @@ class Client:
         """The answers for JPEG or PNG files, as components.serving.answers.named has them.
 
         Raises:
-            ServerError: if the server refuses, with its reason.
+            ServerError: if the server refuses, with its reason, or can't be reached.
+            TypeError: if images are something else than bytes.
         """
+        if isinstance(images, bytes) or not all(isinstance(image, bytes) for image in images):
+            raise TypeError("images are a list of files' contents, bytes each: [open(path, 'rb').read()].")
         if not images:
             return []
         answers = self._ask("serving_default", list(images))
@@ -72,7 +76,10 @@ class _Rest:
     def __call__(self, signature: str, images: list[bytes]) -> Mapping[str, Any]:
         values = [{"b64": base64.b64encode(image).decode()} for image in images]
         body = {"signature_name": signature, "inputs": {"image_bytes": values}}
-        answer = self._session.post(self._url, json=body, timeout=self._seconds)
+        try:
+            answer = self._session.post(self._url, json=body, timeout=self._seconds)
+        except OSError as error:  # requests' own are of this kind
+            raise ServerError(f"{self._url} can't be reached: {error}") from error
         try:
             said = answer.json()
         except ValueError as error:

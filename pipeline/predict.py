@@ -9,15 +9,20 @@ Started again, it skips what is done, which lies in OUT.parts. On a cluster: --b
 from __future__ import annotations
 
 import argparse
+import collections
+import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 
+from components.page.formatting import plural
+from pipeline.lock import InUseError, held
 from pipeline.pushed import model_folder
 
 _SEVERAL_WORKERS = 200  # photographs from which on it pays to start more of them
@@ -38,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--threshold", type=float, default=0.0, help="faces of a higher score only")
     arguments.add_argument("--min-face", type=int, default=40, help="pixels, the side of the smallest face")
     arguments.add_argument("--min-share", type=float, default=0.05, help="the same as a share of the longer side")
-    arguments.add_argument("--beam", default="", help="options of Beam: where it runs, with how many workers")
+    arguments.add_argument(
+        "--beam", default="", help='options of Beam: where it runs, with how many workers; as --beam="--runner=…"'
+    )
     return arguments
 
 
@@ -49,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/_environment.py says why
     try:
-        if not asked.out.endswith((".csv", ".parquet")):
+        if not asked.out.lower().endswith((".csv", ".parquet")):
             raise ValueError(f"OUT is a table, .csv or .parquet; received {asked.out!r}.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             predict(asked)
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, InUseError) as error:
         if os.environ.get("VERBOSE"):
             raise
         sys.exit(f"facetfx: {error}")
@@ -67,22 +74,22 @@ def predict(asked: argparse.Namespace) -> None:
 
     Raises:
         ValueError: for a model that faces can't be shown to, or one of an earlier facetfx.
-        FileNotFoundError: if there are no such images or no such model.
+        OSError: if there are no such images or no such model, or OUT can't be written.
         ModuleNotFoundError: if faces are to be found without dlib.
+        InUseError: if another process writes to the same OUT.
     """
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    from components.prediction.beam import TOGETHER, Predict
+    from components.prediction.beam import Predict
     from components.prediction.model import PushedModel
     from components.prediction.parts import Parts, write_table
     from components.prediction.photographs import find_photographs
     from components.prediction.predictor import Detection, Predictor, table_columns
-    from components.progress import ShowProgress
 
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)  # its workers warn of their own options
+    out = os.path.expanduser(asked.out)
+    if os.path.isdir(out):
+        raise ValueError(f"OUT is a table; {out!r} is a folder.")
+    parts_folder, maps = f"{out}.parts", f"{os.path.splitext(out)[0]}_maps"
     folder = model_folder(os.path.expanduser(asked.model))
-    out, stem = os.path.expanduser(asked.out), os.path.splitext(os.path.expanduser(asked.out))[0]
-    parts_folder, maps = f"{out}.parts", f"{stem}_maps"
     photographs, others = find_photographs(list(map(os.path.expanduser, asked.images)), (parts_folder, maps))
     detection = None
     if not asked.as_is:
@@ -92,32 +99,46 @@ def predict(asked: argparse.Namespace) -> None:
     columns = table_columns(model, asked.as_is)
     settings = [os.path.abspath(folder), model.name, model.version, detection and dataclasses.asdict(detection)]
     parts = Parts(parts_folder, hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12])
-    done = parts.done()
-    left = [photograph for photograph in photographs if (photograph.path, photograph.version) not in done]
-    _say(
-        f"{len(photographs):,} photographs{f', {others:,} other files left out' if others else ''}; "
-        f"{len(photographs) - len(left):,} of them answered before. Model: {model.name}, version {model.version}."
-    )
-    if left:
-        options = PipelineOptions(shlex.split(asked.beam) or _local_workers(len(left)))
-        together = [left[first : first + TOGETHER] for first in range(0, len(left), TOGETHER)]
-        step = Predict(folder, detection, parts, maps)
-        with (
-            ShowProgress("Answering", len(left), unit="photographs") as progress,
-            beam.Pipeline(options=options) as pipeline,
-        ):
-            _ = pipeline | beam.Create(together, reshuffle=True) | beam.ParDo(step) | progress.count()
-    rows = [0, 0]
+    # Of storage elsewhere nobody knows who else is at it.
+    with contextlib.nullcontext() if "://" in out else held(parts_folder):
+        done = parts.done()
+        left = [photograph for photograph in photographs if (photograph.path, photograph.version) not in done]
+        left_out = f", {plural(others, 'other file')} left out" if others else ""
+        _say(
+            f"{plural(len(photographs), 'photograph')}{left_out}; {len(photographs) - len(left):,} of them answered "
+            f"before. Model: {model.name}, version {model.version}."
+        )
+        if left:
+            _answer(left, Predict(folder, detection, parts, maps), asked.beam)
+        rows = collections.Counter()
 
-    def told():
-        for each in parts.rows(photographs):
-            for row in each:
-                rows["problem" in row] += 1
-                yield row
+        def counted():
+            for each in parts.rows(photographs):
+                for row in each:
+                    rows["problem" in row] += 1
+                    yield row
 
-    write_table(out, columns, told())
-    parts.remove_others()
-    _say(f"{asked.out}: {rows[0]:,} faces answered, {rows[1]:,} rows with a problem (column `problem`).")
+        write_table(out, columns, counted())
+        parts.remove_others()
+    answered, without = plural(rows[False], "face" if detection else "image"), plural(rows[True], "row")
+    _say(f"{asked.out}: {answered} answered, {without} without an answer (the column `problem` says why).")
+
+
+def _answer(photographs, step, beam_options):
+    """Runs the step over the photographs; what it gives lies in its parts then."""
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from components.prediction.beam import TOGETHER
+    from components.progress import ShowProgress
+
+    together = [photographs[first : first + TOGETHER] for first in range(0, len(photographs), TOGETHER)]
+    options = PipelineOptions(shlex.split(beam_options) or _local_workers(len(photographs)))
+    with (
+        ShowProgress("Answering", len(photographs), unit="photographs") as progress,
+        beam.Pipeline(options=options) as pipeline,
+    ):
+        _ = pipeline | beam.Create(together, reshuffle=True) | beam.ParDo(step) | progress.count()
 
 
 def _local_workers(count):

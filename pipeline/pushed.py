@@ -29,13 +29,15 @@ def model_folder(model: str) -> str:
         read_contract(found)
         return found
     output_dir = os.environ.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR
-    pushed = os.path.join(output_dir, "serving", slug(model))
+    pushed = os.path.join(output_dir, "serving", slug(model) if model else "_")
     try:
         found = newest_version(pushed)
     except FileNotFoundError as error:
+        there = sorted(os.listdir(os.path.dirname(pushed))) if os.path.isdir(os.path.dirname(pushed)) else []
+        what = f"MODEL {model!r} is neither a folder nor an experiment" if model else "MODEL is missing: an experiment"
         raise FileNotFoundError(
-            f"MODEL {model!r} is neither a folder nor an experiment with a pushed model under {pushed!r}. "
-            f"First: make run EXPERIMENT={model} DATA_DIR=…"
+            f"{what} with a pushed model below {os.path.dirname(pushed)!r}, which has {', '.join(there) or 'none'}. "
+            f"First: make run EXPERIMENT={model or '…'} DATA_DIR=…"
         ) from error
     read_contract(found)
     return found

@@ -12,6 +12,7 @@ import argparse
 import os
 import shlex
 import shutil
+import socket
 import sys
 import warnings
 from collections.abc import Sequence
@@ -47,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _serve(names, serving, asked.host, asked.port)
-    except (FileNotFoundError, ModuleNotFoundError, OSError) as error:
+    except (ModuleNotFoundError, OSError, OverflowError) as error:
         if os.environ.get("VERBOSE"):
             raise
-        sys.exit(f"facetfx: {error}")
+        sys.exit(f"facetfx: {error} (HOST {asked.host}, PORT {asked.port})")
 
 
 def model_names(experiments: Sequence[str] | None, serving: str) -> list[str]:
@@ -59,7 +60,8 @@ def model_names(experiments: Sequence[str] | None, serving: str) -> list[str]:
     Raises:
         FileNotFoundError: if one has none, with what to do.
     """
-    pushed = [name for name in sorted(os.listdir(serving)) if name != _CONFIGS] if os.path.isdir(serving) else []
+    folders = sorted(os.listdir(serving)) if os.path.isdir(serving) else []
+    pushed = [name for name in folders if any(map(str.isdecimal, _listed(os.path.join(serving, name))))]
     names = [slug(name) for name in experiments or pushed]
     for name, experiment in zip(names, experiments or pushed, strict=True):
         if name not in pushed:
@@ -70,6 +72,10 @@ def model_names(experiments: Sequence[str] | None, serving: str) -> list[str]:
     if not names:
         raise FileNotFoundError(f"No model was pushed to {serving!r} yet. First: make run")
     return names
+
+
+def _listed(folder):
+    return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def write_configs(names: Sequence[str], serving: str) -> str:
@@ -102,6 +108,7 @@ def _serve(names, serving, host, port):
     from pipeline.server.faces import Faces
     from pipeline.server.versions import Versions
 
+    listening = socket.create_server((host, port))  # before models are loaded for nothing
     models = {name: Versions(name, os.path.join(serving, name)) for name in names}
     try:
         faces = Faces()
@@ -112,7 +119,7 @@ def _serve(names, serving, host, port):
     _say(f"Page: http://{host}:{port}/   REST: http://{host}:{port}/v1/models/{names[0]}   Ctrl-C ends it.")
     if shutil.which("docker"):
         _say(f"The same by TensorFlow Serving, with gRPC:\n  {command}")
-    uvicorn.run(create_app(models, faces), host=host, port=port, log_level="warning")
+    uvicorn.Server(uvicorn.Config(create_app(models, faces), log_level="warning")).run([listening])
 
 
 def _say(line):

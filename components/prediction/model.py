@@ -77,6 +77,7 @@ def newest_version(folder: str) -> str:
     numbers = sorted((int(name.strip("/")) for name in versions if name.strip("/").isdecimal()), reverse=True)
     for number in numbers:
         version = os.path.join(folder, str(number))
-        if tf.io.gfile.exists(os.path.join(version, "saved_model.pb")):
+        parts = ("saved_model.pb", os.path.join("variables", "variables.index"), CONTRACT)
+        if all(tf.io.gfile.exists(os.path.join(version, part)) for part in parts):
             return version
     raise FileNotFoundError(f"No pushed model in {folder!r}.")

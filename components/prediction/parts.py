@@ -62,7 +62,9 @@ class Parts:
             json.dumps({"path": photograph.path, "version": photograph.version, **dataclasses.asdict(each)})
             for photograph, each in zip(photographs, answers, strict=True)
         ]
-        names = hashlib.sha256("\0".join(photograph.path for photograph in photographs).encode()).hexdigest()[:16]
+        names = hashlib.sha256(
+            "\0".join(photograph.path for photograph in photographs).encode(errors="surrogatepass")
+        ).hexdigest()[:16]
         path = os.path.join(self._folder, f"{self._key}-{names}{_SUFFIX}")
         tf.io.gfile.makedirs(self._folder)
         with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
@@ -107,12 +109,15 @@ class Parts:
 
 
 def _lines(part):
-    """What can be read of a part: of one that was damaged, the photographs are answered again."""
+    """What can be read of a part; photographs of one that is damaged, or of an earlier facetfx, are answered again."""
     with tf.io.gfile.GFile(part) as file:
         lines = file.read().splitlines()
     try:
-        yield from map(json.loads, lines)
-    except ValueError:
+        for line in map(json.loads, lines):
+            if not {"path", "version", "rows", "final"} <= set(line):
+                return
+            yield line
+    except (ValueError, TypeError):
         return
 
 

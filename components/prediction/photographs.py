@@ -60,7 +60,7 @@ def find_photographs(patterns: Sequence[str], leave_out: Sequence[str] = ()) -> 
         is_folder = tf.io.gfile.isdir(pattern)
         if is_folder:
             files = [file for file in _below(pattern) if not os.path.abspath(file).startswith(hidden)]
-            images = [file for file in files if file.lower().endswith(suffixes)]
+            images = [file for file in files if file.lower().endswith(suffixes) or os.path.isdir(file)]
             others += len(files) - len(images)
         else:
             images = [pattern] if tf.io.gfile.exists(pattern) else tf.io.gfile.glob(pattern)
@@ -76,12 +76,21 @@ def find_photographs(patterns: Sequence[str], leave_out: Sequence[str] = ()) -> 
 
 
 def _below(folder: str) -> Iterator[str]:
-    """All files, without hidden ones."""
-    # Python's own doesn't follow links, which may lead in a circle, and reads names that aren't UTF-8.
-    walk = tf.io.gfile.walk if "://" in folder else os.walk
-    for parent, folders, files in walk(folder):
+    """All files, without hidden ones; also folders that can't be looked into, for a row that says so."""
+    unreadable: list[str] = []
+    if "://" in folder:
+        walk = tf.io.gfile.walk(folder)
+    else:  # Python's own reads names that aren't UTF-8
+        walk = os.walk(folder, onerror=lambda error: unreadable.append(error.filename), followlinks=True)
+    seen = {os.path.realpath(folder)}
+    for parent, folders, files in walk:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # Links may lead in a circle.
+        real = {name: os.path.realpath(os.path.join(parent, name)) for name in folders}
+        folders[:] = [name for name in folders if real[name] not in seen]
+        seen.update(real.values())
         yield from (os.path.join(parent, name) for name in sorted(files) if not name.startswith("."))
+    yield from unreadable
 
 
 def _readable(name):
@@ -111,7 +120,8 @@ def read_photograph(path: str) -> np.ndarray:
     """
     try:
         if "://" not in path and os.path.exists(path) and not os.path.isfile(path):
-            raise PhotographError("this is no file")  # reading a pipe would wait for ever
+            # Reading a pipe would wait for ever.
+            raise PhotographError("this folder can't be read" if os.path.isdir(path) else "this is no file")
         with tf.io.gfile.GFile(path, "rb") as file:
             encoded = file.read()
     except tf.errors.OpError as error:
@@ -138,7 +148,9 @@ def decoded(encoded: bytes) -> np.ndarray:
         if is_heic:
             raise PhotographError("HEIC is read with the package pillow-heif: pip install pillow-heif") from error
         raise PhotographError("this is no image that Pillow can read") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise PhotographError(f"it has more than the {MAX_PIXELS:,} pixels that are allowed") from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise PhotographError(" ".join(str(error).split())[:200] or type(error).__name__) from error
 
 

@@ -139,7 +139,10 @@ def _predicted(body: Any, version: Version) -> dict[str, Any]:
     if not isinstance(name, str) or name not in version.signatures:
         known = ", ".join(filter(None, version.signatures))
         raise BadRequest(f'Serving signature name: "{name}" not found in signature def; it has {known}')
-    inputs, by_rows = read_request(body, version.signatures[name])
+    try:
+        inputs, by_rows = read_request(body, version.signatures[name])
+    except RecursionError as error:
+        raise BadRequest("the values are nested too deeply") from error
     try:
         answers = version.signatures[name](**inputs)
     except tf.errors.OpError as error:

@@ -75,6 +75,17 @@ def test_answers_by_name(transport, request):
     assert model.ask([]) == []
 
 
+def test_what_is_no_list_of_files(rest):
+    for images in (RED, ["face.jpg"]):
+        with pytest.raises(TypeError, match="bytes each"):
+            Client(rest, "faces").ask(images)
+
+
+def test_a_server_that_is_down():
+    with pytest.raises(ServerError, match="can't be reached"):
+        Client("http://127.0.0.1:9", "faces").ask([RED])
+
+
 @pytest.mark.parametrize("transport", ["rest", "rpc"])
 def test_a_model_that_is_not_served(transport, request):
     model = Client(request.getfixturevalue(transport), "none")

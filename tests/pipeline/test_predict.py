@@ -57,8 +57,8 @@ def test_a_row_a_face_and_a_reason_for_what_has_none(photos, tmp_path, capsys):
     assert labels == tmp_path / "faces_maps" / "trip" / "grace.jpg.0.parsing.png" and labels.stat().st_size
     assert overlay.suffix == ".jpg" and overlay.stat().st_size
     said = capsys.readouterr().err
-    assert "3 photographs, 1 other files left out; 0 of them answered before" in said
-    assert "1 faces answered, 2 rows with a problem" in said
+    assert "3 photographs, 1 other file left out; 0 of them answered before" in said
+    assert "1 face answered, 2 rows without an answer" in said
 
 
 def test_a_second_start_does_what_is_left(photos, tmp_path, capsys, monkeypatch):
@@ -110,7 +110,11 @@ def test_in_worker_processes(photos, tmp_path):
             ["--model", "plain/colours", "--out", "faces.xlsx"],
             r"OUT is a table, \.csv or \.parquet; received 'faces\.xlsx'",
         ),
-        (["--model", "no/such", "--out", "f.csv"], r"MODEL 'no/such' is neither.*First: make run EXPERIMENT=no/such"),
+        (
+            ["--model", "no/such", "--out", "f.csv"],
+            r"MODEL 'no/such' is neither.*has plain-colours.*EXPERIMENT=no/such",
+        ),
+        (["--model", "", "--out", "f.csv"], "MODEL is missing.*has plain-colours"),
     ],
 )
 def test_what_cannot_be_done_is_a_line(photos, arguments, message):

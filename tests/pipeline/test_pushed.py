@@ -38,6 +38,7 @@ np.savez(sys.argv[2], **{name: value.numpy() for name, value in answers.items()}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "serving" / "plain-colours"
+    (folder / "13" / "assets.extra").mkdir(parents=True)  # which is being written
     for version in ("2", "12"):
         exported(colours(), learnt(*COLOURS), folder / version)
     return folder

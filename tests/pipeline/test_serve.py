@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
@@ -11,7 +13,7 @@ from pipeline.serve import main, model_names, write_configs
 
 @pytest.fixture
 def serving(tmp_path):
-    for name in ("plain-a", "mgg_net-b", "tensorflow_serving"):
+    for name in ("plain-a/12", "mgg_net-b/7", "tensorflow_serving", "notes/old"):
         (tmp_path / "serving" / name).mkdir(parents=True)
     return str(tmp_path / "serving")
 
@@ -41,6 +43,16 @@ def test_what_tensorflow_serving_is_told(serving, tmp_path):
         ("mgg_net-b", "/models/mgg_net-b"),
     ]
     assert {path.name for path in written.iterdir()} == {"models.config", "batching.config", "monitoring.config"}
+
+
+def test_a_port_in_use_is_a_line(serving, tmp_path, monkeypatch):
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit, match=rf"facetfx: .*in use.*PORT {port}"):
+            main(["--port", str(port)])
+    with pytest.raises(SystemExit, match=r"facetfx: .*port must be"):
+        main(["--port", "99999"])
 
 
 def test_what_cannot_be_served_is_a_line(tmp_path, monkeypatch):

@@ -114,7 +114,10 @@ def test_the_newest_whole_version(tmp_path):
     for version in ("3", "10", "11"):
         (tmp_path / version).mkdir()
     for version in ("3", "10"):
-        (tmp_path / version / "saved_model.pb").touch()
+        for part in ("saved_model.pb", "variables/variables.index", "assets.extra/contract.json"):
+            (tmp_path / version / part).parent.mkdir(exist_ok=True)
+            (tmp_path / version / part).touch()
+    (tmp_path / "11" / "saved_model.pb").touch()
     (tmp_path / "notes").mkdir()
     assert newest_version(str(tmp_path)).endswith("/10")  # 11 is being written
     with pytest.raises(FileNotFoundError, match="No pushed model"):

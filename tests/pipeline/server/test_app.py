@@ -105,6 +105,7 @@ def test_no_images_no_answers(client):
     [
         ("no json", "JSON Parse error"),
         ("[" * 100_000, "JSON Parse error"),
+        ('{"inputs": ' + 900 * "[" + '"x"' + 900 * "]" + "}", "nested too deeply"),
         ("[1]", "expected a JSON object with either 'instances' or 'inputs'"),
         ("{}", "either 'instances' or 'inputs'"),
         ('{"inputs": [], "instances": []}', "either 'instances' or 'inputs'"),
