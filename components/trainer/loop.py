@@ -69,7 +69,6 @@ def train(
     keras.mixed_precision.set_global_policy(training.precision)
     try:
         strategy = training.strategy.build()
-        print(f"  Training on {devices()}.", file=sys.stderr, flush=True)
         run = Run(experiment, tuple(tasks), train_files, validation_files, log_folder, warm_start, strategy)
         recipe: Recipe = pkgutil.resolve_name(training.RECIPE)(run)
         history = History()
@@ -86,7 +85,9 @@ def train(
             recipe.begin(model)
         watching = _watching(recipe, model)
         resumed_after = epochs_done
-        for stage in recipe.stages(model, checkpoint, epochs_done):
+        for number, stage in enumerate(recipe.stages(model, checkpoint, epochs_done)):
+            if not number:
+                print(f"  Training on {devices()}.", file=sys.stderr, flush=True)
             model.fit(
                 recipe.batches(stage),
                 validation_data=recipe.validation,

@@ -1,5 +1,6 @@
 """The compiled pipeline, read back as what Kubeflow Pipelines takes it for, and the image's recipe."""
 
+import io
 import json
 import os
 import pathlib
@@ -11,14 +12,17 @@ import pytest
 import yaml
 from google.protobuf import json_format, text_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from PIL import Image
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
 from components.config import Data, DatasetConfig, Task, Teacher, from_json
+from components.record import FaceRecord
 from pipeline import experiments, kubeflow_runner
 from pipeline.experiments.registry import REGISTERED
 from pipeline.graph import PipelinePaths, create_pipeline
+from tests.support import tiny_faces
 
 PROJECT = pathlib.Path(__file__).parents[2]
 NAME, OWN = "dmm_cnn/celeb_a-tiny", "dmm_cnn-celeb_a-tiny"
@@ -189,6 +193,15 @@ def test_a_step_runs_as_in_its_container(plain, tmp_path, monkeypatch):
     given = pipeline_spec_pb2.ExecutorInput()
     for name, parameter in plain.tasks[task].inputs.parameters.items():
         given.inputs.parameter_values[name].CopyFrom(parameter.runtime_value.constant)
+    image = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(image, "PNG")
+    record = FaceRecord("a.png", "celeb_a", image.getvalue()).to_example().SerializeToString()
+    tiny_faces.write(tmp_path / "examples" / "Split-train", [record])
+    definition = plain.spec.components[task].input_definitions.artifacts["examples"]
+    examples = given.inputs.artifacts["examples"].artifacts.add(
+        name="projects/1/artifacts/1", uri=str(tmp_path / "examples"), type=definition.artifact_type
+    )
+    examples.metadata["split_names"] = '["train"]'
     output = plain.spec.components[task].output_definitions.artifacts["schema"]
     given.outputs.artifacts["schema"].artifacts.add(
         name="projects/1/artifacts/2", uri=str(tmp_path / "schema"), type=output.artifact_type

@@ -61,7 +61,8 @@ def test_of_celeb_a_the_eyes_are_where_it_aligned_them(tmp_path):
 def test_written_and_read():
     schema = schema_pb2.Schema()
     assert read_frames(schema) == {}
-    frames = {"a": Frame(0.8, ((0.5, 0.25),) * 5), "b": Frame(1.0, ((0.125, 0.75),) * 5)}
+    points = tuple((0.125 * place, 0.75) for place in range(5))
+    frames = {"a": Frame(0.8, points), "b": Frame(1.0, points[::-1])}
     write_frames(frames, schema)
     assert read_frames(schema) == frames
 

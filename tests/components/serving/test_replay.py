@@ -307,8 +307,8 @@ def test_probabilities(values, reason):
         ({"kind": "points", "dtype": "float32", "shape": [None, 2]}, [[-0.5, 1.5]] * 2, None),
         ({"kind": "points", "dtype": "float32", "shape": [None, 2]}, [[0.5, np.inf]] * 2, "is not finite"),
         ({"kind": "decisions", "dtype": "int64", "shape": [None], "maximum": 1}, np.array([0, 2]), "from 0 to 2"),
-        ({"kind": "names", "dtype": "string", "shape": [3]}, ["a", "b", "c"], None),
-        ({"kind": "names", "dtype": "string", "shape": [3]}, ["a", "b"], r"shape \(2,\), expected \[3\]"),
+        ({"kind": "names", "dtype": "string", "shape": [None, 3]}, [["a", "b", "c"]] * 2, None),
+        ({"kind": "names", "dtype": "string", "shape": [None, 3]}, [["a", "b"]] * 2, r"shape \(2, 2\), expected"),
     ],
 )
 def test_other_kinds(each, values, reason):

@@ -44,7 +44,7 @@ def test_edges_are_shown_over_the_images_that_were_kept(tmp_path):
     assert "Validation image 4" in reader.text and "Validation image 5" not in reader.text
     assert "40 × 40 pixels" in reader.text
     assert reader.sections == [
-        "result", "parsing-images", "parsing-classes", "edges", "learning", "data", "run"
+        "result", "parsing-images", "parsing-classes", "edges", "learning", "data", "card", "run"
     ]  # fmt: skip
 
 
