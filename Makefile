@@ -103,7 +103,7 @@ lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock, and what a GPU need
 	@touch $@
 
 .venv/cuda: requirements-gpu.lock .venv/installed
-	@echo "Installing CUDA's libraries into .venv (about 2.6 GB more) ..."
+	@echo "Installing CUDA's libraries into .venv (some GB more) ..."
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirement requirements-gpu.lock
 	@touch $@
 

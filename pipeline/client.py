@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from components.overrides import slug
-from components.serving.answers import named
+from components.prediction.answers import named
 
 _SECONDS = 60.0
 
@@ -49,7 +49,7 @@ class Client:
         return self._contract
 
     def ask(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
-        """The answers for JPEG or PNG files, as components.serving.answers.named has them.
+        """The answers for JPEG or PNG files, as components.prediction.answers.named has them.
 
         Raises:
             ServerError: if the server refuses, with its reason, or can't be reached.

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pathlib
+import shlex
 import shutil
 import sys
 import time
@@ -158,10 +159,9 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
     for title, place in results["places"].items():
         _OUT.print(f"{title:7} {place}", soft_wrap=True, markup=False)
     if results["verdict"] == "blessed and pushed":
-        name = request.run_name
+        model = f"MODEL={shlex.quote(request.run_name)}{request.said_output_dir}"
         _OUT.print(
-            f"next    make serve MODEL={name}, a page for your photographs; make predict IMAGES=… MODEL={name} "
-            "OUT=faces.csv",
+            f"next    make serve {model}, a page for your photographs; make predict IMAGES=… {model} OUT=faces.csv",
             soft_wrap=True,
             markup=False,
         )

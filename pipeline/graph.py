@@ -74,6 +74,7 @@ _TRAINING_CODE = (
     "components/trainer",
     "components/tasks/*/learning.py",
     "components/schema_gen/frames.py",
+    "components/faces/frame.py",
     *_SERVING_CODE,
     *_PREPROCESSING_CODE,
 )

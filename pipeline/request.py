@@ -44,6 +44,12 @@ class Request:
         return run_name(self.name, self.settings)
 
     @property
+    def said_output_dir(self) -> str:
+        """The output folder as a command has it, behind a blank; nothing for the usual one."""
+        usual = self.output_dir == os.path.abspath(DEFAULT_OUTPUT_DIR)
+        return "" if usual else f" OUTPUT_DIR={shlex.quote(self.output_dir)}"
+
+    @property
     def pipeline_root(self) -> str:
         """Where TFX keeps what the components give."""
         return os.path.join(self.output_dir, "pipeline")
@@ -98,11 +104,9 @@ def _check_prerequisites(request):
             continue
         same = first.data.datasets == experiment.data.datasets and request.data_dir
         data_dir = shlex.quote(request.data_dir) if same else "…"
-        usual = request.output_dir == os.path.abspath(DEFAULT_OUTPUT_DIR)
-        output_dir = "" if usual else f" OUTPUT_DIR={shlex.quote(request.output_dir)}"
         raise ValueError(
             f"{request.name} {why} of {name}, of which there is no blessed one under {request.output_dir!r} yet. "
-            f"First: make run EXPERIMENT={name} DATA_DIR={data_dir}{output_dir}"
+            f"First: make run EXPERIMENT={name} DATA_DIR={data_dir}{request.said_output_dir}"
         )
 
 

@@ -11,7 +11,7 @@ from components.faces.dlib_models import dlib_and_models
 
 DETECTORS = ("hog", "cnn")
 _SMALLEST = {"hog": 80, "cnn": 40}  # sides in pixels of the smallest faces that dlib's detectors look for
-_LARGEST_SEARCHED = 4096  # pixels on a photograph's longer side: a larger search takes gigabytes
+_LARGEST_SEARCHED = 4096  # pixels on a photograph's longer side, lest small faces in large photographs take all memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class FaceDetector:
     One detector is not for several threads at the same time.
 
     Args:
-        detector: "hog" (frontal faces, fast) or "cnn" (also turned ones; about a hundred times as long without a GPU).
+        detector: "hog" (frontal faces, fast) or "cnn" (also turned ones; eleven times as long on a CPU).
         threshold: a face's score is above it.
         min_share: of the photograph's longer side, the side of the smallest faces that are looked for.
         min_pixels: the same in pixels; whichever is larger.

@@ -127,7 +127,7 @@ def write_table(path: str, columns: Mapping[str, type], rows: Iterator[dict[str,
     Args:
         columns: with their types; what a row lacks is empty.
     """
-    write = _write_csv if path.endswith(".csv") else _write_parquet
+    write = _write_csv if path.lower().endswith(".csv") else _write_parquet
     with tempfile.TemporaryDirectory() as folder:
         written = os.path.join(folder, os.path.basename(path))
         count = write(written, columns, rows)

@@ -41,7 +41,7 @@ class Photograph:
 def find_photographs(patterns: Sequence[str], leave_out: Sequence[str] = ()) -> tuple[list[Photograph], int]:
     """The photographs of files, folders (with all below them) and patterns, in the order of their names.
 
-    A million names take about 200 MB.
+    A million take about 500 MB.
 
     Args:
         leave_out: folders in which nothing is looked for, such as those that answers are written to.

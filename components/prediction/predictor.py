@@ -13,9 +13,9 @@ from PIL import Image
 from components.faces.detector import Face, FaceDetector
 from components.faces.frame import Frame, aligned, inverse, moved, warped
 from components.images.status import STATUS, WORDS, Status
+from components.prediction.answers import columns, flat, named
 from components.prediction.model import PushedModel
 from components.record import IGNORE_LABEL
-from components.serving.answers import columns, flat, named
 from components.tasks.segmentation.drawings import overlay
 
 # What a row says beside the answers, in order, and the type of each.

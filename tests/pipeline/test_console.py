@@ -147,6 +147,15 @@ def test_the_table_at_the_end(said, clock, request_of):
     assert said()[-1] == "3.0 min in 3 components, 1 of them cached; longest: b 2.0, a 1.0, report 0.0"
 
 
+def test_what_to_do_next_is_a_command_that_works(said, clock, request_of):
+    request = request_of()
+    leave_results(request, 9, verdict="blessed and pushed")
+    progress = ComponentProgress(nodes("a", run_id="this"))
+    run(progress, clock, ("a", 60.0, False), ("report", 0.0, True))
+    print_results(request, progress)
+    assert f"make serve MODEL=plain/synthetic OUTPUT_DIR={request.output_dir}, a page" in "\n".join(said())
+
+
 def test_a_cached_run_shows_its_own_results_and_not_those_of_another(request_of, tmp_path):
     leave_results(request_of(), 9, verdict="this run's")
     leave_results(request_of(), 10, verdict="another's", run="another")

@@ -217,6 +217,15 @@ def test_what_was_not_measured(result):
     assert result.value("landmarks", "mean_f1") is None and result.figures("landmarks", "Smiling") == []
 
 
+def test_figures_have_errors_and_intervals(result):
+    """Of 32 annotated images; which are left out together is drawn, so that no error is known beforehand."""
+    for figure in result.figures("attributes"):
+        if figure.headline:
+            low, high = figure.interval
+            assert 0 < figure.error < 0.2 and low < figure.value < high
+    assert result.changes == {}, "there is no model to compare it with"
+
+
 def test_slices_hold_the_annotated_records_only(result):
     assert dict(result.slices) == {"Male": ("Male", "not Male"), "Young": ("Young", "not Young")}
     assert dict(result.counts) == {"": 40, "Male": 16, "not Male": 16, "Young": 22, "not Young": 10}
@@ -315,6 +324,8 @@ def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate, models
         for name, difference in differences.items()
     ]
     candidate = read_evaluation(uri, _tasks())
+    assert candidate.changes["attributes", "mean_balanced_accuracy"] == pytest.approx(MEAN_BALANCED_ACCURACY - 1)
+    assert candidate.changes["parsing", "mean_f1"] == pytest.approx(result.value("parsing", "mean_f1") - 1)
     assert candidate.value("attributes", "mean_balanced_accuracy") == pytest.approx(MEAN_BALANCED_ACCURACY)
     np.testing.assert_array_equal(candidate.value("parsing", "confusion"), result.value("parsing", "confusion"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.serving.answers import columns, flat, named
+from components.prediction.answers import columns, flat, named
 
 OUTPUTS = {
     "attributes": {"kind": "scores", "names": ["Smiling", "Young"]},
