@@ -1,5 +1,6 @@
 """The real pipeline with DMM-CNN and a plain network on a few drawn faces: what runs, is cached, and is left."""
 
+import json
 import pathlib
 from dataclasses import replace
 
@@ -8,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 from components.config import Bar
-from components.serving.export import read_keras
+from components.serving.export import CONTRACT, read_keras
 from pipeline import compare, experiments, local_runner
 from pipeline.request import read_request
+from tests.support.photographs import needs_dlib
 from tests.support.pipeline_runs import (
     DATA_NODES,
     DRAWN,
@@ -55,6 +57,12 @@ def test_everything_runs_and_the_model_is_pushed(first_run, output):
 def test_the_pushed_model_answers(first_run, output):
     _, shapes = served(output, NAME)
     assert shapes == {"attributes": (2, 40), "attributes_decisions": (2, 40), "landmarks": (2, 68, 2)}
+
+
+@needs_dlib
+def test_the_pushed_model_knows_where_its_images_have_a_face(first_run, output):
+    contract = json.loads(pathlib.Path(results(output, NAME)["places"]["model"], CONTRACT).read_text())
+    assert contract["frames"].keys() == {"attributes", "landmarks"}
 
 
 def test_the_report_and_the_logs_are_there(first_run, output):
