@@ -320,7 +320,8 @@ class Evaluation:
 
     Attributes:
         split: what TFMA evaluates and the blessing rests on.
-        slice_by: attributes whose two sides are compared, or tasks of one class an image, whose classes are.
+        slice_by: attributes whose two sides are compared, or tasks of one class an image, whose classes are; several
+            of them at once joined by ":", such as "Male:Young".
         max_gap: a model is not blessed whose mean accuracy of yes-or-no labels differs by more between the two sides
             of an attribute in `slice_by`; a share. None to compare without a bar.
     """
@@ -341,6 +342,9 @@ class Evaluation:
             )
 
 
+LITE_PRECISIONS = ("float32", "float16", "int8")  # of the weights in a file of TensorFlow Lite
+
+
 @dataclasses.dataclass(frozen=True)
 class Export:
     """How a model is served.
@@ -348,14 +352,19 @@ class Export:
     Attributes:
         precision: "float32", or "bfloat16": where the processor that loads the model is faster in it, if the tasks'
             figures on the validation split are those of float32 (components/serving/precision.py).
+        lite: the network as TensorFlow Lite has it as well, with weights in "float32", "float16" or "int8"; "" without.
+            The report has what it reaches on the validation split beside what the network does.
     """
 
     precision: str = "float32"
+    lite: str = ""
 
     def validate(self) -> None:
         """Raises ValueError for a precision that nothing is served in."""
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"export.precision is float32 or bfloat16; received {self.precision!r}.")
+        if self.lite not in ("", *LITE_PRECISIONS):
+            raise ValueError(f"export.lite is {', '.join(LITE_PRECISIONS)}, or empty; received {self.lite!r}.")
 
 
 @dataclasses.dataclass(frozen=True)

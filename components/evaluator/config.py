@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import collections
 import importlib
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 import tensorflow_model_analysis as tfma
@@ -27,6 +28,7 @@ from components.tasks.annotation import BoundTask
 from components.tasks.base import labels_of
 
 SIGNATURE = "from_examples"
+JOINTLY = ":"  # between labels that divide records together
 ITERATIONS_SIGNATURE = "iterations_from_examples"  # gives what SIGNATURE gives, and the same after each iteration
 
 
@@ -37,7 +39,8 @@ def eval_config(
 
     Args:
         tasks: what the model does.
-        slice_by: what records are divided by, of what the tasks' kinds offer; on each slice everything is measured.
+        slice_by: what records are divided by, of what the tasks' kinds offer, or several of it joined by ":"; on each
+            slice everything is measured.
         iterations: of task interaction, if the model has that. What it answers after each, from 0 (before any) on, is
             measured too, without a bar.
         max_gap: as of components.config.Evaluation.
@@ -78,14 +81,14 @@ def eval_config(
         ],
         slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in slice_by)],
         metrics_specs=[tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name="ExampleCount")]), *specs],
-        options=tfma.Options(
-            include_default_metrics={"value": False},
-            compute_confidence_intervals={"value": True},
-            confidence_intervals=tfma.ConfidenceIntervalOptions(method=tfma.ConfidenceIntervalOptions.JACKKNIFE),
-        ),
+        options=tfma.Options(include_default_metrics={"value": False}),
     )
     _check_slices(slice_by, slice_keys(config))
     return config
+
+
+# Of a label: the record's feature, the place in it, and the slice by what stands there.
+Division = tuple[str, int, dict[int, str]]
 
 
 def measured(config: tfma.EvalConfig) -> dict[str, tuple[ModuleType, dict]]:
@@ -98,8 +101,8 @@ def measured(config: tfma.EvalConfig) -> dict[str, tuple[ModuleType, dict]]:
     }
 
 
-def slice_keys(config: tfma.EvalConfig) -> dict[str, tuple[str, int, dict[int, str]]]:
-    """What records can be sliced by: a record's feature, the place in it, and the slice by what stands there."""
+def slice_keys(config: tfma.EvalConfig) -> dict[str, Division]:
+    """What records can be sliced by."""
     features = config.model_specs[0].label_keys
     return {
         key: (features[output], *where)
@@ -109,10 +112,28 @@ def slice_keys(config: tfma.EvalConfig) -> dict[str, tuple[str, int, dict[int, s
     }
 
 
+def divisions(config: tfma.EvalConfig) -> dict[str, tuple[Division, ...]]:
+    """What records are sliced by: of each slicing key the labels that divide them together."""
+    keys = slice_keys(config)
+    used = (key for spec in config.slicing_specs for key in spec.feature_keys)
+    return {key: tuple(keys[part] for part in key.split(JOINTLY)) for key in used}
+
+
+def joint_name(names: Iterable[str]) -> str:
+    """Of the slice in which all these slices of single labels meet."""
+    return " & ".join(names)
+
+
+def slice_names(labels: Sequence[Division]) -> list[str]:
+    """The slices by a key of `divisions`, in order."""
+    return [joint_name(names) for names in itertools.product(*(slices.values() for _, _, slices in labels))]
+
+
 def _check_slices(slice_by, keys):
-    if unknown := [key for key in slice_by if key not in keys]:
+    if unknown := [part for key in slice_by for part in key.split(JOINTLY) if part not in keys]:
         raise ValueError(f"Can't slice by {', '.join(unknown)}. There are: {', '.join(keys) or 'none'}.")
-    slices = collections.Counter(name for key in slice_by for name in keys[key][-1].values())
+    names = (name for key in slice_by for name in slice_names([keys[part] for part in key.split(JOINTLY)]))
+    slices = collections.Counter(names)
     if twice := [name for name, count in slices.items() if count > 1]:
         raise ValueError(
             f"Slicing by {', '.join(slice_by)} gives several slices the name {', '.join(twice)}: their results could "

@@ -11,12 +11,13 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.writers.eval_config_writer import load_eval_run
 
 from components import tasks as task_kinds
-from components.evaluator.config import measured, slice_keys
+from components.evaluator.config import divisions, measured, slice_names
 from components.tasks.annotation import BoundTask
 from components.tasks.figures import Figure
 from components.tasks.ratios import mean_of_defined
+from components.tasks.summed_metric import error_of
 
-_COUNT = "example_count"  # TFMA's; what else has no output says of a slice why its errors are not known
+_COUNT = "example_count"  # TFMA's
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,21 +113,21 @@ def read_evaluation(uri: str, tasks: Sequence[BoundTask]) -> Evaluation:
                     changes[task, key.name] = _value(item.value)
                 continue
             if key.output_name:
-                where = (outputs[key.output_name][0], key.name, name, outputs[key.output_name][1])
-                values[where] = _value(item.value)
-                if item.confidence_interval.standard_error.WhichOneof("type") == "double_value":
-                    errors[where] = _value(item.confidence_interval.standard_error)
+                task, iteration = outputs[key.output_name]
+                of = error_of(key.name)
+                (values if of is None else errors)[task, of or key.name, name, iteration] = _value(item.value)
             elif key.name == _COUNT:
                 counts[name] = int(_value(item.value))
     if "" not in counts:
         raise ValueError(f"The evaluation under {uri!r} saw no record: are its example splits empty?")
-    by_key = slice_keys(config)
-    sliced = [spec.feature_keys[0] for spec in config.slicing_specs if spec.feature_keys]
     return Evaluation(
         tasks=tuple(tasks),
         values=values,
         counts=counts,
-        slices={key: tuple(name for name in by_key[key][-1].values() if name in counts) for key in sliced},
+        slices={
+            key: tuple(name for name in slice_names(labels) if name in counts)
+            for key, labels in divisions(config).items()
+        },
         iterations=tuple(sorted({iteration for _, iteration in outputs.values() if iteration is not None})),
         errors=errors,
         changes=changes,

@@ -6,14 +6,14 @@ of that name is added whose value is the slice that the record is in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors.slice_key_extractor import SLICE_KEY_EXTRACTOR_STAGE_NAME
 
-from components.evaluator.config import slice_keys
+from components.evaluator.config import Division, divisions, joint_name
 
 
 def custom_extractors(eval_shared_model, eval_config, tensor_adapter_config) -> list[tfma.extractors.Extractor]:
@@ -22,26 +22,22 @@ def custom_extractors(eval_shared_model, eval_config, tensor_adapter_config) -> 
         eval_shared_model=eval_shared_model, eval_config=eval_config, tensor_adapter_config=tensor_adapter_config
     )
     slicing = [extractor.stage_name for extractor in extractors].index(SLICE_KEY_EXTRACTOR_STAGE_NAME)
-    used = {key for spec in eval_config.slicing_specs for key in spec.feature_keys}
-    keys = {key: where for key, where in slice_keys(eval_config).items() if key in used}
     added = tfma.extractors.Extractor(
-        stage_name="ExtractSliceFeatures", ptransform=beam.Map(add_slice_features, keys=keys)
+        stage_name="ExtractSliceFeatures", ptransform=beam.Map(add_slice_features, keys=divisions(eval_config))
     )
     return [*extractors[:slicing], added, *extractors[slicing:]]
 
 
-def add_slice_features(
-    extracts: tfma.Extracts, keys: Mapping[str, tuple[str, int, Mapping[int, str]]]
-) -> tfma.Extracts:
+def add_slice_features(extracts: tfma.Extracts, keys: Mapping[str, Sequence[Division]]) -> tfma.Extracts:
     """A copy of a record's extracts with a feature a slice key, [1] str; none for a key that it isn't annotated with.
 
     Args:
         extracts: of one record.
-        keys: as `slice_keys` gives them.
+        keys: as `divisions` gives them.
     """
     features = extracts[tfma.FEATURES_KEY]
-    slices = {key: slice_value(features, *where) for key, where in keys.items()}
-    added = {key: np.array([name]) for key, name in slices.items() if name is not None}
+    slices = {key: [slice_value(features, *label) for label in labels] for key, labels in keys.items()}
+    added = {key: np.array([joint_name(names)]) for key, names in slices.items() if None not in names}
     return {**extracts, tfma.FEATURES_KEY: {**features, **added}}
 
 

@@ -48,6 +48,11 @@ def figure_text(value: float | None, share: bool) -> str:
     return bare_percent(value) if share else decimal(value, 2)
 
 
+def interval_text(interval: tuple[float, float] | None, share: bool) -> str:
+    """`89.12 to 90.03`, as `figure_text` has its ends; empty if the interval isn't known."""
+    return "" if interval is None else " to ".join(figure_text(end, share) for end in interval)
+
+
 def change_text(difference: float | None, share: bool) -> str:
     """A signed difference of such figures, of shares in percentage points."""
     return percentage_points(difference) if share else signed(difference)

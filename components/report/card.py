@@ -10,7 +10,7 @@ from importlib import metadata
 
 from components.config import to_json
 from components.overrides import settings_of
-from components.page.formatting import figure_text, format_int, readable
+from components.page.formatting import figure_text, format_int, interval_text, readable
 from components.page.page import Block, Code, Details, Heading, Note, Section
 from components.report.collect import RunArtifacts
 from components.tasks.figures import Figure
@@ -123,7 +123,7 @@ def _answers(task):
 
 def _figures_table(artifacts, slice_name, over) -> list[str]:
     rows = [
-        f"| {figure.name} | {_with_unit(figure)} | {_interval(figure)} |"
+        f"| {figure.name} | {_with_unit(figure)} | {interval_text(figure.interval, figure.share)} |"
         for task in artifacts.tasks
         for figure in artifacts.evaluation.figures(task.name, slice_name)
         if figure.headline
@@ -143,10 +143,3 @@ def _slices(artifacts) -> list[str]:
 
 def _with_unit(figure: Figure) -> str:
     return f"{figure_text(figure.value, figure.share)}{' %' if figure.share else ''}"
-
-
-def _interval(figure: Figure) -> str:
-    if figure.interval is None:
-        return ""
-    low, high = (figure_text(bound, figure.share) for bound in figure.interval)
-    return f"{low} to {high}"

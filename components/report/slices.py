@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from components.evaluator.results import Evaluation
-from components.page.formatting import change_text, figure_text, format_int, percent, readable
+from components.page.formatting import change_text, figure_text, format_int, interval_text, percent, readable
 from components.page.page import Block, Cell, Column, Heading, Meter, Note, Section, Table
 from components.report.collect import RunArtifacts
 from components.tasks.annotation import BoundTask
@@ -51,7 +51,8 @@ def _task_blocks(evaluation, task) -> list[Block]:
     }
     two_sided = {key: [figures[0] for figures in of_sides] for key, of_sides in known.items() if len(of_sides) == 2}
     blocks = _gap_blocks(evaluation, task, two_sided) if two_sided else []
-    return blocks + [_side_table(evaluation, key, of) for key, of in known.items() if key not in two_sided]
+    blocks += [_side_table(evaluation, key, of) for key, of in known.items() if key not in two_sided]
+    return blocks + _rates_blocks(evaluation, task, known)
 
 
 def _headlines(evaluation: Evaluation, task: BoundTask, side: str) -> list[Figure]:
@@ -141,6 +142,41 @@ def _side_table(evaluation, key, of_sides) -> Table:
         count = evaluation.counts[side]
         rows.append((Cell(readable(side)), Cell(format_int(count), count), *map(_figure_cell, figures)))
     return Table(tuple(columns), tuple(rows), sortable=True)
+
+
+def _rates_blocks(evaluation, task, keys) -> list[Block]:
+    """What is shown for each slice with its interval: how often either mistake is made, one below the other."""
+    everyone = [figure for figure in evaluation.figures(task.name) if figure.by_slice]
+    if not (keys and everyone):
+        return []
+    columns = (
+        Column("Images of", number=False),
+        Column("Images"),
+        *(
+            column
+            for figure in everyone
+            for column in (
+                Column(
+                    f"{capitalized(figure.name)}{', %' if figure.share else ''}",
+                    "" if figure.higher_is_better else "lower is better.",
+                ),
+                Column("95 % interval"),
+            )
+        ),
+    )
+    sides = [side for key in keys for side in evaluation.slices[key]]
+    rows = [_rates_row(evaluation, task, side, readable(side)) for side in sides]
+    footer = _rates_row(evaluation, task, "", "All")
+    text = "Of the people without a label, how many are said to have it; of those with it, how many are missed."
+    return [Heading("Both mistakes by slice", text), Table(columns, tuple(rows), (footer,), sortable=True)]
+
+
+def _rates_row(evaluation, task, side, name):
+    cells = [Cell(name), Cell(format_int(evaluation.counts[side]), evaluation.counts[side])]
+    for figure in evaluation.figures(task.name, side):
+        if figure.by_slice:
+            cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share), figure.error)]
+    return tuple(cells)
 
 
 def _figure_cell(figure):

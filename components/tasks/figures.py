@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
-# Of 95 % on both sides together, at 19 degrees of freedom: TFMA's jackknife leaves out one of 20 parts of the images.
+# Of 95 % on both sides together, at 19 degrees of freedom: the jackknife leaves out one of 20 parts of the images.
 STUDENT_T = 2.093
 
 
@@ -21,6 +22,7 @@ class Figure:
         metric: what the evaluation calls it; "" for what follows from several.
         gap: heading of its differences between the two sides of a slice, shown beside those of the task's
             first headline.
+        by_slice: whether it is shown for each slice with its interval, beside the gaps.
         share: whether it is a share, which is shown in percent. False for a plain number, in a unit of its own.
         error: the standard error over test images; None if it isn't known.
     """
@@ -31,6 +33,7 @@ class Figure:
     headline: bool = False
     metric: str = ""
     gap: str = ""
+    by_slice: bool = False
     share: bool = True
     error: float | None = None
 
@@ -47,3 +50,12 @@ def beyond_chance(difference: float, *errors: float | None) -> bool:
     """Whether a difference of figures of different images is larger than their errors make it in 95 of 100 cases."""
     known = [error for error in errors if error is not None and math.isfinite(error)]
     return len(known) == len(errors) and abs(difference) > STUDENT_T * math.hypot(*known)
+
+
+def score_figures(task: str, values: Mapping[str, float]) -> list[Figure]:
+    """What `components.tasks.scores.summarize_scores` found of a task's scores."""
+    precision, error = "mean_average_precision", "mean_calibration_error"
+    return [
+        Figure(f"{task} mean average precision", values[precision], metric=precision),
+        Figure(f"{task} calibration error", values[error], higher_is_better=False, metric=error),
+    ]

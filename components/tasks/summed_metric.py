@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -24,17 +26,22 @@ _CODE = (
     "components/evaluator",
     "components/tasks/summed_metric.py",
     "components/tasks/ratios.py",
+    "components/tasks/scores.py",
     "components/tasks/*/evaluation.py",
     "components/tasks/*/markup.py",
     "components/tasks/*/label_maps.py",
 )
+PARTS = 20  # that the records are divided into, by their ids, to see how much figures depend on single records
+_ERROR = "_standard_error"  # behind the name of a value
 _TOLERANCE = 1e-10  # keeps a model that is as good as the last blessed one from failing by a rounding error
 
 
 class SummedMetric(tfma.metrics.Metric):
     """A metric whose values follow from a sum over the annotated records.
 
-    TFMA measures a record once and hands the small array, not the record, to every slice the record is in.
+    TFMA measures a record once and hands the small array, not the record, to every slice the record is in. Numbers come
+    with standard errors. TFMA's own jackknife would evaluate 20 times in one graph: on two cores that doubled the time
+    of an evaluation of some hundred images.
 
     Args:
         measure: (label, prediction, features) of one annotated record -> array to be added. Picklable.
@@ -146,7 +153,16 @@ class _Measurement(tfma.metrics.Preprocessor):
                     f"The {self._model_name or tfma.CANDIDATE_KEY} model has no output {self._output_name!r}; "
                     f"its signature gives {sorted(prediction)}."
                 )
-            yield self._measure(label, prediction, extracts[tfma.FEATURES_KEY])
+            features = extracts[tfma.FEATURES_KEY]
+            yield zlib.crc32(features["image/id"][0]) % PARTS, self._measure(label, prediction, features)
+
+
+@dataclasses.dataclass
+class Sums:
+    """Of each part of the records: how many there are [PARTS], and the sum of their arrays [PARTS, ...]."""
+
+    counts: np.ndarray
+    totals: np.ndarray
 
 
 class SumFn(beam.CombineFn):
@@ -158,21 +174,55 @@ class SumFn(beam.CombineFn):
 
     @property
     def keys(self) -> list[tfma.metrics.MetricKey]:
-        """One key a value of `summarize`."""
-        return [tfma.metrics.MetricKey(name, **self._path) for name in self._summarize(self._zero)]
+        """One key a value of `summarize`, and one for each error."""
+        return list(self.extract_output(self.create_accumulator()))
 
-    def create_accumulator(self) -> np.ndarray:
-        """The sum over no record."""
-        return self._zero
+    def create_accumulator(self) -> Sums:
+        """The sums over no record."""
+        return Sums(np.zeros(PARTS, np.int64), np.zeros((PARTS, *self._zero.shape), self._zero.dtype))
 
-    def add_input(self, accumulator: np.ndarray, element: np.ndarray) -> np.ndarray:
-        """The sum with one more record's array."""
-        return accumulator + element
+    def add_input(self, accumulator: Sums, element: tuple[int, np.ndarray]) -> Sums:
+        """The sums with one more record's part and array, in place."""
+        part, array = element
+        accumulator.counts[part] += 1
+        accumulator.totals[part] += array
+        return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[np.ndarray]) -> np.ndarray:
-        """The sum of partial sums."""
-        return sum(accumulators, self._zero)
+    def merge_accumulators(self, accumulators: Iterable[Sums]) -> Sums:
+        """The sums of partial sums."""
+        merged = self.create_accumulator()
+        for sums in accumulators:
+            merged.counts += sums.counts
+            merged.totals += sums.totals
+        return merged
 
-    def extract_output(self, accumulator: np.ndarray) -> dict[tfma.metrics.MetricKey, float | np.ndarray]:
-        """The values that follow from the sum, by TFMA's keys."""
-        return dict(zip(self.keys, self._summarize(accumulator).values(), strict=True))
+    def extract_output(self, accumulator: Sums) -> dict[tfma.metrics.MetricKey, float | np.ndarray]:
+        """The values that follow from the sum over all parts, and the numbers' standard errors, by TFMA's keys."""
+        values = self._summarize(accumulator.totals.sum(axis=0))
+        errors = standard_errors(accumulator, self._summarize)
+        named = {**values, **{f"{name}{_ERROR}": error for name, error in errors.items()}}
+        return {tfma.metrics.MetricKey(name, **self._path): value for name, value in named.items()}
+
+
+def standard_errors(sums: Sums, summarize: Summarize) -> dict[str, float]:
+    """How far numbers would lie apart on other records of the kind, by the jackknife (Efron and Stein 1981).
+
+    With θ_i the number over all of n parts but the i-th, it is √((n - 1) / n Σ_i (θ_i - mean θ)²). A part without
+    records is none.
+
+    Returns:
+        By the numbers among what `summarize` gives; NaN for fewer records than parts.
+    """
+    total, parts = sums.totals.sum(axis=0), sums.totals[sums.counts > 0]
+    known = sums.counts.sum() >= len(sums.counts)
+    without = [summarize(total - part) for part in parts] if known else []
+    return {
+        name: float(np.sqrt((len(parts) - 1) * np.var([values[name] for values in without]))) if known else float("nan")
+        for name, value in summarize(total).items()
+        if np.ndim(value) == 0
+    }
+
+
+def error_of(name: str) -> str | None:
+    """The value whose error is called `name`; None if that isn't an error."""
+    return name.removesuffix(_ERROR) if name.endswith(_ERROR) else None

@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 
 from components.tasks.annotation import BoundTask
-from components.tasks.figures import Figure
+from components.tasks.figures import Figure, score_figures
 from components.tasks.ratios import accuracy, f1, mean_of_defined, ratio
+from components.tasks.scores import BINS, histogram, summarize_scores
 from components.tasks.summed_metric import SummedMetric, metrics_spec
 
 MEANS = {"mean_recall": operator.itemgetter("recall")}
@@ -25,7 +26,10 @@ UNDEFINED = "no record is annotated with a class"
 
 def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpec]:
     """What is measured of the task, where it is served or after an iteration of task interaction."""
-    return [metrics_spec(task, task.name, ClassificationMetrics, iteration, top=_top(task))]
+    found = [metrics_spec(task, task.name, ClassificationMetrics, iteration, top=_top(task))]
+    if iteration is None:
+        found.append(metrics_spec(task.learnt, task.name, ClassScores))  # no bar applies to it
+    return found
 
 
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
@@ -39,6 +43,7 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
         ),
         Figure(f"{task.name} always the commonest", float(ratio(images.max(), images.sum()))),
         Figure(f"{task.name} mean recall", values["mean_recall"], metric="mean_recall"),
+        *(score_figures(task.name, values) if "histogram" in values else ()),
     ]
 
 
@@ -116,7 +121,38 @@ def _top_name(k):
     return f"top_{k}_accuracy"
 
 
+class ClassScores(SummedMetric):
+    """TFMA metric on an output of probabilities [B, C] against class indices [B, 1]: each class against all others.
+
+    `summarize_scores` says what it emits.
+
+    Args:
+        names: of the C classes, in the order of the scores.
+        **config: of SummedMetric.
+
+    Raises:
+        ValueError: as ClassificationMetrics.
+    """
+
+    def __init__(self, names: Sequence[str], **config):
+        measure = functools.partial(_measure_histogram, num_classes=len(names))
+        super().__init__(measure, np.zeros((2, len(names), BINS), np.int64), summarize_scores, names=names, **config)
+
+
 def _measure(label, scores, features, num_classes):
+    _check(label, scores, features, num_classes)
+    counts = np.zeros((num_classes + 1, num_classes), np.int64)
+    counts[label.item(), scores.argmax()] = 1
+    counts[-1, rank(label.item(), scores)] = 1
+    return counts
+
+
+def _measure_histogram(label, scores, features, num_classes):
+    _check(label, scores, features, num_classes)
+    return histogram(np.arange(num_classes) == label.item(), scores)
+
+
+def _check(label, scores, features, num_classes):
     record = features["image/id"][0].decode()
     if label.size != 1 or not 0 <= label.item() < num_classes:
         received = ", ".join(map(str, label.ravel()))
@@ -130,7 +166,3 @@ def _measure(label, scores, features, num_classes):
         )
     if np.isnan(scores).any():
         raise ValueError(f"Record {record!r}: the model gives the scores {scores}; expected numbers.")
-    counts = np.zeros((num_classes + 1, num_classes), np.int64)
-    counts[label.item(), scores.argmax()] = 1
-    counts[-1, rank(label.item(), scores)] = 1
-    return counts

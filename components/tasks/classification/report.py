@@ -30,6 +30,7 @@ from components.tasks.reporting import (
     metric_title,
     tested_images,
 )
+from components.tasks.score_report import scores_section
 
 if TYPE_CHECKING:
     from components.report.collect import RunArtifacts
@@ -44,7 +45,7 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     iterations = artifacts.evaluation.by_iteration(task.name)
     return Part(
         headlines=_headlines(task, values),
-        sections=(_section(task, values, iterations),),
+        sections=(_section(task, values, iterations), *scores_section(task, values, "class")),
         curves=curves_by_name(task, artifacts.history),
         details={metric_title(task.name, "recall"): by_name(task.names, values["recall"])},
     )

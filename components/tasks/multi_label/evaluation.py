@@ -17,12 +17,16 @@ import tensorflow_model_analysis as tfma
 
 from components.config import Bar
 from components.tasks.annotation import BoundTask
-from components.tasks.figures import Figure
+from components.tasks.figures import Figure, score_figures
 from components.tasks.ratios import mean_of_defined, ratio
+from components.tasks.scores import BINS, histogram, probabilities, summarize_scores
 from components.tasks.summed_metric import SummedMetric, metrics_spec
 
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
-MEANS = {f"mean_{name}": operator.itemgetter(name) for name in ("accuracy", "balanced_accuracy", "f1")}
+MEANS = {
+    f"mean_{name}": operator.itemgetter(name)
+    for name in ("accuracy", "balanced_accuracy", "f1", "false_positive_rate", "false_negative_rate")
+}
 WIDEST_GAP = "widest_accuracy_gap"
 UNDEFINED = "no attribute has annotated records of both classes"
 TOP = 10
@@ -34,6 +38,9 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
     # With ten attributes or fewer all of them are among the ten best, whatever a model answers.
     if iteration is None and len(task.names) > TOP:
         found.append(metrics_spec(task.learnt, task.name, RecallAtK))  # no bar applies to it
+    if iteration is None:
+        scores = task.option("scores", "logits")
+        found.append(metrics_spec(task.learnt, task.name, AttributeScores, scores=scores))
     return found
 
 
@@ -60,6 +67,18 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
         ),
         Figure(f"{task.name} mean F1", values["mean_f1"], headline=True, metric="mean_f1"),
     ]
+    found += [
+        Figure(
+            f"{task.name} mean false {side} rate",
+            values[f"mean_false_{side}_rate"],
+            higher_is_better=False,
+            metric=f"mean_false_{side}_rate",
+            by_slice=True,
+        )
+        for side in ("positive", "negative")
+    ]
+    if "mean_average_precision" in values:
+        found += score_figures(task.name, values)
     if "top_10_recall" in values:
         recall, pooled = "top_10_recall", "pooled_top_10_recall"
         found.append(Figure(f"{task.name} top-{TOP} recall", values[recall], headline=True, metric=recall))
@@ -107,6 +126,12 @@ def f1(counts: np.ndarray) -> np.ndarray:
     return ratio(2 * tp, 2 * tp + fp + fn)
 
 
+def false_rates(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[N] FP / (FP + TN) and [N] FN / (FN + TP); NaN where no label is no, or none yes."""
+    tp, fp, fn, tn = counts
+    return ratio(fp, fp + tn), ratio(fn, fn + tp)
+
+
 def positive_rates(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[N] shares of positive labels and [N] of positive decisions; NaN where nothing was counted."""
     tp, fp, fn, _ = counts
@@ -118,6 +143,7 @@ def summarize(sums: np.ndarray) -> dict[str, float | np.ndarray]:
     """[4 N + 1] counts row by row, then the records with an annotated attribute -> the means, and [N] a value."""
     counts = sums[:-1].reshape(4, -1)
     vectors = {"accuracy": accuracy(counts), "balanced_accuracy": balanced_accuracy(counts), "f1": f1(counts)}
+    vectors["false_positive_rate"], vectors["false_negative_rate"] = false_rates(counts)
     of_labels, of_decisions = positive_rates(counts)
     return {
         **{mean: mean_of_defined(part(vectors)) for mean, part in MEANS.items()},
@@ -248,8 +274,36 @@ class RecallAtK(SummedMetric):
 
 
 def _measure_scores(labels, scores, features, count):
+    _check_scores(labels, scores, features, count)
+    return matched(labels.ravel(), scores.ravel())
+
+
+class AttributeScores(SummedMetric):
+    """TFMA metric on an output of scores [B, N] against the labels [B, N]; `summarize_scores` says what it emits.
+
+    Args:
+        names: N, in the order of labels and scores.
+        scores: what they are, as the task's option of that name.
+        **config: of SummedMetric.
+
+    Raises:
+        ValueError: when it runs, if a record or the prediction has another number of attributes, or a score is not a
+            number.
+    """
+
+    def __init__(self, names: Sequence[str], scores: str, **config):
+        measure = functools.partial(_measure_histogram, count=len(names), kind=scores)
+        zero = np.zeros((2, len(names), BINS), np.int64)
+        super().__init__(measure, zero, summarize_scores, names=names, scores=scores, **config)
+
+
+def _measure_histogram(labels, scores, features, count, kind):
+    _check_scores(labels, scores, features, count)
+    return histogram(labels.ravel(), probabilities(scores.ravel(), kind))
+
+
+def _check_scores(labels, scores, features, count):
     _check(labels, scores, features, count, "scores")
     if np.isnan(scores).any():
         record = features["image/id"][0].decode()
         raise ValueError(f"Record {record!r}: the model gives the scores {scores.ravel()}; expected numbers.")
-    return matched(labels.ravel(), scores.ravel())

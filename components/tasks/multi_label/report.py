@@ -43,6 +43,7 @@ from components.tasks.reporting import (
     tested_images,
     thumbnail,
 )
+from components.tasks.score_report import AVERAGE_PRECISION, scores_section
 
 if TYPE_CHECKING:
     from components.report.collect import RunArtifacts
@@ -64,6 +65,7 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
         sections=(
             *_mistakes_section(task, artifacts),
             _labels_section(task, values, majority, thresholds(task, artifacts)),
+            *scores_section(task, values, "label"),
         ),
         curves=curves_by_name(task, artifacts.history),
         metrics={f"{task.name} accuracy gap {key}": finite_or_none(gap) for key, gap in gaps.items()},
@@ -245,8 +247,13 @@ def _label_table(task, values, gains, found):
         ),
         (
             Column("F1", "harmonic mean of precision and recall; 1 is perfect, – means no image has the label."),
-            [Cell(decimal(value), value, None if np.isnan(value) else Meter(value)) for value in values["f1"]],
+            [_share_cell(value) for value in values["f1"]],
             decimal(values["mean_f1"]),
+        ),
+        (
+            AVERAGE_PRECISION,
+            [_share_cell(value) for value in values["average_precision"]],
+            decimal(values["mean_average_precision"]),
         ),
         (
             Column("Labelled, %", "share of the test images with the label."),
@@ -270,6 +277,10 @@ def _label_table(task, values, gains, found):
     ]
     headings, cells, means = zip(*columns, strict=True)
     return Table(headings, tuple(zip(*cells, strict=True)), (tuple(map(Cell, means)),), sortable=True)
+
+
+def _share_cell(value):
+    return Cell(decimal(value), float(value), None if np.isnan(value) else Meter(float(value)))
 
 
 def _gain_cell(gain, low, high):

@@ -33,7 +33,7 @@ def outputs(config):
 
 def settings(config, output):
     """What the metric of an output is configured with."""
-    (found,) = (spec.metrics[0].config for spec in config.metrics_specs if output in spec.output_names)
+    found = next(spec.metrics[0].config for spec in config.metrics_specs if output in spec.output_names)
     return json.loads(found)
 
 
@@ -42,11 +42,18 @@ def test_composed_of_tasks():
     tfma.utils.verify_eval_config(config)
     (model,) = config.model_specs
     assert model.signature_name == SIGNATURE
-    labels = {"looks_decisions": "looks", "mood": "mood", "marks": "marks", "parts": "parts/encoded"}
-    assert dict(model.label_keys) == labels and outputs(config) == list(labels)
+    labels = {
+        "looks_decisions": "looks",
+        "looks": "looks",
+        "mood": "mood",
+        "marks": "marks",
+        "parts": "parts/encoded",
+    }
+    assert dict(model.label_keys) == labels
+    assert outputs(config) == ["looks_decisions", "looks", "mood", "mood", "marks", "parts"]
     assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["Young"], ["mood"]]
     names = [metric.class_name for spec in config.metrics_specs for metric in spec.metrics]
-    assert names.count("ExampleCount") == 1 and len(names) == 5
+    assert names.count("ExampleCount") == 1 and len(names) == 7
     found = settings(config, "looks_decisions")
     assert (found["task"], found["names"], found["name"]) == ("looks", ["Male", "Young"], "mean_f1")
 
@@ -68,10 +75,12 @@ def test_iterations_are_measured_without_bars():
     config = eval_config(TASKS, iterations=2)
     tfma.utils.verify_eval_config(config)
     assert config.model_specs[0].signature_name == ITERATIONS_SIGNATURE
-    served = outputs(eval_config(TASKS))
-    assert outputs(config) == [
-        f"{output}{suffix}" for suffix in ("", "_iter0", "_iter1", "_iter2") for output in served
+    iterated = [
+        f"{output}{suffix}"
+        for suffix in ("_iter0", "_iter1", "_iter2")
+        for output in ("looks_decisions", "mood", "marks", "parts")
     ]
+    assert outputs(config) == [*outputs(eval_config(TASKS)), *iterated]
     assert config.model_specs[0].label_keys["parts_iter2"] == "parts/encoded"
     assert [settings(config, f"mood{suffix}")["iteration"] for suffix in ("", "_iter0", "_iter2")] == [None, 0, 2]
     barred = [spec.output_names[0] for spec in config.metrics_specs if spec.metrics[0].per_slice_thresholds]
@@ -81,6 +90,8 @@ def test_iterations_are_measured_without_bars():
 def test_what_can_not_be_configured():
     with pytest.raises(ValueError, match=r"Can't slice by Bald\. There are: Male, Young, mood\."):
         eval_config(TASKS, slice_by=["Male", "Bald"])
+    with pytest.raises(ValueError, match=r"Can't slice by Bald\. There are: Male, Young, mood\."):
+        eval_config(TASKS, slice_by=["Male:Bald"])
     with pytest.raises(ValueError, match=r"Can't slice by Male, Young\. There are: none\."):
         eval_config([MARKS], slice_by=["Male", "Young"])
     with pytest.raises(ValueError, match="nothing to evaluate: expected at least one task"):
@@ -96,15 +107,21 @@ def test_slices_of_one_name_are_refused():
 
 def test_slice_features_of_a_record():
     keys = {
-        "Male": ("looks", 0, {1: "Male", 0: "not Male"}),
-        "Young": ("looks", 1, {1: "Young", 0: "not Young"}),
-        "mood": ("mood", 0, {0: "calm", 1: "glad"}),
+        "Male": [male := ("looks", 0, {1: "Male", 0: "not Male"})],
+        "Young": [("looks", 1, {1: "Young", 0: "not Young"})],
+        "mood": [mood := ("mood", 0, {0: "calm", 1: "glad"})],
+        "Male:mood": [male, mood],
     }
     features = {"looks": np.array([0, -1]), "mood": np.array([1]), "image/id": np.array([b"7.png"])}
     extracts = {tfma.FEATURES_KEY: features, "labels": 1}
     found = add_slice_features(extracts, keys)
     assert found["labels"] == 1 and features["mood"] == [1]
-    assert found[tfma.FEATURES_KEY] == {**features, "Male": ["not Male"], "mood": ["glad"]}
+    assert found[tfma.FEATURES_KEY] == {
+        **features,
+        "Male": ["not Male"],
+        "mood": ["glad"],
+        "Male:mood": ["not Male & glad"],
+    }
     for nothing in ({}, {"looks": None, "mood": np.array([], np.int64)}):
         assert add_slice_features({tfma.FEATURES_KEY: nothing}, keys) == {tfma.FEATURES_KEY: nothing}
 

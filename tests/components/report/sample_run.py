@@ -17,6 +17,7 @@ from components.tasks.landmarks import evaluation as landmarks_evaluation
 from components.tasks.multi_label import evaluation as multi_label_evaluation
 from components.tasks.regression import evaluation as regression_evaluation
 from components.tasks.reporting import Sample
+from components.tasks.scores import BINS, summarize_scores
 from components.tasks.segmentation import evaluation as segmentation_evaluation
 
 EPOCHS = 15
@@ -73,7 +74,19 @@ def attribute_values(seed=0, count=998, skill=0.55, rates=POSITIVE_RATE) -> dict
         fp[[4, 10]] = positive[[4, 10]] * 3
     counts = np.stack([tp, fp, positive - tp, count - positive - fp])
     recall = {"top_10_recall": 0.6251, "pooled_top_10_recall": 0.8} if len(rates) > 10 else {}
-    return multi_label_evaluation.summarize(np.append(counts.ravel(), count)) | recall
+    found = multi_label_evaluation.summarize(np.append(counts.ravel(), count))
+    return found | score_values(positive, count) | recall
+
+
+def score_values(positive, count) -> dict:
+    """Scores a little too high of `count` images, of which `positive` [N] have each label."""
+    middles = (np.arange(BINS) + 0.5) / BINS
+    densities = np.stack([(1 - middles) ** 4, middles**1.5])
+    shares = densities / densities.sum(axis=1, keepdims=True)
+    positive = np.asarray(positive)
+    return summarize_scores(
+        np.round(np.stack([count - positive, positive])[..., np.newaxis] * shares[:, np.newaxis]).astype(int)
+    )
 
 
 def parsing_values(count=100, confusion=None) -> dict:
@@ -111,7 +124,8 @@ def class_values(confusion, ranks=None, top=()) -> dict:
     """Of a [C, C] confusion; `ranks` [C]: records by the rank of their class."""
     confusion = np.asarray(confusion)
     ranks = np.zeros(len(confusion), int) if ranks is None else np.asarray(ranks)
-    return classification_evaluation.summarize(np.concatenate([confusion, ranks[None]]), list(top))
+    found = classification_evaluation.summarize(np.concatenate([confusion, ranks[None]]), list(top))
+    return found | score_values(confusion.sum(axis=1), confusion.sum())
 
 
 def age_values(mean_absolute_error=5.2, count=998) -> dict:

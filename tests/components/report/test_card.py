@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from components.config import Bar
+from components.page.formatting import interval_text
 from components.report.card import card, card_section, command
-from components.report.run_page import comparisons, interval_text
+from components.report.run_page import comparisons
 from components.tasks.figures import Figure
 from tests.components.report.sample_run import ATTRIBUTES, EMOTION, artifacts, attribute_values
 
@@ -63,6 +64,6 @@ def test_against_the_bar_and_the_last_blessed_model():
 
 
 def test_intervals_in_words():
-    assert interval_text(Figure("a", 0.9, error=0.01)) == "95 % interval: 87.91 to 92.09 %"
-    assert interval_text(Figure("a", 5.0, error=0.5, share=False)) == "95 % interval: 3.95 to 6.05"
-    assert interval_text(Figure("a", 0.9)) == ""
+    assert interval_text(Figure("a", 0.9, error=0.01).interval, share=True) == "87.91 to 92.09"
+    assert interval_text(Figure("a", 5.0, error=0.5, share=False).interval, share=False) == "3.95 to 6.05"
+    assert interval_text(Figure("a", 0.9).interval, share=True) == ""

@@ -4,6 +4,7 @@ import numpy as np
 
 from components.page.page import Heading, Note, Table
 from components.report.slices import slices_section
+from components.tasks.figures import STUDENT_T
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
 from tests.components.report.sample_run import (
@@ -49,7 +50,7 @@ def test_gaps_are_signed_and_the_largest_comes_first():
     low = high | {"accuracy": high["accuracy"] - 0.136, "mean_accuracy": high["mean_accuracy"] - 0.136}
     values = {"Eyeglasses": low, "not Eyeglasses": low, "Male": high, "not Male": low}
     run = sliced(ATTRIBUTES, attributes=values)
-    (table,) = blocks(run, Table)
+    table, _ = blocks(run, Table)
     accuracies = [f"{100 * each['mean_accuracy']:.2f}" for each in (high, low)]
     assert rows(table) == [
         ["Male", "411 / 587", *accuracies, "+13.60", "+0.00"],
@@ -73,8 +74,25 @@ def test_the_balanced_gap_is_over_what_is_defined_on_both_sides():
     having = values | {"balanced_accuracy": np.array([0.9, 0.7]), "mean_balanced_accuracy": 0.8}
     lacking = values | {"balanced_accuracy": np.array([np.nan, 0.7]), "mean_balanced_accuracy": 0.7}
     run = sliced(task, slices={"Male": SIDES["Male"]}, attributes={"Male": having, "not Male": lacking})
-    (table,) = blocks(run, Table)
+    table, _ = blocks(run, Table)
     assert table.columns[5].heading == "Balanced gap, points" and rows(table)[0][5] == "+0.00"
+
+
+def test_both_mistakes_have_a_row_for_each_slice_with_intervals():
+    values = attribute_values()
+    run = sliced(ATTRIBUTES, slices={"Male": SIDES["Male"]}, attributes={"Male": values, "not Male": values})
+    errors = run.evaluation.errors
+    for name in list(errors):
+        errors[name] = 0.02 if name == ("attributes", "mean_false_negative_rate", "Male", None) else None
+    _, table = blocks(run, Table)
+    rates = [values[f"mean_false_{side}_rate"] for side in ("positive", "negative")]
+    low, high = rates[1] - 0.02 * STUDENT_T, rates[1] + 0.02 * STUDENT_T
+    false_positives, missed = (f"{100 * rate:.2f}" for rate in rates)
+    assert rows(table) == [
+        ["Male", "411", false_positives, "", missed, f"{100 * low:.2f} to {100 * high:.2f}"],
+        ["not Male", "587", false_positives, "", missed, ""],
+    ]
+    assert [cell.text for cell in table.footer[0]][:2] == ["All", "998"]
 
 
 def test_a_gap_of_errors_is_in_their_own_unit():
@@ -110,7 +128,8 @@ def test_slices_of_another_data_set_say_nothing_of_a_task():
     nobody = age_values(count=0)
     attributes = {side: attribute_values(seed, COUNTS[side]) for seed, side in enumerate(COUNTS)}
     run = sliced(ATTRIBUTES, AGE, attributes=attributes, age=dict.fromkeys(COUNTS, nobody))
-    assert len(blocks(run, Table)) == 1 and not blocks(run, Heading), "of the attributes alone"
+    headings = [heading.title for heading in blocks(run, Heading)]
+    assert len(blocks(run, Table)) == 2 and headings == ["Both mistakes by slice"], "of the attributes alone"
     half = {"Male": age_values(5.0), "not Male": nobody}
     (table,) = blocks(sliced(AGE, slices={"Male": SIDES["Male"]}, age=half), Table)
     assert rows(table)[0][2:] == ["5.00", "–", "–"]

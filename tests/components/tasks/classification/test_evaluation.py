@@ -134,7 +134,8 @@ def _bound(classes, top, bar=None):
 
 @pytest.mark.parametrize("count, top", [(3, []), (4, [3]), (5, [3]), (6, [3, 5])])
 def test_top_accuracies_that_are_not_always_1(count, top):
-    (spec,) = evaluation.specs(_bound("abcdef"[:count], [3, 5]))
+    spec, scores = evaluation.specs(_bound("abcdef"[:count], [3, 5]))
+    assert scores.metrics[0].class_name == "ClassScores"
     assert json.loads(spec.metrics[0].config)["top"] == top
 
 

@@ -98,7 +98,8 @@ def test_a_matrix_of_many_classes_has_colours_alone():
 
 def test_without_iterations_there_is_one_matrix():
     _, _, reader = section()
-    assert reader.count("svg", role="img") == 1 and reader.sections == ["emotion"]
+    assert reader.sections == ["emotion", "emotion-scores"]
+    assert reader.count("svg", role="img") == 1 + 2, "the matrix, calibration, precision and recall"
 
 
 def test_the_matrix_without_feedback_stands_beside_that_with_it():

@@ -13,6 +13,7 @@ from components.tasks.multi_label import evaluation
 from components.tasks.multi_label.evaluation import (
     MultiLabelMetrics,
     _measure_decisions,
+    _measure_histogram,
     _measure_scores,
     matched,
     outcomes,
@@ -20,6 +21,7 @@ from components.tasks.multi_label.evaluation import (
     summarize,
     widest_gap,
 )
+from components.tasks.summed_metric import PARTS, error_of
 
 # Columns: one attribute with every outcome, one without negatives, one without a single positive, one all wrong.
 COUNTS = np.array([[6, 8, 0, 0], [2, 0, 0, 5], [1, 2, 0, 5], [1, 0, 10, 0]])
@@ -64,6 +66,21 @@ def test_formulas_worked_by_hand():
     np.testing.assert_allclose(of_decisions, [0.8, 0.8, 0.0, 0.5])
 
 
+def test_false_rates_by_hand():
+    positives, negatives = evaluation.false_rates(COUNTS)
+    np.testing.assert_allclose(positives, [2 / 3, np.nan, 0, 1])
+    np.testing.assert_allclose(negatives, [1 / 7, 2 / 10, np.nan, 1])
+
+
+def test_a_record_s_scores_are_counted_as_probabilities():
+    labels = np.array([1, 0, -1])
+    for scores, kind in (([0.5, -0.5, 0], "signed"), ([0.75, 0.25, 0.5], "probabilities")):
+        found = _measure_histogram(labels, np.array(scores), FEATURES, 3, kind)
+        assert np.argwhere(found).tolist() == [[0, 1, 25], [1, 0, 75]]
+    with pytest.raises(ValueError, match=r"'7\.jpg': the model gives the scores .*nan.*; expected numbers"):
+        _measure_histogram(labels, np.array([0.5, np.nan, 0]), FEATURES, 3, "logits")
+
+
 def test_undefined_attributes_are_left_out_of_the_means():
     values = summarize(np.append(COUNTS, 10))
     assert values["mean_accuracy"] == pytest.approx(2.5 / 4)
@@ -105,13 +122,14 @@ def test_sum_is_exact_over_any_bundles(seed):
     for bundle in bundles:
         total = combine.create_accumulator()
         for index in bundle:
-            total = combine.add_input(total, records[index])
+            total = combine.add_input(total, (index % PARTS, records[index]))
         sums.append(total)
-    merged = combine.extract_output(combine.merge_accumulators(sums))
+    found = combine.extract_output(combine.merge_accumulators(sums))
+    merged = {key.name: value for key, value in found.items() if error_of(key.name) is None}
     at_once = summarize(sum(records))
-    assert {key.name for key in merged} == set(at_once)
-    for key, value in merged.items():
-        np.testing.assert_array_equal(value, at_once[key.name])
+    assert merged.keys() == at_once.keys()
+    for name, value in merged.items():
+        np.testing.assert_array_equal(value, at_once[name])
 
 
 @pytest.mark.parametrize("labels, answers", [(3, 2), (2, 3), (3, 3)])
@@ -172,25 +190,28 @@ def test_a_score_that_is_no_number_is_an_error():
         _measure_scores(np.ones(2), np.array([0.2, np.nan]), FEATURES, count=2)
 
 
-def test_scores_are_measured_where_there_are_more_than_ten_and_not_at_iterations():
+def test_recall_is_measured_where_there_are_more_than_ten_and_not_at_iterations():
     outputs = {
         count: [spec.output_names[0] for spec in evaluation.specs(_bound(*map(str, range(count))))]
         for count in (10, 11)
     }
-    assert outputs == {10: ["smile_decisions"], 11: ["smile_decisions", "smile"]}
+    assert outputs == {10: ["smile_decisions", "smile"], 11: ["smile_decisions", "smile", "smile"]}
     (spec,) = evaluation.specs(_bound(*map(str, range(11))), 2)
     assert spec.output_names == ["smile_decisions_iter2"]
 
 
 def test_no_bar_applies_to_the_scores():
     bar = Bar("mean_f1", at_least=0.5)
-    decisions, scores = (spec.metrics[0] for spec in evaluation.specs(_bound(*map(str, range(11)), bar=bar)))
-    assert len(decisions.per_slice_thresholds) == 1 and not scores.per_slice_thresholds
+    decisions, *scores = (spec.metrics[0] for spec in evaluation.specs(_bound(*map(str, range(11)), bar=bar)))
+    assert len(decisions.per_slice_thresholds) == 1 and len(scores) == 2
+    assert not any(each.per_slice_thresholds for each in scores)
 
 
 def test_figures():
     task = _bound(*"abcd")
-    values = {**summarize(np.append(COUNTS, 10)), "top_10_recall": 0.25, "pooled_top_10_recall": 0.5}
+    of_scores = {"mean_average_precision": 0.7, "mean_calibration_error": 0.1}
+    recalls = {"top_10_recall": 0.25, "pooled_top_10_recall": 0.5}
+    values = {**summarize(np.append(COUNTS, 10)), **of_scores, **recalls}
     found = {figure.name: figure.value for figure in evaluation.figures(task, values)}
     assert found == pytest.approx(
         {
@@ -198,6 +219,10 @@ def test_figures():
             "smile always the commoner class": (0.7 + 1 + 1 + 0.5) / 4,
             "smile mean balanced accuracy": (6 / 7 + 1 / 3) / 4,
             "smile mean F1": (12 / 15 + 16 / 18 + 0) / 3,
+            "smile mean false positive rate": (2 / 3 + 0 / 10 + 5 / 5) / 3,
+            "smile mean false negative rate": (1 / 7 + 2 / 10 + 5 / 5) / 3,
+            "smile mean average precision": 0.7,
+            "smile calibration error": 0.1,
             "smile top-10 recall": 0.25,
             "smile top-10 recall, pooled": 0.5,
         }

@@ -31,7 +31,7 @@ def test_the_table_has_a_row_for_every_label():
         assert float(rows[index][2].replace("−", "-")) == pytest.approx(100 * gains[index], abs=0.006)
     assert [row[2].startswith("−") for row in rows] == (gains < 0).tolist()
     assert shown.footer[0][1].text == f"{100 * values['mean_accuracy']:.2f}"
-    assert rows[0][7] == "−0.200", "the threshold as served"
+    assert rows[0][8] == "−0.200", "the threshold as served"
 
 
 def test_the_headlines_stand_beside_the_majority():
