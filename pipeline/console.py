@@ -21,6 +21,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 from components.overrides import slug
 from components.report.component import RunReport
+from pipeline.mending import restore_pushed
 from pipeline.request import Request
 
 _OUT = Console(stderr=True, highlight=False)
@@ -145,6 +146,7 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
         results = results_of(request, progress.run)
     except FileNotFoundError as error:
         sys.exit(f"facetfx: {error}")
+    restore_pushed(results)
     title = f"{request.run_name}: {results['verdict']}"
     table = Table(title=Text(title), show_header=False, title_justify="left", min_width=60)
     for title, value in results["figures"].items():

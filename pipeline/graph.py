@@ -15,7 +15,6 @@ from dataclasses import replace
 from tfx.components import (
     Evaluator,
     ExampleValidator,
-    Pusher,
     StatisticsGen,
     Trainer,
     Transform,
@@ -37,6 +36,7 @@ from components.evaluator.config import eval_config
 from components.example_gen import FacesExampleGen
 from components.landmark_annotator.component import LandmarkAnnotator
 from components.overrides import slug
+from components.pusher import Pusher
 from components.report.component import RunReport
 from components.schema_gen import RecordSchemaGen
 from components.serving.check import ServingCheck
@@ -44,7 +44,7 @@ from components.soft_labels.component import SoftLabeler
 from components.soft_labels.executor import no_teacher
 from components.systems.base import system_of
 from components.tasks.annotation import BoundTask
-from pipeline.last_blessed import LastBlessedBefore
+from pipeline.last_blessed import LastBlessedBefore, LastBlessedThere
 
 # What each component's result rests on beside its inputs: TFX sees no change of code behind a dotted path.
 _LABELS_CODE = (
@@ -304,7 +304,7 @@ def _splits(data: Data, split: str) -> list[str]:
     return list(data.splits(split).values())
 
 
-def _blessed(name: str, node_id: str, paths: PipelinePaths, strategy=LatestBlessedModelStrategy, **channels):
+def _blessed(name: str, node_id: str, paths: PipelinePaths, strategy=LastBlessedThere, **channels):
     """Node that gives a blessed model of an experiment: the latest, or as `strategy` has it; None if there is none.
 
     Args:
@@ -318,7 +318,7 @@ def _blessed(name: str, node_id: str, paths: PipelinePaths, strategy=LatestBless
         return Importer(uri, standard_artifacts.Model, output_key="model").with_id(node_id)
     own = slug(name)
     return Resolver(
-        strategy_class=strategy,
+        strategy_class=strategy if paths.custom_resolvers else LatestBlessedModelStrategy,
         model=Channel(type=standard_artifacts.Model, producer_component_id=f"Trainer-{own}"),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing, producer_component_id=f"Evaluator-{own}"),
         **channels,

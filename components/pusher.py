@@ -1,0 +1,82 @@
+"""Pusher: TFX's, but a version is there whole or not at all, and a model isn't pushed twice."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from tfx.components.pusher import executor as tfx_executor
+from tfx.components.pusher.component import Pusher as TfxPusher
+from tfx.dsl.components.base import executor_spec
+from tfx.dsl.io import fileio
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, proto_utils
+
+_HIDDEN = ".pushing-"  # before the name of a version that is being copied: servers look at numbers alone
+# TensorFlow's, of a SavedModel: another for each training, the same in a copy.
+_FINGERPRINT = "fingerprint.pb"
+
+
+def is_whole(version: str) -> bool:
+    """Whether a folder holds a SavedModel."""
+    return fileio.exists(os.path.join(version, "saved_model.pb"))
+
+
+def push(model: str, version: str) -> None:
+    """Copies a SavedModel to the folder of a version, which a server finds with all its files or doesn't find.
+
+    What stands there without being whole, and what a push that was stopped left, gives way.
+    """
+    base, name = os.path.split(version)
+    fileio.makedirs(base)
+    for entry in fileio.listdir(base):
+        if entry.startswith(_HIDDEN):
+            fileio.rmtree(os.path.join(base, entry))
+    hidden = os.path.join(base, f"{_HIDDEN}{name}")
+    io_utils.copy_dir(model, hidden)
+    if fileio.exists(version):
+        fileio.rmtree(version)
+    fileio.rename(hidden, version)
+
+
+def pushed_version(model: str, base: str) -> str | None:
+    """The latest version under `base` that is a copy of the SavedModel `model`; None if none is."""
+    if not fileio.exists(base):
+        return None
+    versions = sorted((name.strip("/") for name in fileio.listdir(base)), reverse=True)
+    wanted = _fingerprint(model)
+    for version in (os.path.join(base, name) for name in versions if name.isdecimal()):
+        if is_whole(version) and _fingerprint(version) == wanted:
+            return version
+    return None
+
+
+def _fingerprint(model):
+    path = os.path.join(model, _FINGERPRINT)
+    return fileio.open(path, "rb").read() if fileio.exists(path) else None
+
+
+class Executor(tfx_executor.Executor):
+    """As TFX's, which copies in place: a push that is stopped leaves a newest version that nobody can load."""
+
+    def Do(self, input_dict, output_dict, exec_properties) -> None:
+        """Pushes a blessed model to the next version of its folder, named by the second."""
+        pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            return
+        destination = pusher_pb2.PushDestination()
+        proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
+        base, model = destination.filesystem.base_directory, self.GetModelPath(input_dict)
+        version = pushed_version(model, base)
+        if version is None:
+            version = os.path.join(base, str(int(time.time())))
+            push(model, version)
+        self._MarkPushed(pushed, pushed_destination=version, pushed_version=os.path.basename(version))
+
+
+class Pusher(TfxPusher):
+    """TFX's component with that executor; arguments as there, with a folder as the destination."""
+
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
