@@ -13,6 +13,7 @@ from tensorflow import keras
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from components.faces.frame import Frame
+from components.serving.lite import LITE
 from components.serving.module import ServingModule, served_part
 from components.systems.base import System
 from components.tasks.base import Learning, serving_of
@@ -35,6 +36,7 @@ def export(
     warmup_images: Sequence[bytes],
     fast: keras.Model | None = None,
     frames: Mapping[str, Frame] = MappingProxyType({}),
+    lite: bytes | None = None,
 ) -> ServingModule:
     """Writes the SavedModel with its contract and the requests that TensorFlow Serving replays when it loads it.
 
@@ -49,6 +51,7 @@ def export(
         warmup_images: encoded; the requests hold one alone and all together.
         fast: of `components.serving.precision.in_bfloat16`, served where it is faster; None for float32 alone.
         frames: by task, where its images have a face, so that photographs can be brought to that.
+        lite: the network as a file of TensorFlow Lite, to lie beside; None without.
 
     Returns:
         What was written.
@@ -81,6 +84,9 @@ def export(
     with tf.io.TFRecordWriter(os.path.join(folder, _WARMUP)) as writer:
         for images in (warmup_images[:1], warmup_images):
             writer.write(_predict_request(images).SerializeToString())
+    if lite is not None:
+        with tf.io.gfile.GFile(os.path.join(folder, LITE), "wb") as file:
+            file.write(lite)
     _write_keras(trained, os.path.join(folder, TRAINED))
     system.write_assets(network, folder)
     return module

@@ -38,10 +38,13 @@ def in_bfloat16(network: keras.Model, build: Callable[[], keras.Model], tasks: M
     return fast
 
 
-def figures(network: keras.Model, tasks: Mapping[str, Learning], batches: tf.data.Dataset) -> dict[str, float]:
+def figures(
+    network: Callable[..., Mapping[str, tf.Tensor]], tasks: Mapping[str, Learning], batches: tf.data.Dataset
+) -> dict[str, float]:
     """What the tasks measure of a network on a validation split, by the figures' names.
 
     Args:
+        network: called as Keras' are.
         batches: (image [batch, H, W, 3], labels).
     """
 

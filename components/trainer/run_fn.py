@@ -18,6 +18,8 @@ from tfx.utils import io_utils
 from components.config import from_json
 from components.schema_gen.frames import read_frames
 from components.serving.export import export
+from components.serving.lite import LiteNetwork, convert
+from components.serving.module import served_network
 from components.serving.precision import alike, figures, in_bfloat16
 from components.systems.base import system_of
 from components.tasks.base import learning_of
@@ -62,7 +64,9 @@ def run_fn(fn_args: FnArgs) -> None:
         warm_start=fn_args.base_model,
     )
     validation = inputs.evaluation_examples(all_files(validation_files), tasks, experiment.data.image_size)
-    fast, precision = chosen_precision(experiment.export.precision, trained, validation.batch(_VALIDATION_BATCH))
+    validation = validation.batch(_VALIDATION_BATCH)
+    fast, precision = chosen_precision(experiment.export.precision, trained, validation)
+    lite, lite_record = lite_file(experiment.export.lite, trained, validation)
     frames = read_frames(io_utils.parse_pbtxt_file(fn_args.schema_path, schema_pb2.Schema()))
     module = export(
         trained.network,
@@ -73,6 +77,7 @@ def run_fn(fn_args: FnArgs) -> None:
         inputs.example_images(all_files(train_files), _WARMUP_IMAGES),
         fast,
         {task.name: frames[task.dataset] for task in tasks if task.dataset in frames},
+        lite,
     )
     training = {
         "epochs": trained.epochs,
@@ -80,6 +85,7 @@ def run_fn(fn_args: FnArgs) -> None:
         "minutes": trained.minutes,
         "processor_minutes": trained.processor_minutes,
         "precision": precision,
+        "lite": lite_record,
         **trained.record,
     }
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, TRAINING_FILE), "w") as f:
@@ -100,17 +106,45 @@ def chosen_precision(
     if precision == "float32":
         return None, {"served": precision, "figures": {}}
     fast = in_bfloat16(trained.network, trained.build, trained.tasks)
+    found = _figures_of({"float32": trained.network, "bfloat16": fast}, trained, validation)
+    kept = alike(*found.values())
+    where = "bfloat16 where that is faster" if kept else "float32"
+    print(f"  Served in {where}: {_in_words(found)}.", file=sys.stderr)
+    return fast if kept else None, {"served": "bfloat16" if kept else "float32", "figures": found}
+
+
+def lite_file(precision: str, trained: Trained, validation: tf.data.Dataset) -> tuple[bytes | None, dict[str, Any]]:
+    """What is served of the network as a file of TensorFlow Lite, if it is asked for and possible.
+
+    Returns:
+        It, or None; and its "bytes" with the "figures" of both on the validation split, or the "error" that says why
+        there is none. Nothing if it isn't asked for.
+    """
+    if not precision:
+        return None, {}
+    network = served_network(trained.network, trained.tasks)
+    try:
+        model = convert(network, precision)
+    except ValueError as error:
+        print(f"  No file of TensorFlow Lite: {error}", file=sys.stderr)
+        return None, {"error": str(error)}
+    found = _figures_of({"network": network, "TensorFlow Lite": LiteNetwork(model)}, trained, validation)
+    print(f"  As TensorFlow Lite, {len(model) / 1e6:.1f} MB: {_in_words(found)}.", file=sys.stderr)
+    return model, {"bytes": len(model), "figures": found}
+
+
+def _figures_of(networks, trained, validation):
+    """By the networks' names, what the tasks measure of each."""
     # Not the trained ones: their metrics belong to the strategy that they were trained under.
     tasks = {name: learning_of(task.task, task.image_size) for name, task in trained.tasks.items()}
     for name, task in trained.tasks.items():
         for key, variable in task.state().items():
             tasks[name].state()[key].assign(variable.numpy())
-    networks = {"float32": trained.network, "bfloat16": fast}
-    found = {name: figures(network, tasks, validation) for name, network in networks.items()}
-    kept = alike(*found.values())
-    words = "; ".join(f"{name} {', '.join(f'{k} {v:.4f}' for k, v in each.items())}" for name, each in found.items())
-    print(f"  Served in {'bfloat16 where that is faster' if kept else 'float32'}: {words}.", file=sys.stderr)
-    return fast if kept else None, {"served": "bfloat16" if kept else "float32", "figures": found}
+    return {name: figures(network, tasks, validation) for name, network in networks.items()}
+
+
+def _in_words(found):
+    return "; ".join(f"{name} {', '.join(f'{k} {v:.4f}' for k, v in each.items())}" for name, each in found.items())
 
 
 def remove_done(folder: str, kept: str) -> None:

@@ -1,0 +1,69 @@
+"""A network as TensorFlow Lite has it, for phones and single-board computers."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+LITE = os.path.join("assets.extra", "model.tflite")
+SIGNATURE = "serving_default"
+
+
+def convert(network: keras.Model, precision: str) -> bytes:
+    """The network as a file of TensorFlow Lite: image [1, H, W, 3] float32 in [0, 255] -> its outputs, by name.
+
+    Args:
+        network: image -> dict of outputs, of a fixed size.
+        precision: of its weights, one of components.config.LITE_PRECISIONS. With int8 it computes in it where it can,
+            with the range of each image's own features.
+
+    Raises:
+        ValueError: if TensorFlow Lite lacks an operation.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([1, *network.input_shape[1:]], tf.float32, name="image")])
+    def answer(image):
+        return network(image, training=False)
+
+    module = tf.Module()
+    module.network, module.answer = network, answer
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([answer.get_concrete_function()], module)
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        return converter.convert()
+    except Exception as error:  # TensorFlow documents no class
+        raise ValueError(f"TensorFlow Lite can't have this network: {str(error).strip().splitlines()[0]}") from error
+
+
+class LiteNetwork:
+    """A file of `convert`, asked as the network was: one image after the other, on this machine's processors.
+
+    Args:
+        model: the file's bytes.
+    """
+
+    def __init__(self, model: bytes):
+        interpreter = tf.lite.Interpreter(model_content=model, num_threads=os.cpu_count())
+        self._answer = interpreter.get_signature_runner(SIGNATURE)
+        self._outputs = self._answer.get_output_details()
+
+    @tf.function
+    def __call__(self, image: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """[batch, H, W, 3] in [0, 255] -> outputs by name, [batch, ...] float32; there is no `training`."""
+        names = list(self._outputs)
+        found = tf.numpy_function(self._run, [tf.cast(image, tf.float32)], [tf.float32] * len(names))
+        shapes = (self._outputs[name]["shape"] for name in names)
+        return {
+            name: tf.ensure_shape(values, [None, *shape[1:]])
+            for name, values, shape in zip(names, found, shapes, strict=True)
+        }
+
+    def _run(self, images):
+        answers = [self._answer(image=image[np.newaxis]) for image in images]
+        return [np.concatenate([answer[name] for answer in answers]) for name in self._outputs]
