@@ -12,6 +12,7 @@ Environment:
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 import warnings
 
@@ -25,8 +26,12 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config  # noqa
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
 from components.datasets import build_datasets  # noqa: E402
+from components.datasets.binding import bound_tasks  # noqa: E402
+from components.overrides import slug  # noqa: E402
+from components.trainer.recipe import check_network  # noqa: E402
 from pipeline import console, lock  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
+from pipeline.mending import begin_anew_without_metadata  # noqa: E402
 from pipeline.request import Request, request_or_exit  # noqa: E402
 
 PIPELINE_NAME = "facetfx"
@@ -38,15 +43,20 @@ def local_pipeline(request: Request) -> Pipeline:
     All experiments share one pipeline and its metadata, so that data prepared for one is there for the next.
 
     Raises:
-        ValueError: if the data sets don't have the splits or labels that the experiment wants.
+        ValueError: if the data sets don't have the splits or labels that the experiment wants, or the network can't be
+            built or doesn't fit the labels.
         FileNotFoundError: an official file, or a data set's folder, is missing.
         ModuleNotFoundError: an optional package that the experiment needs is not installed.
     """
     datasets = build_datasets(request.experiment.data.datasets, request.data_dir).values()
     for dataset in datasets:
         dataset.check()
+    trained = pathlib.Path(request.pipeline_root).glob(f"Trainer-{slug(request.run_name)}/model/*")
+    if next(trained, None) is None:  # later runs know that it can be built
+        check_network(request.experiment, bound_tasks(request.experiment))
     metadata = os.path.join(request.output_dir, "metadata.db")
     os.makedirs(request.output_dir, exist_ok=True)
+    begin_anew_without_metadata(request.output_dir)
     paths = PipelinePaths(
         data_dir=request.data_dir,
         fingerprint=" ".join(dataset.fingerprint() for dataset in datasets),

@@ -9,6 +9,7 @@ import dataclasses
 import os
 import pathlib
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +18,8 @@ from components.config import Experiment
 from components.overrides import overridden, run_name, slug
 from pipeline import experiments
 
+# Bytes: the smallest experiments leave a tenth of it, images and a network of usual size several times as much.
+_LEAST_FREE = 10**9
 DEFAULT_EXPERIMENT, DEFAULT_OUTPUT_DIR = "dmm_cnn/synthetic", "out"
 
 
@@ -62,6 +65,7 @@ def read_request(environment: Mapping[str, str]) -> Request:
         ValueError: for an unknown experiment or setting, a SEED that is no number, and an experiment whose model starts
             from another's, or whose data are taught by one, that has not been blessed yet.
         FileNotFoundError: if DATA_DIR is no folder.
+        OSError: if the disk with OUTPUT_DIR is full.
     """
     name = environment.get("EXPERIMENT") or DEFAULT_EXPERIMENT
     experiment, settings = asked_experiment(name, environment)
@@ -73,6 +77,7 @@ def read_request(environment: Mapping[str, str]) -> Request:
         name, experiment, settings, data_dir, os.path.abspath(environment.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR)
     )
     _check_prerequisites(request)
+    _check_disk(request.output_dir)
     return request
 
 
@@ -110,11 +115,22 @@ def _check_prerequisites(request):
         )
 
 
+def _check_disk(output_dir):
+    folder = pathlib.Path(output_dir)
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(there).free
+    if free < _LEAST_FREE:
+        raise OSError(
+            f"The disk with OUTPUT_DIR ({output_dir!r}) has {free / 1e6:,.0f} MB left; a run needs "
+            f"{_LEAST_FREE / 1e9:g} GB and more. Free some, or name another OUTPUT_DIR."
+        )
+
+
 def request_or_exit() -> Request:
     """`read_request` of the process's environment; what can't be done ends the process with a line that says why."""
     try:
         return read_request(os.environ)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"facetfx: {error}")
 
 

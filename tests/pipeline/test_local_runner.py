@@ -5,13 +5,22 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from components.config import DatasetConfig, Task, from_json
+from components.config import DatasetConfig, Task, configured, from_json
+from components.datasets.synthetic_faces import SyntheticFaces
 from pipeline import experiments, local_runner
 from pipeline.experiments.registry import REGISTERED
 from pipeline.request import read_request
 
 NAME = "plain/of_several"
 LINE = "lfw_5590/a.jpg 1 2 3 4 5 1 2 3 4 5 1 1 1 3"
+
+OUTPUTS = {"parsing": len(SyntheticFaces.ANNOTATIONS["parsing"].names), "landmarks": 2 * 5}
+
+
+def network(width=8, **outputs):
+    return configured(
+        "keras_models.MultiTaskNetwork", outputs=outputs, maps=["parsing"], backbone="resnet18", backbone_width=width
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +32,8 @@ def of_several(monkeypatch):
         DatasetConfig("mtfl", labels=("landmarks",)),
     )
     tasks = (Task("parsing", "segmentation"), Task("landmarks", "landmarks"))
-    monkeypatch.setitem(REGISTERED, NAME, replace(base, data=replace(base.data, datasets=datasets), tasks=tasks))
+    several = replace(base, data=replace(base.data, datasets=datasets), tasks=tasks, model=network(**OUTPUTS))
+    monkeypatch.setitem(REGISTERED, NAME, several)
 
 
 @pytest.fixture
@@ -87,3 +97,20 @@ def test_settings_change_the_experiment_and_the_run_s_name(tmp_path):
     )
     ran = from_json(report.exec_properties["experiment"])
     assert (ran.training.epochs, ran.training.seed, ran.data.image_size) == (3, 5, (32, 32))
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        (network(parsing=3, landmarks=10), r"3 channels for task 'parsing', .* need \d+"),
+        (network(parsing=OUTPUTS["parsing"]), "no output for task 'landmarks'"),
+        (network(width=0, **OUTPUTS), "can't be built as the experiment says: .*positive value"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_told_before_any_data_are_read(model, message, data_dir, tmp_path, monkeypatch):
+    monkeypatch.setitem(REGISTERED, NAME, replace(experiments.get(NAME), model=model))
+    with pytest.raises(ValueError, match=message):
+        ingestion(NAME, data_dir, tmp_path)
+    # What ran once is not built again.
+    (tmp_path / "out/pipeline/Trainer-plain-of_several/model/3").mkdir(parents=True)
+    assert ingestion(NAME, data_dir, tmp_path)

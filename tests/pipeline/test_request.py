@@ -1,9 +1,11 @@
 """What is asked for, checked before anything heavy is imported."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,6 +78,14 @@ def test_a_start_from_a_model_that_is_not_there(tmp_path):
         asked(tmp_path, **environment)
     (folder / "BLESSED").touch()
     assert asked(tmp_path, **environment).experiment.training.warm_start == "dmm_cnn/synthetic"
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    where = {"EXPERIMENT": "plain/synthetic", "OUTPUT_DIR": str(tmp_path / "not" / "there" / "yet")}
+    read_request(where)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=5e8) if folder == tmp_path else None)
+    with pytest.raises(OSError, match=r"yet'\) has 500 MB left; a run needs 1 GB and more"):
+        read_request(where)
 
 
 def test_the_usual_output_folder_is_not_named(tmp_path, monkeypatch):
