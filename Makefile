@@ -65,8 +65,8 @@ predict: .venv/installed ## answers for photographs: IMAGES (a folder, file or p
 serve: .venv/installed ## the pushed MODEL, or all, by TensorFlow Serving's REST API and on a page: PORT, HOST
 	@python -m pipeline.serve $(if $(MODEL),--model "$(MODEL)") --port $(or $(PORT),8501) --host $(if $(filter command,$(origin HOST)),$(HOST),127.0.0.1)
 
-tensorboard: .venv/installed ## the training curves of the runs so far
-	tensorboard --logdir $(OUTPUT_DIR)/pipeline
+tensorboard: .venv/installed ## training curves, test figures and hyperparameters of the runs so far, also while one trains
+	@python -m pipeline.tensorboard
 
 test: lint ## lint, types and all tests
 	$(PYTEST)

@@ -20,7 +20,10 @@ _COLUMN_WIDTH = 17  # characters, with the frame: "0.8500 ± 0.0707" and blanks
 
 
 def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
-    """{experiment: {seed: results.json}} of the latest run of each; what an earlier facetfx left is named on stderr."""
+    """{experiment: {seed: results.json}} of the latest run of each, with the "folder" that it lies in.
+
+    What an earlier facetfx left is named on stderr.
+    """
     files = pathlib.Path(output_dir).glob("pipeline/Report-*/report/*/results.json")
     found = collections.defaultdict(dict)
     for file in sorted(files, key=lambda file: int(file.parent.name)):
@@ -32,7 +35,7 @@ def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
         if "compared" not in results:
             print(f"Left out, of an earlier facetfx: {file}. Run the experiment again to compare it.", file=sys.stderr)
             continue
-        found[results["experiment"]][results["seed"]] = results
+        found[results["experiment"]][results["seed"]] = {**results, "folder": str(file.parent)}
     return dict(sorted(found.items()))
 
 

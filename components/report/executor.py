@@ -13,15 +13,19 @@ from components.config import from_json
 from components.report.card import card
 from components.report.collect import collect
 from components.report.run_page import parts_of, results_json, run_page
+from components.report.tensorboard import write_summaries
 
-PAGE, RESULTS, CARD = "index.html", "results.json", "model_card.md"
+PAGE, RESULTS, CARD, SUMMARIES = "index.html", "results.json", "model_card.md", "tensorboard"
 
 
 class Executor(base_executor.BaseExecutor):
     """Collects, renders, writes."""
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:
-        """Writes index.html, results.json and model_card.md, as an artifact and into the destination."""
+        """Writes index.html, results.json and model_card.md, as an artifact and into the destination.
+
+        The artifact has a folder for TensorBoard as well.
+        """
         inputs = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items() if found}
         experiment = from_json(exec_properties["experiment"])
         identity = {key: exec_properties[key] for key in ("commit", "run")}
@@ -30,7 +34,9 @@ class Executor(base_executor.BaseExecutor):
         page = run_page(artifacts, parts).render()
         model_card = card(artifacts)
         results = results_json(artifacts, parts, report=os.path.join(exec_properties["destination"], PAGE))
-        for folder in (artifact_utils.get_single_uri(output_dict["report"]), exec_properties["destination"]):
+        uri = artifact_utils.get_single_uri(output_dict["report"])
+        write_summaries(artifacts, os.path.join(uri, SUMMARIES))
+        for folder in (uri, exec_properties["destination"]):
             fileio.makedirs(folder)
             io_utils.write_string_file(os.path.join(folder, PAGE), page)
             io_utils.write_string_file(os.path.join(folder, RESULTS), results)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from components.config import form
 from components.overrides import settings_of
-from components.page.formatting import decimal, figure_text, finite_or_none, format_int, readable
+from components.page.formatting import decimal, figure_text, finite_or_none, format_int, interval_text, readable
 from components.page.page import Block, Cell, Chip, Code, Column, Headlines, Note, Page, Part, Section, Table
 from components.report.card import card_section
 from components.report.collect import RunArtifacts, Verdict, report_of
@@ -18,6 +18,7 @@ from components.report.data_section import data_section
 from components.report.gallery import gallery_section
 from components.report.learning import learning_section
 from components.report.slices import slices_section
+from components.serving.lite import LITE
 from components.systems.base import system_of
 from components.tasks.figures import Figure
 from components.tasks.reporting import metric_title
@@ -38,18 +39,16 @@ def _with_intervals(part, task, artifacts):
     """The part with confidence intervals in its headlines."""
     figures = {figure.metric: figure for figure in artifacts.evaluation.figures(task.name) if figure.metric}
     headlines = (
-        replace(headline, interval=interval_text(figures[headline.metric])) if headline.metric in figures else headline
+        replace(headline, interval=_interval(figures[headline.metric])) if headline.metric in figures else headline
         for headline in part.headlines
     )
     return replace(part, headlines=tuple(headlines))
 
 
-def interval_text(figure: Figure) -> str:
+def _interval(figure: Figure) -> str:
     """`95 % interval: 89.12 to 90.03 %`; empty if it isn't known."""
-    if figure.interval is None:
-        return ""
-    low, high = (figure_text(bound, figure.share) for bound in figure.interval)
-    return f"95 % interval: {low} to {high}{' %' if figure.share else ''}"
+    interval = interval_text(figure.interval, figure.share)
+    return interval and f"95 % interval: {interval}{' %' if figure.share else ''}"
 
 
 def run_page(artifacts: RunArtifacts, parts: Sequence[Part]) -> Page:
@@ -113,6 +112,7 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         "form": form(artifacts.experiment),
         "commit": artifacts.commit,
         "run": artifacts.run,
+        "trained": artifacts.model_path,
         "verdict": "blessed and pushed" if verdict.pushed_path else "not pushed",
         "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
         "figures": figures,
@@ -155,12 +155,24 @@ def _precision(found):
     """The precision of the served model, with what the other one reached if both were tried."""
     if not found["figures"]:
         return found["served"]
-    tried = "; ".join(
-        f"in {precision}: {', '.join(f'{readable(name)} {value:.4f}' for name, value in figures.items())}"
-        for precision, figures in found["figures"].items()
-    )
     where = " where the processor is faster in it" if found["served"] == "bfloat16" else ""
-    return f"{found['served']}{where} (on validation, {tried})"
+    tried = {f"in {precision}": figures for precision, figures in found["figures"].items()}
+    return f"{found['served']}{where} ({_on_validation(tried)})"
+
+
+def _lite(found):
+    """The file of TensorFlow Lite, with what it reaches beside the network, or why there is none."""
+    if "error" in found:
+        return f"none. {found['error']}"
+    return f"{LITE} in the model's folder, {found['bytes'] / 1e6:.1f} MB ({_on_validation(found['figures'])})"
+
+
+def _on_validation(tried):
+    figures = (
+        f"{what}: {', '.join(f'{readable(name)} {value:.4f}' for name, value in of.items())}"
+        for what, of in tried.items()
+    )
+    return f"on validation, {'; '.join(figures)}"
 
 
 def _asking(artifacts):
@@ -210,6 +222,7 @@ def _run_section(artifacts):
             f"{decimal(training['processor_minutes'], 1)} of all processors",
         ),
         ("Served in", _precision(training["precision"])),
+        *([("As TensorFlow Lite", _lite(training["lite"]))] if training.get("lite") else []),
         ("Parameters of the served model", f"{format_int(count)} ({count * 4 / 1e6:,.1f} MB as float32)"),
         ("Image size", "{} × {} pixels (height × width)".format(*experiment.data.image_size)),
         ("Pushed model" if artifacts.verdict.pushed_path else "Model, not pushed", model),

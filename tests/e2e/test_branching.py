@@ -28,7 +28,7 @@ def people():
         data=DRAWN,
         tasks=with_low_bars((*synthetic.tasks, clothing)),
         model=configured("keras_models.ThinVGG16", width=4, num_tasks=50, outputs={"attributes": 40, "clothing": 10}),
-        training=replace(synthetic.training, epochs=1, steps=4, batch_size=8, alpha=3.0, precision="float32"),
+        training=replace(synthetic.training, epochs=1, steps=4, batch_size=8, alpha=0.1, precision="float32"),
     )
 
 
@@ -40,7 +40,14 @@ def joint():
         for seed, label in enumerate(("attributes", "clothing"), start=1)
     )
     teachers = (Teacher("attributes", PEOPLE), Teacher("clothing", PEOPLE))
-    return replace(people(), data=Data(datasets, image_size=(32, 32), teachers=teachers))
+    people_ = people()
+    return replace(
+        people_,
+        data=Data(datasets, image_size=(32, 32), teachers=teachers),
+        tasks=tuple(replace(task, bar=None) for task in people_.tasks),
+        # Branches cost more than they can win, so that the first round is the last one.
+        training=replace(people_.training, alpha=0.01),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +83,8 @@ def test_the_pushed_tree_has_no_batch_norm_and_answers_for_both_domains(people_r
 def test_teachers_label_what_the_data_sets_lack(joint_run, output):
     assert "SoftLabeler" in joint_run
     found = results(output, JOINT)
-    assert found["verdict"] == "blessed and pushed" and found["figures"]["records quarantined"] == 0
+    assert found["verdict"] == "blessed and pushed"
+    assert found["figures"]["records quarantined"] == 0
     (counts,) = (output / "pipeline" / "SoftLabeler" / "counts").rglob("*.json")
     training = json.loads(counts.read_text())["drawn_attributes_train"]
     assert training["clothing"] == {"labelled": 16, "annotated": 0}

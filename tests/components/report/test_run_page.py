@@ -31,8 +31,8 @@ def whole():
 def test_every_task_has_its_sections_in_the_tasks_order(whole):
     page, reader, seconds = whole
     assert reader.sections == [
-        "result", "predictions", "parsing-images", "parsing-classes", "landmarks", "emotion", "attributes-mistakes",
-        "attributes", "learning", "data", "card", "run",
+        "result", "predictions", "parsing-images", "parsing-classes", "landmarks", "emotion", "emotion-scores",
+        "attributes-mistakes", "attributes", "attributes-scores", "learning", "data", "card", "run",
     ]  # fmt: skip
     assert reader.count("p", cls="value") == 4 + 2 + 2 + 4
     assert len(page) < 2_000_000 and seconds < 30
