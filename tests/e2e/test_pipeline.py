@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from components.config import Bar
 from components.serving.export import CONTRACT, read_keras
-from pipeline import compare, experiments, local_runner
+from pipeline import compare, experiments, kubeflow_runner, local_runner
+from pipeline.experiments.registry import REGISTERED
 from pipeline.request import read_request
+from tests.support.kubeflow import Compiled
 from tests.support.photographs import needs_dlib
 from tests.support.pipeline_runs import (
     DATA_NODES,
@@ -94,6 +96,24 @@ def test_settings_make_a_run_of_its_own_that_starts_from_the_blessed_model(first
         if "moving_" not in key:
             np.testing.assert_array_equal(tuned[key], values, err_msg=key)
     assert run(dmm_cnn(), output, NAME, settings) == set()
+
+
+def test_the_compiled_pipeline_ends_as_the_local_one(first_run, output, tmp_path, monkeypatch):
+    """Kubeflow's tasks, each by the arguments of its container."""
+    monkeypatch.setitem(REGISTERED, NAME, dmm_cnn())
+    root, job = tmp_path / "cluster", tmp_path / "job.json"
+    settings = {"EXPERIMENT": NAME, "PIPELINE_ROOT": str(root), "IMAGE": "facetfx", "BASELINE_MODEL": "none"}
+    for name, value in {**settings, "OUTPUT": str(job), "DATA_DIR": "", "SET": "", "SEED": ""}.items():
+        monkeypatch.setenv(name, value)
+    kubeflow_runner.main()
+    done = Compiled(job).run_all(tmp_path / "tasks")
+    assert done.keys() == DATA_NODES | own(NAME)
+    (report,) = (root / "reports").glob("*/results.json")
+    found, local = json.loads(report.read_text()), results(output, NAME)
+    assert found["verdict"] == local["verdict"] == "blessed and pushed"
+    assert pathlib.Path(found["places"]["model"], "saved_model.pb").is_relative_to(root / "serving")
+    kept = local["figures"].keys() - {"training minutes", "processor minutes"}
+    assert {name: found["figures"][name] for name in kept} == pytest.approx({n: local["figures"][n] for n in kept})
 
 
 def test_another_bar_evaluates_anew_and_trains_nothing(first_run, output):

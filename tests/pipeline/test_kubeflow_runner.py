@@ -9,12 +9,10 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-import yaml
-from google.protobuf import json_format, text_format
+from google.protobuf import text_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from PIL import Image
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
 from components.config import Data, DatasetConfig, Task, Teacher, from_json
@@ -23,45 +21,13 @@ from pipeline import experiments, kubeflow_runner
 from pipeline.experiments.registry import REGISTERED
 from pipeline.graph import PipelinePaths, create_pipeline
 from tests.support import tiny_faces
+from tests.support.kubeflow import Compiled
 
 PROJECT = pathlib.Path(__file__).parents[2]
 NAME, OWN = "dmm_cnn/celeb_a-tiny", "dmm_cnn-celeb_a-tiny"
 ROOT, IMAGE = "gs://bucket/facetfx", "example.org/facetfx:1"
 SETTINGS = {"EXPERIMENT": NAME, "DATA_DIR": "gs://bucket/celeba", "PIPELINE_ROOT": f"{ROOT}/", "IMAGE": IMAGE}
 RESOLVERS = {f"LastBlessed-{OWN}-model-blessing-resolver", f"LastBlessed-{OWN}-model-resolver"}
-
-
-class Compiled:
-    """A compiled file through Kubeflow's own protos, which refuse what they don't know."""
-
-    def __init__(self, path: pathlib.Path):
-        self.text = path.read_text()
-        self.job = pipeline_spec_pb2.PipelineJob()
-        content = yaml.safe_load(self.text)
-        json_format.ParseDict(content if "pipelineSpec" in content else {"pipelineSpec": content}, self.job)
-        self.spec = pipeline_spec_pb2.PipelineSpec()
-        json_format.ParseDict(json_format.MessageToDict(self.job.pipeline_spec), self.spec)
-        deployment = pipeline_spec_pb2.PipelineDeploymentConfig()
-        json_format.ParseDict(json_format.MessageToDict(self.spec.deployment_spec), deployment)
-        self.tasks = self.spec.root.dag.tasks
-        self.executors = {
-            task: deployment.executors[self.spec.components[self.tasks[task].component_ref.name].executor_label]
-            for task in self.tasks
-        }
-
-    @property
-    def containers(self):
-        return {t: executor.container for t, executor in self.executors.items() if executor.HasField("container")}
-
-    def inputs(self, task):
-        """{input: (task, output) that feeds it}."""
-        return {
-            name: (source.task_output_artifact.producer_task, source.task_output_artifact.output_artifact_key)
-            for name, source in self.tasks[task].inputs.artifacts.items()
-        }
-
-    def parameter(self, task, name):
-        return self.tasks[task].inputs.parameters[name].runtime_value.constant.string_value
 
 
 def compiled(tmp_path, file="job.json", **settings) -> Compiled:
@@ -191,8 +157,6 @@ def test_a_step_runs_as_in_its_container(plain, tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     task = "RecordSchemaGen"
     given = pipeline_spec_pb2.ExecutorInput()
-    for name, parameter in plain.tasks[task].inputs.parameters.items():
-        given.inputs.parameter_values[name].CopyFrom(parameter.runtime_value.constant)
     image = io.BytesIO()
     Image.new("RGB", (64, 64)).save(image, "PNG")
     record = FaceRecord("a.png", "celeb_a", image.getvalue()).to_example().SerializeToString()
@@ -207,11 +171,10 @@ def test_a_step_runs_as_in_its_container(plain, tmp_path, monkeypatch):
         name="projects/1/artifacts/2", uri=str(tmp_path / "schema"), type=output.artifact_type
     )
     given.outputs.output_file = str(tmp_path / "run" / "executor_output.json")
-    arguments = [a.replace("{{$}}", json_format.MessageToJson(given)) for a in plain.containers[task].args]
-    kubeflow_v2_run_executor.main(kubeflow_v2_run_executor._parse_flags(["run", *arguments]))
+    found = plain.run(task, given)
     schema = text_format.Parse((tmp_path / "schema" / "schema.pbtxt").read_text(), schema_pb2.Schema())
     assert {"image/encoded", "attributes", "landmarks"} < {feature.name for feature in schema.feature}
-    assert json.loads((tmp_path / "run" / "executor_output.json").read_text())["artifacts"]["schema"]
+    assert found.artifacts["schema"].artifacts
 
 
 def test_yaml_without_look_ups_for_kubeflow_itself(tmp_path):
