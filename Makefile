@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 EXPERIMENT ?= dmm_cnn/synthetic
 OUTPUT_DIR ?= out
-export EXPERIMENT DATA_DIR SEED SET OUTPUT_DIR
+export EXPERIMENT DATA_DIR SEED SET OUTPUT_DIR BEAM_RUNNER BEAM_ARGS
 
 ifneq ($(words $(OUTPUT_DIR)),1)
   $(error OUTPUT_DIR is a path without blanks, which make can't have in a target; received '$(OUTPUT_DIR)')
@@ -59,7 +59,7 @@ results: .venv/installed ## published figures and ours, from the records: pipeli
 	@python -m pipeline.results
 
 predict: .venv/installed ## answers for photographs: IMAGES (a folder, file or pattern) by MODEL, into OUT, .csv or .parquet
-	@python -m pipeline.predict "$(IMAGES)" --model "$(MODEL)" --out "$(OUT)" $(if $(filter-out 0,$(AS_IS)),--as-is) --beam="$(BEAM_ARGS)"
+	@python -m pipeline.predict "$(IMAGES)" --model "$(MODEL)" --out "$(OUT)" $(if $(filter-out 0,$(AS_IS)),--as-is) --beam="$(if $(BEAM_RUNNER),--runner=$(BEAM_RUNNER)) $(BEAM_ARGS)"
 
 # HOST counts on the command line alone: some environments have a variable of that name.
 serve: .venv/installed ## the pushed MODEL, or all, by TensorFlow Serving's REST API and on a page: PORT, HOST

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import tensorflow_data_validation as tfdv
 from tfx.components import (
     Evaluator,
     ExampleValidator,
@@ -39,6 +40,7 @@ from components.overrides import slug
 from components.pusher import Pusher
 from components.report.component import RunReport
 from components.schema_gen import RecordSchemaGen
+from components.schema_gen.executor import record_schema, statistics_schema
 from components.serving.check import ServingCheck
 from components.soft_labels.component import SoftLabeler
 from components.soft_labels.executor import no_teacher
@@ -253,13 +255,19 @@ def _data_nodes(experiment: Experiment, tasks: tuple[BoundTask, ...], paths: Pip
         nodes += [*teachers.values(), labeler]
         examples = labeler.outputs["labelled_examples"]
     validation = _splits(data, experiment.training.validation_split)
-    statistics = StatisticsGen(examples=examples)
+    described = statistics_schema(record_schema(data))
+    statistics = StatisticsGen(
+        examples=examples,
+        stats_options=tfdv.StatsOptions(feature_allowlist=[feature.name for feature in described.feature]),
+    )
     schema = RecordSchemaGen(
         examples=generated.outputs["examples"],
         data=data,
         code_version=code_version(*code_files(data.datasets), *_SCHEMA_CODE),
     )
-    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    validator = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["statistics_schema"]
+    )
     transform = Transform(
         examples=examples,
         schema=schema.outputs["schema"],

@@ -17,7 +17,9 @@ Environment:
     ACCELERATOR     for the Trainer, as the cluster calls it: NVIDIA_TESLA_T4 (Vertex AI), nvidia.com/gpu (Kubernetes).
     ACCELERATOR_COUNT, TRAINER_CPU (cores), TRAINER_MEMORY (GB)
                     for the Trainer as well; defaults: 1, and what the cluster gives.
-    BEAM_ARGS       arguments for Beam, such as "--runner=DataflowRunner --sdk_container_image=..."; default: none.
+    BEAM_RUNNER, BEAM_ARGS
+                    where Beam's steps run, such as DataflowRunner, and its arguments, such as
+                    "--sdk_container_image=..."; default: each in its own container.
     WARM_START_MODEL
                     URI of the Model artifact (with Format-Serving/ in it) of the experiment that this one starts from.
     <TASK>_TEACHER_MODEL, such as ATTRIBUTES_TEACHER_MODEL
@@ -30,7 +32,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 import warnings
 from collections.abc import Mapping
@@ -51,7 +52,7 @@ from components.config import Experiment  # noqa: E402
 from components.datasets import build_dataset  # noqa: E402
 from components.overrides import run_name  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
-from pipeline.request import asked_experiment  # noqa: E402
+from pipeline.request import asked_experiment, beam_args  # noqa: E402
 
 ResourceSpec = PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
 
@@ -80,7 +81,7 @@ def kubeflow_pipeline(environment: Mapping[str, str]) -> Pipeline:
         run_name(name, settings),
         experiment,
         paths,
-        beam_pipeline_args=shlex.split(environment.get("BEAM_ARGS", "")),
+        beam_pipeline_args=list(beam_args(environment)),
     )
     resources = _resources(environment)
     if resources.ByteSize():

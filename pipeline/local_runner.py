@@ -6,6 +6,8 @@ Environment:
     SEED        instead of the experiment's seed.
     SET         other values than the experiment's: "training.epochs=3 data.image_size=64,64" (components/overrides.py).
     OUTPUT_DIR  where everything is written; default out.
+    BEAM_RUNNER, BEAM_ARGS
+                where Beam's steps run, such as FlinkRunner, and its arguments; default: here.
     VERBOSE     anything: what goes wrong is shown with where it went wrong.
 """
 
@@ -70,6 +72,7 @@ def local_pipeline(request: Request) -> Pipeline:
         request.experiment,
         paths,
         metadata_connection_config=sqlite_metadata_connection_config(metadata),
+        beam_pipeline_args=list(request.beam_args),
     )
 
 

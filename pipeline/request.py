@@ -33,6 +33,7 @@ class Request:
         settings: of components.overrides; they are part of what the run is called.
         data_dir: folder with the data sets' official files; "" if none was given.
         output_dir: where everything is written.
+        beam_args: of Beam, as a command line has them: where its steps run, with how many workers; none for here.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Request:
     settings: tuple[str, ...] = ()
     data_dir: str = ""
     output_dir: str = DEFAULT_OUTPUT_DIR
+    beam_args: tuple[str, ...] = ()
 
     @property
     def run_name(self) -> str:
@@ -59,7 +61,7 @@ class Request:
 
 
 def read_request(environment: Mapping[str, str]) -> Request:
-    """The request in EXPERIMENT, SEED, SET, DATA_DIR and OUTPUT_DIR (pipeline/local_runner.py).
+    """The request in EXPERIMENT, SEED, SET, DATA_DIR, OUTPUT_DIR, BEAM_RUNNER and BEAM_ARGS (pipeline/local_runner.py).
 
     Raises:
         ValueError: for an unknown experiment or setting, a SEED that is no number, and an experiment whose model starts
@@ -73,12 +75,17 @@ def read_request(environment: Mapping[str, str]) -> Request:
     if data_dir and not os.path.isdir(data_dir):
         raise FileNotFoundError(f"DATA_DIR is no folder: {data_dir!r}.")
     data_dir = os.path.abspath(data_dir) if data_dir else ""
-    request = Request(
-        name, experiment, settings, data_dir, os.path.abspath(environment.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR)
-    )
+    output_dir = os.path.abspath(environment.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR)
+    request = Request(name, experiment, settings, data_dir, output_dir, beam_args(environment))
     _check_prerequisites(request)
     _check_disk(request.output_dir)
     return request
+
+
+def beam_args(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Beam's arguments in BEAM_ARGS, with BEAM_RUNNER as `--runner` ahead of them."""
+    runner = environment.get("BEAM_RUNNER")
+    return (*([f"--runner={runner}"] if runner else []), *shlex.split(environment.get("BEAM_ARGS") or ""))
 
 
 def asked_experiment(name: str, environment: Mapping[str, str]) -> tuple[Experiment, tuple[str, ...]]:

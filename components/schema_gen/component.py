@@ -21,7 +21,10 @@ class RecordSchemaGenSpec(component_spec.ComponentSpec):
         "code_version": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: ClassVar = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
-    OUTPUTS: ClassVar = {"schema": component_spec.ChannelParameter(type=standard_artifacts.Schema)}
+    OUTPUTS: ClassVar = {
+        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+        "statistics_schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+    }
 
 
 class RecordSchemaGen(base_component.BaseComponent):
@@ -29,7 +32,8 @@ class RecordSchemaGen(base_component.BaseComponent):
 
     It also says where their images have a face, if dlib finds any (components/schema_gen/frames.py).
 
-    Outputs: `schema`, with schema.pbtxt.
+    Outputs: `schema`, with schema.pbtxt, and `statistics_schema`, of the features that have statistics: all but encoded
+    images and label maps, of which ingestion has decoded each.
 
     Args:
         examples: the records.
@@ -48,5 +52,6 @@ class RecordSchemaGen(base_component.BaseComponent):
                 data=to_json(dataclasses.replace(data, image_size=Data.image_size)),
                 code_version=code_version,
                 schema=types.Channel(type=standard_artifacts.Schema),
+                statistics_schema=types.Channel(type=standard_artifacts.Schema),
             )
         )

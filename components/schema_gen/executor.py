@@ -23,6 +23,7 @@ from components.tasks.base import labels_of
 
 # Read where the step runs: a container has the project in another place.
 _EVERY_RECORD = pathlib.Path(__file__).parents[2] / "schemas" / "face_record.pbtxt"
+_ENCODED = "/encoded"
 _FILE_NAME = "schema.pbtxt"  # as TFX's components look for it
 
 
@@ -35,7 +36,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes the schema of `record_schema`, with the frames of the data sets' training images."""
+        """Writes the schema of `record_schema`, with the frames of the data sets' training images, and its part."""
         self._log_startup(input_dict, output_dict, exec_properties)
         data: Data = from_json(exec_properties["data"])
         schema = record_schema(data)
@@ -43,8 +44,9 @@ class Executor(base_executor.BaseExecutor):
         splits = data.splits("train")
         files = split_files(examples, list(splits.values()))
         write_frames(measured_frames({dataset: files[split] for dataset, split in splits.items()}), schema)
-        path = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), _FILE_NAME)
-        io_utils.write_pbtxt_file(path, schema)
+        for output, content in (("schema", schema), ("statistics_schema", statistics_schema(schema))):
+            path = os.path.join(artifact_utils.get_single_uri(output_dict[output]), _FILE_NAME)
+            io_utils.write_pbtxt_file(path, content)
 
 
 def record_schema(data: Data) -> schema_pb2.Schema:
@@ -59,6 +61,15 @@ def record_schema(data: Data) -> schema_pb2.Schema:
     for teacher in data.teachers:
         schema.feature.add(name=f"{teacher.task}/soft", type=schema_pb2.FLOAT)
     return schema
+
+
+def statistics_schema(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    """Without encoded images and label maps: as values they say nothing, and megabytes of them go through each step."""
+    described = schema_pb2.Schema()
+    described.CopyFrom(schema)
+    del described.feature[:]
+    described.feature.extend(feature for feature in schema.feature if not feature.name.endswith(_ENCODED))
+    return described
 
 
 def _labels(data: Data) -> Iterator[str]:

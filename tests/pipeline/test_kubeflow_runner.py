@@ -166,10 +166,10 @@ def test_a_step_runs_as_in_its_container(plain, tmp_path, monkeypatch):
         name="projects/1/artifacts/1", uri=str(tmp_path / "examples"), type=definition.artifact_type
     )
     examples.metadata["split_names"] = '["train"]'
-    output = plain.spec.components[task].output_definitions.artifacts["schema"]
-    given.outputs.artifacts["schema"].artifacts.add(
-        name="projects/1/artifacts/2", uri=str(tmp_path / "schema"), type=output.artifact_type
-    )
+    for name, output in plain.spec.components[task].output_definitions.artifacts.items():
+        given.outputs.artifacts[name].artifacts.add(
+            name=f"projects/1/artifacts/{name}", uri=str(tmp_path / name), type=output.artifact_type
+        )
     given.outputs.output_file = str(tmp_path / "run" / "executor_output.json")
     found = plain.run(task, given)
     schema = text_format.Parse((tmp_path / "schema" / "schema.pbtxt").read_text(), schema_pb2.Schema())

@@ -116,3 +116,10 @@ def test_it_is_told_in_a_line_before_tensorflow_is_imported():
     )
     assert told.returncode == 1 and not told.stdout
     assert told.stderr.startswith("facetfx: No experiment is called 'nope'.") and told.stderr.count("\n") == 1
+
+
+def test_where_beam_s_steps_run(tmp_path):
+    assert asked(tmp_path).beam_args == ()
+    assert asked(tmp_path, BEAM_ARGS="--direct_num_workers=2").beam_args == ("--direct_num_workers=2",)
+    there = asked(tmp_path, BEAM_RUNNER="FlinkRunner", BEAM_ARGS="--parallelism=2 --labels='a b'")
+    assert there.beam_args == ("--runner=FlinkRunner", "--parallelism=2", "--labels=a b")

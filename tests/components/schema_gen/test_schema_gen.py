@@ -17,7 +17,7 @@ from tfx.types import channel_utils, standard_artifacts
 from components.config import Data, DatasetConfig, Teacher, to_json
 from components.datasets import build_dataset
 from components.schema_gen import RecordSchemaGen
-from components.schema_gen.executor import Executor, record_schema
+from components.schema_gen.executor import Executor, record_schema, statistics_schema
 from components.schema_gen.frames import read_frames
 from tests.support import tiny_faces
 from tests.support.photographs import CELEB_A, needs_celeb_a
@@ -68,6 +68,13 @@ def test_what_is_not_kept_is_not_in_it():
     assert set(labels(Data((faces, points)))) == {"attributes", "parsing/encoded", "landmarks"}
 
 
+def test_statistics_are_of_all_but_encoded_images_and_label_maps():
+    whole = features(record_schema(Data((DRAWN,))))
+    described = features(statistics_schema(record_schema(Data((DRAWN,)))))
+    assert whole.keys() - described.keys() == {"image/encoded", "parsing/encoded"}
+    assert all(whole[name] == feature for name, feature in described.items())
+
+
 @pytest.mark.parametrize("label", ["landmarks", "points"])
 def test_the_annotator_s_label_is_in_it_once(label):
     assert labels(Data((DRAWN,), annotate_landmarks=label))[label] == schema_pb2.Feature(
@@ -89,13 +96,16 @@ def records():
 
 def written(folder: Path, data: Data, records: list[bytes]) -> schema_pb2.Schema:
     """The schema as the step writes it, of training records."""
-    examples, output = standard_artifacts.Examples(), standard_artifacts.Schema()
-    examples.uri, output.uri = str(folder / "examples"), str(folder)
+    examples, whole, described = standard_artifacts.Examples(), standard_artifacts.Schema(), standard_artifacts.Schema()
+    examples.uri, whole.uri, described.uri = (str(folder / name) for name in ("examples", "whole", "described"))
     examples.split_names = '["train"]'
     tiny_faces.write(folder / "examples" / "Split-train", records)
     inputs = {"examples": [examples]}
-    Executor().Do(inputs, {"schema": [output]}, {"data": to_json(data), "code_version": "1"})
-    return tfdv.load_schema_text(str(folder / "schema.pbtxt"))
+    outputs = {"schema": [whole], "statistics_schema": [described]}
+    Executor().Do(inputs, outputs, {"data": to_json(data), "code_version": "1"})
+    schema, part = (tfdv.load_schema_text(f"{output.uri}/schema.pbtxt") for output in (whole, described))
+    assert part == statistics_schema(schema)
+    return schema
 
 
 def test_transform_and_validation_read_what_the_step_writes(tmp_path, records):
@@ -112,8 +122,10 @@ def anomalies(records, schema, tmp_path) -> dict[str, anomalies_pb2.AnomalyInfo]
     with tf.io.TFRecordWriter(path) as writer:
         for record in records:
             writer.write(record)
-    statistics = tfdv.generate_statistics_from_tfrecord(path)
-    return dict(tfdv.validate_statistics(statistics, schema).anomaly_info)
+    described = statistics_schema(schema)
+    options = tfdv.StatsOptions(feature_allowlist=[feature.name for feature in described.feature])
+    statistics = tfdv.generate_statistics_from_tfrecord(path, stats_options=options)
+    return dict(tfdv.validate_statistics(statistics, described).anomaly_info)
 
 
 def test_only_what_cannot_be_is_an_anomaly(tmp_path, records):
