@@ -66,7 +66,7 @@ serve: .venv/installed ## the pushed MODEL, or all, by TensorFlow Serving's REST
 	@python -m pipeline.serve $(if $(MODEL),--model "$(MODEL)") --port $(or $(PORT),8501) --host $(if $(filter command,$(origin HOST)),$(HOST),127.0.0.1)
 
 tensorboard: .venv/installed ## training curves, test figures and hyperparameters of the runs so far, also while one trains
-	@python -m pipeline.tensorboard
+	@python -m pipeline.board
 
 test: lint ## lint, types and all tests
 	$(PYTEST)

@@ -1,5 +1,8 @@
 """What the local runner looks at before anything runs: the files of every data set."""
 
+import pathlib
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -114,3 +117,11 @@ def test_a_network_that_does_not_fit_is_told_before_any_data_are_read(model, mes
     # What ran once is not built again.
     (tmp_path / "out/pipeline/Trainer-plain-of_several/model/3").mkdir(parents=True)
     assert ingestion(NAME, data_dir, tmp_path)
+
+
+def test_no_module_beside_the_runner_hides_a_package():
+    """TFX starts the runner as a script, whose folder Python looks into first."""
+    beside = {file.stem for file in pathlib.Path(local_runner.__file__).parent.glob("*.py")} - {"__init__"}
+    code = f"import importlib.util; print([n for n in {sorted(beside)} if importlib.util.find_spec(n)])"
+    found = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

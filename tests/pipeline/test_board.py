@@ -3,7 +3,7 @@
 import json
 import os
 
-from pipeline.tensorboard import link_runs
+from pipeline.board import link_runs
 
 
 def _run(output, node, number, seed, trained=True, reported=True):
