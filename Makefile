@@ -32,7 +32,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 BENCHMARKS := parsing_latency serving_batch task_latency branching_latency training_step group_attention augmentation \
   validation_pass export
 
-.PHONY: help setup run predict serve runs experiments compare record results tensorboard test test-fast bench lint lock
+.PHONY: help setup run predict serve runs experiments compare record results tensorboard test test-fast bench flink lint lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -76,6 +76,10 @@ test-fast: lint ## lint, types and what is quick to test: no whole networks, tra
 
 bench: .venv/installed ## how fast it is, in ratios: what of tests/benchmarks needs no data; with nothing else running
 	@for each in $(BENCHMARKS); do echo "== $$each"; python -m tests.benchmarks.$$each || exit; done
+
+flink: .venv/installed ## the Beam steps on Flink against the direct runner: records, figures, seconds; needs a JDK 17 and Maven
+	@tests/flink/job_server.sh $(OUTPUT_DIR)/flink
+	@python -m tests.benchmarks.beam_runners --flink $(OUTPUT_DIR)/flink/job-server.jar
 
 lint: .venv/installed ## ruff's checks and format, which folder may import which, types
 	ruff check .

@@ -113,12 +113,24 @@ def _check_prerequisites(request):
         # What Evaluator leaves beside a model that passed.
         blessings = pathlib.Path(request.pipeline_root).glob(f"Evaluator-{slug(name)}/blessing/*/BLESSED")
         if next(blessings, None) is not None:
+            if name == experiment.training.warm_start:
+                _check_trained(request, name)
             continue
         same = first.data.datasets == experiment.data.datasets and request.data_dir
         data_dir = shlex.quote(request.data_dir) if same else "…"
         raise ValueError(
             f"{request.name} {why} of {name}, of which there is no blessed one under {request.output_dir!r} yet. "
             f"First: make run EXPERIMENT={name} DATA_DIR={data_dir}{request.said_output_dir}"
+        )
+
+
+def _check_trained(request, name):
+    """Weights are read from what an export of an earlier facetfx doesn't have."""
+    models = sorted(pathlib.Path(request.pipeline_root).glob(f"Trainer-{slug(name)}/model/*/Format-Serving"))
+    if models and not any((model / "assets.extra" / "trained.keras").exists() for model in models):
+        raise ValueError(
+            f"{request.name} starts from the model of {name}, whose {str(models[-1])!r} is of an earlier facetfx, "
+            "without assets.extra/trained.keras. Train it again, with another SEED or OUTPUT_DIR."
         )
 
 

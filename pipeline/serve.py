@@ -80,7 +80,9 @@ def _listed(folder):
 
 def write_configs(names: Sequence[str], serving: str) -> str:
     """What TensorFlow Serving needs to serve the same; returns the command that starts it."""
-    folder = os.path.join(serving, _CONFIGS)
+    # A folder for what is served together: another server's configuration stays.
+    configs = f"{_CONFIGS}/{names[0] if len(names) == 1 else 'several'}"
+    folder = os.path.join(serving, configs)
     os.makedirs(folder, exist_ok=True)
     of_models = "\n".join(
         f'  config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}' for name in names
@@ -95,9 +97,9 @@ def write_configs(names: Sequence[str], serving: str) -> str:
             file.write(text)
     return (
         f"docker run -p 8500:8500 -p 8501:8501 -v {shlex.quote(serving)}:/models:ro {_IMAGE} "
-        f"--model_config_file=/models/{_CONFIGS}/models.config --enable_batching "
-        f"--batching_parameters_file=/models/{_CONFIGS}/batching.config "
-        f"--monitoring_config_file=/models/{_CONFIGS}/monitoring.config --rest_api_enable_cors_support"
+        f"--model_config_file=/models/{configs}/models.config --enable_batching "
+        f"--batching_parameters_file=/models/{configs}/batching.config "
+        f"--monitoring_config_file=/models/{configs}/monitoring.config --rest_api_enable_cors_support"
     )
 
 

@@ -162,6 +162,15 @@ def _pixels(encoded):
             if width * height > MAX_PIXELS:
                 raise PhotographError(f"it has {width:,} × {height:,} pixels, allowed are {MAX_PIXELS:,}")
             seen = ImageOps.exif_transpose(image)
+            if seen.mode == "F":
+                raise PhotographError(
+                    "its pixels are floats, and nothing says which is white: save it with 8 or 16 bits"
+                )
             if seen.mode.startswith("I"):  # 16 bits, of which Pillow would keep the lower eight
-                seen = Image.fromarray((np.asarray(seen).astype(np.uint32) >> 8).astype(np.uint8))
+                numbers = np.asarray(seen).astype(np.int64)
+                if numbers.min() < 0 or numbers.max() >= 2**16:
+                    raise PhotographError(
+                        "its pixels have 32 bits, and nothing says which is white: save it with 8 or 16 bits"
+                    )
+                seen = Image.fromarray((numbers >> 8).astype(np.uint8))
             return np.asarray(seen.convert("RGB"))

@@ -167,7 +167,7 @@ def _rates_blocks(evaluation, task, keys) -> list[Block]:
     sides = [side for key in keys for side in evaluation.slices[key]]
     rows = [_rates_row(evaluation, task, side, readable(side)) for side in sides]
     footer = _rates_row(evaluation, task, "", "All")
-    text = "Of the people without a label, how many are said to have it; of those with it, how many are missed."
+    text = "Of the images without a label, how many are said to have it; of those with it, how many are missed."
     return [Heading("Both mistakes by slice", text), Table(columns, tuple(rows), (footer,), sortable=True)]
 
 

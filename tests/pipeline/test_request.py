@@ -78,6 +78,12 @@ def test_a_start_from_a_model_that_is_not_there(tmp_path):
         asked(tmp_path, **environment)
     (folder / "BLESSED").touch()
     assert asked(tmp_path, **environment).experiment.training.warm_start == "dmm_cnn/synthetic"
+    model = out / "pipeline" / "Trainer-dmm_cnn-synthetic" / "model" / "6" / "Format-Serving"
+    (model / "assets.extra").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"6/Format-Serving' is of an earlier facetfx, without assets.extra/trained"):
+        asked(tmp_path, **environment)
+    (model / "assets.extra" / "trained.keras").touch()
+    assert asked(tmp_path, **environment)
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):

@@ -34,9 +34,9 @@ def test_what_tensorflow_serving_is_told(serving, tmp_path):
     command = write_configs(["plain-a", "mgg_net-b"], serving)
     assert (
         f"-v {serving}:/models:ro" in command
-        and "--model_config_file=/models/tensorflow_serving/models.config" in command
+        and "--model_config_file=/models/tensorflow_serving/several/models.config" in command
     )
-    written = tmp_path / "serving" / "tensorflow_serving"
+    written = tmp_path / "serving" / "tensorflow_serving" / "several"
     config = text_format.Parse((written / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
     assert [(each.name, each.base_path) for each in config.model_config_list.config] == [
         ("plain-a", "/models/plain-a"),

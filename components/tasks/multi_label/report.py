@@ -247,12 +247,12 @@ def _label_table(task, values, gains, found):
         ),
         (
             Column("F1", "harmonic mean of precision and recall; 1 is perfect, – means no image has the label."),
-            [_share_cell(value) for value in values["f1"]],
+            [Cell(decimal(value), value, None if np.isnan(value) else Meter(value)) for value in values["f1"]],
             decimal(values["mean_f1"]),
         ),
         (
             AVERAGE_PRECISION,
-            [_share_cell(value) for value in values["average_precision"]],
+            [Cell(decimal(value), float(value)) for value in values["average_precision"]],
             decimal(values["mean_average_precision"]),
         ),
         (
@@ -277,10 +277,6 @@ def _label_table(task, values, gains, found):
     ]
     headings, cells, means = zip(*columns, strict=True)
     return Table(headings, tuple(zip(*cells, strict=True)), (tuple(map(Cell, means)),), sortable=True)
-
-
-def _share_cell(value):
-    return Cell(decimal(value), float(value), None if np.isnan(value) else Meter(float(value)))
 
 
 def _gain_cell(gain, low, high):

@@ -41,6 +41,14 @@ def test_every_format(tmp_path, file_format):
     assert np.abs(pixels[10, 3].astype(int) - (200, 40, 40)).max() < 30
 
 
+@pytest.mark.parametrize("pixels", [np.full((4, 4), 0.5, np.float32), np.full((4, 4), 2**20, np.int32)])
+def test_pixels_of_no_known_range_are_told(tmp_path, pixels):
+    path = tmp_path / "depth.tiff"
+    Image.fromarray(pixels).save(path)
+    with pytest.raises(PhotographError, match="nothing says which is white: save it with 8 or 16 bits"):
+        read_photograph(str(path))
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "CMYK"])
 def test_every_mode_is_rgb(tmp_path, mode):
     path = tmp_path / "image"
