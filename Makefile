@@ -32,7 +32,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 BENCHMARKS := parsing_latency serving_batch task_latency branching_latency training_step group_attention augmentation \
   validation_pass export
 
-.PHONY: help setup run predict serve runs experiments compare record results tensorboard test test-fast bench flink lint lock
+.PHONY: help setup run predict serve runs experiments compare record results tensorboard test test-fast bench faults flink lint lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -76,6 +76,9 @@ test-fast: lint ## lint, types and what is quick to test: no whole networks, tra
 
 bench: .venv/installed ## how fast it is, in ratios: what of tests/benchmarks needs no data; with nothing else running
 	@for each in $(BENCHMARKS); do echo "== $$each"; python -m tests.benchmarks.$$each || exit; done
+
+faults: .venv/installed ## kill N runs somewhere and damage files of N others, start them again and compare
+	@python -m tests.faults --trials $(or $(N),10)
 
 flink: .venv/installed ## the Beam steps on Flink against the direct runner: records, figures, seconds; needs a JDK 17 and Maven
 	@tests/flink/job_server.sh $(OUTPUT_DIR)/flink

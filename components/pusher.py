@@ -1,4 +1,4 @@
-"""Pusher: TFX's, but a version is there whole or not at all, and a model isn't pushed twice."""
+"""Pusher: TFX's, but a version is there whole or not at all, and a model isn't pushed twice in a row."""
 
 from __future__ import annotations
 
@@ -14,42 +14,47 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
 _HIDDEN = ".pushing-"  # before the name of a version that is being copied: servers look at numbers alone
+_GRAPH = "saved_model.pb"  # what servers wait for
 # TensorFlow's, of a SavedModel: another for each training, the same in a copy.
 _FINGERPRINT = "fingerprint.pb"
 
 
-def is_whole(version: str) -> bool:
-    """Whether a folder holds a SavedModel."""
-    return fileio.exists(os.path.join(version, "saved_model.pb"))
+def holds_model(folder: str) -> bool:
+    """Whether a folder holds a SavedModel with its weights."""
+    return all(fileio.exists(os.path.join(folder, name)) for name in (_GRAPH, "variables/variables.index"))
 
 
 def push(model: str, version: str) -> None:
     """Copies a SavedModel to the folder of a version, which a server finds with all its files or doesn't find.
 
-    What stands there without being whole, and what a push that was stopped left, gives way.
+    What stands there and is no whole model, and what a push that was stopped left, gives way. Where a folder can't be
+    renamed at once, as in a bucket, the file that servers wait for comes last.
     """
     base, name = os.path.split(version)
     fileio.makedirs(base)
     for entry in fileio.listdir(base):
         if entry.startswith(_HIDDEN):
             fileio.rmtree(os.path.join(base, entry))
-    hidden = os.path.join(base, f"{_HIDDEN}{name}")
-    io_utils.copy_dir(model, hidden)
+    in_place = "://" in version
+    target = version if in_place else os.path.join(base, f"{_HIDDEN}{name}")
     if fileio.exists(version):
         fileio.rmtree(version)
-    fileio.rename(hidden, version)
+    io_utils.copy_dir(model, target, deny_regex_patterns=[rf"{_GRAPH.replace('.', '[.]')}$"])
+    io_utils.copy_file(os.path.join(model, _GRAPH), os.path.join(target, _GRAPH))
+    if not in_place:
+        fileio.rename(target, version)
 
 
-def pushed_version(model: str, base: str) -> str | None:
-    """The latest version under `base` that is a copy of the SavedModel `model`; None if none is."""
+def latest_push(model: str, base: str) -> str | None:
+    """The latest version under `base` if it is a copy of the SavedModel `model`, else None."""
     if not fileio.exists(base):
         return None
-    versions = sorted((name.strip("/") for name in fileio.listdir(base)), reverse=True)
+    names = (name.strip("/") for name in fileio.listdir(base))
+    versions = [os.path.join(base, name) for name in sorted(filter(str.isdecimal, names), key=int)]
+    if not versions or not holds_model(versions[-1]):
+        return None
     wanted = _fingerprint(model)
-    for version in (os.path.join(base, name) for name in versions if name.isdecimal()):
-        if is_whole(version) and _fingerprint(version) == wanted:
-            return version
-    return None
+    return versions[-1] if wanted is not None and _fingerprint(versions[-1]) == wanted else None
 
 
 def _fingerprint(model):
@@ -69,7 +74,7 @@ class Executor(tfx_executor.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
         base, model = destination.filesystem.base_directory, self.GetModelPath(input_dict)
-        version = pushed_version(model, base)
+        version = latest_push(model, base)
         if version is None:
             version = os.path.join(base, str(int(time.time())))
             push(model, version)

@@ -1,13 +1,14 @@
 """`make tensorboard`: the runs under OUTPUT_DIR (default out) in TensorBoard, named by experiment and seed.
 
 TensorBoard names runs by their folders, and TFX calls those by numbers. So the folder `tensorboard` under OUTPUT_DIR
-has a link to each: `<run>/training` to what the Trainer wrote, `<run>/test` to what the report did. What runs now, and
-what has no report, is `<experiment>/<number>`.
+has a link to each: `<run>/training` to what the Trainer wrote, `<run>/test` to what the report did. What runs now, what
+has no report, and what a later run of the same seed replaced is `<experiment>/<number>`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pathlib
 import subprocess
@@ -42,7 +43,8 @@ def link_runs(output_dir: str) -> pathlib.Path:
         link = links / name
         link.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not link.is_symlink():
-            link.symlink_to(target)
+            with contextlib.suppress(FileExistsError):  # of another TensorBoard's
+                link.symlink_to(target)
     return links
 
 
@@ -54,7 +56,9 @@ def main() -> None:
         while board.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 board.wait(_REFRESHED)
-            link_runs(output_dir)
+            with contextlib.redirect_stderr(io.StringIO()):  # what it leaves out it has said at the start
+                link_runs(output_dir)
+    sys.exit(board.returncode)
 
 
 if __name__ == "__main__":

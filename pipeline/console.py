@@ -21,6 +21,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 from components.overrides import slug
 from components.report.component import RunReport
+from components.report.executor import SUMMARIES
 from pipeline.mending import restore_pushed
 from pipeline.request import Request
 
@@ -127,7 +128,8 @@ def results_of(request: Request, run: str) -> dict:
         except (OSError, ValueError):  # of a run that was killed
             continue
         if results.get("run") == run:
-            shutil.copytree(folder, os.path.join(request.output_dir, "reports", own), dirs_exist_ok=True)
+            latest = os.path.join(request.output_dir, "reports", own)
+            shutil.copytree(folder, latest, dirs_exist_ok=True, ignore=shutil.ignore_patterns(SUMMARIES))
             return results
     raise FileNotFoundError(f"No report of this run of {request.run_name} can be read under {str(reports)!r}.")
 
@@ -140,13 +142,13 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
     if progress.left_out:
         sys.exit(
             f"facetfx: {', '.join(progress.left_out)} neither ran nor was found done. {request.output_dir}/metadata.db "
-            "may be damaged: another OUTPUT_DIR begins anew."
+            "may be damaged: without it the next start begins anew, beside what is there."
         )
     try:
         results = results_of(request, progress.run)
+        restore_pushed(results)
     except FileNotFoundError as error:
         sys.exit(f"facetfx: {error}")
-    restore_pushed(results)
     title = f"{request.run_name}: {results['verdict']}"
     table = Table(title=Text(title), show_header=False, title_justify="left", min_width=60)
     for title, value in results["figures"].items():

@@ -46,7 +46,7 @@ from components.soft_labels.component import SoftLabeler
 from components.soft_labels.executor import no_teacher
 from components.systems.base import system_of
 from components.tasks.annotation import BoundTask
-from pipeline.last_blessed import LastBlessedBefore, LastBlessedThere
+from pipeline.last_blessed import LastBlessedBefore, LatestExistingBlessed
 
 # What each component's result rests on beside its inputs: TFX sees no change of code behind a dotted path.
 _LABELS_CODE = (
@@ -83,6 +83,8 @@ _TRAINING_CODE = (
 _SYSTEMS = pathlib.Path(systems.__path__[0])
 _SHOWING = ("/report", "/drawings", "/summaries")  # a system's modules that make no other model
 _REPORT_CODE = (
+    "components/tasks/figures.py",
+    "components/tasks/score_report.py",
     "components/report",
     "components/page",
     "components/tasks/reporting.py",
@@ -312,7 +314,7 @@ def _splits(data: Data, split: str) -> list[str]:
     return list(data.splits(split).values())
 
 
-def _blessed(name: str, node_id: str, paths: PipelinePaths, strategy=LastBlessedThere, **channels):
+def _blessed(name: str, node_id: str, paths: PipelinePaths, strategy=LatestExistingBlessed, **channels):
     """Node that gives a blessed model of an experiment: the latest, or as `strategy` has it; None if there is none.
 
     Args:

@@ -6,10 +6,10 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import La
 from tfx.dsl.io import fileio
 from tfx.utils import path_utils
 
-from components.pusher import is_whole
+from components.pusher import holds_model
 
 
-class LastBlessedThere(LatestBlessedModelStrategy):
+class LatestExistingBlessed(LatestBlessedModelStrategy):
     """The latest blessed model that is still there: the metadata know of models that somebody has removed, too.
 
     Channels: `model` and `model_blessing`.
@@ -17,7 +17,7 @@ class LastBlessedThere(LatestBlessedModelStrategy):
 
     def resolve_artifacts(self, store, input_dict):
         """Lists by channel name; no model and no blessing if none is there."""
-        return self._resolve({**input_dict, "model": _there(input_dict["model"])}, "model", "model_blessing")
+        return self._resolve({**input_dict, "model": _existing(input_dict["model"])}, "model", "model_blessing")
 
 
 class LastBlessedBefore(LatestBlessedModelStrategy):
@@ -33,12 +33,12 @@ class LastBlessedBefore(LatestBlessedModelStrategy):
         """Lists by channel name; no model and no blessing if none is older."""
         candidates = input_dict["candidate"]
         oldest = min((candidate.id for candidate in candidates), default=0)
-        models = [model for model in _there(input_dict["model"]) if model.id < oldest]
+        models = [model for model in _existing(input_dict["model"]) if model.id < oldest]
         found = self._resolve({**input_dict, "model": models}, "model", "model_blessing")
         return {**found, "candidate": candidates}
 
 
-def _there(models):
+def _existing(models):
     return [
-        model for model in models if fileio.exists(model.uri) and is_whole(path_utils.serving_model_path(model.uri))
+        model for model in models if fileio.exists(model.uri) and holds_model(path_utils.serving_model_path(model.uri))
     ]

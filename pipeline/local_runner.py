@@ -13,6 +13,7 @@ Environment:
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 import sys
@@ -27,9 +28,10 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner  # noqa: E40
 from tfx.orchestration.metadata import sqlite_metadata_connection_config  # noqa: E402
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
+from components.code_version import code_version  # noqa: E402
+from components.config import form, to_json  # noqa: E402
 from components.datasets import build_datasets  # noqa: E402
 from components.datasets.binding import bound_tasks  # noqa: E402
-from components.overrides import slug  # noqa: E402
 from components.trainer.recipe import check_network  # noqa: E402
 from pipeline import console, lock  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
@@ -47,18 +49,17 @@ def local_pipeline(request: Request) -> Pipeline:
     Raises:
         ValueError: if the data sets don't have the splits or labels that the experiment wants, or the network can't be
             built or doesn't fit the labels.
-        FileNotFoundError: an official file, or a data set's folder, is missing.
+        OSError: an official file, or a data set's folder, is missing; pretrained weights can't be fetched; metadata.db
+            can't be read.
         ModuleNotFoundError: an optional package that the experiment needs is not installed.
     """
     datasets = build_datasets(request.experiment.data.datasets, request.data_dir).values()
     for dataset in datasets:
         dataset.check()
-    trained = pathlib.Path(request.pipeline_root).glob(f"Trainer-{slug(request.run_name)}/model/*")
-    if next(trained, None) is None:  # later runs know that it can be built
-        check_network(request.experiment, bound_tasks(request.experiment))
+    _check_network_once(request)
     metadata = os.path.join(request.output_dir, "metadata.db")
     os.makedirs(request.output_dir, exist_ok=True)
-    begin_anew_without_metadata(request.output_dir)
+    begin_anew_without_metadata(metadata, request.pipeline_root)
     paths = PipelinePaths(
         data_dir=request.data_dir,
         fingerprint=" ".join(dataset.fingerprint() for dataset in datasets),
@@ -76,6 +77,18 @@ def local_pipeline(request: Request) -> Pipeline:
     )
 
 
+def _check_network_once(request):
+    """Building takes seconds; what was built is noted down, by all that it is made of."""
+    experiment, tasks = request.experiment, bound_tasks(request.experiment)
+    parts = [form(experiment), to_json(tasks), code_version("keras_models")]
+    known = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    note = pathlib.Path(request.output_dir, "networks", known)
+    if not note.exists():
+        check_network(experiment, tasks)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+
+
 def main() -> None:
     """Builds the pipeline from the environment and runs it; under `tfx pipeline create` it is only registered."""
     request = request_or_exit()
@@ -89,7 +102,7 @@ def main() -> None:
 def _run(request):
     try:
         pipeline = local_pipeline(request)
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"facetfx: {error}\n(EXPERIMENT={request.name} DATA_DIR={request.data_dir or 'not set'})")
     with console.ComponentProgress(pipeline) as progress, console.told_in_a_line(progress):
         LocalDagRunner().run(pipeline)

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import pathlib
 import sqlite3
 import sys
 
-from components.pusher import is_whole, push
+from components.pusher import holds_model, push
+
+# What SQLite says of a file that no connection will ever read, and TFX's of one that isn't its own.
+_DAMAGED = ("file is not a database", "malformed", "no such table")
+_BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database
 
 
-def begin_anew_without_metadata(output_dir: str) -> None:
-    """Moves TFX's artifacts aside where metadata.db is gone or damaged, so that new ones get their places.
+def begin_anew_without_metadata(database: str, artifacts: str) -> None:
+    """Moves TFX's artifacts aside where their metadata are gone or damaged, so that new ones get their places.
 
-    TFX numbers artifacts by what metadata.db counts, and stops where a number's folder is already there. Pushed models
-    and reports stay.
+    TFX numbers artifacts by what the metadata count, and stops where a number's folder is already there.
+
+    Args:
+        database: metadata.db.
+        artifacts: the pipeline's root. A folder of that name that no pipeline wrote stays where it is.
+
+    Raises:
+        OSError: if the metadata can't be looked at now, because another process has locked them for example.
     """
-    output = pathlib.Path(output_dir)
-    database, artifacts = output / "metadata.db", output / "pipeline"
-    if _is_sound(database):
+    metadata, root = pathlib.Path(database).absolute(), pathlib.Path(artifacts).absolute()
+    if metadata.exists() and _is_sound(metadata):
         return
-    what = "damaged" if database.exists() else "gone"
+    what = "damaged" if metadata.exists() else "gone"
     aside = f"before-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    kept = [_moved(path, f"{path.name}.{aside}") for path in (database, artifacts) if path.exists()]
+    ours = [root] if (root / "FacesExampleGen").is_dir() else []  # every pipeline's first node
+    moved = [*ours, metadata, *(metadata.with_name(f"{metadata.name}{suffix}") for suffix in _BESIDE)]
+    kept = [path.rename(path.with_name(f"{path.name}.{aside}")) for path in moved if path.exists()]
     if kept:
         print(
-            f"{database} is {what}: this run begins anew. What earlier runs left is kept as "
+            f"{metadata} is {what}: this run begins anew. What earlier runs left is kept as "
             f"{' and '.join(map(str, kept))}.",
             file=sys.stderr,
         )
@@ -38,32 +48,29 @@ def restore_pushed(results: dict) -> None:
 
     Args:
         results: of results.json.
+
+    Raises:
+        FileNotFoundError: if both are gone.
     """
-    if results["verdict"] != "blessed and pushed" or is_whole(version := results["places"]["model"]):
+    if results["verdict"] != "blessed and pushed" or holds_model(version := results["places"]["model"]):
         return
     trained = results.get("trained", "")
-    if not is_whole(trained):
-        sys.exit(
-            f"facetfx: the pushed model {version!r} is gone, and what was trained, {trained!r}, as well. Another SEED "
-            "trains it anew; so does another OUTPUT_DIR."
+    if not holds_model(trained):
+        raise FileNotFoundError(
+            f"The pushed model {version!r} is gone, and what was trained, {trained!r}, as well. Another SEED trains it "
+            "anew; so does another OUTPUT_DIR."
         )
     push(trained, version)
     print(f"The pushed model {version} was gone: pushed again.", file=sys.stderr)
 
 
-def _is_sound(database):
-    """Whether it is there, whole, and TFX's."""
-    if not database.exists():
-        return False
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        try:
+def _is_sound(metadata):
+    """Whether it is whole and TFX's; what a killed process left half written is rolled back as SQLite does it."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{metadata.as_uri()}?mode=rw", uri=True)) as connection:
             connection.execute("SELECT MAX(id) FROM Artifact").fetchall()
             return connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-        except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        if any(words in str(error) for words in _DAMAGED):
             return False
-
-
-def _moved(path, name):
-    target = path.with_name(name)
-    os.rename(path, target)
-    return target
+        raise OSError(f"{str(metadata)!r} can't be read: {error}. Does another process use it?") from error

@@ -18,8 +18,8 @@ from components.config import Experiment
 from components.overrides import overridden, run_name, slug
 from pipeline import experiments
 
-# Bytes: the smallest experiments leave a tenth of it, images and a network of usual size several times as much.
-_LEAST_FREE = 10**9
+# Bytes: the smallest experiments leave a third of it, images and a network of usual size many times as much.
+_LEAST_FREE = 3 * 10**8
 DEFAULT_EXPERIMENT, DEFAULT_OUTPUT_DIR = "dmm_cnn/synthetic", "out"
 
 
@@ -126,8 +126,13 @@ def _check_prerequisites(request):
 
 def _check_trained(request, name):
     """Weights are read from what an export of an earlier facetfx doesn't have."""
-    models = sorted(pathlib.Path(request.pipeline_root).glob(f"Trainer-{slug(name)}/model/*/Format-Serving"))
-    if models and not any((model / "assets.extra" / "trained.keras").exists() for model in models):
+    models = list(pathlib.Path(request.pipeline_root).glob(f"Trainer-{slug(name)}/model/*/Format-Serving"))
+    if not models:
+        raise ValueError(
+            f"{request.name} starts from the model of {name}, which was blessed and is gone from "
+            f"{request.pipeline_root!r}. Train it again, with another SEED."
+        )
+    if not any((model / "assets.extra" / "trained.keras").exists() for model in models):
         raise ValueError(
             f"{request.name} starts from the model of {name}, whose {str(models[-1])!r} is of an earlier facetfx, "
             "without assets.extra/trained.keras. Train it again, with another SEED or OUTPUT_DIR."
@@ -141,7 +146,7 @@ def _check_disk(output_dir):
     if free < _LEAST_FREE:
         raise OSError(
             f"The disk with OUTPUT_DIR ({output_dir!r}) has {free / 1e6:,.0f} MB left; a run needs "
-            f"{_LEAST_FREE / 1e9:g} GB and more. Free some, or name another OUTPUT_DIR."
+            f"{_LEAST_FREE / 1e6:g} MB and more. Free some, or name another OUTPUT_DIR."
         )
 
 

@@ -116,7 +116,7 @@ def divisions(config: tfma.EvalConfig) -> dict[str, tuple[Division, ...]]:
     """What records are sliced by: of each slicing key the labels that divide them together."""
     keys = slice_keys(config)
     used = (key for spec in config.slicing_specs for key in spec.feature_keys)
-    return {key: tuple(keys[part] for part in key.split(JOINTLY)) for key in used}
+    return {key: tuple(keys[label] for label in _labels(key)) for key in used}
 
 
 def joint_name(names: Iterable[str]) -> str:
@@ -129,10 +129,16 @@ def slice_names(labels: Sequence[Division]) -> list[str]:
     return [joint_name(names) for names in itertools.product(*(slices.values() for _, _, slices in labels))]
 
 
+def _labels(key):
+    return key.split(JOINTLY)
+
+
 def _check_slices(slice_by, keys):
-    if unknown := [part for key in slice_by for part in key.split(JOINTLY) if part not in keys]:
+    if unknown := [label for key in slice_by for label in _labels(key) if label not in keys]:
         raise ValueError(f"Can't slice by {', '.join(unknown)}. There are: {', '.join(keys) or 'none'}.")
-    names = (name for key in slice_by for name in slice_names([keys[part] for part in key.split(JOINTLY)]))
+    if twice := [key for key in slice_by if len(set(_labels(key))) < len(_labels(key))]:
+        raise ValueError(f"A label divides no images by itself: {', '.join(twice)}. Join different ones.")
+    names = (name for key in slice_by for name in slice_names([keys[label] for label in _labels(key)]))
     slices = collections.Counter(names)
     if twice := [name for name, count in slices.items() if count > 1]:
         raise ValueError(

@@ -11,7 +11,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.writers.eval_config_writer import load_eval_run
 
 from components import tasks as task_kinds
-from components.evaluator.config import divisions, measured, slice_names
+from components.evaluator.config import JOINTLY, divisions, measured, slice_names
 from components.tasks.annotation import BoundTask
 from components.tasks.figures import Figure
 from components.tasks.ratios import mean_of_defined
@@ -75,7 +75,7 @@ class Evaluation:
             not two slices with records.
         """
         sides = [self.of(task, name) for name in self.slices[slice_key]]
-        if len(sides) != 2 or metric not in sides[0]:
+        if len(sides) != 2 or JOINTLY in slice_key or metric not in sides[0]:
             return None
         means = task_kinds.role(self._bound(task).kind, "evaluation").MEANS
         parts = means.get(metric, lambda values: values[metric])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from components import tasks as task_kinds
+from components.evaluator.config import JOINTLY
 from components.evaluator.results import Evaluation
 from components.page.formatting import change_text, figure_text, format_int, interval_text, percent, readable
 from components.page.page import Block, Cell, Column, Heading, Meter, Note, Section, Table
@@ -35,8 +37,8 @@ def slices_section(artifacts: RunArtifacts) -> Section | None:
         text = f"Fewer than {_FEW_IMAGES} images on one side ({', '.join(few)}): one image moves its figures much."
         shown.append(Note(text, "bad"))
     lead = (
-        "A model with a good mean can still serve some people worse. The test images are divided by one label at a "
-        "time; a gap near 0 means that both sides are served alike."
+        "A model with a good mean can still serve some people worse. The test images are divided by a label, or by "
+        "several at once; a gap near 0 means that both sides are served alike."
     )
     return Section("Fairness", "fairness", tuple(shown), lead)
 
@@ -49,10 +51,14 @@ def _task_blocks(evaluation, task) -> list[Block]:
         for key, of_sides in by_side.items()
         if all(of_sides) and any(np.isfinite(figures[0].value) for figures in of_sides)
     }
-    two_sided = {key: [figures[0] for figures in of_sides] for key, of_sides in known.items() if len(of_sides) == 2}
+    two_sided = {
+        key: [figures[0] for figures in of_sides]
+        for key, of_sides in known.items()
+        if len(of_sides) == 2 and JOINTLY not in key
+    }
     blocks = _gap_blocks(evaluation, task, two_sided) if two_sided else []
     blocks += [_side_table(evaluation, key, of) for key, of in known.items() if key not in two_sided]
-    return blocks + _rates_blocks(evaluation, task, known)
+    return blocks + _mistakes_blocks(evaluation, task, known)
 
 
 def _headlines(evaluation: Evaluation, task: BoundTask, side: str) -> list[Figure]:
@@ -144,39 +150,30 @@ def _side_table(evaluation, key, of_sides) -> Table:
     return Table(tuple(columns), tuple(rows), sortable=True)
 
 
-def _rates_blocks(evaluation, task, keys) -> list[Block]:
-    """What is shown for each slice with its interval: how often either mistake is made, one below the other."""
-    everyone = [figure for figure in evaluation.figures(task.name) if figure.by_slice]
-    if not (keys and everyone):
+def _mistakes_blocks(evaluation, task, keys) -> list[Block]:
+    """How often each kind of mistake is made on every slice, with intervals, if the task's kind knows several."""
+    module = task_kinds.role(task.kind, "evaluation")
+    if not (keys and hasattr(module, "mistakes")):
         return []
-    columns = (
-        Column("Images of", number=False),
-        Column("Images"),
-        *(
-            column
-            for figure in everyone
-            for column in (
-                Column(
-                    f"{capitalized(figure.name)}{', %' if figure.share else ''}",
-                    "" if figure.higher_is_better else "lower is better.",
-                ),
-                Column("95 % interval"),
-            )
-        ),
+    columns, rows = [Column("Images of", number=False), Column("Images")], []
+    for key in keys:
+        sides = evaluation.slices[key]
+        for side, figures in zip(
+            sides, module.mistakes(task, [evaluation.of(task.name, side) for side in sides]), strict=True
+        ):
+            count = evaluation.counts[side]
+            cells = [Cell(readable(side)), Cell(format_int(count), count)]
+            for figure in figures:
+                cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share))]
+            rows.append(tuple(cells))
+    for figure in figures:
+        unit = ", %" if figure.share else ""
+        columns += [Column(f"{capitalized(figure.name)}{unit}", "lower is better."), Column(f"95 % interval{unit}")]
+    text = (
+        "Of the images without a label, how many are said to have it; of those with it, how many are missed. Slices by "
+        "one label are compared over the labels that are defined on all of them."
     )
-    sides = [side for key in keys for side in evaluation.slices[key]]
-    rows = [_rates_row(evaluation, task, side, readable(side)) for side in sides]
-    footer = _rates_row(evaluation, task, "", "All")
-    text = "Of the images without a label, how many are said to have it; of those with it, how many are missed."
-    return [Heading("Both mistakes by slice", text), Table(columns, tuple(rows), (footer,), sortable=True)]
-
-
-def _rates_row(evaluation, task, side, name):
-    cells = [Cell(name), Cell(format_int(evaluation.counts[side]), evaluation.counts[side])]
-    for figure in evaluation.figures(task.name, side):
-        if figure.by_slice:
-            cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share), figure.error)]
-    return tuple(cells)
+    return [Heading("Both mistakes by slice", text), Table(tuple(columns), tuple(rows), sortable=True)]
 
 
 def _figure_cell(figure):

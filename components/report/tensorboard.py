@@ -58,10 +58,15 @@ def _flat(path: str, values: Mapping[str, Any]) -> dict[str, bool | float | str]
 
 def _curve(name: str, counts: np.ndarray) -> tf.compat.v1.Summary:
     """Precision and recall at each threshold of a histogram [2, BINS] of `components.tasks.scores`."""
-    false, true = counts[:, ::-1].cumsum(axis=-1)[:, ::-1]
-    precision, recall = (np.nan_to_num(values[0, ::-1]) for values in precision_and_recall(counts[:, np.newaxis]))
+    # TensorBoard draws thresholds from 0 to 1: above 1 is nothing.
+    false, true = (np.append(each[::-1].cumsum()[::-1], 0) for each in counts)
+    precision, recall = (
+        np.append(np.nan_to_num(values[0, ::-1]), 0) for values in precision_and_recall(counts[:, np.newaxis])
+    )
     totals = counts.sum(axis=-1)
-    return raw_data_pb(name, true, false, totals[0] - false, totals[1] - true, precision, recall, num_thresholds=BINS)
+    return raw_data_pb(
+        name, true, false, totals[0] - false, totals[1] - true, precision, recall, num_thresholds=BINS + 1
+    )
 
 
 def _write(summary):

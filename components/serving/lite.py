@@ -9,14 +9,15 @@ import tensorflow as tf
 from tensorflow import keras
 
 LITE = os.path.join("assets.extra", "model.tflite")
-SIGNATURE = "serving_default"
+_SIGNATURE = "serving_default"
 
 
-def convert(network: keras.Model, precision: str) -> bytes:
+def convert(network: keras.Model, image_size: tuple[int, int], precision: str) -> bytes:
     """The network as a file of TensorFlow Lite: image [1, H, W, 3] float32 in [0, 255] -> its outputs, by name.
 
     Args:
-        network: image -> dict of outputs, of a fixed size.
+        network: image -> dict of outputs.
+        image_size: (H, W), fixed in the file.
         precision: of its weights, one of components.config.LITE_PRECISIONS. With int8 it computes in it where it can,
             with the range of each image's own features.
 
@@ -24,7 +25,7 @@ def convert(network: keras.Model, precision: str) -> bytes:
         ValueError: if TensorFlow Lite lacks an operation.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([1, *network.input_shape[1:]], tf.float32, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec([1, *image_size, 3], tf.float32, name="image")])
     def answer(image):
         return network(image, training=False)
 
@@ -38,7 +39,8 @@ def convert(network: keras.Model, precision: str) -> bytes:
     try:
         return converter.convert()
     except Exception as error:  # TensorFlow documents no class
-        raise ValueError(f"TensorFlow Lite can't have this network: {str(error).strip().splitlines()[0]}") from error
+        first = next(iter(str(error).split("\n")), "") or repr(error)
+        raise ValueError(f"TensorFlow Lite can't express this network: {first}") from error
 
 
 class LiteNetwork:
@@ -50,12 +52,12 @@ class LiteNetwork:
 
     def __init__(self, model: bytes):
         interpreter = tf.lite.Interpreter(model_content=model, num_threads=os.cpu_count())
-        self._answer = interpreter.get_signature_runner(SIGNATURE)
+        self._answer = interpreter.get_signature_runner(_SIGNATURE)
         self._outputs = self._answer.get_output_details()
 
     @tf.function
     def __call__(self, image: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        """[batch, H, W, 3] in [0, 255] -> outputs by name, [batch, ...] float32; there is no `training`."""
+        """[batch, H, W, 3] in [0, 255] -> outputs by name, [batch, ...] float32; `training` changes nothing."""
         names = list(self._outputs)
         found = tf.numpy_function(self._run, [tf.cast(image, tf.float32)], [tf.float32] * len(names))
         shapes = (self._outputs[name]["shape"] for name in names)

@@ -22,7 +22,6 @@ class Figure:
         metric: what the evaluation calls it; "" for what follows from several.
         gap: heading of its differences between the two sides of a slice, shown beside those of the task's
             first headline.
-        by_slice: whether it is shown for each slice with its interval, beside the gaps.
         share: whether it is a share, which is shown in percent. False for a plain number, in a unit of its own.
         error: the standard error over test images; None if it isn't known.
     """
@@ -33,7 +32,6 @@ class Figure:
     headline: bool = False
     metric: str = ""
     gap: str = ""
-    by_slice: bool = False
     share: bool = True
     error: float | None = None
 

@@ -39,7 +39,8 @@ def scores_section(task: BoundTask, values: Mapping[str, float | np.ndarray], un
         svg(_reliability_drawing(counts), f"{title}: calibration"),
         "Do scores mean what they say?",
         f"All answers by their score. On the line, of the answers with 80 % eight in ten are right; below it the model "
-        f"claims too much. Taken {unit} by {unit}, scores are {error} off on average (expected calibration error).",
+        f"claims too much. Taken {unit} by {unit}, scores are {error} off on average (expected calibration error, "
+        "to half a point).",
     )
     shown = _chosen(values["average_precision"])
     curves = Figure(

@@ -70,7 +70,10 @@ def reliability(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def calibration_error(counts: np.ndarray) -> np.ndarray:
-    """[N] expected calibration error Σ_b n_b / n |share of yes in b - mean probability in b| (Naeini et al. 2015)."""
+    """[N] expected calibration error Σ_b n_b / n |share of yes in b - mean probability in b| (Naeini et al. 2015).
+
+    Probabilities count as the middle of their hundredth, so that it is right to 0.005.
+    """
     answers, expected, found = reliability(counts)
     total = answers.sum(axis=-1)
     return ratio(np.nansum(answers * np.abs(found - expected), axis=-1), total)

@@ -48,14 +48,24 @@ class SummedMetric(tfma.metrics.Metric):
         zero: what the sum starts from; also fixes its shape and type.
         summarize: the sum -> values by name. Picklable.
         name: the value that a bar applies to (TFMA matches a threshold with the metric's name); "" for none.
+        keep_parts: whether the parts' sums are a value as well, "parts" [PARTS, ...]: for what follows from several
+            slices.
         **config: what else the metric was configured with, as in `metrics_spec`.
 
     Raises:
         ValueError: if no such value is measured.
     """
 
-    def __init__(self, measure: Measure, zero: np.ndarray, summarize: Summarize, name: str = "", **config):
-        self._measure, self._zero, self._summarize = measure, zero, summarize
+    def __init__(
+        self,
+        measure: Measure,
+        zero: np.ndarray,
+        summarize: Summarize,
+        name: str = "",
+        keep_parts: bool = False,
+        **config,
+    ):
+        self._measure, self._zero, self._summarize, self._keep_parts = measure, zero, summarize, keep_parts
         numbers = [value for value, measured in summarize(zero).items() if np.ndim(measured) == 0]
         if name and name not in numbers:
             raise ValueError(
@@ -67,7 +77,7 @@ class SummedMetric(tfma.metrics.Metric):
     def _computations(self, model_names, output_names, **config):
         computations = []
         for path in itertools.product(model_names, output_names):
-            combiner = SumFn(self._zero, self._summarize, *path)
+            combiner = SumFn(self._zero, self._summarize, *path, self._keep_parts)
             measurement = _Measurement(self._measure, *path)
             computations.append(tfma.metrics.MetricComputation(combiner.keys, [measurement], combiner))
         return computations
@@ -168,8 +178,10 @@ class Sums:
 class SumFn(beam.CombineFn):
     """Adds arrays. Integer sums are exact in any order, so results don't depend on bundles, shards or workers."""
 
-    def __init__(self, zero: np.ndarray, summarize: Summarize, model_name: str, output_name: str):
-        self._zero, self._summarize = zero, summarize
+    def __init__(
+        self, zero: np.ndarray, summarize: Summarize, model_name: str, output_name: str, keep_parts: bool = False
+    ):
+        self._zero, self._summarize, self._keep_parts = zero, summarize, keep_parts
         self._path = {"model_name": model_name, "output_name": output_name}
 
     @property
@@ -201,6 +213,8 @@ class SumFn(beam.CombineFn):
         values = self._summarize(accumulator.totals.sum(axis=0))
         errors = standard_errors(accumulator, self._summarize)
         named = {**values, **{f"{name}{_ERROR}": error for name, error in errors.items()}}
+        if self._keep_parts:
+            named["parts"] = accumulator.totals
         return {tfma.metrics.MetricKey(name, **self._path): value for name, value in named.items()}
 
 
@@ -211,16 +225,18 @@ def standard_errors(sums: Sums, summarize: Summarize) -> dict[str, float]:
     records is none.
 
     Returns:
-        By the numbers among what `summarize` gives; NaN for fewer records than parts.
+        By the numbers among what `summarize` gives; NaN for fewer records than parts, and where all θ_i are one number,
+        such as 0 mistakes: of how far apart others would be that says nothing.
     """
     total, parts = sums.totals.sum(axis=0), sums.totals[sums.counts > 0]
-    known = sums.counts.sum() >= len(sums.counts)
-    without = [summarize(total - part) for part in parts] if known else []
-    return {
-        name: float(np.sqrt((len(parts) - 1) * np.var([values[name] for values in without]))) if known else float("nan")
-        for name, value in summarize(total).items()
-        if np.ndim(value) == 0
-    }
+    enough = sums.counts.sum() >= len(sums.counts)
+    without = [summarize(total - part) for part in parts] if enough else []
+    errors = {}
+    for name, value in summarize(total).items():
+        if np.ndim(value) == 0:
+            variance = np.var([values[name] for values in without]) if without else 0.0
+            errors[name] = float(np.sqrt((len(parts) - 1) * variance)) if variance != 0 else float("nan")
+    return errors
 
 
 def error_of(name: str) -> str | None:

@@ -154,12 +154,13 @@ def check_outputs(network: keras.Model, tasks: Mapping[str, Learning]) -> None:
 def check_network(experiment: Experiment, tasks: Sequence[BoundTask]) -> None:
     """Raises ValueError if the experiment's network can't be built, or doesn't fit the tasks' labels.
 
-    It is built and forgotten again, so that this is known before any data are read.
+    It is built and forgotten again, so that this is known before any data are read. OSError where pretrained weights
+    can't be fetched.
     """
     run = Run(experiment, tuple(tasks), {}, {}, "", None, tf.distribute.get_strategy())
     try:
         network = run.new_network()
-    except (TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The network can't be built as the experiment says: {error}") from error
     check_outputs(network, run.new_learnings())
     keras.backend.clear_session()

@@ -124,11 +124,11 @@ def lite_file(precision: str, trained: Trained, validation: tf.data.Dataset) -> 
         return None, {}
     network = served_network(trained.network, trained.tasks)
     try:
-        model = convert(network, precision)
-    except ValueError as error:
+        model = convert(network, next(iter(trained.tasks.values())).image_size, precision)
+        found = _figures_of({"network": network, "TensorFlow Lite": LiteNetwork(model)}, trained, validation)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:  # what was trained is worth more
         print(f"  No file of TensorFlow Lite: {error}", file=sys.stderr)
         return None, {"error": str(error)}
-    found = _figures_of({"network": network, "TensorFlow Lite": LiteNetwork(model)}, trained, validation)
     print(f"  As TensorFlow Lite, {len(model) / 1e6:.1f} MB: {_in_words(found)}.", file=sys.stderr)
     return model, {"bytes": len(model), "figures": found}
 

@@ -7,7 +7,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import io_utils, proto_utils
 
-from components.pusher import Executor, push, pushed_version
+from components.pusher import Executor, latest_push, push
 
 
 def model(folder, fingerprint=b"a"):
@@ -33,7 +33,7 @@ def test_a_version_has_all_files_of_the_model(tmp_path):
 def test_a_push_that_is_stopped_leaves_no_version_and_the_next_one_cleans_up(tmp_path, monkeypatch):
     trained, version = model(tmp_path / "model"), tmp_path / "serving" / "7"
 
-    def stopped(source, target):
+    def stopped(source, target, **options):
         pathlib.Path(target).mkdir(parents=True)
         (pathlib.Path(target) / "saved_model.pb").write_text("half")
         raise KeyboardInterrupt
@@ -42,7 +42,7 @@ def test_a_push_that_is_stopped_leaves_no_version_and_the_next_one_cleans_up(tmp
         patch.setattr(io_utils, "copy_dir", stopped)
         with pytest.raises(KeyboardInterrupt):
             push(str(trained), str(version))
-    assert not version.exists() and pushed_version(str(trained), str(version.parent)) is None
+    assert not version.exists() and latest_push(str(trained), str(version.parent)) is None
     push(str(trained), str(tmp_path / "serving" / "8"))
     assert [path.name for path in (tmp_path / "serving").iterdir()] == ["8"]
 
@@ -56,16 +56,21 @@ def test_what_an_earlier_push_left_in_place_gives_way(tmp_path):
 
 def test_the_version_of_a_model_is_known_by_its_fingerprint(tmp_path):
     base = tmp_path / "serving"
-    assert pushed_version("anything", str(base)) is None
+    assert latest_push("anything", str(base)) is None
     trained = model(tmp_path / "model", b"b")
     model(base / "5", b"a")
-    assert pushed_version(str(trained), str(base)) is None
-    model(base / "6", b"b")
-    model(base / "7", b"a")
-    model(base / ".pushing-9", b"b")
-    assert pushed_version(str(trained), str(base)) == str(base / "6")
-    (base / "6" / "saved_model.pb").unlink()
-    assert pushed_version(str(trained), str(base)) is None
+    assert latest_push(str(trained), str(base)) is None
+    model(base / "16", b"b")
+    model(base / ".pushing-19", b"b")
+    assert latest_push(str(trained), str(base)) == str(base / "16")
+    (base / "16" / "variables" / "variables.index").unlink()
+    assert latest_push(str(trained), str(base)) is None
+    model(base / "17", b"b")
+    model(base / "18", b"a")
+    assert latest_push(str(trained), str(base)) is None, "what servers answer with is another"
+    (trained / "fingerprint.pb").unlink()
+    (base / "18" / "fingerprint.pb").unlink()
+    assert latest_push(str(trained), str(base)) is None, "two that can't be told apart"
 
 
 def test_a_model_is_pushed_once_however_often_it_is_asked_for(tmp_path):

@@ -150,7 +150,8 @@ def test_the_table_at_the_end(said, clock, request_of):
 def test_what_to_do_next_is_a_command_that_works(said, clock, request_of):
     request = request_of()
     version = pathlib.Path(request.output_dir, "serving", "plain-synthetic", "7")
-    version.mkdir(parents=True)
+    (version / "variables").mkdir(parents=True)
+    (version / "variables" / "variables.index").touch()
     (version / "saved_model.pb").touch()
     leave_results(request, 9, verdict="blessed and pushed", places={"model": str(version)})
     progress = ComponentProgress(nodes("a", run_id="this"))

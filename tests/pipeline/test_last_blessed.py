@@ -5,7 +5,7 @@ import shutil
 import pytest
 from tfx.types import standard_artifacts
 
-from pipeline.last_blessed import LastBlessedBefore, LastBlessedThere
+from pipeline.last_blessed import LastBlessedBefore, LatestExistingBlessed
 
 
 @pytest.fixture
@@ -18,6 +18,8 @@ def blessed(tmp_path):
         served = tmp_path / str(number) / "Format-Serving"
         served.mkdir(parents=True)
         (served / "saved_model.pb").write_text("graph")
+        (served / "variables").mkdir()
+        (served / "variables" / "variables.index").touch()
         blessing.id = number + 1
         blessing.set_int_custom_property("blessed", 1)
         blessing.set_int_custom_property("current_model_id", number)
@@ -35,14 +37,14 @@ def test_the_candidate_is_not_compared_with_itself(blessed):
     candidate = blessed["model"][2]
     assert taken(LastBlessedBefore(), {**blessed, "candidate": [candidate]}) == [3]
     assert taken(LastBlessedBefore(), {**blessed, "candidate": [blessed["model"][0]]}) == []
-    assert taken(LastBlessedThere(), blessed) == [5]
+    assert taken(LatestExistingBlessed(), blessed) == [5]
 
 
 def test_a_model_that_somebody_removed_is_passed_over(blessed, tmp_path):
     (tmp_path / "5" / "Format-Serving" / "saved_model.pb").unlink()
-    assert taken(LastBlessedThere(), blessed) == [3]
+    assert taken(LatestExistingBlessed(), blessed) == [3]
     shutil.rmtree(tmp_path / "3")
-    assert taken(LastBlessedThere(), blessed) == [1]
+    assert taken(LatestExistingBlessed(), blessed) == [1]
     assert taken(LastBlessedBefore(), {**blessed, "candidate": [blessed["model"][2]]}) == [1]
     shutil.rmtree(tmp_path / "1")
-    assert taken(LastBlessedThere(), blessed) == []
+    assert taken(LatestExistingBlessed(), blessed) == []

@@ -114,9 +114,25 @@ def test_a_network_that_does_not_fit_is_told_before_any_data_are_read(model, mes
     monkeypatch.setitem(REGISTERED, NAME, replace(experiments.get(NAME), model=model))
     with pytest.raises(ValueError, match=message):
         ingestion(NAME, data_dir, tmp_path)
-    # What ran once is not built again.
-    (tmp_path / "out/pipeline/Trainer-plain-of_several/model/3").mkdir(parents=True)
-    assert ingestion(NAME, data_dir, tmp_path)
+
+
+def test_a_network_that_was_built_is_not_built_again(data_dir, tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(local_runner, "check_network", lambda experiment, tasks: built.append(experiment.model))
+    for width in (8, 8, 16, 8):
+        monkeypatch.setitem(REGISTERED, NAME, replace(experiments.get(NAME), model=network(width, **OUTPUTS)))
+        ingestion(NAME, data_dir, tmp_path)
+    assert [model.kwargs["backbone_width"] for model in built] == [8, 16]
+
+
+def test_weights_that_can_not_be_fetched_are_told_in_a_line(data_dir, tmp_path, monkeypatch):
+    def fail(experiment, tasks):
+        raise OSError("The ImageNet weights could not be fetched: put them there.")
+
+    monkeypatch.setattr(local_runner, "check_network", fail)
+    request = read_request({"EXPERIMENT": NAME, "DATA_DIR": str(data_dir), "OUTPUT_DIR": str(tmp_path / "out")})
+    with pytest.raises(SystemExit, match="facetfx: The ImageNet weights could not be fetched: put them there"):
+        local_runner._run(request)
 
 
 def test_no_module_beside_the_runner_hides_a_package():

@@ -1,6 +1,10 @@
 """What is gone or damaged under OUTPUT_DIR is mended at the next start, or named with what to do."""
 
+import contextlib
+import functools
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from ml_metadata.metadata_store.metadata_store import MetadataStore
@@ -9,20 +13,26 @@ from ml_metadata.proto import metadata_store_pb2
 from pipeline.mending import begin_anew_without_metadata, restore_pushed
 
 
-@pytest.fixture
-def output(tmp_path):
+def begin(output):
+    begin_anew_without_metadata(str(output / "metadata.db"), str(output / "pipeline"))
+
+
+@pytest.fixture(params=["out", "run #1? 100%25"])
+def output(tmp_path, request):
     """Metadata as TFX makes it, an artifact, and a pushed model."""
+    tmp_path = tmp_path / request.param
+    tmp_path.mkdir()
     config = metadata_store_pb2.ConnectionConfig()
     config.sqlite.filename_uri = str(tmp_path / "metadata.db")
     MetadataStore(config).get_artifacts()
-    for folder in ("pipeline/Trainer-a/model/3", "serving/a/7"):
+    for folder in ("pipeline/FacesExampleGen", "pipeline/Trainer-a/model/3", "serving/a/7"):
         (tmp_path / folder).mkdir(parents=True)
     return tmp_path
 
 
 def test_sound_metadata_stay_and_nothing_needs_none(output, tmp_path_factory, capsys):
-    begin_anew_without_metadata(str(output))
-    begin_anew_without_metadata(str(tmp_path_factory.mktemp("new")))
+    begin(output)
+    begin(tmp_path_factory.mktemp("new"))
     assert sorted(path.name for path in output.iterdir()) == ["metadata.db", "pipeline", "serving"]
     assert capsys.readouterr().err == ""
 
@@ -56,19 +66,56 @@ def _of_something_else(database):
 )
 def test_without_metadata_a_run_begins_anew_beside_what_was_there(output, damage, what, capsys):
     damage(output / "metadata.db")
-    begin_anew_without_metadata(str(output))
+    begin(output)
     assert f"metadata.db is {what}: this run begins anew." in capsys.readouterr().err
     assert not (output / "metadata.db").exists() and not (output / "pipeline").exists()
     (aside,) = output.glob("pipeline.before-*")
     assert (aside / "Trainer-a" / "model" / "3").exists() and (output / "serving/a/7").exists()
-    begin_anew_without_metadata(str(output))
+    begin(output)
     assert capsys.readouterr().err == "", "once"
+
+
+def test_a_folder_of_that_name_that_no_pipeline_wrote_stays(tmp_path, capsys):
+    """As in OUTPUT_DIR=. of the project's own folder."""
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "__init__.py").touch()
+    begin(tmp_path)
+    assert (tmp_path / "pipeline" / "__init__.py").exists() and capsys.readouterr().err == ""
+
+
+def test_metadata_that_another_process_writes_are_not_damaged(output, monkeypatch):
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, timeout=0.1))
+    with contextlib.closing(sqlite3.connect(output / "metadata.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OSError, match=r"metadata.db' can't be read: database is locked"):
+            begin(output)
+    assert (output / "metadata.db").exists() and (output / "pipeline").exists()
+
+
+def test_what_a_killed_process_left_half_written_is_rolled_back(output):
+    code = f"""
+import os, sqlite3
+connection = sqlite3.connect({str(output / "metadata.db")!r})
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("CREATE TABLE many (text)")
+connection.commit()
+connection.execute("BEGIN")
+connection.executemany("INSERT INTO many VALUES (?)", [("x" * 2000,)] * 500)
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert (output / "metadata.db-journal").exists()
+    begin(output)
+    with contextlib.closing(sqlite3.connect(output / "metadata.db")) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM many").fetchone() == (0,)
+    assert (output / "pipeline").exists()
 
 
 @pytest.fixture
 def results(tmp_path):
     trained = tmp_path / "trained"
-    trained.mkdir()
+    (trained / "variables").mkdir(parents=True)
+    (trained / "variables" / "variables.index").touch()
     (trained / "saved_model.pb").write_text("graph")
     version = tmp_path / "serving" / "a" / "7"
     return {"verdict": "blessed and pushed", "places": {"model": str(version)}, "trained": str(trained)}
@@ -85,5 +132,7 @@ def test_a_pushed_model_that_is_gone_is_pushed_again(results, tmp_path, capsys):
 
 def test_a_model_that_is_gone_everywhere_is_named(results, tmp_path):
     (tmp_path / "trained" / "saved_model.pb").unlink()
-    with pytest.raises(SystemExit, match=r"the pushed model .*a/7' is gone, and what was trained, .*trained', as well"):
+    with pytest.raises(
+        FileNotFoundError, match=r"The pushed model .*a/7' is gone, and what was trained, .*trained', as well"
+    ):
         restore_pushed(results)

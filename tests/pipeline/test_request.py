@@ -77,20 +77,21 @@ def test_a_start_from_a_model_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match="no blessed one"):
         asked(tmp_path, **environment)
     (folder / "BLESSED").touch()
-    assert asked(tmp_path, **environment).experiment.training.warm_start == "dmm_cnn/synthetic"
+    with pytest.raises(ValueError, match=r"was blessed and is gone from .*another SEED"):
+        asked(tmp_path, **environment)
     model = out / "pipeline" / "Trainer-dmm_cnn-synthetic" / "model" / "6" / "Format-Serving"
     (model / "assets.extra").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"6/Format-Serving' is of an earlier facetfx, without assets.extra/trained"):
         asked(tmp_path, **environment)
     (model / "assets.extra" / "trained.keras").touch()
-    assert asked(tmp_path, **environment)
+    assert asked(tmp_path, **environment).experiment.training.warm_start == "dmm_cnn/synthetic"
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
     where = {"EXPERIMENT": "plain/synthetic", "OUTPUT_DIR": str(tmp_path / "not" / "there" / "yet")}
     read_request(where)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=5e8) if folder == tmp_path else None)
-    with pytest.raises(OSError, match=r"yet'\) has 500 MB left; a run needs 1 GB and more"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1e8) if folder == tmp_path else None)
+    with pytest.raises(OSError, match=r"yet'\) has 100 MB left; a run needs 300 MB and more"):
         read_request(where)
 
 

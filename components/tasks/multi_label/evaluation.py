@@ -20,7 +20,7 @@ from components.tasks.annotation import BoundTask
 from components.tasks.figures import Figure, score_figures
 from components.tasks.ratios import mean_of_defined, ratio
 from components.tasks.scores import BINS, histogram, probabilities, summarize_scores
-from components.tasks.summed_metric import SummedMetric, metrics_spec
+from components.tasks.summed_metric import SummedMetric, Sums, metrics_spec, standard_errors
 
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 MEANS = {
@@ -28,6 +28,7 @@ MEANS = {
     for name in ("accuracy", "balanced_accuracy", "f1", "false_positive_rate", "false_negative_rate")
 }
 WIDEST_GAP = "widest_accuracy_gap"
+MISTAKES = {"false_positive_rate": "false positive rate", "false_negative_rate": "false negative rate"}
 UNDEFINED = "no attribute has annotated records of both classes"
 TOP = 10
 
@@ -68,14 +69,8 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
         Figure(f"{task.name} mean F1", values["mean_f1"], headline=True, metric="mean_f1"),
     ]
     found += [
-        Figure(
-            f"{task.name} mean false {side} rate",
-            values[f"mean_false_{side}_rate"],
-            higher_is_better=False,
-            metric=f"mean_false_{side}_rate",
-            by_slice=True,
-        )
-        for side in ("positive", "negative")
+        Figure(f"{task.name} mean {name}", values[f"mean_{rate}"], higher_is_better=False, metric=f"mean_{rate}")
+        for rate, name in MISTAKES.items()
     ]
     if "mean_average_precision" in values:
         found += score_figures(task.name, values)
@@ -87,6 +82,37 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
         widest = values[WIDEST_GAP]
         found.append(Figure(f"{task.name} widest accuracy gap", widest, higher_is_better=False, metric=WIDEST_GAP))
     return found
+
+
+def mistakes(task: BoundTask, sides: Sequence[Mapping[str, np.ndarray]]) -> list[list[Figure]]:
+    """How often each mistake is made on the slices by one key, comparable: over the labels defined on all of them.
+
+    Among men nobody has "no beard" wrong where all have one: means over each slice's own labels would be means over
+    different ones.
+
+    Args:
+        sides: what was measured of each slice, with the "parts" of MultiLabelMetrics.
+
+    Returns:
+        For each slice a figure of each of MISTAKES.
+    """
+    shared = {rate: np.all([np.isfinite(values[rate]) for values in sides], axis=0) for rate in MISTAKES}
+
+    def rates(total):
+        found = dict(zip(MISTAKES, false_rates(total[:-1].reshape(4, -1)), strict=True))
+        return {rate: mean_of_defined(each[shared[rate]]) for rate, each in found.items()}
+
+    figures_of_sides = []
+    for values in sides:
+        parts = values["parts"]
+        errors = standard_errors(Sums(parts[:, -1], parts), rates)
+        figures_of_sides.append(
+            [
+                Figure(f"{task.name} mean {MISTAKES[rate]}", value, higher_is_better=False, error=errors[rate])
+                for rate, value in rates(parts.sum(axis=0)).items()
+            ]
+        )
+    return figures_of_sides
 
 
 def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
@@ -168,7 +194,8 @@ class MultiLabelMetrics(SummedMetric):
 
     def __init__(self, names: Sequence[str], **config):
         measure = functools.partial(_measure_decisions, count=len(names))
-        super().__init__(measure, np.zeros(4 * len(names) + 1, np.int64), summarize, names=names, **config)
+        zero = np.zeros(4 * len(names) + 1, np.int64)
+        super().__init__(measure, zero, summarize, names=names, keep_parts=True, **config)
 
 
 def _measure_decisions(labels, decisions, features, count):

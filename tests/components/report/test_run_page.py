@@ -44,6 +44,7 @@ def test_what_ran_is_there(whole):
         "91.15 % overall F1 on Helen", "seed 7", "88,713,432 (354.9 MB as float32)",
         "15 epochs, 41.3 minutes, 75.2 of all processors", "bfloat16 where the processor is faster in it",
         "in float32: parsing mean f1 0.7100; in bfloat16: parsing mean f1 0.7095",
+        "assets.extra/model.tflite in the model's folder, 0.4 MB (on validation, network: parsing mean f1 0.7100",
         "Blessed", "Serving check passed", "Pushed", "224 × 224", "docker run", "tensorboard --logdir",
     ):  # fmt: skip
         assert words in text

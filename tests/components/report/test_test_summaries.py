@@ -40,7 +40,7 @@ def test_a_curve_counts_what_is_above_each_threshold(events):
     true, false, true_negatives, missed, precision, recall = tensor_util.make_ndarray(event.tensor_proto)
     at = [0, 10, 11, 50, 51, 90, 91]
     assert true[at].tolist() == [4, 4, 4, 3, 3, 3, 0] and false[at].tolist() == [6, 6, 2, 2, 0, 0, 0]
-    assert (true + missed == 4).all() and (false + true_negatives == 6).all()
+    assert (true + missed == 4).all() and (false + true_negatives == 6).all() and len(true) == 101
     np.testing.assert_allclose(precision[at], [0.4, 0.4, 4 / 6, 3 / 5, 1, 1, 0], rtol=1e-6)
     np.testing.assert_allclose(recall[at], [1, 1, 1, 3 / 4, 3 / 4, 3 / 4, 0])
     assert "attributes/all together/pr_curves" in events.Tags()["tensors"]

@@ -26,11 +26,24 @@ def test_the_error_of_a_mean_over_parts_of_two():
 
 
 def test_a_part_without_records_is_none_and_fewer_records_than_parts_say_nothing():
-    """Of 3, 1 and 2 with two records in the first part: without it the mean is 2, without the other 2: no error."""
-    sums = Sums(np.array([2, 0, 1]), np.array([[4, 2], [0, 0], [2, 1]]))
-    assert standard_errors(sums, _mean) == {"mean": 0}
+    """Of 1, 3 and 4 with two records in the first part: without it the mean is 4, without the other 2."""
+    sums = Sums(np.array([2, 0, 1]), np.array([[4, 2], [0, 0], [4, 1]]))
+    assert standard_errors(sums, _mean) == {"mean": pytest.approx(math.sqrt(1 / 2 * (1 + 1)))}
     sums = Sums(np.array([1, 0, 1]), np.array([[1, 1], [0, 0], [6, 1]]))
     assert math.isnan(standard_errors(sums, _mean)["mean"])
+
+
+def test_one_number_whatever_is_left_out_has_no_error():
+    """No mistake in 30 images is no proof that there is none in others."""
+    sums = Sums(np.full(PARTS, 2), np.tile([0, 2], (PARTS, 1)))
+    assert math.isnan(standard_errors(sums, _mean)["mean"])
+
+
+def test_parts_are_a_value_where_they_are_kept():
+    combiner = SumFn(np.zeros(2, np.int64), _mean, "", "smile", keep_parts=True)
+    sums = combiner.add_input(combiner.create_accumulator(), (3, np.array([5, 1])))
+    found = {key.name: value for key, value in combiner.extract_output(sums).items()}
+    assert found["parts"].shape == (PARTS, 2) and found["parts"][3].tolist() == [5, 1]
 
 
 def test_sums_do_not_depend_on_bundles():

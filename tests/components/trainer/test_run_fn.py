@@ -14,6 +14,7 @@ from components.config import Export, Training, configured, from_json, to_json
 from components.faces.frame import Frame
 from components.schema_gen.frames import write_frames
 from components.serving.export import restore_trained
+from components.serving.lite import LITE, LiteNetwork
 from components.systems.branching.tree_file import read_tree
 from components.tasks.base import learning_of
 from components.trainer import run_fn as module
@@ -207,13 +208,38 @@ def test_a_tree_that_is_trained_by_the_plain_recipe(examples, tmp_path):
             model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
         ),
         training=Training(epochs=1, batch_size=8, optimizer=configured("tensorflow.keras.optimizers.SGD")),
+        export=Export(lite="float16"),
     )
     run = Exported(experiment, tmp_path / "run", examples)
     assert set(run.answers()) == {"clothing", "image_status"}
+    model = (run.folder / LITE).read_bytes()
+    images = np.zeros((2, *SHAPE), np.float32)
+    assert LiteNetwork(model)(images)["clothing"].shape == (2, 3)
+    lite = run.training["lite"]
+    assert lite["bytes"] == len(model) and list(lite["figures"]) == ["network", "TensorFlow Lite"]
+    assert all(figures.keys() == {"clothing_accuracy"} for figures in lite["figures"].values())
     contract = json.loads((run.folder / "assets.extra" / "contract.json").read_text())
     assert contract["signatures"]["serving_default"]["clothing"]["names"] == ["coat", "dress", "hat"]
     assert "branching" not in run.training
     assert read_tree(str(run.folder)) == BranchTree.unbranched(tiny_faces.TreeNetwork.LAYERS, 3)
+
+
+def test_what_tensorflow_lite_can_not_express_costs_no_training(examples, tmp_path, monkeypatch, capsys):
+    def refuse(network, image_size, precision):
+        raise ValueError("TensorFlow Lite can't express this network: no Svd")
+
+    monkeypatch.setattr(module, "convert", refuse)
+    experiment = replace(
+        tiny_faces.widening_experiment(
+            tasks=(tiny_faces.CLOTHING,),
+            model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
+        ),
+        training=Training(epochs=1, batch_size=8, optimizer=configured("tensorflow.keras.optimizers.SGD")),
+        export=Export(lite="int8"),
+    )
+    run = Exported(experiment, tmp_path / "run", examples)
+    assert "no Svd" in run.training["lite"]["error"] and "no Svd" in capsys.readouterr().err
+    assert not (run.folder / LITE).exists() and run.answers()
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,23 @@ def test_false_rates_by_hand():
     np.testing.assert_allclose(negatives, [1 / 7, 2 / 10, np.nan, 1])
 
 
+def test_mistakes_are_compared_over_the_labels_that_all_sides_have():
+    """Of two labels the first is no one's on the second side; each side has 20 parts of the counts below."""
+    one = np.array([[2, 3], [1, 1], [2, 1], [3, 3]])  # of each label 8 images: TP, FP, FN, TN
+    other = np.array([[0, 1], [4, 2], [0, 3], [4, 2]])
+    sides = []
+    for counts in (one, other):
+        parts = np.tile(np.append(counts, 8), (20, 1))
+        sides.append({**summarize(parts.sum(axis=0)), "parts": parts})
+    found = evaluation.mistakes(_bound("beard", "smile"), sides)
+    assert [figure.name for figure in found[0]] == ["smile mean false positive rate", "smile mean false negative rate"]
+    values = [[figure.value for figure in figures] for figures in found]
+    np.testing.assert_allclose(values, [[(1 / 4 + 1 / 4) / 2, 1 / 4], [(4 / 8 + 2 / 4) / 2, 3 / 4]])
+    assert all(figure.interval is None for figures in found for figure in figures), "all parts are alike"
+    sides[0]["parts"] = np.array([np.append(one + np.outer([1, 0, 0, 0], [0, part % 2]), 8) for part in range(20)])
+    assert evaluation.mistakes(_bound("beard", "smile"), sides)[0][1].error > 0
+
+
 def test_a_record_s_scores_are_counted_as_probabilities():
     labels = np.array([1, 0, -1])
     for scores, kind in (([0.5, -0.5, 0], "signed"), ([0.75, 0.25, 0.5], "probabilities")):
@@ -126,6 +143,7 @@ def test_sum_is_exact_over_any_bundles(seed):
         sums.append(total)
     found = combine.extract_output(combine.merge_accumulators(sums))
     merged = {key.name: value for key, value in found.items() if error_of(key.name) is None}
+    assert merged.pop("parts").sum(axis=0).tolist() == sum(records).tolist()
     at_once = summarize(sum(records))
     assert merged.keys() == at_once.keys()
     for name, value in merged.items():

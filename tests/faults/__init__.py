@@ -1,0 +1,1 @@
+"""Runs that are killed or damaged and started again, against an undisturbed one."""

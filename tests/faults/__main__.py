@@ -1,0 +1,155 @@
+"""Kills runs at random moments and damages random files of ended ones, starts them again and compares.
+
+    .venv/bin/python -m tests.faults --trials 10            # make faults N=10
+    .venv/bin/python -m tests.faults --trials 3 --kind damage --seed 7 --keep
+
+Each trial ends in one of four ways: "survived", the figures and the pushed model are those of the undisturbed run;
+"told", the start ends with a line of facetfx's that says why; "failed", it ends in another way; "WRONG", it claims to
+have succeeded and something differs. Only the first two are as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import filecmp
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from components.overrides import slug
+from tests.faults.run import NAME
+
+KINDS = ("kill", "damage")
+_TIMES = ("training minutes", "processor minutes")
+_STARTS = 3  # after which a run that was disturbed should have ended
+
+
+def started(output: pathlib.Path) -> subprocess.Popen:
+    """The run, in a process group of its own."""
+    environment = {**os.environ, "EXPERIMENT": NAME, "OUTPUT_DIR": str(output), "TF_ENABLE_ONEDNN_OPTS": "1"}
+    command = [sys.executable, "-m", "tests.faults.run"]
+    with (output.parent / f"{output.name}.txt").open("a") as said:
+        return subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)
+
+
+def kill(output: pathlib.Path, seconds: float, chance: random.Random) -> str:
+    """Ends a run somewhere in the time that it takes."""
+    after = chance.uniform(0, seconds)
+    process = started(output)
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return f"killed after {after:.0f} s"
+
+
+def damage(output: pathlib.Path, chance: random.Random) -> str:
+    """Damages a file of an ended run."""
+    files = sorted(file for file in output.rglob("*") if file.is_file() and file.stat().st_size)
+    # Folders have more or fewer files: first of which part of the output, then which file.
+    parts = collections.defaultdict(list)
+    for file in files:
+        parts[file.relative_to(output).parts[:2]].append(file)
+    file = chance.choice(parts[chance.choice(sorted(parts))])
+    data = bytearray(file.read_bytes())
+    how = chance.choice(("gone", "empty", "cut", "overwritten"))
+    if how == "gone":
+        file.unlink()
+    elif how == "empty":
+        file.write_bytes(b"")
+    elif how == "cut":
+        file.write_bytes(data[: len(data) // 2])
+    else:
+        start = chance.randrange(len(data))
+        data[start : start + 64] = bytes(255 - byte for byte in data[start : start + 64])
+        file.write_bytes(data)
+    return f"{file.relative_to(output)} {how}"
+
+
+def outcome(output: pathlib.Path, undisturbed: dict) -> str:
+    """Starts the run again until it ends, and says how that went."""
+    for _ in range(_STARTS):
+        code = started(output).wait()
+        if not code:
+            break
+    if code:
+        last = (output.parent / f"{output.name}.txt").read_text().strip().splitlines()[-3:]
+        return "told" if any(line.startswith("facetfx: ") for line in last) else "failed"
+    found = results(output)
+    model, trained = pathlib.Path(found["places"]["model"]), pathlib.Path(found["trained"])
+    same = figures(found) == figures(undisturbed) and found["verdict"] == undisturbed["verdict"]
+    return "survived" if same and model.is_dir() and alike(model, trained) else "WRONG"
+
+
+def results(output: pathlib.Path) -> dict:
+    """What the report says."""
+    return json.loads((output / "reports" / slug(NAME) / "results.json").read_text())
+
+
+def figures(found: dict) -> dict:
+    """Without how long it took."""
+    return {name: value for name, value in found["figures"].items() if name not in _TIMES}
+
+
+def alike(one: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether two folders have the same files."""
+    names = {path.relative_to(folder) for folder in (one, other) for path in folder.rglob("*") if path.is_file()}
+    return all(
+        (one / name).is_file() and (other / name).is_file() and filecmp.cmp(one / name, other / name, shallow=False)
+        for name in names
+    )
+
+
+def main() -> None:
+    """Tries, and prints how each trial ended."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=10, help="of each kind; default 10")
+    parser.add_argument("--kind", choices=KINDS, help="that kind alone")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn; default 0")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the folder of each trial that was neither told nor survived"
+    )
+    asked = parser.parse_args()
+    chance, ended = random.Random(asked.seed), collections.Counter()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="facetfx-faults-"))
+    print(f"The undisturbed run; everything is under {folder} ...", flush=True)
+    ended_run, start = folder / "ended", time.monotonic()
+    if started(ended_run).wait():
+        sys.exit(f"It didn't end well: {ended_run}.txt")
+    seconds = time.monotonic() - start
+    undisturbed = results(ended_run)
+    # Metadata name places: what is damaged lies where it was made.
+    shutil.copytree(ended_run, folder / "kept")
+    kinds = [asked.kind] if asked.kind else KINDS
+    for number in range(asked.trials):
+        for kind in kinds:
+            output = folder / f"{kind}{number}" if kind == "kill" else ended_run
+            if kind == "kill":
+                what = kill(output, seconds, chance)
+            else:
+                shutil.rmtree(output)
+                shutil.copytree(folder / "kept", output)
+                what = damage(output, chance)
+            how = outcome(output, undisturbed)
+            ended[kind, how] += 1
+            print(f"{kind} {number + 1}/{asked.trials}: {what}: {how}", flush=True)
+            if how in ("failed", "WRONG") and asked.keep:
+                shutil.copytree(output, folder / f"{kind}{number}-{how}")
+            if kind == "kill":
+                shutil.rmtree(output)
+    for (kind, how), count in sorted(ended.items()):
+        print(f"{kind}: {count} {how}")
+    sys.exit(any(how in ("failed", "WRONG") for _, how in ended))
+
+
+if __name__ == "__main__":
+    main()
