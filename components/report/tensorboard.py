@@ -22,7 +22,8 @@ _POOLED = "all together"
 def write_summaries(artifacts: RunArtifacts, folder: str) -> None:
     """Writes an event file: hyperparameters, test figures, curves of all scores, the served graph."""
     with tf.summary.create_file_writer(folder).as_default(step=len(artifacts.training["epochs"])):
-        _write(hparams.hparams_pb(hyperparameters(artifacts.experiment), trial_id=artifacts.run or None))
+        trial = f"{artifacts.name}, seed {artifacts.experiment.training.seed}"
+        _write(hparams.hparams_pb(hyperparameters(artifacts.experiment), trial_id=trial))
         for task in artifacts.tasks:
             for figure in artifacts.evaluation.figures(task.name):
                 tf.summary.scalar(f"test/{figure.name}", figure.value)
@@ -36,14 +37,14 @@ def write_summaries(artifacts: RunArtifacts, folder: str) -> None:
 
 def hyperparameters(experiment: Experiment) -> dict[str, bool | float | str]:
     """What an experiment sets of data, network and training, by its path as SET has it."""
-    found = {"data.image_size": "{} × {}".format(*experiment.data.image_size), "model": experiment.model.path}
+    found = {"data.image_size": "{} x {}".format(*experiment.data.image_size), "model": experiment.model.path}
     found |= _flat("model", experiment.model.kwargs)
     training = experiment.training
     return found | _flat("training", {f.name: getattr(training, f.name) for f in dataclasses.fields(training)})
 
 
 def _flat(path: str, values: Mapping[str, Any]) -> dict[str, bool | float | str]:
-    """Numbers and texts as they are, what is built as its path with its arguments below, the rest as text."""
+    """Numbers and texts as they are; what is built as its path, with its arguments below; of several their paths."""
     found: dict[str, bool | float | str] = {}
     for name, value in values.items():
         key = f"{path}.{name}"
@@ -51,6 +52,8 @@ def _flat(path: str, values: Mapping[str, Any]) -> dict[str, bool | float | str]
             found |= {key: value.path, **_flat(key, value.kwargs)}
         elif isinstance(value, (str, bool, numbers.Real)):
             found[key] = value
+        elif isinstance(value, tuple) and all(isinstance(each, ObjectConfig) for each in value):
+            found[key] = ", ".join(each.path.rsplit(".", 1)[-1] for each in value)
         else:
             found[key] = str(value)
     return found

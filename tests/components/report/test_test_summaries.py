@@ -55,5 +55,6 @@ def test_hyperparameters_are_what_an_experiment_sets(name):
     experiment = experiments.get(name)
     found = hyperparameters(experiment)
     assert found["model"] == experiment.model.path and found["training.seed"] == experiment.training.seed
+    assert "ObjectConfig" not in str(found.get("training.callbacks", ""))
     assert found["training.optimizer"] == experiment.training.optimizer.path
     assert all(isinstance(value, (bool, int, float, str)) for value in found.values())
