@@ -50,6 +50,7 @@ from pipeline.last_blessed import LastBlessedBefore, LatestExistingBlessed
 
 # What each component's result rests on beside its inputs: TFX sees no change of code behind a dotted path.
 _LABELS_CODE = (
+    "components/folders.py",
     "components/record.py",
     "components/tasks/annotation.py",
     "components/tasks/base.py",

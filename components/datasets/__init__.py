@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from components.config import DatasetConfig
 from components.datasets.base import FaceDataset, Reference
+from components.folders import listed
 
 _BUILDERS = {
     "synthetic_faces": "components.datasets.synthetic_faces.SyntheticFaces",
@@ -95,7 +96,7 @@ def _folder(dataset: DatasetConfig, data_dir: str) -> str:
     rule = f"{data_dir!r} should hold one folder for {dataset.name!r}, called so but for case, hyphens and underscores."
     if not tf.io.gfile.isdir(data_dir):
         raise FileNotFoundError(f"{rule} It is no folder.")
-    there = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(data_dir))
+    there = sorted(name.rstrip("/") for name in listed(data_dir))
     named = [name for name in there if _plain(name) == _plain(dataset.name)]
     folders = [name for name in named if tf.io.gfile.isdir(os.path.join(data_dir, name))]
     if not folders:

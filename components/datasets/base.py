@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from components.folders import listed
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.base import labels_of
@@ -103,9 +104,15 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
         self.paths()
 
     def load(self, reference: Reference) -> FaceRecord:
-        """One record; errors as of `read`, and RecordError for a reference that has a problem."""
+        """One record; errors as of `read`, and RecordError for a reference that has a problem.
+
+        An id is mostly the image's path below the folder, from a list that somebody wrote: one that leads out of the
+        folder is refused.
+        """
         if reference.problem:
             raise RecordError(reference.problem)
+        if os.path.isabs(reference.id) or ".." in reference.id.split("/"):
+            raise RecordError(f"{reference.id!r} leads out of the data set's folder: put the image into it")
         image, labels = self.read(reference)
         return FaceRecord(reference.id, self.name, image, labels)
 
@@ -158,26 +165,35 @@ def files_fingerprint(paths: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         for name, stat in _files(path):
-            digest.update(f"{name}:{stat.length}:{stat.mtime_nsec}\n".encode())
+            digest.update((f"{name}:{stat.length}:{stat.mtime_nsec}\n" if stat else f"{name}\n").encode())
     return digest.hexdigest()[:16]
 
 
 def _files(path: str) -> Iterator[tuple[str, Any]]:
-    """(name, tf.io.gfile.stat of it) of a file, or of the files below a folder in the order of their names."""
-    stat = tf.io.gfile.stat(path)
+    """(name, tf.io.gfile.stat of it) of a file, or of the files below a folder in the order of their names.
+
+    None instead of the latter for a link to nowhere or to itself, which the record that is read through it will tell.
+    """
+    try:
+        stat = tf.io.gfile.stat(path)
+    except (tf.errors.NotFoundError, tf.errors.UnknownError):
+        yield path, None
+        return
     if not stat.is_directory:
         yield path, stat
         return
-    for name in sorted(tf.io.gfile.listdir(path)):
+    for name in sorted(listed(path)):
         yield from _files(os.path.join(path, name))
 
 
 def read_file(path: str) -> bytes:
-    """The file's bytes; RecordError if it is missing or a folder, but not for a failure that may pass (the network)."""
+    """The file's bytes; RecordError if it is missing, a folder or a pipe, not for a failure that may pass (network)."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise RecordError(f"The image {path!r} is no file, but a pipe, socket or device")
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()
-    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
+    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, tf.errors.UnknownError) as error:
         raise RecordError(f"The image {path!r} can't be read: {error.message}") from error
 
 

@@ -6,11 +6,11 @@ import collections
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
-import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
 from components.datasets.base import FaceDataset, Reference, read_file, require
 from components.datasets.class_folders import images_below
+from components.folders import listed
 from components.tasks.annotation import Annotation
 
 # iFAN (Li et al. 2017), 4.2: "20% subjects in each emotion category as the testing set"; validation is ours.
@@ -40,7 +40,7 @@ class BNULSVED(FaceDataset):
     def check(self) -> None:
         """Raises FileNotFoundError, with the names of those that are missing, unless each emotion has a folder."""
         super().check()
-        names = {name.rstrip("/").lower() for name in tf.io.gfile.listdir(self.folder)}
+        names = {name.rstrip("/").lower() for name in listed(self.folder)}
         if missing := [emotion for emotion in self.EMOTIONS if emotion not in names]:
             raise FileNotFoundError(
                 f"Folder {self.folder!r} has no {', '.join(missing)}. BNU-LSVED has a folder for each of "

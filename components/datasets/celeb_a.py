@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import lzma
 import os
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 from tensorflow_datasets.core.utils.version import list_all_versions
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
+from components.images.limits import MAX_BYTES
 from components.record import RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import IMAGE_SUFFIXES, encoded_size, names_in
@@ -288,11 +290,15 @@ class _ImageArchive:
     def read(self, name: str) -> bytes:
         member = f"{_IMAGES}/{name}"
         try:
+            size = self._archive.getinfo(member).file_size
+            if size > MAX_BYTES:  # before it is unpacked
+                raise RecordError(f"Member {member} of {self.path!r} has {size:,} bytes, allowed are {MAX_BYTES:,}.")
             return self._archive.read(member)
         except KeyError:
             raise RecordError(f"{self.path!r} has no member {member}.") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise RecordError(f"Member {member} of {self.path!r} is damaged: {error}") from error
+        # Encrypted, by a method that is not here, or damaged.
+        except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+            raise RecordError(f"Member {member} of {self.path!r} can't be unpacked: {error}") from error
 
     @functools.cached_property
     def _archive(self) -> zipfile.ZipFile:

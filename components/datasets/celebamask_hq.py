@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, read_file, require
+from components.folders import listed
 from components.record import RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import (
@@ -156,7 +157,7 @@ class CelebAMaskHQ(FaceDataset):
         """The masks' paths below their folder by image. A listing a folder: asking for 18 files an image is slow."""
         root = self._required(_MASKS)
         masks = collections.defaultdict(list)
-        for folder in sorted(name.rstrip("/") for name in tf.io.gfile.listdir(root)):
+        for folder in sorted(name.rstrip("/") for name in listed(root)):
             if tf.io.gfile.isdir(os.path.join(root, folder)):
                 for name in names_in(os.path.join(root, folder), (".png",)):
                     if match := _MASK_NAME.fullmatch(name):

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, read_file, require
+from components.folders import listed
 from components.record import RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.segmentation.label_maps import (
@@ -89,7 +90,7 @@ class Helen(FaceDataset):
                     problem = f"{name} has the line {line.strip()!r}; expected a number, a comma and a name."
                     yield Reference(f"{name}:{number}", None, problem=problem)
         images = names_in(self.path(_IMAGES), IMAGE_SUFFIXES)
-        names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(self.path(_MAPS)))
+        names = sorted(name.rstrip("/") for name in listed(self.path(_MAPS)))
         maps = (f"{name}.jpg" for name in names if tf.io.gfile.isdir(self.path(_MAPS, name)))
         for image_name in dict.fromkeys(itertools.chain(lists, images, maps)):
             found = lists.get(image_name, [])

@@ -6,6 +6,8 @@ its label: they may come from several data sets, each with its own labels. The e
   served (None) or after an iteration of task interaction,
 - figures(task, values): the scalars among what was measured, with their names,
 - gap_specs(task, slice_by, max_gap), if its labels have two sides: a bar on the widest gap between them,
+- frequencies(values), if its labels have names: how common each is,
+- mistakes(task, values of each slice), if it knows several kinds of mistakes: figures that compare the slices,
 - slices(task's name, names), if its labels divide records: by slice key the place in the label, and the slice by
   what stands there,
 - MEANS: by the metrics that are means over what may be undefined, a function of the values that gives its parts,

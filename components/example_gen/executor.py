@@ -108,8 +108,10 @@ class ReadRecord(beam.DoFn):
         try:
             record = keep_labels(dataset.load(reference), self._config_of[name])
             check_record(record, dataset.annotations)
-        except (RecordError, OSError, tf.errors.OpError) as error:
-            yield beam.pvalue.TaggedOutput("quarantine", {"id": reference.id, "split": split, "reason": str(error)})
+        except Exception as error:  # whatever a foreign file makes a reader raise: it is this record's
+            known = isinstance(error, (RecordError, OSError, tf.errors.OpError))
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            yield beam.pvalue.TaggedOutput("quarantine", {"id": reference.id, "split": split, "reason": reason})
             yield beam.pvalue.TaggedOutput("outcomes", (split, _QUARANTINED))
         else:
             yield split, record.to_example().SerializeToString(deterministic=True)

@@ -44,7 +44,7 @@ class RunReportSpec(component_spec.ComponentSpec):
 
 
 class RunReport(base_component.BaseComponent):
-    """Brings what a run left into one page (index.html), its figures (results.json) and a card (model_card.md).
+    """Brings what a run left into one page (index.html), its figures (results.json) and cards of model and data.
 
     Args:
         name: the experiment's.

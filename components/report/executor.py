@@ -12,17 +12,19 @@ from tfx.utils import io_utils
 from components.config import from_json
 from components.report.card import card
 from components.report.collect import collect
+from components.report.data_card import data_card
 from components.report.run_page import parts_of, results_json, run_page
 from components.report.tensorboard import write_summaries
 
-PAGE, RESULTS, CARD, SUMMARIES = "index.html", "results.json", "model_card.md", "tensorboard"
+PAGE, RESULTS, SUMMARIES = "index.html", "results.json", "tensorboard"
+CARD, DATA_CARD = "model_card.md", "data_card.md"
 
 
 class Executor(base_executor.BaseExecutor):
     """Collects, renders, writes."""
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:
-        """Writes index.html, results.json and model_card.md, as an artifact and into the destination.
+        """Writes index.html, results.json, model_card.md and data_card.md, as an artifact and into the destination.
 
         The artifact has a folder for TensorBoard as well.
         """
@@ -32,7 +34,7 @@ class Executor(base_executor.BaseExecutor):
         artifacts = collect(exec_properties["name"], experiment, inputs, **identity)
         parts = parts_of(artifacts)
         page = run_page(artifacts, parts).render()
-        model_card = card(artifacts)
+        cards = {CARD: card(artifacts), DATA_CARD: data_card(artifacts)}
         results = results_json(artifacts, parts, report=os.path.join(exec_properties["destination"], PAGE))
         uri = artifact_utils.get_single_uri(output_dict["report"])
         write_summaries(artifacts, os.path.join(uri, SUMMARIES))
@@ -40,4 +42,5 @@ class Executor(base_executor.BaseExecutor):
             fileio.makedirs(folder)
             io_utils.write_string_file(os.path.join(folder, PAGE), page)
             io_utils.write_string_file(os.path.join(folder, RESULTS), results)
-            io_utils.write_string_file(os.path.join(folder, CARD), model_card)
+            for name, text in cards.items():
+                io_utils.write_string_file(os.path.join(folder, name), text)

@@ -47,6 +47,12 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     ]
 
 
+def frequencies(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """[C] shares of the records that are of each class; NaN without records."""
+    images = values["confusion"].sum(axis=1)
+    return ratio(images, np.full(images.shape, images.sum()))
+
+
 def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
     """Slice keys, each with its place in the label and its values by what stands there: the task, by class."""
     return {task: (0, dict(enumerate(names)))}

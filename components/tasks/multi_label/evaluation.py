@@ -115,6 +115,11 @@ def mistakes(task: BoundTask, sides: Sequence[Mapping[str, np.ndarray]]) -> list
     return figures_of_sides
 
 
+def frequencies(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """[N] shares of the records that have each label; NaN where it is annotated nowhere."""
+    return values["positive_rate_true"]
+
+
 def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:
     """Slice keys, each with its place in the label and its values by what stands there: the attributes."""
     return {name: (place, {1: name, 0: f"not {name}"}) for place, name in enumerate(names)}

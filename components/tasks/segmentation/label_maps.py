@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from components.folders import listed
 from components.record import IGNORE_LABEL, RecordError
 
 # The eleven classes of Helen (Smith et al. 2013), which LaPa has taken over in the same order.
@@ -78,7 +79,7 @@ def names_in(folder: str, suffixes: Collection[str]) -> list[str]:
     Hidden files are left out: unpacked on a Mac, an archive may bring a ._0.jpg beside each 0.jpg.
     """
     try:
-        names = tf.io.gfile.listdir(folder)
+        names = listed(folder)
     except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
         raise RecordError(f"The folder {folder!r} can't be listed: {error.message}") from error
     return sorted(name for name in names if name.lower().endswith(tuple(suffixes)) and name[0] != ".")

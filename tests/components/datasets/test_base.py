@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import pathlib
 from types import MappingProxyType
 
 import pytest
@@ -87,6 +88,34 @@ def test_read_file_refuses_what_is_no_file(tmp_path):
     for name in ("none.jpg", ""):
         with pytest.raises(RecordError, match="can't be read"):
             read_file(str(tmp_path / name))
+
+
+def test_read_file_waits_for_no_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(RecordError, match=r"pipe.jpg' is no file, but a pipe, socket or device"):
+        read_file(str(tmp_path / "pipe.jpg"))
+
+
+def test_a_link_to_nowhere_or_itself_is_a_records_affair(tmp_path):
+    (tmp_path / "good.jpg").write_bytes(b"bytes")
+    (tmp_path / "nowhere.jpg").symlink_to(tmp_path / "none")
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    assert files_fingerprint([str(tmp_path)]) == files_fingerprint([str(tmp_path)])
+    for name in ("nowhere.jpg", "loop.jpg"):
+        with pytest.raises(RecordError, match=f"{name}' can't be read"):
+            read_file(str(tmp_path / name))
+
+
+def test_a_name_that_is_not_utf_8_is_told_with_its_folder(tmp_path):
+    (pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/gr\xfc\xdfe.jpg"))).touch()
+    with pytest.raises(ValueError, match=rf"Folder '{tmp_path}' has a name that is not UTF-8, b'gr.*: rename it"):
+        files_fingerprint([str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", ["../elsewhere/a.jpg", "/etc/a.jpg", "a/../../b.jpg"])
+def test_no_id_leads_out_of_the_folder(name):
+    with pytest.raises(RecordError, match="leads out of the data set's folder: put the image into it"):
+        Numbered().load(Reference(name, "train"))
 
 
 def test_require_names_folder_file_and_remedy(tmp_path):

@@ -2,6 +2,7 @@ import collections
 import concurrent.futures
 import pathlib
 import pickle
+import re
 import zipfile
 
 import numpy as np
@@ -12,6 +13,7 @@ from tensorflow_datasets.datasets.celeb_a import celeb_a_dataset_builder as stoc
 
 from components.datasets import builder_class
 from components.datasets.celeb_a import CelebA
+from components.images.limits import MAX_BYTES
 from components.record import FaceRecord, RecordError
 
 SAMPLE = pathlib.Path(__file__).parents[4] / "shared" / "data" / "celeba"
@@ -228,9 +230,25 @@ def test_a_missing_or_damaged_member_of_the_zip_is_quarantined(release):
     path = release / "img_align_celeba.zip"
     path.write_bytes(path.read_bytes().replace(b"JFIF", b"JUNK", 1))
     found = problems(release)
-    assert "is damaged" in found.pop(NAMES[0])
+    assert "can't be unpacked" in found.pop(NAMES[0])
     assert "has no member img_align_celeba/000002.jpg" in found.pop(NAMES[1])
     assert not found
+
+
+def test_a_member_that_can_not_be_unpacked_or_is_huge_is_quarantined(release):
+    zipped(release)
+    path = release / "img_align_celeba.zip"
+    data = bytearray(path.read_bytes())
+    _, first, second, *_ = (match.start() for match in re.finditer(b"PK\x01\x02", data))  # behind the folder's own
+    data[first + 8] |= 1  # encrypted
+    data[second + 10] = 99  # a method that nobody has
+    path.write_bytes(data)
+    found = problems(release)
+    assert "can't be unpacked" in found[NAMES[0]] and "password required" in found[NAMES[0]]
+    assert "can't be unpacked" in found[NAMES[1]] and "compression" in found[NAMES[1]]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"img_align_celeba/{NAMES[0]}", bytes(MAX_BYTES + 1))
+    assert f"has {MAX_BYTES + 1:,} bytes, allowed are {MAX_BYTES:,}" in problems(release)[NAMES[0]]
 
 
 def test_threads_and_other_builders_read_the_zip(release, jpeg):

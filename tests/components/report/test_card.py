@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from components.config import Bar
+from components.config import Bar, Teacher
 from components.page.formatting import interval_text
 from components.report.card import card, card_section, command
+from components.report.data_card import data_card
 from components.report.run_page import comparisons
 from components.tasks.figures import Figure
 from tests.components.report.sample_run import ATTRIBUTES, EMOTION, artifacts, attribute_values
@@ -67,3 +68,23 @@ def test_intervals_in_words():
     assert interval_text(Figure("a", 0.9, error=0.01).interval, share=True) == "87.91 to 92.09"
     assert interval_text(Figure("a", 5.0, error=0.5, share=False).interval, share=False) == "3.95 to 6.05"
     assert interval_text(Figure("a", 0.9).interval, share=True) == ""
+
+
+def test_what_is_said_of_the_data():
+    text = data_card(run())
+    names = [config.name for config in run().experiment.data.datasets]
+    assert all(f"## {name.replace('_', ' ')}\n\nFor research; the images" in text for name in names)
+    for words in (
+        "# Data of ifan/3t-tiny", "| split | read | kept | quarantined |", "**emotion** (classification): came with",
+        "| happy | 24.7\u00a0% |", "| Wearing Hat | ", "| image can't be decoded: truncated | 6 |",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_where_labels_come_from_is_said():
+    made = run()
+    data = dataclasses.replace(made.experiment.data, teachers=(Teacher("emotion", "branching/joint"),))
+    made = dataclasses.replace(made, experiment=dataclasses.replace(made.experiment, data=data))
+    assert "training images without it have the scores of branching/joint" in data_card(made)
+    made = dataclasses.replace(made, data=dataclasses.replace(made.data, quarantine_reasons={}))
+    assert "Nothing: every record could be read." in data_card(made)

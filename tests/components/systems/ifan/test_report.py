@@ -81,7 +81,7 @@ def test_one_iteration_is_no_section_but_a_detail():
 def test_the_whole_page_of_three_tasks():
     page = sample_run.whole_page(artifacts(PARSING, LANDMARKS, EMOTION, iterations=(0, 1, 2), system=SYSTEM))
     assert check(page).sections == [
-        "result", "predictions", "parsing-images", "parsing-classes", "landmarks", "emotion", "iterations", "learning",
-        "data", "card", "run",
+        "result", "predictions", "parsing-images", "parsing-classes", "landmarks", "emotion", "emotion-scores",
+        "iterations", "learning", "data", "card", "run",
     ]  # fmt: skip
     assert len(page) < 2_000_000

@@ -256,4 +256,4 @@ def test_the_system_shows_what_the_served_model_attends_to():
     run = sample_run.artifacts(sample_run.ATTRIBUTES, system="components.systems.mgg_net.system.MGGNetSystem")
     assert "attention" not in check(sample_run.whole_page(run)).sections, "the model has no such signature"
     reader = check(sample_run.whole_page(dataclasses.replace(run, model=Served())))
-    assert reader.sections[2:5] == ["attributes-mistakes", "attributes", "attention"]
+    assert reader.sections[2:6] == ["attributes-mistakes", "attributes", "attributes-scores", "attention"]

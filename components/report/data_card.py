@@ -1,0 +1,67 @@
+"""What whoever works with a run's data should know, as Markdown: each data set's terms, splits, labels and losses."""
+
+from __future__ import annotations
+
+from components import tasks as task_kinds
+from components.page.formatting import format_int, percent, readable
+from components.report.collect import RunArtifacts
+from components.tasks.annotation import BoundTask
+
+
+def data_card(artifacts: RunArtifacts) -> str:
+    """A section for each data set of the run, in order."""
+    lines = [f"# Data of {artifacts.name}", ""]
+    for config in artifacts.experiment.data.datasets:
+        lines += [f"## {readable(config.name)}", "", artifacts.terms[config.name], ""]
+        options = ", ".join(f"{name} {value}" for name, value in config.options.items())
+        lines += [f"Read by the builder `{config.builder or config.name}`{f' with {options}' if options else ''}.", ""]
+        lines += _splits(artifacts, config.name)
+        for task in artifacts.tasks:
+            if task.dataset == config.name:
+                lines += ["", *_label(artifacts, task)]
+        lines.append("")
+    lines += _losses(artifacts)
+    return "\n".join(lines)
+
+
+def _splits(artifacts, dataset):
+    names = {
+        split
+        for kind in ("train", "validation", "test", "no split")
+        for split in (artifacts.experiment.data.splits(kind)[dataset],)
+    }
+    rows = [
+        f"| {name} | {format_int(of['read'])} | {format_int(of['kept'])} | {format_int(of['quarantined'])} |"
+        for name, of in artifacts.data.splits.items()
+        if name in names
+    ]
+    return ["| split | read | kept | quarantined |", "| --- | --- | --- | --- |", *rows]
+
+
+def _label(artifacts: RunArtifacts, task: BoundTask) -> list[str]:
+    """The label's kind, where it comes from, and how common each name is among the test images."""
+    values = artifacts.evaluation.of(task.name)
+    by_machine = artifacts.experiment.data.annotate_landmarks == task.name
+    teachers = [each.experiment for each in artifacts.experiment.data.teachers if each.task == task.name]
+    source = "came with the data"
+    if by_machine:
+        source = "marked by dlib where images had none; nobody checked them"
+    elif teachers:
+        source = f"came with the data; training images without it have the scores of {', '.join(teachers)}"
+    lines = [f"**{readable(task.name)}** ({readable(task.kind)}): {source}."]
+    evaluation = task_kinds.role(task.kind, "evaluation")
+    if values and hasattr(evaluation, "frequencies"):
+        shares = zip(task.names, evaluation.frequencies(values), strict=True)
+        lines += ["", "| among the test images | |", "| --- | --- |"]
+        lines += [f"| {readable(name)} | {percent(share, 1)} |" for name, share in shares]
+    return lines
+
+
+def _losses(artifacts):
+    reasons = artifacts.data.quarantine_reasons
+    lines = ["## What was put aside", ""]
+    if not reasons:
+        return [*lines, "Nothing: every record could be read.", ""]
+    ordered = sorted(reasons.items(), key=lambda item: -item[1])
+    rows = (f"| {reason.replace('|', '&#124;')} | {format_int(count)} |" for reason, count in ordered)
+    return [*lines, "| reason | records |", "| --- | --- |", *rows, ""]
