@@ -24,6 +24,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/_environment.py says why
 warnings.filterwarnings("ignore")
 
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
+from apache_beam.runners.runner import create_runner  # noqa: E402
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner  # noqa: E402
 from tfx.orchestration.metadata import sqlite_metadata_connection_config  # noqa: E402
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
@@ -56,6 +58,7 @@ def local_pipeline(request: Request) -> Pipeline:
     datasets = build_datasets(request.experiment.data.datasets, request.data_dir).values()
     for dataset in datasets:
         dataset.check()
+    _check_beam_runner(request)
     _check_network_once(request)
     metadata = os.path.join(request.output_dir, "metadata.db")
     os.makedirs(request.output_dir, exist_ok=True)
@@ -75,6 +78,12 @@ def local_pipeline(request: Request) -> Pipeline:
         metadata_connection_config=sqlite_metadata_connection_config(metadata),
         beam_pipeline_args=list(request.beam_args),
     )
+
+
+def _check_beam_runner(request):
+    """ValueError for one that Beam doesn't know, with those that it does."""
+    if request.beam_args:
+        create_runner(PipelineOptions(list(request.beam_args)).view_as(StandardOptions).runner or "DirectRunner")
 
 
 def _check_network_once(request):

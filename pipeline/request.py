@@ -67,7 +67,7 @@ def read_request(environment: Mapping[str, str]) -> Request:
         ValueError: for an unknown experiment or setting, a SEED that is no number, and an experiment whose model starts
             from another's, or whose data are taught by one, that has not been blessed yet.
         FileNotFoundError: if DATA_DIR is no folder.
-        OSError: if the disk with OUTPUT_DIR is full.
+        OSError: if OUTPUT_DIR can't be written to, or its disk is full.
     """
     name = environment.get("EXPERIMENT") or DEFAULT_EXPERIMENT
     experiment, settings = asked_experiment(name, environment)
@@ -142,6 +142,10 @@ def _check_trained(request, name):
 def _check_disk(output_dir):
     folder = pathlib.Path(output_dir)
     there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"OUTPUT_DIR is {output_dir!r}, but {str(there)!r} is a file: name a folder.")
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"OUTPUT_DIR is {output_dir!r}, but nothing may be written in {str(there)!r}.")
     free = shutil.disk_usage(there).free
     if free < _LEAST_FREE:
         raise OSError(

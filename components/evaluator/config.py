@@ -136,10 +136,14 @@ def _labels(key):
 
 
 def _check_slices(slice_by, keys):
-    if unknown := [label for key in slice_by for label in _labels(key) if label not in keys]:
-        raise ValueError(f"Can't slice by {', '.join(unknown)}. There are: {', '.join(keys) or 'none'}.")
-    if twice := [key for key in slice_by if len(set(_labels(key))) < len(_labels(key))]:
-        raise ValueError(f"A label divides no images by itself: {', '.join(twice)}. Join different ones.")
+    if unknown := [key for key in slice_by if not keys.keys() >= set(_labels(key))]:
+        there = ", ".join(keys) or "none"
+        raise ValueError(f"evaluation.slice_by: can't slice by {', '.join(map(repr, unknown))}. There are: {there}.")
+    if alike := [key for key in slice_by if len(set(_labels(key))) < len(_labels(key))]:
+        raise ValueError(f"evaluation.slice_by: {', '.join(alike)} joins a label with itself; join different ones.")
+    joined = collections.Counter(frozenset(_labels(key)) for key in slice_by)
+    if repeated := [JOINTLY.join(sorted(labels)) for labels, count in joined.items() if count > 1]:
+        raise ValueError(f"evaluation.slice_by: {', '.join(repeated)} is there twice; say it once.")
     names = (name for key in slice_by for name in slice_names([keys[label] for label in _labels(key)]))
     slices = collections.Counter(names)
     if twice := [name for name, count in slices.items() if count > 1]:

@@ -141,3 +141,9 @@ def test_no_module_beside_the_runner_hides_a_package():
     code = f"import importlib.util; print([n for n in {sorted(beside)} if importlib.util.find_spec(n)])"
     found = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_beam_runner_that_there_is_not_is_told_before_any_data_are_read(tmp_path):
+    asked = {"EXPERIMENT": "plain/synthetic", "OUTPUT_DIR": str(tmp_path / "out"), "BEAM_RUNNER": "Nonsense"}
+    with pytest.raises(ValueError, match="Unexpected pipeline runner: Nonsense"):
+        local_runner.local_pipeline(read_request(asked))

@@ -95,6 +95,16 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
         read_request(where)
 
 
+def test_an_output_folder_that_can_not_be_one(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        with pytest.raises(NotADirectoryError, match=f"OUTPUT_DIR is .*{place}', but .*file' is a file: name a folder"):
+            read_request({"OUTPUT_DIR": str(tmp_path / place)})
+    monkeypatch.setattr(os, "access", lambda *_: False)  # who runs tests as root may write everywhere
+    with pytest.raises(PermissionError, match=r"OUTPUT_DIR is .*out', but nothing may be written in "):
+        read_request({"OUTPUT_DIR": str(tmp_path / "out")})
+
+
 def test_the_usual_output_folder_is_not_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked_for = {"EXPERIMENT": "plain/synthetic", "SET": "training.warm_start=dmm_cnn/synthetic"}

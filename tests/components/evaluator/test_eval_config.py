@@ -88,11 +88,18 @@ def test_iterations_are_measured_without_bars():
 
 
 def test_what_can_not_be_configured():
-    with pytest.raises(ValueError, match=r"Can't slice by Bald\. There are: Male, Young, mood\."):
+    with pytest.raises(
+        ValueError, match=r"evaluation\.slice_by: can't slice by 'Bald'\. There are: Male, Young, mood\."
+    ):
         eval_config(TASKS, slice_by=["Male", "Bald"])
-    with pytest.raises(ValueError, match=r"Can't slice by Bald\. There are: Male, Young, mood\."):
-        eval_config(TASKS, slice_by=["Male:Bald"])
-    with pytest.raises(ValueError, match=r"Can't slice by Male, Young\. There are: none\."):
+    for key in ("Male:Bald", "Male:", ":"):
+        with pytest.raises(ValueError, match=rf"evaluation\.slice_by: can't slice by '{key}'\. There are: Male, Young"):
+            eval_config(TASKS, slice_by=[key])
+    with pytest.raises(ValueError, match="Male:Male joins a label with itself"):
+        eval_config(TASKS, slice_by=["Male:Male"])
+    with pytest.raises(ValueError, match="Male:Young is there twice"):
+        eval_config(TASKS, slice_by=["Male:Young", "Young:Male"])
+    with pytest.raises(ValueError, match=r"can't slice by 'Male', 'Young'\. There are: none\."):
         eval_config([MARKS], slice_by=["Male", "Young"])
     with pytest.raises(ValueError, match="nothing to evaluate: expected at least one task"):
         eval_config([])
