@@ -101,6 +101,19 @@ class Exported:
         return self.model.signatures["serving_default"](image_bytes=tf.constant(self.images))
 
 
+def clothing_experiment(export, **training):
+    """Clothing alone, by the plain recipe."""
+    optimizer = configured("tensorflow.keras.optimizers.SGD")
+    return replace(
+        tiny_faces.widening_experiment(
+            tasks=(tiny_faces.CLOTHING,),
+            model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
+        ),
+        training=Training(epochs=1, batch_size=8, optimizer=optimizer, **training),
+        export=export,
+    )
+
+
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
     """Images with attributes and clothing, as Transform leaves them."""
@@ -202,14 +215,7 @@ def test_tasks_travel_as_json():
 
 def test_a_tree_that_is_trained_by_the_plain_recipe(examples, tmp_path):
     """Of clothing alone: no thresholds, and nothing says how it came by its branches."""
-    experiment = replace(
-        tiny_faces.widening_experiment(
-            tasks=(tiny_faces.CLOTHING,),
-            model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
-        ),
-        training=Training(epochs=1, batch_size=8, optimizer=configured("tensorflow.keras.optimizers.SGD")),
-        export=Export(lite="float16"),
-    )
+    experiment = clothing_experiment(Export(lite="float16"))
     run = Exported(experiment, tmp_path / "run", examples)
     assert set(run.answers()) == {"clothing", "image_status"}
     model = (run.folder / LITE).read_bytes()
@@ -229,14 +235,7 @@ def test_what_tensorflow_lite_can_not_express_costs_no_training(examples, tmp_pa
         raise ValueError("TensorFlow Lite can't express this network: no Svd")
 
     monkeypatch.setattr(module, "convert", refuse)
-    experiment = replace(
-        tiny_faces.widening_experiment(
-            tasks=(tiny_faces.CLOTHING,),
-            model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
-        ),
-        training=Training(epochs=1, batch_size=8, optimizer=configured("tensorflow.keras.optimizers.SGD")),
-        export=Export(lite="int8"),
-    )
+    experiment = clothing_experiment(Export(lite="int8"))
     run = Exported(experiment, tmp_path / "run", examples)
     assert "no Svd" in run.training["lite"]["error"] and "no Svd" in capsys.readouterr().err
     assert not (run.folder / LITE).exists() and run.answers()
@@ -247,19 +246,8 @@ def test_what_tensorflow_lite_can_not_express_costs_no_training(examples, tmp_pa
 )
 def test_bfloat16_is_kept_where_it_answers_as_well(kept, strategy, examples, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "alike", lambda exact, other: kept)
-    experiment = replace(
-        tiny_faces.widening_experiment(
-            tasks=(tiny_faces.CLOTHING,),
-            model=configured("tests.support.tiny_faces.tree_network", outputs={"clothing": 3}),
-        ),
-        training=Training(
-            epochs=1,
-            batch_size=8,
-            optimizer=configured("tensorflow.keras.optimizers.SGD"),
-            strategy=configured(f"tensorflow:distribute.{strategy}"),
-        ),
-        export=Export(precision="bfloat16"),
-    )
+    strategy = configured(f"tensorflow:distribute.{strategy}")
+    experiment = clothing_experiment(Export(precision="bfloat16"), strategy=strategy)
     run = Exported(experiment, tmp_path / "run", examples)
     precision = "bfloat16" if kept else "float32"
     contract = json.loads((run.folder / "assets.extra" / "contract.json").read_text())
