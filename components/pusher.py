@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 from tfx.components.pusher import executor as tfx_executor
@@ -39,7 +40,7 @@ def push(model: str, version: str) -> None:
     target = version if in_place else os.path.join(base, f"{_HIDDEN}{name}")
     if fileio.exists(version):
         fileio.rmtree(version)
-    io_utils.copy_dir(model, target, deny_regex_patterns=[rf"{_GRAPH.replace('.', '[.]')}$"])
+    io_utils.copy_dir(model, target, deny_regex_patterns=[f"{re.escape(_GRAPH)}$"])
     io_utils.copy_file(os.path.join(model, _GRAPH), os.path.join(target, _GRAPH))
     if not in_place:
         fileio.rename(target, version)

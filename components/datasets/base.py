@@ -174,11 +174,10 @@ def _files(path: str) -> Iterator[tuple[str, Any]]:
 
     None instead of the latter for a link to nowhere or to itself, which the record that is read through it will tell.
     """
-    try:
-        stat = tf.io.gfile.stat(path)
-    except (tf.errors.NotFoundError, tf.errors.UnknownError):
+    if _leads_nowhere(path):
         yield path, None
         return
+    stat = tf.io.gfile.stat(path)
     if not stat.is_directory:
         yield path, stat
         return
@@ -186,14 +185,21 @@ def _files(path: str) -> Iterator[tuple[str, Any]]:
         yield from _files(os.path.join(path, name))
 
 
+def _leads_nowhere(path: str) -> bool:
+    """Whether it is a link to what is not there, or to itself."""
+    return os.path.islink(path) and not os.path.exists(path)
+
+
 def read_file(path: str) -> bytes:
     """The file's bytes; RecordError if it is missing, a folder or a pipe, not for a failure that may pass (network)."""
+    if _leads_nowhere(path):
+        raise RecordError(f"The image {path!r} can't be read: it is a link that leads nowhere")
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise RecordError(f"The image {path!r} is no file, but a pipe, socket or device")
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()
-    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, tf.errors.UnknownError) as error:
+    except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
         raise RecordError(f"The image {path!r} can't be read: {error.message}") from error
 
 

@@ -64,6 +64,10 @@ class Evaluation:
         errors = {figure.name: self.errors.get((task, figure.metric, slice, iteration)) for figure in figures}
         return [dataclasses.replace(figure, error=errors[figure.name]) for figure in figures]
 
+    def has_two_sides(self, slice_key: str) -> bool:
+        """Whether it is a single label with records on two sides, which can be set against each other."""
+        return len(self.slices[slice_key]) == 2 and JOINTLY not in slice_key
+
     def gap(self, task: str, metric: str, slice_key: str) -> float | None:
         """How much higher a metric is on the first of a key's two slices than on the second.
 
@@ -75,7 +79,7 @@ class Evaluation:
             not two slices with records.
         """
         sides = [self.of(task, name) for name in self.slices[slice_key]]
-        if len(sides) != 2 or JOINTLY in slice_key or metric not in sides[0]:
+        if not self.has_two_sides(slice_key) or metric not in sides[0]:
             return None
         means = task_kinds.role(self._bound(task).kind, "evaluation").MEANS
         parts = means.get(metric, lambda values: values[metric])

@@ -25,11 +25,8 @@ def data_card(artifacts: RunArtifacts) -> str:
 
 
 def _splits(artifacts, dataset):
-    names = {
-        split
-        for kind in ("train", "validation", "test", "no split")
-        for split in (artifacts.experiment.data.splits(kind)[dataset],)
-    }
+    data = artifacts.experiment.data
+    names = {data.splits(split)[dataset] for split in ("train", "validation", "test", "no split")}
     rows = [
         f"| {name} | {format_int(of['read'])} | {format_int(of['kept'])} | {format_int(of['quarantined'])} |"
         for name, of in artifacts.data.splits.items()

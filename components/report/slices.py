@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from components import tasks as task_kinds
-from components.evaluator.config import JOINTLY
 from components.evaluator.results import Evaluation
 from components.page.formatting import change_text, figure_text, format_int, interval_text, percent, readable
 from components.page.page import Block, Cell, Column, Heading, Meter, Note, Section, Table
@@ -52,9 +51,7 @@ def _task_blocks(evaluation, task) -> list[Block]:
         if all(of_sides) and any(np.isfinite(figures[0].value) for figures in of_sides)
     }
     two_sided = {
-        key: [figures[0] for figures in of_sides]
-        for key, of_sides in known.items()
-        if len(of_sides) == 2 and JOINTLY not in key
+        key: [figures[0] for figures in of_sides] for key, of_sides in known.items() if evaluation.has_two_sides(key)
     }
     blocks = _gap_blocks(evaluation, task, two_sided) if two_sided else []
     blocks += [_side_table(evaluation, key, of) for key, of in known.items() if key not in two_sided]
@@ -155,18 +152,20 @@ def _mistakes_blocks(evaluation, task, keys) -> list[Block]:
     module = task_kinds.role(task.kind, "evaluation")
     if not (keys and hasattr(module, "mistakes")):
         return []
-    columns, rows = [Column("Images of", number=False), Column("Images")], []
+    by_side = {}
     for key in keys:
         sides = evaluation.slices[key]
-        for side, figures in zip(
-            sides, module.mistakes(task, [evaluation.of(task.name, side) for side in sides]), strict=True
-        ):
-            count = evaluation.counts[side]
-            cells = [Cell(readable(side)), Cell(format_int(count), count)]
-            for figure in figures:
-                cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share))]
-            rows.append(tuple(cells))
-    for figure in figures:
+        found = module.mistakes(task, [evaluation.of(task.name, side) for side in sides])
+        by_side.update(zip(sides, found, strict=True))
+    rows = []
+    for side, figures in by_side.items():
+        count = evaluation.counts[side]
+        cells = [Cell(readable(side)), Cell(format_int(count), count)]
+        for figure in figures:
+            cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share))]
+        rows.append(tuple(cells))
+    columns = [Column("Images of", number=False), Column("Images")]
+    for figure in next(iter(by_side.values())):
         unit = ", %" if figure.share else ""
         columns += [Column(f"{capitalized(figure.name)}{unit}", "lower is better."), Column(f"95 % interval{unit}")]
     text = (

@@ -15,7 +15,7 @@ from sklearn.cluster import SpectralClustering
 _SPANNED = 1e-12
 # Clusterings of which the best is kept; the authors' code has as many.
 _CLUSTERINGS = 5
-# Of k-means in each; scikit-learn's usual ten take 3.6 times as long for 40 tasks and give the same L_s within 2 %.
+# Of k-means in each; scikit-learn's usual ten take 3.6 times as long for 40 tasks and give the same L_s within 3 %.
 _STARTS = 2
 # Spectral clustering wants a connected graph: scikit-learn mistakes branches without any affinity to another.
 _LEAST_AFFINITY = 1e-6
