@@ -42,6 +42,7 @@ from components.report.component import RunReport
 from components.schema_gen import RecordSchemaGen
 from components.schema_gen.executor import record_schema, statistics_schema
 from components.serving.check import ServingCheck
+from components.serving.lite_evaluator import LiteEvaluator
 from components.soft_labels.component import SoftLabeler
 from components.soft_labels.executor import no_teacher
 from components.systems.base import system_of
@@ -175,6 +176,15 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
         example_splits=tested,
         module_path="components.evaluator.slicing",
     ).with_id(f"Evaluator-{own}")
+    lite_evaluator = None
+    if experiment.export.lite:
+        lite_evaluator = LiteEvaluator(
+            examples=examples,
+            model=trainer.outputs["model"],
+            schema=schema,
+            eval_config=eval_config(tuple(replace(task, task=replace(task.task, bar=None)) for task in tasks)),
+            example_splits=tested,
+        ).with_id(f"LiteEvaluator-{own}")
     check = ServingCheck(
         model=trainer.outputs["model"],
         examples=examples,
@@ -204,11 +214,12 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
+        lite_evaluation=lite_evaluator.outputs["evaluation"] if lite_evaluator else None,
         blessing=evaluator.outputs["blessing"],
         infra_blessing=check.outputs["blessing"],
         pushed_model=pusher.outputs["pushed_model"],
     ).with_id(f"Report-{own}")
-    trained = [warm_start, trainer, baseline, evaluator, check, pusher, report]
+    trained = [warm_start, trainer, baseline, evaluator, lite_evaluator, check, pusher, report]
     return Pipeline(
         pipeline_name=pipeline_name,
         pipeline_root=paths.root,

@@ -86,6 +86,7 @@ class RunArtifacts:
         contract: what the served outputs keep to, by output.
         tested: by data set, the first records of its test split. samples: with answers, the first of them.
         model_run: folder of the logs and what else training left.
+        lite: what the file of TensorFlow Lite reached; None without one.
         terms: by data set, what may be done with it.
         commit: of the code; "" if unknown.
         run: what tells this run from all others.
@@ -104,6 +105,7 @@ class RunArtifacts:
     model_run: str
     data: DataSummary
     verdict: Verdict
+    lite: Evaluation | None = None
     terms: Mapping[str, str] = dataclasses.field(default_factory=dict)
     commit: str = ""
     run: str = ""
@@ -131,12 +133,14 @@ def collect(
     splits = experiment.data.splits(experiment.evaluation.split)
     tested = {dataset: _records(artifacts["examples"], split) for dataset, split in splits.items()}
     model_run = artifacts["model_run"].uri
+    training = _json(model_run, TRAINING_FILE)
+    has_lite = "bytes" in training["lite"]
     return RunArtifacts(
         name=name,
         experiment=experiment,
         tasks=tasks,
         evaluation=read_evaluation(artifacts["evaluation"].uri, tasks),
-        training=_json(model_run, TRAINING_FILE),
+        training=training,
         model=model,
         model_path=model_path,
         contract=_json(model_path, CONTRACT)["signatures"][SIGNATURE],
@@ -145,6 +149,7 @@ def collect(
         model_run=model_run,
         data=_data(artifacts),
         verdict=_verdict(artifacts),
+        lite=read_evaluation(artifacts["lite_evaluation"].uri, tasks) if has_lite else None,
         terms={each.name: build_dataset(each, None).TERMS for each in experiment.data.datasets},
         commit=commit,
         run=run,

@@ -36,6 +36,7 @@ class RunReportSpec(component_spec.ComponentSpec):
         "model": _channel(standard_artifacts.Model),
         "model_run": _channel(standard_artifacts.ModelRun),
         "evaluation": _channel(standard_artifacts.ModelEvaluation),
+        "lite_evaluation": _channel(standard_artifacts.ModelEvaluation, optional=True),
         "blessing": _channel(standard_artifacts.ModelBlessing),
         "infra_blessing": _channel(standard_artifacts.InfraBlessing),
         "pushed_model": _channel(standard_artifacts.PushedModel),
@@ -53,7 +54,8 @@ class RunReport(base_component.BaseComponent):
         code_version: of the report's code.
         commit: of all code, with "-dirty" behind where it differs; "" if unknown.
         run: what tells this run from all others: data, experiment and code.
-        **inputs: the channels of RunReportSpec.INPUTS; `annotation` and `soft_labels` may be None.
+        **inputs: the channels of RunReportSpec.INPUTS; `annotation`, `soft_labels` and `lite_evaluation` may be
+            None.
     """
 
     SPEC_CLASS = RunReportSpec

@@ -85,7 +85,8 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         report: where the page lies.
     """
     evaluation, verdict, training = artifacts.evaluation, artifacts.verdict, artifacts.training
-    measured = [figure for task in artifacts.tasks for figure in evaluation.figures(task.name)]
+    measured = _figures(artifacts, evaluation)
+    on_lite = _figures(artifacts, artifacts.lite) if artifacts.lite else ()
     metrics = {
         "images tested": int(evaluation.counts[""]),
         **{figure.name: finite_or_none(figure.value) for figure in measured},
@@ -118,6 +119,7 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         "figures": figures,
         "intervals": intervals,
         "compared": [name for name in compared if name in figures],
+        **({"TensorFlow Lite": {each.name: finite_or_none(each.value) for each in on_lite}} if on_lite else {}),
         "places": {"model": _model_place(artifacts), "report": report, "logs": artifacts.model_run},
         **{title: found for part in parts for title, found in part.details.items()},
     }
@@ -157,22 +159,30 @@ def _precision(found):
         return found["served"]
     where = " where the processor is faster in it" if found["served"] == "bfloat16" else ""
     tried = {f"in {precision}": figures for precision, figures in found["figures"].items()}
-    return f"{found['served']}{where} ({_on_validation(tried)})"
-
-
-def _lite(found):
-    """The file of TensorFlow Lite, with what it reaches beside the network, or why there is none."""
-    if "error" in found:
-        return f"none. {found['error']}"
-    return f"{LITE} in the model's folder, {found['bytes'] / 1e6:.1f} MB ({_on_validation(found['figures'])})"
-
-
-def _on_validation(tried):
     figures = (
         f"{what}: {', '.join(f'{readable(name)} {value:.4f}' for name, value in of.items())}"
         for what, of in tried.items()
     )
-    return f"on validation, {'; '.join(figures)}"
+    return f"{found['served']}{where} (on validation, {'; '.join(figures)})"
+
+
+def _lite(artifacts):
+    """The file of TensorFlow Lite, with what it reaches beside the served model, or why there is none."""
+    found = artifacts.training["lite"]
+    if artifacts.lite is None:
+        return f"none. {found['error']}"
+    served = {figure.name: figure.value for figure in _figures(artifacts, artifacts.evaluation)}
+    compared = ", ".join(
+        f"{figure.name} {figure_text(figure.value, figure.share)} instead of "
+        f"{figure_text(served[figure.name], figure.share)}{' %' if figure.share else ''}"
+        for figure in _figures(artifacts, artifacts.lite)
+        if figure.headline
+    )
+    return f"{LITE} in the model's folder, {found['bytes'] / 1e6:.1f} MB; on the same images {compared}"
+
+
+def _figures(artifacts, evaluation):
+    return [figure for task in artifacts.tasks for figure in evaluation.figures(task.name)]
 
 
 def _asking(artifacts):
@@ -222,7 +232,7 @@ def _run_section(artifacts):
             f"{decimal(training['processor_minutes'], 1)} of all processors",
         ),
         ("Served in", _precision(training["precision"])),
-        *([("As TensorFlow Lite", _lite(training["lite"]))] if training.get("lite") else []),
+        *([("As TensorFlow Lite", _lite(artifacts))] if training["lite"] else []),
         ("Parameters of the served model", f"{format_int(count)} ({count * 4 / 1e6:,.1f} MB as float32)"),
         ("Image size", "{} × {} pixels (height × width)".format(*experiment.data.image_size)),
         ("Pushed model" if artifacts.verdict.pushed_path else "Model, not pushed", model),

@@ -12,8 +12,9 @@ import tensorflow as tf
 from tensorflow import keras
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
+from components.config import to_json
 from components.faces.frame import Frame
-from components.serving.lite import LITE
+from components.serving.lite import LITE, LITE_TASKS
 from components.serving.module import ServingModule, served_part
 from components.systems.base import System
 from components.tasks.base import Learning, serving_of
@@ -87,6 +88,8 @@ def export(
     if lite is not None:
         with tf.io.gfile.GFile(os.path.join(folder, LITE), "wb") as file:
             file.write(lite)
+        with tf.io.gfile.GFile(os.path.join(folder, LITE_TASKS), "w") as file:
+            file.write(to_json(tuple(task.task for task in tasks.values())))
     _write_keras(trained, os.path.join(folder, TRAINED))
     system.write_assets(network, folder)
     return module
@@ -108,13 +111,20 @@ def restore_trained(network: keras.Model, folder: str, tasks: Mapping[str, Learn
     try:
         _give_weights(read_keras(folder), served_part(network, tasks or network.output))
         # Of the served model: they lie there under the same names.
-        states = {name: tf.train.Checkpoint(**task.state()) for name, task in tasks.items() if task.state()}
-        if states:
-            checkpoint = tf.train.Checkpoint(servings=tf.train.Checkpoint(**states))
-            variables = os.path.join(folder, "variables", "variables")
-            checkpoint.read(variables).expect_partial().assert_existing_objects_matched()
+        read_states(folder, {name: tf.train.Checkpoint(**task.state()) for name, task in tasks.items()})
     except (AssertionError, ValueError) as error:
         raise ValueError(f"The model in {folder!r} has another architecture than the experiment's: {error}") from error
+
+
+def read_states(folder: str, states: Mapping[str, tf.train.Checkpoint | tf.Module]) -> None:
+    """Gives the variables of the tasks in `states`, by name, the values that the SavedModel in `folder` serves.
+
+    Raises:
+        AssertionError: if it lacks one of them.
+    """
+    checkpoint = tf.train.Checkpoint(servings=tf.train.Checkpoint(**states))
+    variables = os.path.join(folder, "variables", "variables")
+    checkpoint.read(variables).expect_partial().assert_existing_objects_matched()
 
 
 def read_keras(folder: str) -> keras.Model:

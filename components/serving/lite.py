@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 LITE = os.path.join("assets.extra", "model.tflite")
+LITE_TASKS = os.path.join("assets.extra", "tasks.json")  # what its outputs are
 _SIGNATURE = "serving_default"
 
 
@@ -43,29 +45,38 @@ def convert(network: keras.Model, image_size: tuple[int, int], precision: str) -
         raise ValueError(f"TensorFlow Lite can't express this network: {first}") from error
 
 
-class LiteNetwork:
-    """A file of `convert`, asked as the network was: one image after the other, on this machine's processors.
+def lite_network(model: bytes) -> keras.Model:
+    """A file of `convert` in the form of a network: image [batch, H, W, 3] in [0, 255] -> its outputs by name.
 
-    Args:
-        model: the file's bytes.
+    It is asked for one image after the other, on this machine's processors, and can't be saved.
     """
+    layer = _Interpreted(model)
+    image = keras.Input(layer.image_shape, name="image")
+    return keras.Model(image, layer(image))
 
-    def __init__(self, model: bytes):
+
+class _Interpreted(keras.layers.Layer):
+    """[batch, H, W, 3] -> outputs by name, [batch, ...] float32."""
+
+    def __init__(self, model):
+        super().__init__(name="interpreter")
         interpreter = tf.lite.Interpreter(model_content=model, num_threads=os.cpu_count())
         self._answer = interpreter.get_signature_runner(_SIGNATURE)
-        self._outputs = self._answer.get_output_details()
+        self._shapes = {name: each["shape"][1:] for name, each in self._answer.get_output_details().items()}
+        self._one_at_a_time = threading.Lock()  # it is asked by Beam's threads
 
-    @tf.function
-    def __call__(self, image: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        """[batch, H, W, 3] in [0, 255] -> outputs by name, [batch, ...] float32; `training` changes nothing."""
-        names = list(self._outputs)
-        found = tf.numpy_function(self._run, [tf.cast(image, tf.float32)], [tf.float32] * len(names))
-        shapes = (self._outputs[name]["shape"] for name in names)
+    @property
+    def image_shape(self):
+        return tuple(self._answer.get_input_details()["image"]["shape"][1:])
+
+    def call(self, image):
+        found = tf.numpy_function(self._run, [tf.cast(image, tf.float32)], [tf.float32] * len(self._shapes))
         return {
-            name: tf.ensure_shape(values, [None, *shape[1:]])
-            for name, values, shape in zip(names, found, shapes, strict=True)
+            name: tf.ensure_shape(values, [None, *shape])
+            for (name, shape), values in zip(self._shapes.items(), tf.nest.flatten(found), strict=True)
         }
 
     def _run(self, images):
-        answers = [self._answer(image=image[np.newaxis]) for image in images]
-        return [np.concatenate([answer[name] for answer in answers]) for name in self._outputs]
+        with self._one_at_a_time:
+            answers = [self._answer(image=image[np.newaxis]) for image in images]
+        return [np.concatenate([answer[name] for answer in answers]) for name in self._shapes]

@@ -18,7 +18,7 @@ from tfx.utils import io_utils
 from components.config import from_json
 from components.schema_gen.frames import read_frames
 from components.serving.export import export
-from components.serving.lite import LiteNetwork, convert
+from components.serving.lite import convert
 from components.serving.module import served_network
 from components.serving.precision import alike, figures, in_bfloat16
 from components.systems.base import system_of
@@ -66,7 +66,7 @@ def run_fn(fn_args: FnArgs) -> None:
     validation = inputs.evaluation_examples(all_files(validation_files), tasks, experiment.data.image_size)
     validation = validation.batch(_VALIDATION_BATCH)
     fast, precision = chosen_precision(experiment.export.precision, trained, validation)
-    lite, lite_record = lite_file(experiment.export.lite, trained, validation)
+    lite, lite_record = lite_file(experiment.export.lite, trained)
     frames = read_frames(io_utils.parse_pbtxt_file(fn_args.schema_path, schema_pb2.Schema()))
     module = export(
         trained.network,
@@ -106,45 +106,36 @@ def chosen_precision(
     if precision == "float32":
         return None, {"served": precision, "figures": {}}
     fast = in_bfloat16(trained.network, trained.build, trained.tasks)
-    found = _figures_of({"float32": trained.network, "bfloat16": fast}, trained, validation)
+    # Not the trained tasks: their metrics belong to the strategy that they were trained under.
+    tasks = {name: learning_of(task.task, task.image_size) for name, task in trained.tasks.items()}
+    for name, task in trained.tasks.items():
+        for key, variable in task.state().items():
+            tasks[name].state()[key].assign(variable.numpy())
+    networks = {"float32": trained.network, "bfloat16": fast}
+    found = {name: figures(network, tasks, validation) for name, network in networks.items()}
     kept = alike(*found.values())
     where = "bfloat16 where that is faster" if kept else "float32"
-    print(f"  Served in {where}: {_in_words(found)}.", file=sys.stderr)
+    compared = "; ".join(f"{name} {', '.join(f'{k} {v:.4f}' for k, v in each.items())}" for name, each in found.items())
+    print(f"  Served in {where}: {compared}.", file=sys.stderr)
     return fast if kept else None, {"served": "bfloat16" if kept else "float32", "figures": found}
 
 
-def lite_file(precision: str, trained: Trained, validation: tf.data.Dataset) -> tuple[bytes | None, dict[str, Any]]:
+def lite_file(precision: str, trained: Trained) -> tuple[bytes | None, dict[str, Any]]:
     """What is served of the network as a file of TensorFlow Lite, if it is asked for and possible.
 
     Returns:
-        It, or None; and its "bytes" with the "figures" of both on the validation split, or the "error" that says why
-        there is none. Nothing if it isn't asked for.
+        It, or None; and its "bytes", or the "error" that says why there is none. Nothing if it isn't asked for.
     """
     if not precision:
         return None, {}
     network = served_network(trained.network, trained.tasks)
     try:
         model = convert(network, next(iter(trained.tasks.values())).image_size, precision)
-        found = _figures_of({"network": network, "TensorFlow Lite": LiteNetwork(model)}, trained, validation)
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:  # what was trained is worth more
+    except ValueError as error:  # what was trained is worth more
         print(f"  No file of TensorFlow Lite: {error}", file=sys.stderr)
         return None, {"error": str(error)}
-    print(f"  As TensorFlow Lite, {len(model) / 1e6:.1f} MB: {_in_words(found)}.", file=sys.stderr)
-    return model, {"bytes": len(model), "figures": found}
-
-
-def _figures_of(networks, trained, validation):
-    """By the networks' names, what the tasks measure of each."""
-    # Not the trained ones: their metrics belong to the strategy that they were trained under.
-    tasks = {name: learning_of(task.task, task.image_size) for name, task in trained.tasks.items()}
-    for name, task in trained.tasks.items():
-        for key, variable in task.state().items():
-            tasks[name].state()[key].assign(variable.numpy())
-    return {name: figures(network, tasks, validation) for name, network in networks.items()}
-
-
-def _in_words(found):
-    return "; ".join(f"{name} {', '.join(f'{k} {v:.4f}' for k, v in each.items())}" for name, each in found.items())
+    print(f"  As TensorFlow Lite: {len(model) / 1e6:.1f} MB.", file=sys.stderr)
+    return model, {"bytes": len(model)}
 
 
 def remove_done(folder: str, kept: str) -> None:

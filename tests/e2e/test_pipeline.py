@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.config import Bar
+from components.config import Bar, Export
 from components.serving.export import CONTRACT, read_keras
 from pipeline import compare, experiments, kubeflow_runner, local_runner
 from pipeline.experiments.registry import REGISTERED
@@ -135,12 +135,17 @@ def test_four_tasks_of_the_same_records_in_a_plain_network(first_run, output):
         tasks=with_low_bars(plain.tasks),
         model=replace(plain.model, kwargs=small),
         training=replace(plain.training, epochs=1, batch_size=8, precision="float32"),
+        export=Export(lite="int8"),
     )
-    assert run(experiment, output, PLAIN) == {"Transform"} | own(PLAIN)
+    assert run(experiment, output, PLAIN) == {"Transform"} | own(PLAIN) | own(PLAIN, "LiteEvaluator")
     found = results(output, PLAIN)
     assert found["verdict"] == "blessed and pushed"
     named = {"attributes mean accuracy", "landmarks NME", "parsing mean F1", "emotion accuracy"}
-    assert named <= set(found["figures"])
+    assert named <= set(found["figures"]) and named <= set(found["TensorFlow Lite"])
+    assert found["TensorFlow Lite"]["attributes mean accuracy"] == pytest.approx(
+        found["figures"]["attributes mean accuracy"], abs=0.05
+    )
+    assert "on the same images attributes mean accuracy" in page(output, PLAIN)
     _, shapes = served(output, PLAIN)
     assert set(shapes) == {"attributes", "attributes_decisions", "landmarks", "parsing", "emotion"}
 

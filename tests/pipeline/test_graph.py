@@ -7,7 +7,7 @@ import pytest
 from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.input_resolution.resolver_op import get_input_nodes
 
-from components.config import Data, DatasetConfig, Task, Teacher, from_json
+from components.config import Data, DatasetConfig, Export, Task, Teacher, from_json
 from components.soft_labels.component import SoftLabeler
 from pipeline import experiments
 from pipeline.graph import PipelinePaths, create_pipeline
@@ -65,6 +65,17 @@ def test_one_data_set_has_the_plain_splits():
     }
     assert json.loads(found["Trainer"]["eval_args"]) == {"splits": ["validation"]}
     assert json.loads(found["Evaluator"]["example_splits"]) == ["test"]
+
+
+def test_tensorflow_lite_is_measured_on_the_same_records_without_bars_and_slices():
+    base = experiments.get(NAME)
+    sliced = replace(base.evaluation, slice_by=("Male",))
+    found = properties(replace(base, export=Export(lite="int8"), evaluation=sliced))
+    assert "LiteEvaluator" not in properties(base)
+    assert found["LiteEvaluator"]["example_splits"] == found["Evaluator"]["example_splits"]
+    config = json.loads(found["LiteEvaluator"]["eval_config"])
+    assert config["slicing_specs"] == [{}] and "threshold" not in found["LiteEvaluator"]["eval_config"]
+    assert "threshold" in found["Evaluator"]["eval_config"]
 
 
 def test_a_seed_changes_the_training_alone():

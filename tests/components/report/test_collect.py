@@ -99,6 +99,7 @@ def run(tmp_path, monkeypatch):
         "minutes": 2.0,
         "processor_minutes": 3.5,
         "precision": {"served": "float32", "figures": {}},
+        "lite": {},
     }
     (tmp_path / "model_run" / "training.json").write_text(json.dumps(training))
     (tmp_path / "model" / "assets.extra").mkdir()

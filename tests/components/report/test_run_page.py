@@ -24,7 +24,7 @@ def results(run):
 @pytest.fixture(scope="module")
 def whole():
     start = time.process_time()
-    page = sample_run.whole_page(artifacts(*TASKS))
+    page = sample_run.whole_page(artifacts(*TASKS, lite=evaluation(TASKS)))
     return page, check(page), time.process_time() - start
 
 
@@ -44,7 +44,7 @@ def test_what_ran_is_there(whole):
         "91.15 % overall F1 on Helen", "seed 7", "88,713,432 (354.9 MB as float32)",
         "15 epochs, 41.3 minutes, 75.2 of all processors", "bfloat16 where the processor is faster in it",
         "in float32: parsing mean f1 0.7100; in bfloat16: parsing mean f1 0.7095",
-        "assets.extra/model.tflite in the model's folder, 0.4 MB (on validation, network: parsing mean f1 0.7100",
+        "assets.extra/model.tflite in the model's folder, 0.4 MB; on the same images parsing mean F1 ",
         "Blessed", "Serving check passed", "Pushed", "224 × 224", "docker run", "tensorboard --logdir",
     ):  # fmt: skip
         assert words in text
@@ -97,6 +97,23 @@ def test_figures_for_programs():
     assert {"landmarks point NME", "emotion recall", "attributes accuracy"} <= set(found)
     assert (found["experiment"], found["seed"], found["overrides"]) == ("ifan/3t-tiny", 7, [])
     assert found["places"]["report"] == "out/index.html"
+
+
+def test_what_tensorflow_lite_reached_stands_beside_the_served_model():
+    worse = evaluation((LANDMARKS,), {"landmarks": sample_run.landmark_values(iteration=1)})
+    run = artifacts(LANDMARKS, values={"landmarks": sample_run.landmark_values(iteration=2)}, lite=worse)
+    assert "0.4 MB; on the same images landmarks NME 6.04 instead of 4.83 %" in check(sample_run.whole_page(run)).text
+    assert results(run)["TensorFlow Lite"]["landmarks NME"] == pytest.approx(0.0604)
+    assert results(run)["figures"]["landmarks NME"] == pytest.approx(0.04832)
+
+
+def test_no_file_of_tensorflow_lite_is_explained():
+    run = artifacts(EMOTION)
+    run.training["lite"]["error"] = "TensorFlow Lite can't express this network: no Svd"
+    assert "As TensorFlow Lite none. TensorFlow Lite can't express this network: no Svd" in (
+        check(sample_run.whole_page(run)).text
+    )
+    assert "TensorFlow Lite" not in results(run)
 
 
 def test_compared_are_the_headline_figures():

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.config import LITE_PRECISIONS
-from components.serving.lite import LiteNetwork, convert
+from components.serving.lite import convert, lite_network
 from components.serving.module import served_network
 from pipeline import experiments
 
@@ -23,7 +23,7 @@ def test_the_systems_networks_answer_alike(name):
     built = experiment.model.build(input_shape=(*experiment.data.image_size, 3))
     network = served_network(built, [task.name for task in experiment.tasks])
     images = np.random.default_rng(0).integers(0, 256, (2, *experiment.data.image_size, 3)).astype(np.float32)
-    found = LiteNetwork(convert(network, experiment.data.image_size, "float32"))(images)
+    found = lite_network(convert(network, experiment.data.image_size, "float32"))(images)
     expected = network(images, training=False)
     assert found.keys() == expected.keys()
     for output, values in expected.items():
@@ -46,7 +46,7 @@ def test_smaller_weights_make_a_smaller_file_that_answers_nearly_alike():
     files = {precision: convert(network, (32, 32), precision) for precision in LITE_PRECISIONS}
     assert len(files["float32"]) > 1.8 * len(files["float16"]) > 3 * len(files["int8"])
     for precision, file in files.items():
-        found = LiteNetwork(file)(images)["smile"]
+        found = lite_network(file)(images)["smile"]
         tolerance = {"float32": 1e-5, "float16": 1e-3, "int8": 5e-2}[precision] * np.abs(expected).max()
         np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
 
@@ -54,7 +54,7 @@ def test_smaller_weights_make_a_smaller_file_that_answers_nearly_alike():
 def test_a_network_of_any_size_has_one_in_the_file():
     keras.utils.set_random_seed(2)
     network = _small(side=None)
-    found = LiteNetwork(convert(network, (24, 16), "float32"))(np.full((2, 24, 16, 3), 9, np.float32))
+    found = lite_network(convert(network, (24, 16), "float32"))(np.full((2, 24, 16, 3), 9, np.float32))
     np.testing.assert_allclose(found["smile"], network(np.full((2, 24, 16, 3), 9.0))["smile"], atol=1e-5)
 
 

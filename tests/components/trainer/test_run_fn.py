@@ -11,10 +11,12 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
 
 from components.config import Export, Training, configured, from_json, to_json
+from components.evaluator.config import eval_config
 from components.faces.frame import Frame
 from components.schema_gen.frames import write_frames
 from components.serving.export import restore_trained
-from components.serving.lite import LITE, LiteNetwork
+from components.serving.lite import LITE
+from components.serving.lite_evaluator import custom_eval_shared_model
 from components.systems.branching.tree_file import read_tree
 from components.tasks.base import learning_of
 from components.trainer import run_fn as module
@@ -141,6 +143,7 @@ def widened(examples, tmp_path_factory):
         widening_rate=0.01,
         learning_rate=0.01,
     )
+    experiment = replace(experiment, export=Export(lite="float32"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "train", train)
         run = Exported(experiment, tmp_path_factory.mktemp("widened") / "run", examples)
@@ -174,6 +177,22 @@ def test_a_widened_network_is_served_without_batch_norm(widened):
     # γ and β, mean and variance of each channel: a bias is what is left of them.
     channels = sum(layer.gamma.shape[0] for layer in trained.network.layers if layer.name.endswith("_bn"))
     assert folded == trained.network.count_params() - 3 * channels
+
+
+def test_tensorflow_lite_in_the_networks_place_answers_alike(widened, examples):
+    """With the thresholds that the run ended with."""
+    run, _ = widened
+    assert run.training["lite"]["bytes"] == (run.folder / LITE).stat().st_size
+    (file,) = (examples / "Split-validation").iterdir()
+    records = list(tf.data.TFRecordDataset(str(file), "GZIP"))
+    config = eval_config(tiny_faces.bound(*TASKS))
+    lite = custom_eval_shared_model(str(run.folder), model_name="", eval_config=config).model_loader.load()
+    found, expected = (model.signatures["from_examples"](examples=tf.stack(records)) for model in (lite, run.model))
+    assert found.keys() == expected.keys() == {*OUTPUTS, "attributes_decisions", "image_status"}
+    for output in OUTPUTS:
+        np.testing.assert_allclose(found[output], expected[output], atol=1e-5)
+    np.testing.assert_array_equal(found["attributes_decisions"], expected["attributes_decisions"])
+    assert 0 < np.mean(found["attributes_decisions"]) < 1
 
 
 def test_a_widened_networks_tree_lies_beside_it(widened):
@@ -215,15 +234,8 @@ def test_tasks_travel_as_json():
 
 def test_a_tree_that_is_trained_by_the_plain_recipe(examples, tmp_path):
     """Of clothing alone: no thresholds, and nothing says how it came by its branches."""
-    experiment = clothing_experiment(Export(lite="float16"))
-    run = Exported(experiment, tmp_path / "run", examples)
-    assert set(run.answers()) == {"clothing", "image_status"}
-    model = (run.folder / LITE).read_bytes()
-    images = np.zeros((2, *SHAPE), np.float32)
-    assert LiteNetwork(model)(images)["clothing"].shape == (2, 3)
-    lite = run.training["lite"]
-    assert lite["bytes"] == len(model) and list(lite["figures"]) == ["network", "TensorFlow Lite"]
-    assert all(figures.keys() == {"clothing_accuracy"} for figures in lite["figures"].values())
+    run = Exported(clothing_experiment(Export()), tmp_path / "run", examples)
+    assert set(run.answers()) == {"clothing", "image_status"} and run.training["lite"] == {}
     contract = json.loads((run.folder / "assets.extra" / "contract.json").read_text())
     assert contract["signatures"]["serving_default"]["clothing"]["names"] == ["coat", "dress", "hat"]
     assert "branching" not in run.training
