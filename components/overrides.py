@@ -65,6 +65,8 @@ def _changed(owner: Any, parts: list[str], text: str, path: str, hint: Any = Any
         return _parsed(text, hint, path)
     part, *rest = parts
     if isinstance(owner, ObjectConfig):
+        if not rest and part in ("path", "kwargs"):
+            raise ValueError(f"{path} can't be set. {_exchanged(path.rpartition('.')[0], owner)}")
         kwargs = {
             **owner.kwargs,
             part: _changed(owner.kwargs.get(part), rest, text, path, _hint_of(owner.kwargs, part)),
@@ -82,7 +84,21 @@ def _changed(owner: Any, parts: list[str], text: str, path: str, hint: Any = Any
         raise ValueError(f"{path}: {part!r} leads nowhere, what is before it has no fields but is {owner!r}.")
     _require(part, [field.name for field in dataclasses.fields(owner)], path)
     hint = typing.get_type_hints(type(owner))[part]
-    return dataclasses.replace(owner, **{part: _changed(getattr(owner, part), rest, text, path, hint)})
+    value = getattr(owner, part)
+    try:
+        return dataclasses.replace(owner, **{part: _changed(value, rest, text, path, hint)})
+    except ValueError as error:
+        if rest or not isinstance(value, ObjectConfig):
+            raise
+        raise ValueError(f"{error} {_exchanged(path, value)}") from None
+
+
+def _exchanged(path, built):
+    example = next(iter(built.kwargs), "argument")
+    return (
+        f"{path} is made by {built.path}; SET changes what that is given, such as {path}.{example}=…, and another "
+        "takes its place in an experiment of one's own (pipeline/experiments)."
+    )
 
 
 def _require(part, names, path):
@@ -119,6 +135,8 @@ def _parsed(text: str, hint: Any, path: str) -> Any:
         of, items = typing.get_args(hint), text.split(",") if text else []
         if of[-1] is Ellipsis or len(of) == len(items):
             return tuple(_parsed(item, of[0], path) for item in items)
+        kind = getattr(of[0], "__name__", of[0])
+        raise ValueError(f"{path} is {len(of)} values of type {kind} with a comma between them; received {text!r}.")
     elif hint in (int, float, str):
         try:
             return hint(text)

@@ -59,7 +59,12 @@ def test_several_and_of_a_task_of_a_training():
         ("tasks.smile.weight=1", r"there is no 'smile', but attributes, landmarks"),
         ("training.epochs=many", r"training\.epochs is of type int; received 'many'"),
         ("training.learning_rate=fast", r"is of type float or ObjectConfig; received 'fast'"),
-        ("data.image_size=64", r"data\.image_size is of type"),
+        ("data.image_size=64", r"data\.image_size is 2 values of type int with a comma between them; received '64'"),
+        ("model.path=keras_models.IFAN", r"model\.path can't be set\. model is made by .*model\.\w+=…, and another"),
+        (
+            "training.optimizer=sgd",
+            r"optimizer is of type ObjectConfig; received 'sgd'\. training\.optimizer is made by",
+        ),
         ("training.flip=perhaps", r"is of type bool"),
         ("training.epochs.more=1", r"'more' leads nowhere"),
         ("training.epochs", r"A setting is path=value"),
