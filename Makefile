@@ -32,7 +32,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 BENCHMARKS := parsing_latency serving_batch task_latency branching_latency training_step group_attention augmentation \
   validation_pass export
 
-.PHONY: help setup run predict serve runs experiments compare record results tensorboard test test-fast bench faults flink lint lock
+.PHONY: help setup run predict serve runs experiments compare record results tensorboard check-data test test-fast bench faults flink lint lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -60,6 +60,9 @@ results: .venv/installed ## published figures and ours, from the records: pipeli
 
 predict: .venv/installed ## answers for photographs: IMAGES (a folder, file or pattern) by MODEL, into OUT, .csv or .parquet
 	@python -m pipeline.predict "$(IMAGES)" --model "$(MODEL)" --out "$(OUT)" $(if $(filter-out 0,$(AS_IS)),--as-is) --beam="$(if $(BEAM_RUNNER),--runner=$(BEAM_RUNNER)) $(BEAM_ARGS)"
+
+check-data: .venv/installed ## whether new IMAGES are of the kind that MODEL knows: sentences, and a page OUT (drift.html)
+	@python -m pipeline.check_data "$(IMAGES)" --model "$(MODEL)" --out "$(or $(OUT),drift.html)" $(if $(filter-out 0,$(AS_IS)),--as-is)
 
 # HOST counts on the command line alone: some environments have a variable of that name.
 serve: .venv/installed ## the pushed MODEL, or all, by TensorFlow Serving's REST API and on a page: PORT, HOST

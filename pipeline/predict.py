@@ -20,10 +20,14 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from components.page.formatting import plural
 from pipeline.lock import InUseError, held
 from pipeline.pushed import model_folder
+
+if TYPE_CHECKING:
+    from components.prediction.predictor import Detection
 
 _SEVERAL_WORKERS = 200  # photographs from which on it pays to start more of them
 
@@ -36,6 +40,15 @@ def parser() -> argparse.ArgumentParser:
         "--model", required=True, help="the experiment whose pushed model answers, or a folder of one"
     )
     arguments.add_argument("--out", required=True, help="the table to write, .csv or .parquet")
+    add_detection(arguments)
+    arguments.add_argument(
+        "--beam", default="", help='options of Beam: where it runs, with how many workers; as --beam="--runner=…"'
+    )
+    return arguments
+
+
+def add_detection(arguments: argparse.ArgumentParser) -> None:
+    """Adds how faces are looked for, which `detection_of` reads."""
     arguments.add_argument("--as-is", action="store_true", help="ask about whole images, which are aligned already")
     arguments.add_argument(
         "--detector", default="hog", choices=["hog", "cnn"], help="hog is fast, cnn finds turned faces"
@@ -43,10 +56,13 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--threshold", type=float, default=0.0, help="faces of a higher score only")
     arguments.add_argument("--min-face", type=int, default=40, help="pixels, the side of the smallest face")
     arguments.add_argument("--min-share", type=float, default=0.05, help="the same as a share of the longer side")
-    arguments.add_argument(
-        "--beam", default="", help='options of Beam: where it runs, with how many workers; as --beam="--runner=…"'
-    )
-    return arguments
+
+
+def detection_of(asked: argparse.Namespace) -> Detection | None:
+    """How faces are looked for; None where images are asked about as they are."""
+    from components.prediction.predictor import Detection
+
+    return None if asked.as_is else Detection(asked.detector, asked.threshold, asked.min_share, asked.min_face)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -82,7 +98,7 @@ def predict(asked: argparse.Namespace) -> None:
     from components.prediction.model import PushedModel
     from components.prediction.parts import Parts, write_table
     from components.prediction.photographs import find_photographs
-    from components.prediction.predictor import Detection, Predictor, table_columns
+    from components.prediction.predictor import Predictor, table_columns
 
     logging.getLogger("apache_beam").setLevel(logging.ERROR)  # its workers warn of their own options
     out = os.path.expanduser(asked.out)
@@ -91,9 +107,7 @@ def predict(asked: argparse.Namespace) -> None:
     parts_folder, maps = f"{out}.parts", f"{os.path.splitext(out)[0]}_maps"
     folder = model_folder(os.path.expanduser(asked.model))
     photographs, others = find_photographs(list(map(os.path.expanduser, asked.images)), (parts_folder, maps))
-    detection = None
-    if not asked.as_is:
-        detection = Detection(asked.detector, asked.threshold, asked.min_share, asked.min_face)
+    detection = detection_of(asked)
     model = PushedModel(folder)
     Predictor(model, detection)  # what it can't do is said here, not by a worker
     columns = table_columns(model, asked.as_is)

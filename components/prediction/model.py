@@ -45,13 +45,17 @@ class PushedModel:
 
     def answers(self, images: Sequence[bytes]) -> list[dict[str, np.ndarray]]:
         """For each JPEG or PNG file, what it was answered by output; label maps have the padding of the largest."""
-        signature = self._model.signatures["serving_default"]
         rows = []
         for first in range(0, len(images), _TOGETHER):
             batch = images[first : first + _TOGETHER]
-            answers = {name: values.numpy() for name, values in signature(tf.constant(batch, tf.string)).items()}
+            answers = self.ask(batch)
             rows += [{name: values[i] for name, values in answers.items()} for i in range(len(batch))]
         return rows
+
+    def ask(self, images: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """The answers for a few files by output, [N, ...]."""
+        found = self._model.signatures["serving_default"](tf.constant(images, tf.string))
+        return {name: values.numpy() for name, values in found.items()}
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from components.images.status import STATUS, WORDS, Status
 from components.prediction.answers import columns, flat, named
 from components.prediction.model import PushedModel
 from components.record import IGNORE_LABEL
+from components.serving.reference import outputs_of
 from components.tasks.segmentation.drawings import overlay
 
 # What a row says beside the answers, in order, and the type of each.
@@ -87,23 +88,35 @@ class Predictor:
             return [Answered({"problem": "no face was found"})]
         answered = [Answered(_of_face(number, face)) for number, face in enumerate(faces)]
         for frame, tasks in self._tasks_by_frame.items():
-            shown = [aligned(photograph, face, frame, *self._heights()) for face in faces]
+            shown = self._aligned(photograph, faces, frame)
             answers = self._model.answers([png(image) for image, _ in shown])
             for each, (image, matrix), row in zip(answered, shown, answers, strict=True):
                 self._add(each, tasks, row, image.shape[:2], inverse(matrix), photograph.shape[:2])
         return answered
 
+    def images(self, photograph: np.ndarray) -> list[tuple[tuple[str, ...], list[bytes]]]:
+        """What the model is asked about a photograph: tasks, with an image file of each of its faces, or of all of it.
+
+        There are no files if it has no face.
+        """
+        if self._detect is None:
+            return [(self._model.tasks, [_encoded(photograph)])]
+        faces = self._detect(photograph)
+        return [
+            (tasks, [png(image) for image, _ in self._aligned(photograph, faces, frame)])
+            for frame, tasks in self._tasks_by_frame.items()
+        ]
+
+    def _aligned(self, photograph, faces, frame):
+        height = self._model.image_size[0]
+        return [aligned(photograph, face, frame, height, _LARGEST * height) for face in faces]
+
     def _of_whole(self, photograph):
         height, width = photograph.shape[:2]
-        # Encoded again: what Pillow reads and turns is more than TensorFlow does.
-        (row,) = self._model.answers([png(photograph) if height * width <= _LARGE else jpeg(photograph)])
+        (row,) = self._model.answers([_encoded(photograph)])
         answered = Answered({"face": 0, "left": 0.0, "top": 0.0, "width": float(width), "height": float(height)})
         self._add(answered, self._model.tasks, row, (height, width), None, (height, width))
         return [answered]
-
-    def _heights(self):
-        height = self._model.image_size[0]
-        return height, _LARGEST * height
 
     def _add(self, answered, tasks, row, size, back, photograph_size):
         """Adds the answers of some tasks for an image of `size` that `back` brings into the photograph."""
@@ -142,11 +155,6 @@ def alike(frames: Mapping[str, Frame]) -> dict[Frame, tuple[str, ...]]:
     return {frame: tuple(tasks) for frame, tasks in by_frame.items()}
 
 
-def outputs_of(outputs: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """The outputs of some tasks, with their decisions."""
-    return {name: each for name, each in outputs.items() if name.removesuffix("_decisions") in tasks}
-
-
 def table_columns(model: PushedModel, as_is: bool) -> dict[str, type]:
     """The columns of a table of the model's answers and their types; label maps have the paths of their files."""
     tasks = model.tasks if as_is else tuple(task for tasks in tasks_by_frame(model).values() for task in tasks)
@@ -179,6 +187,12 @@ def painted(photograph: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The photograph with its labels' colours where there are labels, [H, W, 3] uint8."""
     known = (labels != IGNORE_LABEL)[..., np.newaxis]
     return np.where(known, overlay(photograph, labels), photograph)
+
+
+def _encoded(photograph):
+    """Anew: what Pillow reads and turns is more than TensorFlow does."""
+    height, width = photograph.shape[:2]
+    return png(photograph) if height * width <= _LARGE else jpeg(photograph)
 
 
 def _of_face(number, face: Face):

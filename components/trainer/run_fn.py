@@ -19,8 +19,9 @@ from components.config import from_json
 from components.schema_gen.frames import read_frames
 from components.serving.export import export
 from components.serving.lite import convert
-from components.serving.module import served_network
+from components.serving.module import ServingModule, served_network
 from components.serving.precision import alike, figures, in_bfloat16
+from components.serving.reference import NUM_IMAGES, Values, described, outputs_of, write_reference
 from components.systems.base import system_of
 from components.tasks.base import learning_of
 from components.trainer import inputs
@@ -79,6 +80,13 @@ def run_fn(fn_args: FnArgs) -> None:
         {task.name: frames[task.dataset] for task in tasks if task.dataset in frames},
         lite,
     )
+    splits = experiment.data.splits(experiment.training.validation_split)
+    known = {}
+    for dataset, split in splits.items():
+        images = inputs.example_images(validation_files[split], NUM_IMAGES)
+        learnt = [task.name for task in tasks if task.dataset == dataset]
+        known[dataset] = known_values(module, learnt, experiment.data.image_size, images)
+    write_reference(fn_args.serving_model_dir, known)
     training = {
         "epochs": trained.epochs,
         "parameters": module.network.count_params(),
@@ -118,6 +126,17 @@ def chosen_precision(
     compared = "; ".join(f"{name} {', '.join(f'{k} {v:.4f}' for k, v in each.items())}" for name, each in found.items())
     print(f"  Served in {where}: {compared}.", file=sys.stderr)
     return fast if kept else None, {"served": "bfloat16" if kept else "float32", "figures": found}
+
+
+def known_values(
+    module: ServingModule, tasks: Sequence[str], image_size: tuple[int, int], images: Sequence[bytes]
+) -> Values:
+    """What the served model sees in a data set's images and answers for `tasks`, which learn from it."""
+
+    def answer(images):
+        return {name: values.numpy() for name, values in module.from_images(tf.constant(images, tf.string)).items()}
+
+    return described(answer, outputs_of(module.contract()["serving_default"], tasks), image_size, images)
 
 
 def lite_file(precision: str, trained: Trained) -> tuple[bytes | None, dict[str, Any]]:

@@ -1,0 +1,147 @@
+"""What a model sees and answers on its own validation split, kept beside it: what new pictures are held against."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.images.status import STATUS, Status
+from components.serving.reception import receive, whole
+
+REFERENCE = os.path.join("assets.extra", "reference.npz")
+NUM_IMAGES = 300  # of a data set: two such samples differ by chance alone by less than the bars of schemas/drift.pbtxt
+_TOGETHER = 16
+_DECISIONS = "_decisions"  # behind a task's name
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+Values = dict[str, np.ndarray]  # a number for each image, by what it is of
+
+
+def described(
+    answer: Callable[[list[bytes]], Mapping[str, np.ndarray]],
+    outputs: Mapping[str, Mapping[str, Any]],
+    image_size: tuple[int, int],
+    images: Sequence[bytes],
+) -> Values:
+    """How images look to a network and what it answers for them; those that aren't answered are left out.
+
+    Args:
+        answer: image files -> outputs by name, as `serving_default`.
+        outputs: of them, those to describe, with their contract (components.tasks.base.Serving.contract).
+        image_size: (H, W) that the network takes.
+        images: JPEG or PNG files.
+
+    Returns:
+        By the names of `appearance` and `answered`: [N] float32, N images.
+    """
+    parts = []
+    for first in range(0, len(images), _TOGETHER):
+        files = list(images[first : first + _TOGETHER])
+        encoded = tf.constant(files, tf.string)
+        shown, _, _ = receive(encoded, whole(encoded), image_size)
+        answers = answer(files)
+        kept = np.asarray(answers[STATUS]) == Status.ANSWERED
+        values = appearance(shown.numpy()) | answered(outputs, answers)
+        parts.append({name: of_images[kept] for name, of_images in values.items()})
+    return joined(parts)
+
+
+def joined(parts: Iterable[Values]) -> Values:
+    """Values of several groups of images as those of all."""
+    parts = list(parts)
+    return {name: np.concatenate([part[name] for part in parts]).astype(np.float32) for name in (parts or [{}])[0]}
+
+
+def appearance(images: np.ndarray) -> Values:
+    """[N, H, W, 3] in [0, 255] -> [N] each, in [0, 1] but sharpness.
+
+    "image brightness" and "image contrast" are mean and standard deviation of the luma (ITU-R BT.601), "image
+    saturation" is the mean of largest less smallest channel, "image sharpness" the standard deviation of the luma's
+    Laplacian, whose variance Pech-Pacheco et al. 2000 take for focus.
+    """
+    pixels = np.asarray(images, np.float32) / 255
+    luma = pixels @ np.array(_LUMA, np.float32)
+    middle = luma[:, 1:-1, 1:-1]
+    laplacian = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:] - 4 * middle
+    return {
+        "image brightness": luma.mean(axis=(1, 2)),
+        "image contrast": luma.std(axis=(1, 2)),
+        "image saturation": np.ptp(pixels, axis=-1).mean(axis=(1, 2)),
+        "image sharpness": laplacian.std(axis=(1, 2)),
+    }
+
+
+def answered(outputs: Mapping[str, Mapping[str, Any]], answers: Mapping[str, np.ndarray]) -> Values:
+    """What was answered, in numbers that can be compared from image to image, [N] each.
+
+    A decision is 0 or 1 as `attributes.Smiling`; of classes the likeliest one's place as `emotion`; of a label map each
+    class' share of the pixels as `parsing.hair`; of landmarks their mean and extent (root mean square distance from it)
+    as `landmarks.x`, `landmarks.y` and `landmarks.extent`, in shares of the image's sides; a number as `age`.
+
+    Args:
+        outputs: with their contract. answers: [N, ...] by output.
+    """
+    values: Values = {}
+    for output, each in outputs.items():
+        of_images, kind = np.asarray(answers[output]), each["kind"]
+        if kind == "number":
+            values[output] = of_images
+        elif kind == "decisions":
+            task = output.removesuffix(_DECISIONS)
+            values |= {f"{task}.{name}": of_images[:, place] for place, name in enumerate(each["names"])}
+        elif kind == "points":
+            values |= {f"{output}.{axis}": of_images[..., place].mean(axis=1) for place, axis in enumerate("xy")}
+            values[f"{output}.extent"] = np.sqrt(of_images.var(axis=1).sum(axis=-1))
+        elif kind == "label_map":
+            pixels = np.maximum((of_images != each["padding"]).sum(axis=(1, 2)), 1)
+            for place, name in enumerate(each["names"]):
+                values[f"{output}.{name}"] = (of_images == place).sum(axis=(1, 2)) / pixels
+        elif kind in ("scores", "probabilities") and f"{output}{_DECISIONS}" not in outputs:
+            values[output] = of_images.argmax(axis=-1)
+    return values
+
+
+def categories(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Of those values of `answered` that stand for a word: the words, by their place."""
+    found = {}
+    for output, each in outputs.items():
+        if each["kind"] == "decisions":
+            found |= {f"{output.removesuffix(_DECISIONS)}.{name}": ["no", "yes"] for name in each["names"]}
+        elif each["kind"] in ("scores", "probabilities") and f"{output}{_DECISIONS}" not in outputs:
+            found[output] = each["names"]
+    return found
+
+
+def outputs_of(outputs: Mapping[str, Mapping[str, Any]], tasks: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """The outputs of some tasks, with their decisions."""
+    tasks = set(tasks)
+    return {name: each for name, each in outputs.items() if name.removesuffix(_DECISIONS) in tasks}
+
+
+def write_reference(folder: str, datasets: Mapping[str, Values]) -> None:
+    """Keeps values, by data set, beside the SavedModel in `folder`."""
+    file = io.BytesIO()
+    np.savez_compressed(
+        file, **{f"{dataset}/{name}": of for dataset, values in datasets.items() for name, of in values.items()}
+    )
+    with tf.io.gfile.GFile(os.path.join(folder, REFERENCE), "wb") as written:
+        written.write(file.getvalue())
+
+
+def read_reference(folder: str) -> dict[str, Values]:
+    """Inverse of `write_reference`; ValueError for a model of an earlier facetfx, which has none."""
+    path = os.path.join(folder, REFERENCE)
+    if not tf.io.gfile.exists(path):
+        raise ValueError(f"The model in {folder!r} is of an earlier facetfx, without {REFERENCE}: train it again.")
+    with tf.io.gfile.GFile(path, "rb") as file:
+        arrays = np.load(io.BytesIO(file.read()))
+    found: dict[str, Values] = {}
+    for key in arrays.files:
+        dataset, _, name = key.partition("/")
+        found.setdefault(dataset, {})[name] = arrays[key]
+    return found

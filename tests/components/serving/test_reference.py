@@ -1,0 +1,116 @@
+"""How images look and what was answered for them, in numbers worked out by hand, and kept beside a model."""
+
+import numpy as np
+import pytest
+
+from components.images.status import STATUS
+from components.serving.reference import (
+    answered,
+    appearance,
+    categories,
+    described,
+    joined,
+    outputs_of,
+    read_reference,
+    write_reference,
+)
+from tests.support.serving import png
+
+OUTPUTS = {
+    "attributes": {"kind": "scores", "names": ["Smiling", "Young"]},
+    "attributes_decisions": {"kind": "decisions", "names": ["Smiling", "Young"]},
+    "emotion": {"kind": "probabilities", "names": ["calm", "angry", "happy"]},
+    "landmarks": {"kind": "points", "names": ["left", "right"]},
+    "parsing": {"kind": "label_map", "names": ["skin", "hair"], "padding": 255},
+    "age": {"kind": "number"},
+}
+ANSWERS = {
+    "attributes": np.array([[0.3, -1.0], [2.0, 0.0]]),
+    "attributes_decisions": np.array([[1, 0], [1, 1]]),
+    "emotion": np.array([[0.2, 0.5, 0.3], [0.1, 0.0, 0.9]]),
+    "landmarks": np.array([[[0.2, 0.5], [0.6, 0.5]], [[0.0, 0.0], [0.6, 0.8]]]),
+    "parsing": np.array([[[0, 0, 1], [0, 255, 255]], [[1, 1, 1], [1, 1, 0]]], np.uint8),
+    "age": np.array([31.0, 8.0]),
+}
+
+
+def test_appearance():
+    # Black but for a white middle; all red.
+    dot = np.zeros((3, 3, 3))
+    dot[1, 1] = 255
+    red = np.zeros((3, 3, 3))
+    red[..., 0] = 255
+    found = appearance(np.stack([dot, red]))
+    np.testing.assert_allclose(found["image brightness"], [1 / 9, 0.299], rtol=1e-6)
+    np.testing.assert_allclose(found["image contrast"], [np.sqrt(8) / 9, 0], atol=1e-6)
+    np.testing.assert_allclose(found["image saturation"], [0, 1], atol=1e-6)
+    np.testing.assert_allclose(found["image sharpness"], [0, 0], atol=1e-6)  # of one value there is no spread
+
+
+def test_sharpness_is_the_spread_of_the_laplacian():
+    edge = np.zeros((4, 6, 3))
+    edge[:, 3:] = 255
+    # Rows of 0 0 0 1 1 1: in the middle the second differences 0, 1, -1, 0.
+    np.testing.assert_allclose(appearance(edge[np.newaxis])["image sharpness"], [np.sqrt(0.5)], rtol=1e-6)
+
+
+def test_answers_as_numbers():
+    found = answered(OUTPUTS, ANSWERS)
+    expected = {
+        "attributes.Smiling": [1, 1],
+        "attributes.Young": [0, 1],
+        "emotion": [1, 2],
+        "landmarks.x": [0.4, 0.3],
+        "landmarks.y": [0.5, 0.4],
+        "landmarks.extent": [0.2, 0.5],
+        "parsing.skin": [3 / 4, 1 / 6],
+        "parsing.hair": [1 / 4, 5 / 6],
+        "age": [31, 8],
+    }
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-6, err_msg=name)
+
+
+def test_words():
+    no_yes = {name: ["no", "yes"] for name in ("attributes.Smiling", "attributes.Young")}
+    assert categories(OUTPUTS) == {**no_yes, "emotion": ["calm", "angry", "happy"]}
+
+
+def test_outputs_of_tasks():
+    assert list(outputs_of(OUTPUTS, ["attributes", "age"])) == ["attributes", "attributes_decisions", "age"]
+
+
+def test_what_is_not_answered_is_left_out():
+    files = [png(np.full((8, 8, 3), 10 * index)) for index in range(20)]
+    asked = []
+
+    def answer(images):
+        asked.append(len(images))
+        return {STATUS: [0] * (len(images) - 1) + [3], "age": np.arange(len(images))}
+
+    found = described(answer, {"age": OUTPUTS["age"]}, (8, 8), files)
+    assert asked == [16, 4]
+    assert found["age"].tolist() == [*range(15), *range(3)]
+    grey = [10 * index / 255 for index in (*range(15), 16, 17, 18)]
+    np.testing.assert_allclose(found["image brightness"], grey, atol=1e-6)
+
+
+def test_of_no_images():
+    assert described(lambda images: {}, OUTPUTS, (8, 8), []) == {} and joined([]) == {}
+
+
+def test_kept_by_data_set(tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    datasets = {"mtfl": {"landmarks.x": np.array([0.5, 0.25])}, "fer2013": {"emotion": np.array([3.0])}}
+    write_reference(str(tmp_path), datasets)
+    found = read_reference(str(tmp_path))
+    assert {name: {key: of.tolist() for key, of in values.items()} for name, values in found.items()} == {
+        "mtfl": {"landmarks.x": [0.5, 0.25]},
+        "fer2013": {"emotion": [3.0]},
+    }
+
+
+def test_an_earlier_model_has_none(tmp_path):
+    with pytest.raises(ValueError, match=r"earlier facetfx, without assets.extra/reference.npz: train it again"):
+        read_reference(str(tmp_path))
