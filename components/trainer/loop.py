@@ -8,6 +8,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+import tensorflow as tf
 from tensorflow import keras
 
 from components.config import Experiment
@@ -26,7 +27,7 @@ class Trained:
     """What a training leaves.
 
     Attributes:
-        network: in float32, whatever precision it was trained in.
+        network: in float32 and on one device, whatever it was trained in and on.
         build: builds its like under the Keras policy in force, with weights of its own.
         tasks: by name, with the state that they have beside the network.
         epochs: per epoch a dict of numbers and lists of numbers (components.trainer.checkpoint.History).
@@ -105,8 +106,10 @@ def train(
     finally:
         keras.mixed_precision.set_global_policy("float32")
     build = functools.partial(recipe.trained_network, model)
-    network = build()
-    network.set_weights(model.network.get_weights())
+    network = model.network
+    if training.precision != "float32" or strategy is not tf.distribute.get_strategy():
+        network = build()
+        network.set_weights(model.network.get_weights())
     return Trained(
         network,
         build,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import tensorflow as tf
 
-from components.config import configured
+from components.config import Export, configured
 from pipeline import experiments
 from tests.support.pipeline_runs import DATA_NODES, DRAWN, own, page, results, run, served, with_low_bars
 
@@ -72,6 +72,7 @@ def parsed(attentive, output):
             "keras_models.DMLCSR", num_classes=19, backbone_blocks=[1, 1, 1, 1], backbone_width=4, head_width=16
         ),
         training=training,
+        export=Export(),  # bfloat16 costs two more networks and is tried in test_run_fn
     )
     return run(parsing, output, PARSING)
 

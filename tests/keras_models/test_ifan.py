@@ -1,5 +1,7 @@
 """iFAN: the parameters of the authors' graph, its iterations, and what a task's network, weights and gradients are."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -30,6 +32,16 @@ def _small(tasks=PAPER_TASKS, iterations=2, **options):
 
 def _images(count=3):
     return np.random.default_rng(0).uniform(0, 255, (count, *SIZE, 3)).astype(np.float32)
+
+
+@functools.cache
+def _traced(network):
+    return tf.function(lambda images: network(images))
+
+
+def _outputs(network):
+    """Of a graph, which the weights' changes reach: run one operation after the other a pass takes a second."""
+    return _traced(network)(_images())
 
 
 def _parameters(model):
@@ -217,7 +229,7 @@ def test_before_training_points_are_in_the_middle_and_emotions_as_likely():
 
 
 def test_the_plain_name_is_the_last_iteration(network):
-    outputs = network(_images())
+    outputs = _outputs(network)
     for task in TASKS:
         np.testing.assert_array_equal(outputs[task], outputs[f"{task}_iter2"])
         assert np.max(np.abs(outputs[f"{task}_iter1"] - outputs[f"{task}_iter0"])) > 1e-4
@@ -229,7 +241,7 @@ def test_iterations_add_no_weights(network):
     assert [(w.name, w.shape) for w in other.weights] == [(w.name, w.shape) for w in network.weights]
     assert network_iterations(other) == 3
     other.set_weights(network.get_weights())
-    expected, outputs = network(_images()), other(_images())
+    expected, outputs = _outputs(network), other(_images())
     assert len(outputs) == 3 * 4 + 3
     for task in TASKS:
         for i in range(3):
@@ -256,11 +268,11 @@ def test_what_is_fed_back_at_the_images_size():
 
 def test_the_first_feedback_is_the_mean_that_is_set(network):
     mean = np.random.default_rng(2).uniform(0, 1, 7).astype(np.float32)
-    before = network(_images())
+    before = _outputs(network)
     network.get_layer("initial").set_mean("emotion", mean)
     maps = _feedback(network, 0)(_images())["level1"]
     np.testing.assert_array_equal(maps[..., 14:21], np.broadcast_to(mean, (3, *SIZE, 7)))
-    after = network(_images())
+    after = _outputs(network)
     for task in TASKS:
         assert np.max(np.abs(after[f"{task}_iter0"] - before[f"{task}_iter0"])) > 1e-5
 
@@ -293,7 +305,7 @@ def test_a_shared_batch_norm():
     # 4 + 3 on the way down, 3 on the way up; each has γ and β for three, and statistics in two variables.
     assert len(own.weights) - len(network.weights) == 10 * (2 * 3 + 2 - 4)
     _set_random(network)
-    outputs = network(_images())
+    outputs = _outputs(network)
     assert set(outputs) == set(own.output)
     for task in TASKS:
         alone = task_network(network, task, 1)(_images())
@@ -304,18 +316,18 @@ def test_a_shared_batch_norm():
     # One pass serves all: a batch norm moves every task.
     norm = network.get_layer("down").get_layer("down1_layer1_bn")
     norm.gamma.assign(2 * norm.gamma)
-    changed = network(_images())
+    changed = _outputs(network)
     for task in TASKS:
         assert np.max(np.abs(changed[f"{task}_iter0"] - outputs[f"{task}_iter0"])) > 1e-4
 
 
 @pytest.mark.parametrize("changed", TASKS)
 def test_a_tasks_batch_norm_reaches_the_others_through_feedback_alone(network, changed):
-    before = network(_images())
+    before = _outputs(network)
     for norm in _norms(network):
         gamma, _ = norm.task_weights(TASKS.index(changed))
         gamma.assign(-2 * gamma)
-    after = network(_images())
+    after = _outputs(network)
     assert np.max(np.abs(after[f"{changed}_iter0"] - before[f"{changed}_iter0"])) > 1e-3
     for task in set(TASKS) - {changed}:
         np.testing.assert_array_equal(after[f"{task}_iter0"], before[f"{task}_iter0"])
@@ -324,10 +336,10 @@ def test_a_tasks_batch_norm_reaches_the_others_through_feedback_alone(network, c
 
 @pytest.mark.parametrize("changed", TASKS)
 def test_a_tasks_decoder_reaches_the_others_through_feedback_alone(network, changed):
-    before = network(_images())
+    before = _outputs(network)
     kernel = network.get_layer(changed).get_layer(f"{changed}_logits").kernel
     kernel.assign(-3 * kernel)
-    after = network(_images())
+    after = _outputs(network)
     assert np.max(np.abs(after[f"{changed}_iter0"] - before[f"{changed}_iter0"])) > 1e-3
     for task in set(TASKS) - {changed}:
         np.testing.assert_array_equal(after[f"{task}_iter0"], before[f"{task}_iter0"])
@@ -335,14 +347,14 @@ def test_a_tasks_decoder_reaches_the_others_through_feedback_alone(network, chan
 
 
 def test_an_image_is_seen_alone(network):
-    together, alone = network(_images()), network(_images()[1:2])
+    together, alone = _outputs(network), network(_images()[1:2])
     for name, output in together.items():
         np.testing.assert_allclose(output[1:2], alone[name], atol=1e-4)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_tasks_network_infers_what_the_whole_infers(network, task):
-    expected = network(_images())
+    expected = _outputs(network)
     for iteration in (0, 1, 2):
         output = task_network(network, task, iteration)(_images(), training=False)
         np.testing.assert_allclose(output, expected[f"{task}_iter{iteration}"], atol=1e-4)
@@ -395,7 +407,7 @@ def test_feedback_with_a_gradient(with_gradient):
 
 
 def test_the_gradient_through_feedback_changes_no_output(network, with_gradient):
-    expected = network(_images())
+    expected = _outputs(network)
     for name, output in with_gradient(_images()).items():
         np.testing.assert_allclose(output, expected[name], atol=1e-5)
 
@@ -487,7 +499,7 @@ def test_the_order_of_tasks_does_not_matter(network):
     assert [(w.name, w.shape) for w in other.weights] == [(w.name, w.shape) for w in network.weights]
     assert network_tasks(other) == TASKS
     other.set_weights(network.get_weights())
-    expected = network(_images())
+    expected = _outputs(network)
     for name, output in other(_images()).items():
         np.testing.assert_allclose(output, expected[name], atol=1e-5)
 
