@@ -80,7 +80,7 @@ test-fast: lint ## lint, types and what is quick to test: no whole networks, tra
 bench: .venv/installed ## how fast it is, in ratios: what of tests/benchmarks needs no data; with nothing else running
 	@for each in $(BENCHMARKS); do echo "== $$each"; python -m tests.benchmarks.$$each || exit; done
 
-faults: .venv/installed ## kill N runs somewhere and damage files of N others, start them again and compare
+faults: .venv/installed ## kill N runs, fill N disks (as root), damage files of N more, start them again and compare
 	@python -m tests.faults --trials $(or $(N),10)
 
 flink: .venv/installed ## the Beam steps on Flink against the direct runner: records, figures, seconds; needs a JDK 17 and Maven

@@ -1,4 +1,4 @@
-"""Kills runs at random moments and damages random files of ended ones, starts them again and compares.
+"""Kills runs at random moments, fills their disk, damages files of ended ones, starts them again and compares.
 
     .venv/bin/python -m tests.faults --trials 10            # make faults N=10
     .venv/bin/python -m tests.faults --trials 3 --kind damage --seed 7 --keep
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import filecmp
 import json
 import math
@@ -24,11 +25,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 
 from components.overrides import slug
 from tests.faults.run import NAME
 
-KINDS = ("kill", "damage")
+KINDS = ("kill", "fill", "damage")
+_DISK = 400  # MB of the one that is filled: more than a run asks for at its start
 _TIMES = ("training minutes", "processor minutes")
 _TOLERANCE = 1e-6
 _STARTS = 3  # after which a run that was disturbed should have ended
@@ -52,6 +55,33 @@ def kill(output: pathlib.Path, seconds: float, chance: random.Random) -> str:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     return f"killed after {after:.0f} s"
+
+
+@contextlib.contextmanager
+def small_disk(output: pathlib.Path) -> Iterator[None]:
+    """A disk of its own for a run; for root on Linux."""
+    output.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK}m", "tmpfs", output], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", output], check=True)
+
+
+def fill(output: pathlib.Path, seconds: float, chance: random.Random) -> str:
+    """Fills a run's disk somewhere in the time that it takes, and makes room again when it has ended."""
+    after = chance.uniform(0, seconds)
+    process, filler = started(output), output / "filler"
+    try:
+        process.wait(after)
+        return f"ended within {after:.0f} s"
+    except subprocess.TimeoutExpired:
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(2**16)):
+                pass
+    code = process.wait()
+    filler.unlink()
+    return f"disk full after {after:.0f} s, ended with {code}"
 
 
 def damage(output: pathlib.Path, chance: random.Random) -> str:
@@ -133,21 +163,27 @@ def main() -> None:
     # Metadata name places: what is damaged lies where it was made.
     shutil.copytree(ended_run, folder / "kept")
     kinds = [asked.kind] if asked.kind else KINDS
+    if "fill" in kinds and os.geteuid():
+        print("No disk is filled: mounting a small one is root's.", flush=True)
+        kinds = [kind for kind in kinds if kind != "fill"]
     for number in range(asked.trials):
         for kind in kinds:
-            output = folder / f"{kind}{number}" if kind == "kill" else ended_run
-            if kind == "kill":
-                what = kill(output, seconds, chance)
-            else:
-                shutil.rmtree(output)
-                shutil.copytree(folder / "kept", output)
-                what = damage(output, chance)
-            how = outcome(output, undisturbed)
-            ended[kind, how] += 1
-            print(f"{kind} {number + 1}/{asked.trials}: {what}: {how}", flush=True)
-            if how in ("failed", "WRONG") and asked.keep:
-                shutil.copytree(output, folder / f"{kind}{number}-{how}")
-            if kind == "kill":
+            output = ended_run if kind == "damage" else folder / f"{kind}{number}"
+            with small_disk(output) if kind == "fill" else contextlib.nullcontext():
+                if kind == "kill":
+                    what = kill(output, seconds, chance)
+                elif kind == "fill":
+                    what = fill(output, seconds, chance)
+                else:
+                    shutil.rmtree(output)
+                    shutil.copytree(folder / "kept", output)
+                    what = damage(output, chance)
+                how = outcome(output, undisturbed)
+                ended[kind, how] += 1
+                print(f"{kind} {number + 1}/{asked.trials}: {what}: {how}", flush=True)
+                if how in ("failed", "WRONG") and asked.keep:
+                    shutil.copytree(output, folder / f"{kind}{number}-{how}")
+            if kind != "damage":
                 shutil.rmtree(output)
     for (kind, how), count in sorted(ended.items()):
         print(f"{kind}: {count} {how}")
