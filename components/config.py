@@ -353,7 +353,7 @@ class Export:
         precision: "float32", or "bfloat16": where the processor that loads the model is faster in it, if the tasks'
             figures on the validation split are those of float32 (components/serving/precision.py).
         lite: the network as TensorFlow Lite has it as well, with weights in "float32", "float16" or "int8"; "" without.
-            It is evaluated as the served model is (components/serving/lite_evaluator.py); the report has both.
+            It is evaluated as the served model is (components/lite_evaluator.py); the report has both.
     """
 
     precision: str = "float32"

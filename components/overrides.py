@@ -77,6 +77,12 @@ def _changed(owner: Any, parts: list[str], text: str, path: str, hint: Any = Any
     if isinstance(owner, tuple):
         names = [_name(item, number) for number, item in enumerate(owner)]
         _require(part, names, path)
+        item = owner[names.index(part)]
+        if not rest and dataclasses.is_dataclass(item):
+            said = (
+                _exchanged(path, item) if isinstance(item, ObjectConfig) else f"Its fields can, such as {path}.name=…."
+            )
+            raise ValueError(f"{path} can't be set. {said}")
         return tuple(
             _changed(item, rest, text, path) if name == part else item for name, item in zip(names, owner, strict=True)
         )

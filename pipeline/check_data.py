@@ -1,10 +1,10 @@
-"""Holds new pictures against those that a pushed model was tried on in training: do they and its answers look alike?
+"""Holds new images against those that a pushed model was validated on: do they, and its answers, look alike?
 
     make check-data IMAGES=photos MODEL=mgg_net/celeb_a-lite0-tiny OUT=drift.html
     python -m pipeline.check_data photos/*.jpg --model mgg_net/celeb_a-lite0-tiny --as-is
 
-Says in a sentence each what differs, leaves a page with both side by side, and ends with 1 if anything differs by more
-than chance and the bars of schemas/drift.pbtxt.
+Says in a sentence each what differs and leaves a page with both side by side. Ends with 0 if nothing differs by more
+than chance and the thresholds of schemas/drift.pbtxt, with 1 if something does, and with 2 if it can't be told.
 """
 
 from __future__ import annotations
@@ -20,87 +20,94 @@ from components.page.formatting import plural
 from pipeline.predict import add_detection, detection_of
 from pipeline.pushed import model_folder
 
-_FEW = 30  # pictures with an answer, below which only large differences show
+DRIFTED, CAN_NOT_TELL = 1, 2
 
 
 def parser() -> argparse.ArgumentParser:
     """Of the command's arguments."""
     arguments = argparse.ArgumentParser(
-        "python -m pipeline.check_data", description="New pictures against a model's own."
+        "python -m pipeline.check_data", description="New images against a model's own."
     )
     arguments.add_argument("images", nargs="+", help="files, folders (with all below them) or patterns")
     arguments.add_argument("--model", required=True, help="the experiment whose pushed model it is, or a folder of one")
     arguments.add_argument("--out", default="drift.html", help="the page to write")
-    arguments.add_argument("--most", type=int, default=1000, help="pictures to look at, drawn by chance from more")
+    arguments.add_argument("--most", type=int, default=1000, help="photographs to look at, drawn by chance from more")
     add_detection(arguments)
     return arguments
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compares; ends with 1 where pictures differ, and with a line that says why where it can't be done."""
+    """Compares, and ends as the module's docstring says."""
     asked = parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/_environment.py says why
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            counted = check_data(asked)
+            drifted = check_data(asked)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("VERBOSE"):
             raise
-        sys.exit(f"facetfx: {error}")
+        print(f"facetfx: {error}", file=sys.stderr)
+        sys.exit(CAN_NOT_TELL)
     except KeyboardInterrupt:
-        sys.exit("\nStopped.")
-    sys.exit(1 if counted else 0)
+        print("\nStopped.", file=sys.stderr)
+        sys.exit(CAN_NOT_TELL)
+    sys.exit(DRIFTED if drifted else 0)
 
 
-def check_data(asked: argparse.Namespace) -> int:
-    """Looks at the pictures and writes the page; returns how much differs.
+def check_data(asked: argparse.Namespace) -> bool:
+    """Looks at the photographs, says what differs and writes the page; returns whether anything drifted.
 
     Raises:
-        ValueError: for a model that faces can't be shown to, or one of an earlier facetfx; if no picture was answered.
+        ValueError: for a model that faces can't be shown to, or one of an earlier facetfx; if no image was answered.
         OSError: if there are no such images or no such model, or the page can't be written.
         ModuleNotFoundError: if faces are to be found without dlib.
     """
     from tqdm import tqdm
 
-    from components.prediction.comparison import differences
-    from components.prediction.comparison_page import comparison_page
+    from components.prediction.drift import find_drift
+    from components.prediction.drift_page import FEW, drift_page
     from components.prediction.model import PushedModel
-    from components.prediction.new_pictures import look_at
+    from components.prediction.new_images import measure_new
     from components.prediction.photographs import find_photographs
     from components.prediction.predictor import Predictor
     from components.serving.reference import categories, read_reference
 
     if asked.most < 1:
         raise ValueError(f"--most is 1 or more; received {asked.most}.")
+    out = os.path.abspath(os.path.expanduser(asked.out))
+    if os.path.isdir(out) or not os.access(os.path.dirname(out), os.W_OK):
+        raise OSError(f"OUT is a page to write, and {asked.out!r} can't be written.")
     folder = model_folder(os.path.expanduser(asked.model))
-    photographs, _ = find_photographs(list(map(os.path.expanduser, asked.images)))
+    photographs, others = find_photographs(list(map(os.path.expanduser, asked.images)))
     known = read_reference(folder)
     model = PushedModel(folder)
     predictor = Predictor(model, detection_of(asked))
     drawn = random.Random(0).sample(photographs, min(asked.most, len(photographs)))
-    found = look_at(tqdm(drawn, "Looking", unit=" pictures"), model, predictor, known)
+    progress = tqdm(drawn, "Looking", unit=" photographs")
+    found = measure_new(progress, model, predictor, known, aligned=not asked.as_is)
     if not found.values:
-        reasons = "; ".join(found.unreadable) or "no face was found in any"
-        raise ValueError(f"Of {plural(found.looked_at, 'picture')} none was answered: {reasons}.")
-    words = categories(model.outputs)
-    compared = {dataset: differences(known[dataset], values, words) for dataset, values in found.values.items()}
-    page = comparison_page(model.name, model.version, found, compared).render()
-    with open(asked.out, "w", encoding="utf-8") as file:
-        file.write(page)
-    counted = [(dataset, each) for dataset, of in compared.items() for each in of if each.counts]
-    for dataset, each in counted:
-        print(f"{f'{dataset}: ' if len(compared) > 1 else ''}{each.sentence()}")
-    many = min(len(next(iter(values.values()))) for values in found.values.values())
-    if many < _FEW:
-        print(f"Only {plural(many, 'image')} answered: smaller differences than the largest don't show.")
+        reasons = [*found.left_out, *(f"{name}: {reason}" for name, reason in found.not_compared.items())]
+        raise ValueError(f"Of {plural(found.photographs, 'photograph')} none could be compared: {'; '.join(reasons)}.")
+    drift = find_drift(known, found.values, categories(model.outputs))
+    drifted = [(dataset, each) for dataset, of in drift.items() for each in of if each.drifted]
+    for dataset, each in drifted:
+        print(f"{f'{dataset}: ' if len(drift) > 1 else ''}{each.sentence()}")
+    for name, reason in found.not_compared.items():
+        print(f"{name} is not compared: {reason}.")
+    answered = min(len(of[0].new) for of in drift.values())
+    if answered < FEW:
+        print(f"Only {plural(answered, 'image')} answered: differences that aren't large don't show.")
+    with open(out, "w", encoding="utf-8") as file:
+        file.write(drift_page(model.name, model.version, found, drift).render())
+    left_out = f"; {plural(others, 'other file')} left out" if others else ""
+    why = "".join(f"; {reason}: {count}" for reason, count in found.left_out.most_common())
     print(
-        f"{plural(len(counted), 'difference')} of {plural(sum(map(len, compared.values())), 'comparison')}; "
-        f"{plural(found.looked_at, 'picture')} looked at, {found.unreadable.total()} unreadable, "
-        f"{found.without_face} without a face. Page: {asked.out}"
+        f"{len(drifted)} of {plural(sum(map(len, drift.values())), 'statistic')} drifted. Of "
+        f"{plural(len(photographs), 'photograph')} {found.photographs:,} looked at{left_out}{why}. Page: {asked.out}"
     )
-    return len(counted)
+    return bool(drifted)
 
 
 if __name__ == "__main__":

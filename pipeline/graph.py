@@ -36,13 +36,13 @@ from components.datasets.binding import bound_tasks
 from components.evaluator.config import eval_config
 from components.example_gen import FacesExampleGen
 from components.landmark_annotator.component import LandmarkAnnotator
+from components.lite_evaluator import LiteEvaluator
 from components.overrides import slug
 from components.pusher import Pusher
 from components.report.component import RunReport
 from components.schema_gen import RecordSchemaGen
 from components.schema_gen.executor import record_schema, statistics_schema
 from components.serving.check import ServingCheck
-from components.serving.lite_evaluator import LiteEvaluator
 from components.soft_labels.component import SoftLabeler
 from components.soft_labels.executor import no_teacher
 from components.systems.base import system_of
@@ -63,7 +63,7 @@ _LABELS_CODE = (
 _INGESTION_CODE = ("components/example_gen", "components/example_files.py", "components/images", *_LABELS_CODE)
 _SCHEMA_CODE = (
     "components/schema_gen",
-    "schemas/*.pbtxt",
+    "schemas/face_record.pbtxt",
     "components/faces",
     "components/images",
     "components/example_files.py",
@@ -182,7 +182,7 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
             examples=examples,
             model=trainer.outputs["model"],
             schema=schema,
-            eval_config=eval_config(tuple(replace(task, task=replace(task.task, bar=None)) for task in tasks)),
+            eval_config=eval_config(tuple(task.learnt for task in tasks)),
             example_splits=tested,
         ).with_id(f"LiteEvaluator-{own}")
     check = ServingCheck(
@@ -205,7 +205,9 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
         destination=os.path.join(paths.reports, own),
         code_version=code_version(*_REPORT_CODE),
         commit=commit(),
-        run=_fingerprint([*prepared, *filter(None, (warm_start, trainer, baseline, evaluator, check, pusher))]),
+        run=_fingerprint(
+            [*prepared, *filter(None, (warm_start, trainer, baseline, evaluator, lite_evaluator, check, pusher))]
+        ),
         examples=examples,
         ingestion=_outputs(prepared, FacesExampleGen)["ingestion"],
         anomalies=_outputs(prepared, ExampleValidator)["anomalies"],

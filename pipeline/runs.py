@@ -24,7 +24,7 @@ _WIDTH = 150
 _State = metadata_store_pb2.Execution.State
 _DONE = (_State.COMPLETE, _State.CACHED)
 # The nodes that carry an experiment's name (pipeline/graph.py).
-_OWN = re.compile(r"(?:Trainer|LastBlessed|WarmStart|Evaluator|ServingCheck|Pusher|Report)-(.+)")
+_OWN = re.compile(r"(?:Trainer|LastBlessed|WarmStart|Evaluator|LiteEvaluator|ServingCheck|Pusher|Report)-(.+)")
 
 
 @dataclasses.dataclass(frozen=True)

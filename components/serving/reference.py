@@ -1,20 +1,27 @@
-"""What a model sees and answers on its own validation split, kept beside it: what new pictures are held against."""
+"""How images look to a network and what it answers, in numbers; those of validation images lie beside the model.
+
+New images are held against them (components/prediction/drift.py).
+"""
 
 from __future__ import annotations
 
+import collections
 import io
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from components.images.status import STATUS, Status
+from components.images.status import STATUS, WORDS, Status
 from components.serving.reception import receive, whole
 
 REFERENCE = os.path.join("assets.extra", "reference.npz")
-NUM_IMAGES = 300  # of a data set: two such samples differ by chance alone by less than the bars of schemas/drift.pbtxt
+NUM_IMAGES = 300  # of a data set
+NOT_FINITE = "the answer is not finite"
 _TOGETHER = 16
 _DECISIONS = "_decisions"  # behind a task's name
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -22,47 +29,58 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 Values = dict[str, np.ndarray]  # a number for each image, by what it is of
 
 
-def described(
+def measured(
     answer: Callable[[list[bytes]], Mapping[str, np.ndarray]],
     outputs: Mapping[str, Mapping[str, Any]],
     image_size: tuple[int, int],
     images: Sequence[bytes],
-) -> Values:
-    """How images look to a network and what it answers for them; those that aren't answered are left out.
+) -> tuple[Values, collections.Counter]:
+    """`image_statistics` and `answer_statistics` of image files.
 
     Args:
         answer: image files -> outputs by name, as `serving_default`.
-        outputs: of them, those to describe, with their contract (components.tasks.base.Serving.contract).
+        outputs: of them, those to measure, with their contract (components.tasks.base.Serving.contract).
         image_size: (H, W) that the network takes.
         images: JPEG or PNG files.
 
     Returns:
-        By the names of `appearance` and `answered`: [N] float32, N images.
+        By name: [N] float32, of the N images that were answered; and why the others were not, with how many.
     """
-    parts = []
-    for first in range(0, len(images), _TOGETHER):
-        files = list(images[first : first + _TOGETHER])
+    # Label maps are as large as their images: together they might be more than a request may have.
+    together = 1 if any(each["kind"] == "label_map" for each in outputs.values()) else _TOGETHER
+    parts, left_out = [], collections.Counter()
+    for first in range(0, len(images), together):
+        files = list(images[first : first + together])
         encoded = tf.constant(files, tf.string)
         shown, _, _ = receive(encoded, whole(encoded), image_size)
         answers = answer(files)
-        kept = np.asarray(answers[STATUS]) == Status.ANSWERED
-        values = appearance(shown.numpy()) | answered(outputs, answers)
-        parts.append({name: of_images[kept] for name, of_images in values.items()})
-    return joined(parts)
+        status = np.asarray(answers[STATUS])
+        answered = status == Status.ANSWERED
+        finite = np.all([_finite(answers[output]) for output in outputs], axis=0)
+        left_out.update(WORDS[Status(int(code))] for code in status[~answered])
+        left_out.update({NOT_FINITE: int((answered & ~finite).sum())})
+        values = image_statistics(shown.numpy()) | answer_statistics(outputs, answers)
+        parts.append({name: of_images[answered & finite] for name, of_images in values.items()})
+    return concatenated(parts), +left_out
 
 
-def joined(parts: Iterable[Values]) -> Values:
+def concatenated(parts: Iterable[Values]) -> Values:
     """Values of several groups of images as those of all."""
     parts = list(parts)
     return {name: np.concatenate([part[name] for part in parts]).astype(np.float32) for name in (parts or [{}])[0]}
 
 
-def appearance(images: np.ndarray) -> Values:
-    """[N, H, W, 3] in [0, 255] -> [N] each, in [0, 1] but sharpness.
+def _finite(values):
+    """[N]: whether all that was answered for an image is."""
+    return np.isfinite(values).reshape(len(values), -1).all(axis=1)
 
-    "image brightness" and "image contrast" are mean and standard deviation of the luma (ITU-R BT.601), "image
-    saturation" is the mean of largest less smallest channel, "image sharpness" the standard deviation of the luma's
-    Laplacian, whose variance Pech-Pacheco et al. 2000 take for focus.
+
+def image_statistics(images: np.ndarray) -> Values:
+    """[N, H, W, 3] in [0, 255] -> [N] each.
+
+    "image brightness" and "image contrast" are mean and standard deviation of the luma (ITU-R BT.601) in [0, 1], "image
+    chroma" is the mean of largest less smallest channel in [0, 1], "image sharpness" the standard deviation of the
+    luma's Laplacian, whose variance Pech-Pacheco et al. 2000 take for focus.
     """
     pixels = np.asarray(images, np.float32) / 255
     luma = pixels @ np.array(_LUMA, np.float32)
@@ -71,20 +89,21 @@ def appearance(images: np.ndarray) -> Values:
     return {
         "image brightness": luma.mean(axis=(1, 2)),
         "image contrast": luma.std(axis=(1, 2)),
-        "image saturation": np.ptp(pixels, axis=-1).mean(axis=(1, 2)),
+        "image chroma": np.ptp(pixels, axis=-1).mean(axis=(1, 2)),
         "image sharpness": laplacian.std(axis=(1, 2)),
     }
 
 
-def answered(outputs: Mapping[str, Mapping[str, Any]], answers: Mapping[str, np.ndarray]) -> Values:
+def answer_statistics(outputs: Mapping[str, Mapping[str, Any]], answers: Mapping[str, np.ndarray]) -> Values:
     """What was answered, in numbers that can be compared from image to image, [N] each.
 
-    A decision is 0 or 1 as `attributes.Smiling`; of classes the likeliest one's place as `emotion`; of a label map each
+    A decision is 0 or 1 as `attributes.Smiling`; of classes the likeliest one's index as `emotion`; of a label map each
     class' share of the pixels as `parsing.hair`; of landmarks their mean and extent (root mean square distance from it)
     as `landmarks.x`, `landmarks.y` and `landmarks.extent`, in shares of the image's sides; a number as `age`.
 
     Args:
-        outputs: with their contract. answers: [N, ...] by output.
+        outputs: with their contract.
+        answers: [N, ...] by output.
     """
     values: Values = {}
     for output, each in outputs.items():
@@ -106,14 +125,14 @@ def answered(outputs: Mapping[str, Mapping[str, Any]], answers: Mapping[str, np.
     return values
 
 
-def categories(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Of those values of `answered` that stand for a word: the words, by their place."""
+def categories(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Of those of `answer_statistics` that are indices of categories: the categories' names."""
     found = {}
     for output, each in outputs.items():
         if each["kind"] == "decisions":
-            found |= {f"{output.removesuffix(_DECISIONS)}.{name}": ["no", "yes"] for name in each["names"]}
+            found |= {f"{output.removesuffix(_DECISIONS)}.{name}": ("no", "yes") for name in each["names"]}
         elif each["kind"] in ("scores", "probabilities") and f"{output}{_DECISIONS}" not in outputs:
-            found[output] = each["names"]
+            found[output] = tuple(each["names"])
     return found
 
 
@@ -134,14 +153,16 @@ def write_reference(folder: str, datasets: Mapping[str, Values]) -> None:
 
 
 def read_reference(folder: str) -> dict[str, Values]:
-    """Inverse of `write_reference`; ValueError for a model of an earlier facetfx, which has none."""
+    """Inverse of `write_reference`; ValueError for a model without it, or with a damaged one."""
     path = os.path.join(folder, REFERENCE)
     if not tf.io.gfile.exists(path):
         raise ValueError(f"The model in {folder!r} is of an earlier facetfx, without {REFERENCE}: train it again.")
-    with tf.io.gfile.GFile(path, "rb") as file:
-        arrays = np.load(io.BytesIO(file.read()))
     found: dict[str, Values] = {}
-    for key in arrays.files:
-        dataset, _, name = key.partition("/")
-        found.setdefault(dataset, {})[name] = arrays[key]
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
+            for key in arrays.files:
+                dataset, _, name = key.partition("/")
+                found.setdefault(dataset, {})[name] = arrays[key]
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path!r} is damaged ({error}): push the model again.") from error
     return found

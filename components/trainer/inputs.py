@@ -163,6 +163,15 @@ def example_images(files: list[str], count: int) -> list[bytes]:
     return [tf.io.parse_single_example(e, spec)["image/encoded"].numpy() for e in _examples(files).take(count)]
 
 
+def sampled_images(files: list[str], count: int) -> list[bytes]:
+    """`count` of the encoded images, or all, evenly from the first to the last: lists are often sorted by class."""
+    spec = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+    total = count_examples(files)
+    wanted = set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist())
+    serialized = (example for index, example in enumerate(_examples(files)) if index in wanted)
+    return [tf.io.parse_single_example(example, spec)["image/encoded"].numpy() for example in serialized]
+
+
 def _examples(files):
     return tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
 

@@ -106,6 +106,7 @@ def train(
     finally:
         keras.mixed_precision.set_global_policy("float32")
     build = functools.partial(recipe.trained_network, model)
+    # After the training it is what would be built: float32 on one device has no other form of a layer.
     network = model.network
     if training.precision != "float32" or strategy is not tf.distribute.get_strategy():
         network = build()

@@ -18,10 +18,10 @@ from tfx.utils import io_utils
 from components.config import from_json
 from components.schema_gen.frames import read_frames
 from components.serving.export import export
-from components.serving.lite import convert
+from components.serving.lite import convert, lite_network
 from components.serving.module import ServingModule, served_network
 from components.serving.precision import alike, figures, in_bfloat16
-from components.serving.reference import NUM_IMAGES, Values, described, outputs_of, write_reference
+from components.serving.reference import NUM_IMAGES, Values, measured, outputs_of, write_reference
 from components.systems.base import system_of
 from components.tasks.base import learning_of
 from components.trainer import inputs
@@ -83,9 +83,9 @@ def run_fn(fn_args: FnArgs) -> None:
     splits = experiment.data.splits(experiment.training.validation_split)
     known = {}
     for dataset, split in splits.items():
-        images = inputs.example_images(validation_files[split], NUM_IMAGES)
+        images = inputs.sampled_images(validation_files[split], NUM_IMAGES)
         learnt = [task.name for task in tasks if task.dataset == dataset]
-        known[dataset] = known_values(module, learnt, experiment.data.image_size, images)
+        known[dataset] = reference_values(module, learnt, experiment.data.image_size, images)
     write_reference(fn_args.serving_model_dir, known)
     training = {
         "epochs": trained.epochs,
@@ -128,7 +128,7 @@ def chosen_precision(
     return fast if kept else None, {"served": "bfloat16" if kept else "float32", "figures": found}
 
 
-def known_values(
+def reference_values(
     module: ServingModule, tasks: Sequence[str], image_size: tuple[int, int], images: Sequence[bytes]
 ) -> Values:
     """What the served model sees in a data set's images and answers for `tasks`, which learn from it."""
@@ -136,7 +136,8 @@ def known_values(
     def answer(images):
         return {name: values.numpy() for name, values in module.from_images(tf.constant(images, tf.string)).items()}
 
-    return described(answer, outputs_of(module.contract()["serving_default"], tasks), image_size, images)
+    values, _ = measured(answer, outputs_of(module.contract()["serving_default"], tasks), image_size, images)
+    return values
 
 
 def lite_file(precision: str, trained: Trained) -> tuple[bytes | None, dict[str, Any]]:
@@ -148,9 +149,11 @@ def lite_file(precision: str, trained: Trained) -> tuple[bytes | None, dict[str,
     if not precision:
         return None, {}
     network = served_network(trained.network, trained.tasks)
+    size = next(iter(trained.tasks.values())).image_size
     try:
-        model = convert(network, next(iter(trained.tasks.values())).image_size, precision)
-    except ValueError as error:  # what was trained is worth more
+        model = convert(network, size, precision)
+        lite_network(model)(tf.zeros([1, *size, 3]))
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:  # what was trained is worth more
         print(f"  No file of TensorFlow Lite: {error}", file=sys.stderr)
         return None, {"error": str(error)}
     print(f"  As TensorFlow Lite: {len(model) / 1e6:.1f} MB.", file=sys.stderr)

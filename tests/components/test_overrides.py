@@ -61,6 +61,8 @@ def test_several_and_of_a_task_of_a_training():
         ("training.learning_rate=fast", r"is of type float or ObjectConfig; received 'fast'"),
         ("data.image_size=64", r"data\.image_size is 2 values of type int with a comma between them; received '64'"),
         ("model.path=keras_models.IFAN", r"model\.path can't be set\. model is made by .*model\.\w+=…, and another"),
+        ("training.callbacks.AdaptiveThresholds=none", r"AdaptiveThresholds can't be set\. .* is made by components"),
+        ("tasks.landmarks=5", r"tasks\.landmarks can't be set\. Its fields can, such as tasks\.landmarks\.name"),
         (
             "training.optimizer=sgd",
             r"optimizer is of type ObjectConfig; received 'sgd'\. training\.optimizer is made by",

@@ -1,4 +1,4 @@
-"""The real pipeline with DMM-CNN on a few drawn faces: what runs, is cached, and is left."""
+"""The real pipeline with DMM-CNN and a plain network on a few drawn faces: what runs, is cached, and is left."""
 
 import json
 import pathlib
@@ -8,25 +8,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.config import Bar
+from components.config import Bar, Export
 from components.serving.export import CONTRACT, read_keras
-from pipeline import compare, kubeflow_runner, local_runner
+from pipeline import compare, experiments, kubeflow_runner, local_runner
 from pipeline.experiments.registry import REGISTERED
 from pipeline.request import read_request
 from tests.support.kubeflow import Compiled
 from tests.support.photographs import needs_dlib
 from tests.support.pipeline_runs import (
     DATA_NODES,
+    DRAWN,
     dmm_cnn,
     own,
     page,
     results,
     run,
     served,
+    with_low_bars,
 )
 
 pytestmark = pytest.mark.e2e
-NAME = "e2e/tiny"
+NAME, PLAIN = "e2e/tiny", "e2e/plain"
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +85,10 @@ def test_a_second_run_finds_everything_cached(first_run, output):
 
 
 def test_settings_make_a_run_of_its_own_that_starts_from_the_blessed_model(first_run, output):
-    settings = ["export.lite=int8", "training.learning_rate=0.0", f"training.warm_start={NAME}"]
-    name = f"{NAME}+export.lite=int8+training.learning_rate=0.0+training.warm_start={NAME}"
-    assert run(dmm_cnn(), output, NAME, settings) == own(name) | own(name, "LiteEvaluator")
-    found = results(output, name)
-    assert found["experiment"] == name and results(output, NAME)["experiment"] == NAME
-    accuracies = (of["attributes mean accuracy"] for of in (found["TensorFlow Lite"], found["figures"]))
-    assert next(accuracies) == pytest.approx(next(accuracies), abs=0.05)
-    assert "on the same images attributes mean accuracy" in page(output, name)
+    settings = ["training.learning_rate=0.0", f"training.warm_start={NAME}"]
+    name = f"{NAME}+training.learning_rate=0.0+training.warm_start={NAME}"
+    assert run(dmm_cnn(), output, NAME, settings) == own(name)
+    assert results(output, name)["experiment"] == name and results(output, NAME)["experiment"] == NAME
     assert set(compare.latest_results(str(output))) == {NAME, name}
     blessed, tuned = (weights(results(output, run)["places"]["model"]) for run in (NAME, name))
     assert blessed.keys() == tuned.keys() and not all(np.array_equal(blessed[key], tuned[key]) for key in blessed)
@@ -126,6 +124,30 @@ def test_another_bar_evaluates_anew_and_trains_nothing(first_run, output):
     assert results(output, NAME)["verdict"] == "not pushed"
     assert "below the bar 0.99" in results(output, NAME)["reasons"][0]
     assert len(list((output / "serving" / "e2e-tiny").iterdir())) == 1
+
+
+def test_four_tasks_of_the_same_records_in_a_plain_network(first_run, output):
+    plain = experiments.get("plain/synthetic")
+    small = {**plain.model.kwargs, "backbone_width": 4, "map_width": 8}
+    experiment = replace(
+        plain,
+        data=DRAWN,
+        tasks=with_low_bars(plain.tasks),
+        model=replace(plain.model, kwargs=small),
+        training=replace(plain.training, epochs=1, batch_size=8, precision="float32"),
+        export=Export(lite="int8"),
+    )
+    assert run(experiment, output, PLAIN) == {"Transform"} | own(PLAIN) | own(PLAIN, "LiteEvaluator")
+    found = results(output, PLAIN)
+    assert found["verdict"] == "blessed and pushed"
+    named = {"attributes mean accuracy", "landmarks NME", "parsing mean F1", "emotion accuracy"}
+    assert named <= set(found["figures"]) and named <= set(found["TensorFlow Lite"])
+    assert found["TensorFlow Lite"]["attributes mean accuracy"] == pytest.approx(
+        found["figures"]["attributes mean accuracy"], abs=0.05
+    )
+    assert "on the same images attributes mean accuracy" in page(output, PLAIN)
+    _, shapes = served(output, PLAIN)
+    assert set(shapes) == {"attributes", "attributes_decisions", "landmarks", "parsing", "emotion"}
 
 
 def test_unknown_experiment_and_missing_data_are_told_before_anything_runs(output):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from components.serving.reference import read_reference
 from pipeline import experiments
 from tests.support.pipeline_runs import DATA_NODES, own, page, results, run, served, with_low_bars
 from tests.support.tiny_tasks import SMALL
@@ -53,6 +54,10 @@ def test_data_sets_that_share_nothing_go_through_the_same_pipeline(two_tasks_run
     assert found["figures"]["images tested"] == 16 and found["figures"]["records quarantined"] == 0
     assert {"parsing mean F1", "landmarks NME"} <= set(found["figures"])
     assert {"iteration 0", "iteration 1"} <= set(found)
+    reference = read_reference(found["places"]["model"])
+    own_tasks = {dataset: {name.partition(".")[0] for name in values} for dataset, values in reference.items()}
+    images = {f"image {what}" for what in ("brightness", "contrast", "chroma", "sharpness")}
+    assert own_tasks == {"drawn_parsing": images | {"parsing"}, "drawn_landmarks": images | {"landmarks"}}
     assert "drawn_parsing_train" in page(output, TASKS) and "taking turns" in page(output, TASKS)
 
 

@@ -1,23 +1,27 @@
 """The command as a person gives it: pictures of the model's kind stay silent, others are named and end with 1."""
 
 import io
+import json
+import shutil
 
-import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image, ImageFilter
 
 from components.faces.frame import Frame
+from components.images.limits import MAX_SIDE
+from components.images.status import WORDS, Status
 from components.prediction.model import PushedModel
-from components.serving.reference import described, outputs_of, write_reference
-from pipeline.check_data import main
+from components.serving.export import CONTRACT
+from components.serving.reference import REFERENCE, measured, outputs_of, write_reference
+from pipeline.check_data import CAN_NOT_TELL, DRIFTED, main
+from tests.components.page import page_checks
 from tests.support.photographs import GRACE_HOPPER, needs_dlib
 from tests.support.serving import COLOURS, SIZE, colours, exported, image, learnt
 
 pytestmark = pytest.mark.slow
 FRAME = Frame(0.8, ((0.7, 0.4), (0.6, 0.4), (0.3, 0.4), (0.4, 0.4), (0.5, 0.6)))
-OF = {"helen": ["parsing"], "fer2013": ["emotion", "attributes"]}
-COUNT = 80
+OF = {"helen": ["landmarks"], "fer2013": ["emotion", "attributes"]}
+COUNT = 60
 
 
 def clouds(first, darker=1.0, blur=0.0):
@@ -33,10 +37,13 @@ def clouds(first, darker=1.0, blur=0.0):
 def model(tmp_path_factory):
     """A pushed model with what it saw and answered, of two data sets."""
     frames = {task.name: FRAME for task in COLOURS}
-    folder = exported(colours(), learnt(*COLOURS), tmp_path_factory.mktemp("serving") / "colours" / "17", frames=frames)
+    folder = exported(
+        colours(), learnt(*COLOURS[1:]), tmp_path_factory.mktemp("serving") / "colours" / "17", frames=frames
+    )
     pushed, images = PushedModel(str(folder)), list(clouds(0))
     known = {
-        dataset: described(pushed.ask, outputs_of(pushed.outputs, tasks), SIZE, images) for dataset, tasks in OF.items()
+        dataset: measured(pushed.ask, outputs_of(pushed.outputs, tasks), SIZE, images)[0]
+        for dataset, tasks in OF.items()
     }
     write_reference(str(folder), known)
     return folder
@@ -60,27 +67,31 @@ def written(folder, files):
 def test_other_pictures_of_the_same_kind(model, tmp_path, capsys):
     code, page = check(model, written(tmp_path / "new", clouds(500)), "--as-is")
     said = capsys.readouterr().out
-    assert code == 0 and "The same kind of pictures" in page
-    # Four of appearance for each data set; three shares, one emotion and two decisions.
-    assert said.startswith("0 differences of 14 comparisons; 80 pictures looked at, 0 unreadable, 0 without a face.")
+    assert code == 0 and "The same kind of images" in page
+    # Four of the images for each data set; three of landmarks, one emotion and two decisions.
+    assert said.startswith("0 of 14 statistics drifted. Of 60 photographs 60 looked at. Page: ")
 
 
 @pytest.mark.parametrize(("changed", "named"), [({"darker": 0.5}, "brightness"), ({"blur": 4.0}, "sharpness")])
 def test_darker_or_blurred_pictures(changed, named, model, tmp_path, capsys):
     code, page = check(model, written(tmp_path / "new", clouds(500, **changed)), "--as-is")
     said = capsys.readouterr().out
-    assert code == 1 and "Other pictures" in page
+    assert code == DRIFTED and "Other images" in page
     assert f"helen: image {named}: " in said and f"fer2013: image {named}: " in said
 
 
-def test_what_cannot_be_read_is_counted(model, tmp_path, capsys):
+def test_what_is_not_answered_is_counted(model, tmp_path, capsys):
     folder = written(tmp_path / "new", clouds(500))
     (folder / "a.jpg").write_bytes(b"no image")
+    (folder / "list.txt").write_text("no photograph")
+    Image.new("RGB", (MAX_SIDE + 1, 1)).save(folder / "wide.png")
     code, page = check(model, folder, "--as-is")
-    assert code == 0 and "unreadable: this is no image that Pillow can read" in page
-    assert "81 pictures looked at, 1 unreadable" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert code == 0 and "Of 62 photographs 62 looked at; 1 other file left out; " in said
+    for reason in ("this is no image that Pillow can read", WORDS[Status.TOO_LARGE]):
+        assert f"; {reason}: 1" in said and f"{reason} 1" in page_checks.check(page).text
     check(model, folder, "--as-is", "--most", "20")
-    assert "20 pictures looked at" in capsys.readouterr().out
+    assert "Of 62 photographs 20 looked at" in capsys.readouterr().out
 
 
 @needs_dlib
@@ -89,16 +100,49 @@ def test_faces_are_looked_for(model, tmp_path, capsys):
     (folder / "grace.jpg").write_bytes(GRACE_HOPPER.read_bytes())
     code, page = check(model, folder)
     said = capsys.readouterr().out
-    assert code == 0 and page and "1 without a face" in said and "Only 1 image answered" in said
+    assert code in (0, DRIFTED) and page and "no face was found: 1" in said and "Only 1 image answered" in said
+    # Faces are aligned, the validation images lie as they do.
+    assert "landmarks is not compared: aligned faces have it elsewhere." in said and "landmarks.x" not in page
 
 
-def test_what_cannot_be_done_is_a_line(model, tmp_path):
-    folder = written(tmp_path / "new", [b"no image"])
-    assert "none was answered: this is no image that Pillow can read" in check(model, folder, "--as-is")[0]
-    assert "--most is 1 or more; received 0" in check(model, folder, "--most", "0")[0]
-    assert "No photographs in" in check(model, tmp_path / "nowhere")[0]
-    earlier = tmp_path / "earlier"
-    tf.io.gfile.makedirs(str(earlier))
-    exported(colours(), learnt(*COLOURS), earlier / "1")
-    assert "earlier facetfx, without assets.extra/reference.npz" in check(earlier, folder, "--as-is")[0]
-    assert np.size(list(tmp_path.glob("drift.html"))) == 0
+def test_a_data_set_without_faces_is_not_compared(model, tmp_path, capsys):
+    copy = shutil.copytree(model, tmp_path / "colours" / "18")
+    contract = json.loads((copy / CONTRACT).read_text())
+    del contract["frames"]["emotion"], contract["frames"]["attributes"]
+    (copy / CONTRACT).write_text(json.dumps(contract))
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "grace.jpg").write_bytes(GRACE_HOPPER.read_bytes())
+    _, page = check(copy, tmp_path / "new")
+    said = capsys.readouterr().out
+    assert "fer2013 is not compared: no face was found in its images, to which photographs could be aligned." in said
+    assert "Against helen" in page and "Against fer2013" not in page
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--as-is"], "Of 1 photograph none could be compared: this is no image that Pillow can read"),
+        (["--most", "0"], "--most is 1 or more; received 0"),
+        (["--as-is", "--out", "/nowhere/drift.html"], "'/nowhere/drift.html' can't be written"),
+        (["--as-is", "--out", "/"], "'/' can't be written"),
+        (["--as-is", "--model", "no/such"], "MODEL 'no/such' is neither"),
+    ],
+)
+def test_what_cannot_be_done_is_a_line(options, message, model, tmp_path, capsys):
+    code, page = check(model, written(tmp_path / "new", [b"no image"]), *options)
+    assert code == CAN_NOT_TELL and not page
+    assert f"facetfx: {message}" in capsys.readouterr().err.replace("OUT is a page to write, and ", "")
+
+
+def test_no_image_is_answered(model, tmp_path, capsys):
+    folder = written(tmp_path / "new", [])
+    Image.new("RGB", (MAX_SIDE + 1, 1)).save(folder / "wide.png")
+    assert check(model, folder, "--as-is")[0] == CAN_NOT_TELL
+    assert f"none could be compared: {WORDS[Status.TOO_LARGE]}" in capsys.readouterr().err
+
+
+def test_an_earlier_model(model, tmp_path, capsys):
+    copy = shutil.copytree(model, tmp_path / "colours" / "18")
+    (copy / REFERENCE).unlink()
+    assert check(copy, written(tmp_path / "new", clouds(500)), "--as-is")[0] == CAN_NOT_TELL
+    assert "earlier facetfx, without assets.extra/reference.npz: train it again" in capsys.readouterr().err

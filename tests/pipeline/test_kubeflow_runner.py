@@ -93,6 +93,15 @@ def test_who_feeds_whom(plain):
     }
 
 
+def test_tensorflow_lite_is_evaluated_for_the_report(tmp_path):
+    spec, own = compiled(tmp_path, SET="export.lite=int8"), f"{OWN}-export.lite-int8"
+    assert spec.inputs(f"LiteEvaluator-{own}") == {
+        name: of for name, of in spec.inputs(f"Evaluator-{own}").items() if name != "baseline_model"
+    }
+    assert spec.inputs(f"Report-{own}")["lite_evaluation"] == (f"LiteEvaluator-{own}", "evaluation")
+    assert f"LiteEvaluator-{own}" in spec.containers
+
+
 def test_every_task_but_the_look_ups_runs_in_the_image(plain):
     assert set(plain.containers) == set(plain.tasks) - RESOLVERS
     assert {container.image for container in plain.containers.values()} == {IMAGE}

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from components.images.status import STATUS
+from components.images.status import STATUS, WORDS, Status
 from components.serving.reference import (
-    answered,
-    appearance,
+    NOT_FINITE,
+    REFERENCE,
+    answer_statistics,
     categories,
-    described,
-    joined,
+    concatenated,
+    image_statistics,
+    measured,
     outputs_of,
     read_reference,
     write_reference,
@@ -34,16 +36,16 @@ ANSWERS = {
 }
 
 
-def test_appearance():
+def test_image_statistics():
     # Black but for a white middle; all red.
     dot = np.zeros((3, 3, 3))
     dot[1, 1] = 255
     red = np.zeros((3, 3, 3))
     red[..., 0] = 255
-    found = appearance(np.stack([dot, red]))
+    found = image_statistics(np.stack([dot, red]))
     np.testing.assert_allclose(found["image brightness"], [1 / 9, 0.299], rtol=1e-6)
     np.testing.assert_allclose(found["image contrast"], [np.sqrt(8) / 9, 0], atol=1e-6)
-    np.testing.assert_allclose(found["image saturation"], [0, 1], atol=1e-6)
+    np.testing.assert_allclose(found["image chroma"], [0, 1], atol=1e-6)
     np.testing.assert_allclose(found["image sharpness"], [0, 0], atol=1e-6)  # of one value there is no spread
 
 
@@ -51,11 +53,11 @@ def test_sharpness_is_the_spread_of_the_laplacian():
     edge = np.zeros((4, 6, 3))
     edge[:, 3:] = 255
     # Rows of 0 0 0 1 1 1: in the middle the second differences 0, 1, -1, 0.
-    np.testing.assert_allclose(appearance(edge[np.newaxis])["image sharpness"], [np.sqrt(0.5)], rtol=1e-6)
+    np.testing.assert_allclose(image_statistics(edge[np.newaxis])["image sharpness"], [np.sqrt(0.5)], rtol=1e-6)
 
 
 def test_answers_as_numbers():
-    found = answered(OUTPUTS, ANSWERS)
+    found = answer_statistics(OUTPUTS, ANSWERS)
     expected = {
         "attributes.Smiling": [1, 1],
         "attributes.Young": [0, 1],
@@ -72,32 +74,47 @@ def test_answers_as_numbers():
         np.testing.assert_allclose(found[name], values, rtol=1e-6, err_msg=name)
 
 
-def test_words():
-    no_yes = {name: ["no", "yes"] for name in ("attributes.Smiling", "attributes.Young")}
-    assert categories(OUTPUTS) == {**no_yes, "emotion": ["calm", "angry", "happy"]}
+def test_categories():
+    no_yes = dict.fromkeys(("attributes.Smiling", "attributes.Young"), ("no", "yes"))
+    assert categories(OUTPUTS) == {**no_yes, "emotion": ("calm", "angry", "happy")}
 
 
 def test_outputs_of_tasks():
     assert list(outputs_of(OUTPUTS, ["attributes", "age"])) == ["attributes", "attributes_decisions", "age"]
 
 
+FILES = [png(np.full((8, 8, 3), 10 * index)) for index in range(20)]
+
+
 def test_what_is_not_answered_is_left_out():
-    files = [png(np.full((8, 8, 3), 10 * index)) for index in range(20)]
     asked = []
 
     def answer(images):
         asked.append(len(images))
-        return {STATUS: [0] * (len(images) - 1) + [3], "age": np.arange(len(images))}
+        ages = np.arange(len(images), dtype=float)
+        ages[0] = np.nan
+        return {STATUS: [0] * (len(images) - 1) + [3], "age": ages}
 
-    found = described(answer, {"age": OUTPUTS["age"]}, (8, 8), files)
-    assert asked == [16, 4]
-    assert found["age"].tolist() == [*range(15), *range(3)]
-    grey = [10 * index / 255 for index in (*range(15), 16, 17, 18)]
+    found, left_out = measured(answer, {"age": OUTPUTS["age"]}, (8, 8), FILES)
+    assert asked == [16, 4] and left_out == {WORDS[Status(3)]: 2, NOT_FINITE: 2}
+    assert found["age"].tolist() == [*range(1, 15), 1, 2]
+    grey = [10 * index / 255 for index in (*range(1, 15), 17, 18)]
     np.testing.assert_allclose(found["image brightness"], grey, atol=1e-6)
 
 
+def test_images_with_label_maps_are_asked_about_one_by_one():
+    asked = []
+
+    def answer(images):
+        asked.append(len(images))
+        return {STATUS: np.zeros(len(images)), "parsing": np.zeros((len(images), 8, 8), np.uint8)}
+
+    found, left_out = measured(answer, {"parsing": OUTPUTS["parsing"]}, (8, 8), FILES[:3])
+    assert asked == [1, 1, 1] and found["parsing.skin"].tolist() == [1, 1, 1] and not left_out
+
+
 def test_of_no_images():
-    assert described(lambda images: {}, OUTPUTS, (8, 8), []) == {} and joined([]) == {}
+    assert measured(lambda images: {}, OUTPUTS, (8, 8), []) == ({}, {}) and concatenated([]) == {}
 
 
 def test_kept_by_data_set(tmp_path):
@@ -114,3 +131,14 @@ def test_kept_by_data_set(tmp_path):
 def test_an_earlier_model_has_none(tmp_path):
     with pytest.raises(ValueError, match=r"earlier facetfx, without assets.extra/reference.npz: train it again"):
         read_reference(str(tmp_path))
+
+
+def test_a_damaged_one_is_named(tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    write_reference(str(tmp_path), {"mtfl": {"landmarks.x": np.arange(100.0)}})
+    path = tmp_path / REFERENCE
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole[:60] + bytes(40) + whole[100:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"reference\.npz' is damaged .*: push the model again"):
+            read_reference(str(tmp_path))

@@ -112,6 +112,10 @@ def test_counting_and_first_images(tiny_files):
     assert inputs.count_examples(tiny_files["train"]) == 64
     assert inputs.count_examples([]) == 0
     images = inputs.example_images(tiny_files["train"], 3)
+    everything = inputs.example_images(tiny_files["train"], 1000)
+    assert inputs.sampled_images(tiny_files["train"], 1000) == everything and len(everything) > 10
+    last = len(everything) - 1
+    assert inputs.sampled_images(tiny_files["train"], 3) == [everything[at] for at in (0, round(last / 2), last)]
     assert len(images) == 3 and all(image[:2] == b"\xff\xd8" for image in images)
 
 

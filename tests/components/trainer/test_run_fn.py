@@ -1,6 +1,7 @@
 """What TFX's Trainer calls."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,19 +9,21 @@ import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
 from components.config import Export, Training, configured, from_json, to_json
 from components.evaluator.config import eval_config
 from components.faces.frame import Frame
+from components.lite_evaluator import Executor, custom_eval_shared_model
 from components.schema_gen.frames import write_frames
 from components.serving.export import restore_trained
 from components.serving.lite import LITE
-from components.serving.lite_evaluator import custom_eval_shared_model
+from components.serving.reference import read_reference
 from components.systems.branching.tree_file import read_tree
 from components.tasks.base import learning_of
 from components.trainer import run_fn as module
-from components.trainer.inputs import example_images
+from components.trainer.inputs import example_images, sampled_images
 from components.trainer.run_fn import TRAINING_FILE, _run_key, files_by_split, run_fn
 from keras_models.branch_tree import BranchTree
 from tests.support import serving, tiny_faces
@@ -187,12 +190,34 @@ def test_tensorflow_lite_in_the_networks_place_answers_alike(widened, examples):
     records = list(tf.data.TFRecordDataset(str(file), "GZIP"))
     config = eval_config(tiny_faces.bound(*TASKS))
     lite = custom_eval_shared_model(str(run.folder), model_name="", eval_config=config).model_loader.load()
+    assert [layer.name for layer in lite.module.network.layers] == ["image", "interpreter"]
     found, expected = (model.signatures["from_examples"](examples=tf.stack(records)) for model in (lite, run.model))
     assert found.keys() == expected.keys() == {*OUTPUTS, "attributes_decisions", "image_status"}
     for output in OUTPUTS:
         np.testing.assert_allclose(found[output], expected[output], atol=1e-5)
     np.testing.assert_array_equal(found["attributes_decisions"], expected["attributes_decisions"])
     assert 0 < np.mean(found["attributes_decisions"]) < 1
+
+
+def test_nothing_is_evaluated_where_there_is_no_file(widened, tmp_path):
+    run, _ = widened
+    model, evaluation = standard_artifacts.Model(), standard_artifacts.ModelEvaluation()
+    model.uri, evaluation.uri = str(tmp_path), str(tmp_path / "evaluation")
+    shutil.copytree(run.folder, tmp_path / "Format-Serving", ignore=shutil.ignore_patterns("*.tflite"))
+    Executor().Do({"model": [model]}, {"evaluation": [evaluation]}, {})
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_what_the_served_model_sees_and_answers_lies_beside_it(widened, examples):
+    run, _ = widened
+    (values,) = (found := read_reference(str(run.folder))).values()
+    assert list(found) == ["tiny"]
+    images = sampled_images([str(path) for path in (examples / "Split-validation").iterdir()], 300)
+    answers = run.model.signatures["serving_default"](image_bytes=tf.constant(images))
+    for index, name in enumerate(tiny_faces.ATTRIBUTES):
+        np.testing.assert_array_equal(values[f"attributes.{name}"], answers["attributes_decisions"][:, index])
+    np.testing.assert_array_equal(values["clothing"], tf.argmax(answers["clothing"], axis=-1))
+    assert values["image brightness"].shape == (16,)
 
 
 def test_a_widened_networks_tree_lies_beside_it(widened):
