@@ -66,13 +66,13 @@ def check_data(asked: argparse.Namespace) -> bool:
     """
     from tqdm import tqdm
 
+    from components.prediction.answers import categories
     from components.prediction.drift import find_drift
     from components.prediction.drift_page import FEW, drift_page
-    from components.prediction.model import PushedModel
+    from components.prediction.model import PushedModel, read_reference
     from components.prediction.new_images import measure_new
     from components.prediction.photographs import find_photographs
     from components.prediction.predictor import Predictor
-    from components.serving.reference import categories, read_reference
 
     if asked.most < 1:
         raise ValueError(f"--most is 1 or more; received {asked.most}.")

@@ -83,3 +83,14 @@ def flat(outputs: Mapping[str, Mapping[str, Any]], answers: Mapping[str, Any]) -
             row[output] = max(answer, key=answer.get)
             row |= {f"{output}.{name}": value for name, value in answer.items()}
     return row
+
+
+def categories(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Of the values of components.serving.reference that are indices of categories: the categories' names."""
+    found = {}
+    for output, each in outputs.items():
+        if each["kind"] == "decisions":
+            found |= {f"{output.removesuffix(_DECISIONS)}.{name}": ("no", "yes") for name in each["names"]}
+        elif each["kind"] in ("scores", "probabilities") and f"{output}{_DECISIONS}" not in outputs:
+            found[output] = tuple(each["names"])
+    return found

@@ -78,7 +78,7 @@ def find_drift(
 
     Args:
         known, new: by data set, values of at least one image.
-        categories: as of components.serving.reference.categories.
+        categories: as of components.prediction.answers.categories.
 
     Raises:
         ValueError: for thresholds that can't be read.

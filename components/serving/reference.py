@@ -8,8 +8,6 @@ from __future__ import annotations
 import collections
 import io
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -125,17 +123,6 @@ def answer_statistics(outputs: Mapping[str, Mapping[str, Any]], answers: Mapping
     return values
 
 
-def categories(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Of those of `answer_statistics` that are indices of categories: the categories' names."""
-    found = {}
-    for output, each in outputs.items():
-        if each["kind"] == "decisions":
-            found |= {f"{output.removesuffix(_DECISIONS)}.{name}": ("no", "yes") for name in each["names"]}
-        elif each["kind"] in ("scores", "probabilities") and f"{output}{_DECISIONS}" not in outputs:
-            found[output] = tuple(each["names"])
-    return found
-
-
 def outputs_of(outputs: Mapping[str, Mapping[str, Any]], tasks: Iterable[str]) -> dict[str, Mapping[str, Any]]:
     """The outputs of some tasks, with their decisions."""
     tasks = set(tasks)
@@ -150,19 +137,3 @@ def write_reference(folder: str, datasets: Mapping[str, Values]) -> None:
     )
     with tf.io.gfile.GFile(os.path.join(folder, REFERENCE), "wb") as written:
         written.write(file.getvalue())
-
-
-def read_reference(folder: str) -> dict[str, Values]:
-    """Inverse of `write_reference`; ValueError for a model without it, or with a damaged one."""
-    path = os.path.join(folder, REFERENCE)
-    if not tf.io.gfile.exists(path):
-        raise ValueError(f"The model in {folder!r} is of an earlier facetfx, without {REFERENCE}: train it again.")
-    found: dict[str, Values] = {}
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
-            for key in arrays.files:
-                dataset, _, name = key.partition("/")
-                found.setdefault(dataset, {})[name] = arrays[key]
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path!r} is damaged ({error}): push the model again.") from error
-    return found

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from components.images.status import STATUS, WORDS, Status
+from components.prediction.answers import categories
+from components.prediction.model import read_reference
 from components.serving.reference import (
     NOT_FINITE,
     REFERENCE,
     answer_statistics,
-    categories,
     concatenated,
     image_statistics,
     measured,
     outputs_of,
-    read_reference,
     write_reference,
 )
 from tests.support.serving import png

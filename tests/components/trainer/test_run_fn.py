@@ -16,10 +16,10 @@ from components.config import Export, Training, configured, from_json, to_json
 from components.evaluator.config import eval_config
 from components.faces.frame import Frame
 from components.lite_evaluator import Executor, custom_eval_shared_model
+from components.prediction.model import read_reference
 from components.schema_gen.frames import write_frames
 from components.serving.export import restore_trained
 from components.serving.lite import LITE
-from components.serving.reference import read_reference
 from components.systems.branching.tree_file import read_tree
 from components.tasks.base import learning_of
 from components.trainer import run_fn as module
