@@ -148,6 +148,9 @@ def _parsed(text: str, hint: Any, path: str) -> Any:
             return hint(text)
         except ValueError:
             pass
+    if dataclasses.is_dataclass(hint) and hint is not ObjectConfig:
+        fields = ", ".join(f"{path}.{field.name}" for field in dataclasses.fields(hint))
+        raise ValueError(f"{path} can't be set, but its parts can: {fields}.")
     raise ValueError(f"{path} is of type {getattr(hint, '__name__', hint)}; received {text!r}.")
 
 

@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -53,6 +54,7 @@ def main() -> None:
     output_dir = os.environ.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR
     command = ["tensorboard", "--logdir", str(link_runs(output_dir)), *sys.argv[1:]]
     with contextlib.suppress(KeyboardInterrupt), subprocess.Popen(command) as board:
+        signal.signal(signal.SIGTERM, lambda number, frame: board.terminate())
         while board.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 board.wait(_REFRESHED)

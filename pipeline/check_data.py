@@ -67,7 +67,7 @@ def check_data(asked: argparse.Namespace) -> bool:
     from tqdm import tqdm
 
     from components.prediction.answers import categories
-    from components.prediction.drift import find_drift
+    from components.prediction.drift import find_drift, read_thresholds
     from components.prediction.drift_page import FEW, drift_page
     from components.prediction.model import PushedModel, read_reference
     from components.prediction.new_images import measure_new
@@ -81,7 +81,7 @@ def check_data(asked: argparse.Namespace) -> bool:
         raise OSError(f"OUT is a page to write, and {asked.out!r} can't be written.")
     folder = model_folder(os.path.expanduser(asked.model))
     photographs, others = find_photographs(list(map(os.path.expanduser, asked.images)))
-    known = read_reference(folder)
+    known, thresholds = read_reference(folder), read_thresholds()
     model = PushedModel(folder)
     predictor = Predictor(model, detection_of(asked))
     drawn = random.Random(0).sample(photographs, min(asked.most, len(photographs)))
@@ -90,10 +90,12 @@ def check_data(asked: argparse.Namespace) -> bool:
     if not found.values:
         reasons = [*found.left_out, *(f"{name}: {reason}" for name, reason in found.not_compared.items())]
         raise ValueError(f"Of {plural(found.photographs, 'photograph')} none could be compared: {'; '.join(reasons)}.")
-    drift = find_drift(known, found.values, categories(model.outputs))
+    drift = find_drift(known, found.values, categories(model.outputs), thresholds)
     drifted = [(dataset, each) for dataset, of in drift.items() for each in of if each.drifted]
     for dataset, each in drifted:
         print(f"{f'{dataset}: ' if len(drift) > 1 else ''}{each.sentence()}")
+    if not found.mostly_answered:
+        print(found.unanswered)
     for name, reason in found.not_compared.items():
         print(f"{name} is not compared: {reason}.")
     answered = min(len(of[0].new) for of in drift.values())
@@ -107,7 +109,7 @@ def check_data(asked: argparse.Namespace) -> bool:
         f"{len(drifted)} of {plural(sum(map(len, drift.values())), 'statistic')} drifted. Of "
         f"{plural(len(photographs), 'photograph')} {found.photographs:,} looked at{left_out}{why}. Page: {asked.out}"
     )
-    return bool(drifted)
+    return bool(drifted) or not found.mostly_answered
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ from components.report.executor import SUMMARIES
 from pipeline.mending import restore_pushed
 from pipeline.request import Request
 
-_OUT = Console(stderr=True, highlight=False)
+# In a log nothing is broken into lines: names that are searched for stay whole.
+_OUT = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 200)
 
 
 class ComponentProgress(logging.Handler):

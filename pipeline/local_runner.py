@@ -37,7 +37,7 @@ from components.datasets.binding import bound_tasks  # noqa: E402
 from components.trainer.recipe import check_network  # noqa: E402
 from pipeline import console, lock  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
-from pipeline.mending import begin_anew_without_metadata  # noqa: E402
+from pipeline.mending import begin_anew_without_metadata, remove_hollow_models  # noqa: E402
 from pipeline.request import Request, request_or_exit  # noqa: E402
 
 PIPELINE_NAME = "facetfx"
@@ -63,6 +63,7 @@ def local_pipeline(request: Request) -> Pipeline:
     metadata = os.path.join(request.output_dir, "metadata.db")
     os.makedirs(request.output_dir, exist_ok=True)
     begin_anew_without_metadata(metadata, request.pipeline_root)
+    remove_hollow_models(request.pipeline_root)
     paths = PipelinePaths(
         data_dir=request.data_dir,
         fingerprint=" ".join(dataset.fingerprint() for dataset in datasets),

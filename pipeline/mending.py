@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import pathlib
+import shutil
 import sqlite3
 import sys
 
@@ -41,6 +42,14 @@ def begin_anew_without_metadata(database: str, artifacts: str) -> None:
             f"{' and '.join(map(str, kept))}.",
             file=sys.stderr,
         )
+
+
+def remove_hollow_models(artifacts: str) -> None:
+    """Removes folders of trained models that hold none any more: TFX would find a run cached by its folder alone."""
+    for folder in pathlib.Path(artifacts).glob("Trainer-*/model/*"):
+        if not holds_model(str(folder / "Format-Serving")):
+            shutil.rmtree(folder)
+            print(f"{folder} holds no model any more: it is made again if a run needs it.", file=sys.stderr)
 
 
 def restore_pushed(results: dict) -> None:

@@ -25,6 +25,7 @@ def model_folder(model: str) -> str:
     from components.prediction.model import newest_version, read_contract
 
     if os.path.isdir(model):
+        model = os.path.abspath(model)
         found = model if os.path.exists(os.path.join(model, "saved_model.pb")) else newest_version(model)
         read_contract(found)
         return found
@@ -37,7 +38,8 @@ def model_folder(model: str) -> str:
         what = f"MODEL {model!r} is neither a folder nor an experiment" if model else "MODEL is missing: an experiment"
         raise FileNotFoundError(
             f"{what} with a pushed model below {os.path.dirname(pushed)!r}, which has {', '.join(there) or 'none'}. "
-            f"First: make run EXPERIMENT={model or '…'} DATA_DIR=…"
+            f"First: make run EXPERIMENT={model or '…'} DATA_DIR=…; a model that was not pushed is named by the folder "
+            "that the run's last lines have."
         ) from error
     read_contract(found)
     return found

@@ -54,9 +54,9 @@ class Drift:
         return self.significant and self.distance > self.threshold
 
     def sentence(self) -> str:
-        """`image brightness: 0.210 ± 0.050 instead of 0.480 ± 0.100`, `emotion: happy 12.0 % instead of 40.0 %`."""
+        """`image brightness: 0.21 ± 0.05 instead of 0.483 ± 0.11`, `emotion: happy 12.0 % instead of 40.0 %`."""
         if not self.categories:
-            new, known = (f"{values.mean():.3f} ± {values.std():.3f}" for values in (self.new, self.known))
+            new, known = (f"{values.mean():.3g} ± {values.std():.2g}" for values in (self.new, self.known))
             return f"{self.name}: {new} instead of {known}"
         known, new = (shares(values, len(self.categories)) for values in (self.known, self.new))
         index = 1 if self.categories == _YES_NO else int(np.abs(new - known).argmax())
@@ -69,7 +69,10 @@ def shares(indices: np.ndarray, count: int) -> np.ndarray:
 
 
 def find_drift(
-    known: Mapping[str, Values], new: Mapping[str, Values], categories: Mapping[str, Sequence[str]]
+    known: Mapping[str, Values],
+    new: Mapping[str, Values],
+    categories: Mapping[str, Sequence[str]],
+    thresholds: Mapping[str, schema_pb2.Feature],
 ) -> dict[str, list[Drift]]:
     """What both have, by data set: first what drifted, then by how much the distance is above its threshold.
 
@@ -79,16 +82,14 @@ def find_drift(
     Args:
         known, new: by data set, values of at least one image.
         categories: as of components.prediction.answers.categories.
-
-    Raises:
-        ValueError: for thresholds that can't be read.
+        thresholds: of `read_thresholds`.
     """
     compared = [(dataset, name) for dataset in new for name in new[dataset] if name in known[dataset]]
     p_values = holm(
         [p_value(known[dataset][name], new[dataset][name], categories.get(name, ())) for dataset, name in compared]
     )
     found: dict[str, list[Drift]] = {dataset: [] for dataset in new}
-    distances = {dataset: _distances(known[dataset], new[dataset], categories) for dataset in new}
+    distances = {dataset: _distances(known[dataset], new[dataset], categories, thresholds) for dataset in new}
     for (dataset, name), p in zip(compared, p_values, strict=True):
         both = known[dataset][name], new[dataset][name]
         found[dataset].append(Drift(name, *both, tuple(categories.get(name, ())), *distances[dataset][name], p))
@@ -123,9 +124,8 @@ def p_value(known: np.ndarray, new: np.ndarray, categories: Sequence[str]) -> fl
     return float(stats.chi2_contingency(counts).pvalue)
 
 
-def _distances(known, new, categories) -> dict[str, tuple[float, float]]:
+def _distances(known, new, categories, thresholds) -> dict[str, tuple[float, float]]:
     """By name TFDV's distance, and its threshold."""
-    thresholds = _thresholds()
     schema = schema_pb2.Schema()
     for name in new:
         entry = thresholds[_CATEGORY if name in categories else _NUMBER]
@@ -148,7 +148,8 @@ def _column(values, categories):
     return values if categories is None else [categories[int(index)] for index in values]
 
 
-def _thresholds():
+def read_thresholds() -> dict[str, schema_pb2.Feature]:
+    """The entries of schemas/drift.pbtxt by name; ValueError, naming it, for what can't be such a file."""
     try:
         entries = text_format.Parse(THRESHOLDS.read_text(encoding="utf-8"), schema_pb2.Schema()).feature
     except text_format.ParseError as error:
@@ -157,6 +158,9 @@ def _thresholds():
     if found.keys() != {_NUMBER, _CATEGORY}:
         raise ValueError(f"{THRESHOLDS} has the entries {', '.join(found)}; expected {_NUMBER} and {_CATEGORY}.")
     for name, comparator in ((_NUMBER, "jensen_shannon_divergence"), (_CATEGORY, "infinity_norm")):
+        said = [field.name for field, _ in found[name].drift_comparator.ListFields()]
+        if said != [comparator]:
+            raise ValueError(f"{THRESHOLDS}: {name} has {', '.join(said) or 'no comparator'}; expected {comparator}.")
         threshold = getattr(found[name].drift_comparator, comparator).threshold
         if not 0 <= threshold < 1:
             raise ValueError(f"{THRESHOLDS}: the {comparator} of {name} is from 0 to below 1; received {threshold}.")

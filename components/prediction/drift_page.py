@@ -30,7 +30,7 @@ def drift_page(model: str, version: str, found: NewImages, drift: Mapping[str, S
         kicker="facetfx: new images",
         lead="Whether new images look like those that the model was validated on, and are answered alike.",
         byline=(f"version {version}", plural(found.photographs, "photograph")),
-        badges=(_badge(compared),),
+        badges=(_badge(found, compared),),
         sections=(
             _result_section(found, compared),
             *(_section(dataset, of) for dataset, of in drift.items()),
@@ -38,8 +38,8 @@ def drift_page(model: str, version: str, found: NewImages, drift: Mapping[str, S
     )
 
 
-def _badge(compared):
-    if any(each.drifted for each in compared):
+def _badge(found, compared):
+    if not found.mostly_answered or any(each.drifted for each in compared):
         return Chip("✗", "Other images", "bad")
     if min(len(each.new) for each in compared) < FEW:
         return Chip("○", "Too few images to tell", "quiet")
@@ -50,6 +50,8 @@ def _result_section(found, compared):
     drifted = [each for each in compared if each.drifted]
     small = [each for each in compared if each.significant and not each.drifted]
     notes = [Note(each.sentence(), "bad") for each in drifted]
+    if not found.mostly_answered:
+        notes.append(Note(found.unanswered, "bad"))
     if not drifted:
         notes.append(Note("Nothing differs by more than chance and the thresholds of schemas/drift.pbtxt.", "good"))
     if small:

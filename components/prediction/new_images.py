@@ -6,12 +6,15 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from components.page.formatting import plural
 from components.prediction.model import PushedModel
 from components.prediction.photographs import Photograph, PhotographError, read_photograph
 from components.prediction.predictor import Predictor
 from components.serving.reference import Values, concatenated, measured, outputs_of
 
+NO_FACE = "no face was found"
 _TOGETHER = 16  # photographs that are asked about at once
+_MOST_UNANSWERED = 0.1  # share of the photographs, but for those without a face
 # What alignment makes alike, so that photographs' faces differ there from validation images as those lie.
 _PLACED = ("points", "label_map")
 
@@ -31,6 +34,20 @@ class NewImages:
     photographs: int = 0
     left_out: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     not_compared: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def mostly_answered(self) -> bool:
+        """Whether nearly all photographs could be read and answered, of those that show a face."""
+        return self._unanswered <= _MOST_UNANSWERED * self.photographs
+
+    @property
+    def unanswered(self) -> str:
+        """How many could not, in a sentence."""
+        return f"{self._unanswered:,} of {plural(self.photographs, 'photograph')} could not be read or answered."
+
+    @property
+    def _unanswered(self):
+        return self.left_out.total() - self.left_out[NO_FACE]
 
 
 def measure_new(
@@ -71,7 +88,7 @@ def measure_new(
             found.left_out[str(error)] += 1
             continue
         if not any(files for _, files in images):
-            found.left_out["no face was found"] += 1
+            found.left_out[NO_FACE] += 1
         for tasks, files in images:
             waiting[tasks] += files
         if not found.photographs % _TOGETHER:

@@ -13,6 +13,7 @@ from components.overrides import settings_of
 from components.page.formatting import figure_text, format_int, interval_text, readable
 from components.page.page import Block, Code, Details, Heading, Note, Section
 from components.report.collect import RunArtifacts
+from components.serving.lite import LITE
 from components.tasks.figures import Figure
 
 _DLIB_68 = (
@@ -79,7 +80,8 @@ def card(artifacts: RunArtifacts) -> str:
         command(artifacts),
         "```",
         "",
-        f"{versions()} Thresholds, names and what answers keep to: `assets.extra/contract.json` in the model's folder.",
+        f"{versions()} Thresholds, names and what answers keep to: `assets.extra/contract.json` in the model's folder."
+        f"{f' For TensorFlow Lite: `{LITE}` there.' if artifacts.lite else ''}",
         "",
     ]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ import pytest
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.mending import begin_anew_without_metadata, restore_pushed
+from pipeline.mending import begin_anew_without_metadata, remove_hollow_models, restore_pushed
 
 
 def begin(output):
@@ -35,6 +35,18 @@ def test_sound_metadata_stay_and_nothing_needs_none(output, tmp_path_factory, ca
     begin(tmp_path_factory.mktemp("new"))
     assert sorted(path.name for path in output.iterdir()) == ["metadata.db", "pipeline", "serving"]
     assert capsys.readouterr().err == ""
+
+
+def test_a_models_folder_without_a_model_is_no_result(output, capsys):
+    models = output / "pipeline" / "Trainer-a" / "model"
+    whole = models / "4" / "Format-Serving"
+    for file in ("saved_model.pb", "variables/variables.index"):
+        (whole / file).parent.mkdir(parents=True, exist_ok=True)
+        (whole / file).touch()
+    remove_hollow_models(str(output / "pipeline"))
+    assert [path.name for path in models.iterdir()] == ["4"]
+    assert f"{models / '3'} holds no model any more" in capsys.readouterr().err
+    remove_hollow_models(str(output / "nothing"))
 
 
 def _cut(database):
