@@ -241,7 +241,8 @@ class BaseTraining:
     Attributes:
         epochs: of the run, as the recipe counts them.
         optimizer: a Keras optimizer, which gets `learning_rate`.
-        precision: Keras policy, one of PRECISIONS.
+        precision: Keras policy, one of PRECISIONS; float32 takes the place of mixed_bfloat16 on machines that are
+            slower in it (components/trainer/precision.py).
         strategy: what gives the tf.distribute strategy to train under: one device, or tf.distribute.MirroredStrategy
             for the devices of a machine. The batch is shared out among them.
         validation_split: what the callbacks look at; "train" where a data set has no split for it.

@@ -229,7 +229,7 @@ def _run_section(artifacts):
         (
             "Training",
             f"{len(training['epochs'])} epochs, {decimal(training['minutes'], 1)} minutes, "
-            f"{decimal(training['processor_minutes'], 1)} of all processors",
+            f"{decimal(training['processor_minutes'], 1)} of all processors, in {training['trained_in']}",
         ),
         ("Served in", _precision(training["precision"])),
         *([("As TensorFlow Lite", _lite(artifacts))] if training["lite"] else []),

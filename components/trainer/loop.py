@@ -18,6 +18,7 @@ from components.tasks.base import Learning
 from components.tasks.summaries import FiguresByName
 from components.trainer.checkpoint import EpochCheckpoint, History
 from components.trainer.devices import devices
+from components.trainer.precision import precision_here
 from components.trainer.progress import TrainingProgress
 from components.trainer.recipe import Recipe, Run, RunCallback
 
@@ -32,7 +33,7 @@ class Trained:
         tasks: by name, with the state that they have beside the network.
         epochs: per epoch a dict of numbers and lists of numbers (components.trainer.checkpoint.History).
         minutes: of the epochs, and what `processor_minutes` they took of all processors.
-        record: what the recipe leaves for the report beside them.
+        record: what the report is told beside them: the precision, and what the recipe leaves.
     """
 
     network: keras.Model
@@ -67,7 +68,8 @@ def train(
     """
     training = experiment.training
     keras.utils.set_random_seed(training.seed)
-    keras.mixed_precision.set_global_policy(training.precision)
+    precision = precision_here(training.precision)
+    keras.mixed_precision.set_global_policy(precision)
     try:
         strategy = training.strategy.build()
         run = Run(experiment, tuple(tasks), train_files, validation_files, log_folder, warm_start, strategy)
@@ -108,7 +110,7 @@ def train(
     build = functools.partial(recipe.trained_network, model)
     # After the training it is what would be built: float32 on one device has no other form of a layer.
     network = model.network
-    if training.precision != "float32" or strategy is not tf.distribute.get_strategy():
+    if precision != "float32" or strategy is not tf.distribute.get_strategy():
         network = build()
         network.set_weights(model.network.get_weights())
     return Trained(
@@ -118,7 +120,7 @@ def train(
         history.epochs,
         history.seconds / 60,
         history.processor_seconds / 60,
-        recipe.record(),
+        {"trained_in": precision, **recipe.record()},
     )
 
 

@@ -35,3 +35,9 @@ def parsing_files(tmp_path_factory):
         split: tiny_faces.write(folder / split, [tiny_faces.serialized_parsing(number) for number in numbers])
         for split, numbers in sizes.items()
     }
+
+
+@pytest.fixture
+def in_bfloat16(monkeypatch):
+    """Trainings that ask for bfloat16 have it, whatever it costs here."""
+    monkeypatch.setattr("components.trainer.loop.precision_here", lambda asked: asked)

@@ -305,6 +305,7 @@ def artifacts(*tasks, values=None, slices=None, counts=None, iterations=(), stag
             "epochs": changed.pop("epochs", None) or epochs(tasks, stages=stages),
             "minutes": 41.3,
             "processor_minutes": 75.2,
+            "trained_in": "mixed_bfloat16",
             "lite": {"bytes": 400_000} if changed.get("lite") else {},
             "precision": {
                 "served": "bfloat16",

@@ -31,7 +31,8 @@ def test_what_the_card_says():
         "make run EXPERIMENT=ifan/3t-tiny DATA_DIR=… SEED=7", "tensorflow 2.15", "assets.extra/contract.json",
     ):  # fmt: skip
         assert words in text, words
-    assert "dlib" not in text
+    assert "dlib" not in text and "TensorFlow Lite" not in text
+    assert "For TensorFlow Lite: `assets.extra/model.tflite` there." in card(run(lite=run().evaluation))
 
 
 def test_landmarks_by_machine_have_their_terms():

@@ -42,7 +42,8 @@ def test_what_ran_is_there(whole):
     text = whole[1].text
     for words in (
         "91.15 % overall F1 on Helen", "seed 7", "88,713,432 (354.9 MB as float32)",
-        "15 epochs, 41.3 minutes, 75.2 of all processors", "bfloat16 where the processor is faster in it",
+        "15 epochs, 41.3 minutes, 75.2 of all processors, in mixed_bfloat16",
+        "bfloat16 where the processor is faster in it",
         "in float32: parsing mean f1 0.7100; in bfloat16: parsing mean f1 0.7095",
         "assets.extra/model.tflite in the model's folder, 0.4 MB; on the same images parsing mean F1 ",
         "Blessed", "Serving check passed", "Pushed", "224 × 224", "docker run", "tensorboard --logdir",

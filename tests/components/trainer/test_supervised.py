@@ -47,7 +47,7 @@ def _no_stop():
     tiny_faces.StopAt.where = None
 
 
-def test_what_a_run_leaves(tiny_files, tmp_path):
+def test_what_a_run_leaves(tiny_files, tmp_path, in_bfloat16):
     tiny = tiny_faces.experiment(DMM_CNN, (THRESHOLDS, DW), learning_rate=ONE_CYCLE, precision="mixed_bfloat16")
     trained = tiny_faces.fit(tiny, tmp_path, tiny_files)
     assert keras.mixed_precision.global_policy().name == "float32"
@@ -68,7 +68,7 @@ def test_what_a_run_leaves(tiny_files, tmp_path):
     assert rates == pytest.approx([0.0004 + 0.0096 * 4 / 6, *cosine], abs=1e-7)
     assert list((tmp_path / "logs").rglob("*.by_name")) and list((tmp_path / "logs" / "validation").iterdir())
     assert trained.network(tf.zeros([1, *tiny_faces.SIZE, 3]))["attributes"].dtype == tf.float32
-    assert trained.record == {}
+    assert trained.record == {"trained_in": "mixed_bfloat16"}
 
 
 def test_the_same_seed_is_the_same_run(tiny_files, tmp_path):
@@ -181,7 +181,7 @@ def exported(tmp_path_factory):
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_a_warm_start_begins_with_the_exported_model(exported, tiny_files, tmp_path, precision):
+def test_a_warm_start_begins_with_the_exported_model(exported, tiny_files, tmp_path, precision, in_bfloat16):
     folder, network = exported
     tiny = tiny_faces.experiment(epochs=1, learning_rate=0.0, precision=precision)
     trained = tiny_faces.fit(tiny, tmp_path, tiny_files, warm_start=folder)
