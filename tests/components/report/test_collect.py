@@ -98,6 +98,7 @@ def run(tmp_path, monkeypatch):
         "parameters": 7,
         "minutes": 2.0,
         "processor_minutes": 3.5,
+        "trained_in": "float32",
         "precision": {"served": "float32", "figures": {}},
         "lite": {},
     }
