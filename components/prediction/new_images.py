@@ -17,6 +17,7 @@ _TOGETHER = 16  # photographs that are asked about at once
 _MOST_UNANSWERED = 0.1  # share of the photographs, but for those without a face
 # What alignment makes alike, so that photographs' faces differ there from validation images as those lie.
 _PLACED = ("points", "label_map")
+_RESAMPLED = "image sharpness"
 
 
 @dataclasses.dataclass
@@ -107,6 +108,8 @@ def measure_new(
         if aligned:
             placed = [task for task in tasks if model.outputs[task]["kind"] in _PLACED]
             found.not_compared |= dict.fromkeys(placed, "aligned faces have it elsewhere")
+            new.pop(_RESAMPLED, None)
+            found.not_compared[_RESAMPLED] = "aligning a face draws it anew"
         if new and len(next(iter(new.values()))):
             found.values[dataset] = new
     return found
