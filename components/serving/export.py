@@ -19,6 +19,7 @@ from components.serving.module import ServingModule, served_part
 from components.systems.base import System
 from components.tasks.base import Learning, serving_of
 from keras_models.folding import fold_batch_norm
+from keras_models.trained_network import TrainedNetwork
 
 _EXTRA = "assets.extra"
 CONTRACT_SIGNATURE = "contract"  # gives it as text: clients of a server see no files
@@ -42,7 +43,7 @@ def export(
     """Writes the SavedModel with its contract and the requests that TensorFlow Serving replays when it loads it.
 
     Its batch norm is folded where it can be. The trained network lies beside it as a Keras model, for whoever goes on
-    with it: `restore_trained`, or `keras.models.load_model` where `keras_models` has been imported.
+    with it: `restore_trained`, or `keras.models.load_model` where `keras_models` is installed.
 
     Args:
         network: as trained, in float32.
@@ -140,7 +141,7 @@ def _write_keras(network, path):
     """Keras writes to this machine's folders alone."""
     with tempfile.TemporaryDirectory() as here:
         local = os.path.join(here, "trained.keras")
-        network.save(local)
+        TrainedNetwork.of(network).save(local)
         tf.io.gfile.copy(local, path)
 
 

@@ -1,4 +1,4 @@
-"""A pushed model comes back as a Keras model, here and in a process that has imported keras_models alone."""
+"""A pushed model comes back as a Keras model, here and in a process that has imported Keras alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from tensorflow import keras
 
 from keras_models import DMLCSR, DMMCNN, IFAN, MGGNet, MultiTaskNetwork, ThinVGG16
+from keras_models.trained_network import TrainedNetwork
 from pipeline.pushed import load, model_folder
 from tests.support.serving import COLOURS, SIZE, colours, exported, learnt
 
@@ -28,7 +29,6 @@ NETWORKS = {
 FRESH = """
 import pathlib, sys
 import numpy as np
-import keras_models  # all that it takes
 from tensorflow import keras
 for path in pathlib.Path(sys.argv[1]).glob("*.keras"):
     answers = keras.models.load_model(path)(np.full((1, 64, 64, 3), 90.0), training=False)
@@ -68,21 +68,38 @@ def test_none(tmp_path, monkeypatch):
         load("no/such")
 
 
+WITHOUT = """
+import sys
+sys.modules["keras_models"] = None  # as where it isn't installed
+from tensorflow import keras
+keras.models.load_model(sys.argv[1])
+"""
+
+
 @pytest.fixture(scope="module")
 def networks():
     return {name: build() for name, build in NETWORKS.items()}
 
 
-def test_every_network_in_a_fresh_process(tmp_path, networks):
-    for name, network in networks.items():
-        network.save(tmp_path / f"{name}.keras")
+@pytest.mark.parametrize("names", [("mgg_net",), tuple(NETWORKS)], ids=lambda names: f"{len(names)}")
+def test_networks_in_a_fresh_process(tmp_path, networks, names):
+    # One alone, too: of several the first may import what the others need.
+    for name in names:
+        TrainedNetwork.of(networks[name]).save(tmp_path / f"{name}.keras")
     subprocess.run([sys.executable, "-c", FRESH, str(tmp_path)], check=True, cwd=ROOT, capture_output=True)
-    for name, network in networks.items():
-        expected = network(np.full((1, *SIDE), 90.0), training=False)
+    for name in names:
+        expected = networks[name](np.full((1, *SIDE), 90.0), training=False)
         with np.load(tmp_path / f"{name}.npz") as answers:
             assert set(answers) == set(expected)
             for output, values in expected.items():
                 np.testing.assert_allclose(answers[output], values, atol=1e-5, err_msg=f"{name}: {output}")
+
+
+def test_without_facetfx_it_is_said_what_is_missing(tmp_path, networks):
+    TrainedNetwork.of(networks["mgg_net"]).save(tmp_path / "model.keras")
+    command = [sys.executable, "-c", WITHOUT, str(tmp_path / "model.keras")]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "its parent module keras_models.trained_network cannot be imported" in ended.stderr
 
 
 @pytest.mark.parametrize("name", NETWORKS)

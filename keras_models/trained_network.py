@@ -1,0 +1,22 @@
+"""A functional network whose file names the package that its layers come from."""
+
+from __future__ import annotations
+
+from tensorflow import keras
+
+
+@keras.saving.register_keras_serializable("facetfx")
+class TrainedNetwork(keras.Model):
+    """A functional network to be written as .keras.
+
+    Of a plain `keras.Model` Keras doesn't import the modules of the layers, and ends with "'str' object is not callable".
+    Of the outermost class it does: this one brings `keras_models` along, and where that isn't installed the error names
+    it.
+
+    Call: as of the network that it is made of, whose layers it shares.
+    """
+
+    @classmethod
+    def of(cls, network: keras.Model) -> TrainedNetwork:
+        """The network as one of this class."""
+        return cls(network.input, network.output, name=network.name)
