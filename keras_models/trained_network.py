@@ -9,9 +9,8 @@ from tensorflow import keras
 class TrainedNetwork(keras.Model):
     """A functional network to be written as .keras.
 
-    Of a plain `keras.Model` Keras doesn't import the modules of the layers, and ends with "'str' object is not callable".
-    Of the outermost class it does: this one brings `keras_models` along, and where that isn't installed the error names
-    it.
+    Keras imports the module of the outermost class, and not those of the layers, of which it says that a 'str' object is
+    not callable: this class brings `keras_models` along, and where that isn't installed the error names it.
 
     Call: as of the network that it is made of, whose layers it shares.
     """

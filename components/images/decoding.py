@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -10,6 +11,7 @@ from components.images.crop import crop_pixels
 from components.images.orientation import is_turned, upright
 from components.record import RecordError
 
+_OF_THE_GRAPH = re.compile(r"^\{\{[^}]*\}\} *|\[Op:\w+\].*$")  # what TensorFlow says of its op around the reason
 _PNG_SIZE = 16  # where a PNG's header has width and height, four bytes each
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # how such a file begins
 
@@ -19,7 +21,8 @@ def checked_decode(decoder: Callable[..., tf.Tensor], encoded: bytes, what: str,
     try:
         return decoder(encoded, **options)
     except tf.errors.InvalidArgumentError as error:
-        raise RecordError(f"the {what} can't be decoded: {str(error.message).splitlines()[0]}") from error
+        reason = _OF_THE_GRAPH.sub("", str(error.message).splitlines()[0])
+        raise RecordError(f"the {what} can't be decoded: {reason}") from error
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
@@ -58,6 +61,19 @@ def upright_size_of(encoded: tf.Tensor) -> tf.Tensor:
     """`size_of` the photograph turned as its Exif data say."""
     stored = size_of(encoded)
     return tf.where(is_turned(encoded), stored[::-1], stored)
+
+
+def image_size(encoded: bytes) -> tuple[int, int]:
+    """(height, width) of a JPEG or PNG file as `decode` gives it, of which the headers alone are read.
+
+    Raises:
+        RecordError: if they are damaged or cut.
+    """
+    height, width = checked_decode(_upright_size_of, encoded, "image's header").numpy().tolist()
+    return height, width
+
+
+_upright_size_of = tf.function(upright_size_of, input_signature=[tf.TensorSpec([], tf.string)])
 
 
 def _png_size(encoded):

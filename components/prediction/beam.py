@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterable
 
 import apache_beam as beam
+import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from components.prediction.model import PushedModel
 from components.prediction.parts import Answers, Parts
 from components.prediction.photographs import Photograph, PhotographError, read_photograph
-from components.prediction.predictor import Answered, Detection, Predictor, painted, png
+from components.prediction.predictor import Detection, Predictor, painted, png
 
 TOGETHER = 16  # photographs of a part
+_BYTES_TOGETHER = 2**28  # of decoded photographs that are kept at once: with more, the model is asked about them
 METRICS_NAMESPACE = "facetfx.Predict"
 
 
@@ -44,25 +46,52 @@ class Predict(beam.DoFn):
 
     def process(self, element: list[Photograph]) -> Iterable[Photograph]:
         """Photographs -> the same."""
-        self._parts.write(element, [self._answers(photograph) for photograph in element])
+        found: dict[Photograph, Answers] = {}
+        together: dict[Photograph, np.ndarray] = {}
+        for photograph in element:
+            try:
+                together[photograph] = read_photograph(photograph.path)
+            except Exception as error:
+                found[photograph] = self._problem(photograph, error)
+            if sum(pixels.size for pixels in together.values()) > _BYTES_TOGETHER:
+                found |= self._answers(together)
+                together = {}
+        found |= self._answers(together)
+        rows = [row for of in found.values() for row in of.rows]
+        for name, count in (("photographs", len(element)), ("faces", sum("face" in row for row in rows))):
+            beam.metrics.Metrics.counter(METRICS_NAMESPACE, name).inc(count)
+        self._parts.write(element, [found[photograph] for photograph in element])
         yield from element
 
-    def _answers(self, photograph):
-        final = True
+    def _answers(self, pixels: dict[Photograph, np.ndarray]) -> dict[Photograph, Answers]:
+        """Of photographs that the model is asked about together; where that fails each is asked about alone."""
         try:
-            pixels = read_photograph(photograph.path)
-            answered = self._predict(pixels)
-            files = [self._write_maps(photograph, each, pixels) for each in answered]
-        except PhotographError as error:
-            answered, files, final = [Answered({"problem": str(error)})], [{}], False
+            answered = self._predict(list(pixels.values()))
+            return {
+                photograph: self._written(photograph, of, pixels[photograph])
+                for photograph, of in zip(pixels, answered, strict=True)
+            }
         except Exception as error:
-            # One photograph's trouble, whatever it is, is that photograph's: its row says so.
-            problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            answered, files, final = [Answered({"problem": problem})], [{}], False
-        said = {"image": photograph.name, "model": self._model.name, "version": self._model.version}
-        for name, count in (("photographs", 1), ("faces", sum("face" in each.row for each in answered))):
-            beam.metrics.Metrics.counter(METRICS_NAMESPACE, name).inc(count)
-        return Answers([{**said, **each.row, **paths} for each, paths in zip(answered, files, strict=True)], final)
+            if len(pixels) == 1:
+                return {photograph: self._problem(photograph, error) for photograph in pixels}
+        found = {}
+        for photograph, image in pixels.items():
+            found |= self._answers({photograph: image})
+        return found
+
+    def _written(self, photograph, answered, pixels):
+        files = [self._write_maps(photograph, each, pixels) for each in answered]
+        said = self._said(photograph)
+        return Answers([{**said, **each.row, **paths} for each, paths in zip(answered, files, strict=True)], True)
+
+    def _problem(self, photograph, error):
+        """One photograph's trouble, whatever it is, is that photograph's: its row says so, and it is tried again."""
+        reason = " ".join(str(error).split())[:200]
+        problem = str(error) if isinstance(error, PhotographError) else f"{type(error).__name__}: {reason}"
+        return Answers([{**self._said(photograph), "problem": problem}], False)
+
+    def _said(self, photograph):
+        return {"image": photograph.name, "model": self._model.name, "version": self._model.version}
 
     def _write_maps(self, photograph, answered, pixels):
         """Writes each label map and its overlay; returns their paths, by column."""

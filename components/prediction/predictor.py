@@ -1,10 +1,10 @@
-"""From a photograph to rows: its faces, each aligned as the model's training images are, and what the model answers."""
+"""From photographs to rows: their faces, each aligned as training images are, and what the model answers."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,27 @@ class Detection:
     min_pixels: int = 40
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shown:
+    """An image that the model is asked about.
+
+    Attributes:
+        answered: what the answers are added to.
+        tasks: whose answers.
+        file: the image, encoded.
+        size: its height and width.
+        back: [2, 3], from its pixels to the photograph's; None where it is the photograph.
+        photograph_size: height and width.
+    """
+
+    answered: Answered
+    tasks: tuple[str, ...]
+    file: bytes
+    size: tuple[int, int]
+    back: np.ndarray | None
+    photograph_size: tuple[int, int]
+
+
 @dataclasses.dataclass
 class Answered:
     """A face, or a whole image, with what was answered.
@@ -76,23 +97,16 @@ class Predictor:
         else:
             self._tasks_by_frame = tasks_by_frame(model)
 
-    def __call__(self, photograph: np.ndarray) -> list[Answered]:
-        """The answers for the faces of a photograph [H, W, 3] uint8, upright, from left to right.
+    def __call__(self, photographs: Sequence[np.ndarray]) -> list[list[Answered]]:
+        """The answers for the faces of each photograph [H, W, 3] uint8, upright, from left to right.
 
-        One without answers if it has none.
+        One without answers for a photograph that has none. The model is asked about the faces of all of them together.
         """
-        if self._detect is None:
-            return self._of_whole(photograph)
-        faces = self._detect(photograph)
-        if not faces:
-            return [Answered({"problem": "no face was found"})]
-        answered = [Answered(_of_face(number, face)) for number, face in enumerate(faces)]
-        for frame, tasks in self._tasks_by_frame.items():
-            shown = self._aligned(photograph, faces, frame)
-            answers = self._model.answers([png(image) for image, _ in shown])
-            for each, (image, matrix), row in zip(answered, shown, answers, strict=True):
-                self._add(each, tasks, row, image.shape[:2], inverse(matrix), photograph.shape[:2])
-        return answered
+        found = [self._shown(photograph) for photograph in photographs]
+        shown = [each for _, images in found for each in images]
+        for each, row in zip(shown, self._model.answers([each.file for each in shown]), strict=True):
+            self._add(each, row)
+        return [answered for answered, _ in found]
 
     def images(self, photograph: np.ndarray) -> list[tuple[tuple[str, ...], list[bytes]]]:
         """What the model is asked about a photograph: tasks, with an image file of each of its faces, or of all of it.
@@ -107,31 +121,41 @@ class Predictor:
             for frame, tasks in self._tasks_by_frame.items()
         ]
 
+    def _shown(self, photograph) -> tuple[list[Answered], list[_Shown]]:
+        """What a photograph has, without answers yet, and the images that the model is asked about."""
+        size = photograph.shape[:2]
+        if self._detect is None:
+            height, width = map(float, size)
+            whole = Answered({"face": 0, "left": 0.0, "top": 0.0, "width": width, "height": height})
+            return [whole], [_Shown(whole, self._model.tasks, _encoded(photograph), size, None, size)]
+        faces = self._detect(photograph)
+        answered = [Answered(_of_face(number, face)) for number, face in enumerate(faces)]
+        shown = [
+            _Shown(each, tasks, png(image), image.shape[:2], inverse(matrix), size)
+            for frame, tasks in self._tasks_by_frame.items()
+            for each, (image, matrix) in zip(answered, self._aligned(photograph, faces, frame), strict=True)
+        ]
+        return answered or [Answered({"problem": "no face was found"})], shown
+
     def _aligned(self, photograph, faces, frame):
         height = self._model.image_size[0]
         return [aligned(photograph, face, frame, height, _LARGEST * height) for face in faces]
 
-    def _of_whole(self, photograph):
-        height, width = photograph.shape[:2]
-        (row,) = self._model.answers([_encoded(photograph)])
-        answered = Answered({"face": 0, "left": 0.0, "top": 0.0, "width": float(width), "height": float(height)})
-        self._add(answered, self._model.tasks, row, (height, width), None, (height, width))
-        return [answered]
-
-    def _add(self, answered, tasks, row, size, back, photograph_size):
-        """Adds the answers of some tasks for an image of `size` that `back` brings into the photograph."""
+    def _add(self, shown, row):
+        """Adds what was answered for an image."""
+        answered, back = shown.answered, shown.back
         if row[STATUS] != Status.ANSWERED:
             answered.row["problem"] = WORDS[Status(int(row[STATUS]))]
             return
-        outputs = outputs_of(self._model.outputs, tasks)
+        outputs = outputs_of(self._model.outputs, shown.tasks)
         answers = named(outputs, row)
         for task, each in outputs.items():
             if each["kind"] == "points":
-                answers[task] = {name: _in_photograph(point, size, back) for name, point in answers[task].items()}
+                answers[task] = {name: _in_photograph(point, shown.size, back) for name, point in answers[task].items()}
             elif each["kind"] == "label_map":
-                labels = answers[task]
+                labels, size = answers[task], shown.photograph_size
                 answered.maps[task] = (
-                    labels if back is None else warped(labels, back, photograph_size, order=0, beyond=IGNORE_LABEL)
+                    labels if back is None else warped(labels, back, size, order=0, beyond=IGNORE_LABEL)
                 )
         answered.row |= flat(outputs, answers)
 

@@ -10,15 +10,14 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import itertools
 import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
+from components.images.decoding import decode
 from components.page import figures
 from components.page.figures import Line
 from components.page.formatting import format_int, readable
@@ -182,8 +181,8 @@ def tested_images(task: BoundTask, count: float) -> str:
 
 
 def decoded(image: bytes) -> np.ndarray:
-    """An encoded image -> [H, W, 3] uint8."""
-    return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
+    """An encoded image -> [H, W, 3] uint8, as the model is shown it."""
+    return decode(image).numpy()
 
 
 def thumbnail(sample: Sample, longest: int = 192) -> Markup:

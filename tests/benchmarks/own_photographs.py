@@ -49,7 +49,7 @@ def main() -> None:
     for first in range(0, len(records), FACES):
         photograph, middles = _group([record.image for record in records[first : first + FACES]], random)
         start = time.perf_counter()
-        answered = predict(photograph)
+        (answered,) = predict([photograph])
         seconds += time.perf_counter() - start
         for each in answered:
             if "problem" in each.row:

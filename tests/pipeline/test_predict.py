@@ -10,6 +10,7 @@ import pytest
 
 from components.faces.frame import Frame
 from components.prediction import beam
+from components.prediction.model import PushedModel
 from pipeline.predict import _local_workers, main
 from tests.support.photographs import GRACE_HOPPER, needs_dlib
 from tests.support.serving import COLOURS, IMAGES, colours, exported, learnt
@@ -59,6 +60,19 @@ def test_a_row_a_face_and_a_reason_for_what_has_none(photos, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "3 photographs, 1 other file left out; 0 of them answered before" in said
     assert "1 face answered, 2 rows without an answer" in said
+
+
+def test_what_fails_together_is_asked_about_alone(photos, tmp_path, monkeypatch):
+    ask = PushedModel.ask
+
+    def ask_about_one(model, images):
+        if len(images) > 1:
+            raise MemoryError
+        return ask(model, images)
+
+    monkeypatch.setattr(PushedModel, "ask", ask_about_one)
+    table = pd.read_csv(run(photos, tmp_path / "faces.csv", "--as-is"))
+    assert table.problem.isna().tolist() == [False, True, True] and table.age.notna().tolist() == [False, True, True]
 
 
 def test_a_second_start_does_what_is_left(photos, tmp_path, capsys, monkeypatch):

@@ -7,13 +7,12 @@ of the image as found: normalised coordinates of an image that is not square wou
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import PIL.Image
 import tensorflow_model_analysis as tfma
 
+from components.images.decoding import image_size
 from components.tasks.annotation import BoundTask
 from components.tasks.figures import Figure
 from components.tasks.landmarks.markup import MARKUPS
@@ -54,12 +53,6 @@ def point_errors(truth: np.ndarray, predicted: np.ndarray, size: tuple[int, int]
     if interocular == 0:
         return None
     return np.linalg.norm(predicted - truth, axis=-1) / interocular
-
-
-def image_size(encoded: bytes) -> tuple[int, int]:
-    """Width and height that a JPEG's or PNG's header states; pixels are not decoded."""
-    with PIL.Image.open(io.BytesIO(encoded)) as image:
-        return image.size
 
 
 def summarize(sums: np.ndarray) -> dict[str, float | np.ndarray]:
@@ -109,7 +102,8 @@ def _measure(truth, predicted, features, num_landmarks):
             f"Record {features['image/id'][0].decode()!r} has {len(truth)} landmarks, the model predicts "
             f"{len(predicted)}; the evaluation is configured for {num_landmarks}."
         )
-    errors = point_errors(truth, predicted, image_size(features["image/encoded"][0]))
+    height, width = image_size(features["image/encoded"][0])
+    errors = point_errors(truth, predicted, (width, height))
     if errors is None:
         return np.concatenate([[0, 0, 0, 1], np.zeros(2 * num_landmarks)])
     nme = errors.mean()

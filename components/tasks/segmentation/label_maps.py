@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.folders import listed
+from components.images.decoding import image_size
 from components.record import IGNORE_LABEL, RecordError
 
 # The eleven classes of Helen (Smith et al. 2013), which LaPa has taken over in the same order.
@@ -114,13 +115,11 @@ def decode_mask(encoded: bytes, path: str) -> np.ndarray:
 
 
 def encoded_size(encoded: bytes, path: str) -> tuple[int, int]:
-    """(height, width) of an image, of which only the header is read; RecordError that names its `path`."""
+    """(height, width) of an upright image, of which only the headers are read; RecordError that names its `path`."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            width, height = image.size
-    except _UNREADABLE as error:
+        return image_size(encoded)
+    except RecordError as error:
         raise RecordError(f"The size of the image {path!r} can't be read: {error}") from error
-    return height, width
 
 
 def check_labels(labels: np.ndarray, classes: Collection[str], path: str) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import tensorflow as tf
-from PIL import Image
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.images.addons import transform
-from components.images.decoding import PNG, checked_decode, decode_and_resize_labels
+from components.images.decoding import PNG, checked_decode, decode_and_resize_labels, image_size
 from components.record import IGNORE_LABEL, RecordError, feature_name
 from components.tasks import base
 from components.tasks.dense import dense
@@ -21,7 +19,7 @@ _PNG_KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB w
 
 
 class Labels(base.Labels):
-    """A PNG of the image's size, 8-bit grey, 255 = ignore; in a batch [batch, H, W] uint8.
+    """A PNG of the upright image's size, 8-bit grey, 255 = ignore; in a batch [batch, H, W] uint8.
 
     A record that is not annotated has a map that is 255 throughout.
     """
@@ -37,10 +35,9 @@ class Labels(base.Labels):
         if not value.startswith(PNG):
             raise RecordError(f"{self.name}: the label map is no PNG: it starts with {value[:8]!r}")
         height, width, _ = checked_decode(tf.io.decode_png, value, "label map").shape
-        with Image.open(io.BytesIO(image)) as header:
-            expected = header.size
-        if (width, height) != expected:
-            raise RecordError(f"{self.name}: the label map is {width}x{height}, the image {expected[0]}x{expected[1]}")
+        rows, columns = image_size(image)
+        if (height, width) != (rows, columns):
+            raise RecordError(f"{self.name}: the label map is {width}x{height}, the image, upright, {columns}x{rows}")
         # TensorFlow would turn a palette into its colours, and scale other depths to 8 bits: no class indices any more.
         depth, kind = value[24:26]  # of the header chunk
         if (depth, kind) != (8, 0):

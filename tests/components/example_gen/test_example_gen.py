@@ -402,7 +402,7 @@ def check(image=None, crop=None, **labels):
 @pytest.mark.parametrize(
     ("label_map", "reason"),
     [
-        (parsing((48, 40)), "parsing: the label map is 48x40, the image 40x48"),
+        (parsing((48, 40)), "parsing: the label map is 48x40, the image, upright, 40x48"),
         (parsing(mode="RGB"), "parsing: the label map is 8-bit RGB, expected 8-bit grey"),
         (parsing(mode="LA"), "the label map is 8-bit grey with alpha"),
         (parsing(mode="P"), "palette"),  # TensorFlow would read its colours
@@ -423,6 +423,16 @@ def test_label_maps_that_are_refused(label_map, reason):
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
 def test_label_maps_that_are_kept(size, file_format):
     check(image=encoded(file_format=file_format, size=size), parsing=parsing(size))
+
+
+def test_a_label_map_is_of_the_upright_photograph():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side
+    stored = io.BytesIO()
+    Image.new("RGB", (48, 40)).save(stored, "JPEG", exif=exif)
+    check(image=stored.getvalue(), parsing=parsing((40, 48)))
+    with pytest.raises(RecordError, match="the label map is 48x40, the image, upright, 40x48"):
+        check(image=stored.getvalue(), parsing=parsing((48, 40)))
 
 
 @pytest.mark.parametrize(

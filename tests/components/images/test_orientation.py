@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from components.images.decoding import decode, upright_size_of
+from components.images.decoding import decode, image_size, upright_size_of
 from components.images.orientation import orientation, turned
 
 TAG = 0x0112
@@ -43,6 +43,7 @@ def test_every_way_to_hold_a_camera(stored, byte_order):
     expected = by_pillow(encoded)
     np.testing.assert_allclose(decode(encoded), expected, atol=12)
     assert upright_size_of(encoded).numpy().tolist() == list(expected.shape[:2])
+    assert image_size(encoded) == image_size(encoded[:700]) == expected.shape[:2]  # of the headers alone
 
 
 def test_by_hand_a_photograph_of_a_camera_that_was_turned():

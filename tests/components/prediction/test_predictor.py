@@ -40,7 +40,7 @@ def test_a_pushed_model_knows_what_it_is(model):
 def test_each_face_is_answered_in_the_photograph_s_own_pixels(model):
     predict = Predictor(model, Detection())
     photograph = grace_hopper()
-    (alone,) = predict(photograph)
+    ((alone,),) = predict([photograph])
     assert alone.row["face"] == 0 and "problem" not in alone.row
     assert not any(column.startswith("clothing") for column in alone.row)
     left, top = alone.row["left"], alone.row["top"]
@@ -50,7 +50,7 @@ def test_each_face_is_answered_in_the_photograph_s_own_pixels(model):
     group = Image.new("RGB", (1700, 1000), (20, 40, 80))
     group.paste(Image.fromarray(photograph), (900, 300))
     group.paste(Image.fromarray(photograph).rotate(8, Image.Resampling.BICUBIC), (100, 50))
-    turned, moved = predict(np.asarray(group))
+    ((turned, moved),) = predict([np.asarray(group)])
     for each in (turned, moved):
         for name in ("attributes.redder.score", "attributes.bluer.score", "emotion.r", "emotion.b"):
             assert each.row[name] == pytest.approx(alone.row[name], abs=0.03)
@@ -67,14 +67,14 @@ def test_each_face_is_answered_in_the_photograph_s_own_pixels(model):
 
 @needs_dlib
 def test_a_photograph_without_a_face(model):
-    (answered,) = Predictor(model, Detection())(np.full((200, 300, 3), 90, np.uint8))
+    ((answered,),) = Predictor(model, Detection())([np.full((200, 300, 3), 90, np.uint8)])
     assert answered.row == {"problem": "no face was found"} and not answered.maps
 
 
 def test_whole_images_as_they_are(model):
     photograph = np.zeros((50, 100, 3), np.uint8)
     photograph[:, :50], photograph[:, 50:] = (255, 0, 0), (0, 0, 255)
-    (answered,) = Predictor(model, None)(photograph)
+    ((answered,),) = Predictor(model, None)([photograph])
     assert (answered.row["width"], answered.row["height"], answered.row["face"]) == (100, 50, 0)
     assert answered.row["age"] == pytest.approx(50, abs=0.5)
     assert answered.row["clothing.r"] == pytest.approx(0.5, abs=0.01)
@@ -83,8 +83,26 @@ def test_whole_images_as_they_are(model):
     assert (answered.maps["parsing"][:, :45] == 0).all() and (answered.maps["parsing"][:, 55:] == 2).all()
 
 
+@needs_dlib
+def test_the_faces_of_several_photographs_are_asked_about_together(model, monkeypatch):
+    face, group = grace_hopper(), np.concatenate([grace_hopper(), grace_hopper()], axis=1)
+    photographs = [face, np.full((200, 300, 3), 90, np.uint8), group]
+    predict = Predictor(model, Detection())
+    expected = [predict([photograph])[0] for photograph in photographs]
+    asked = []
+    ask = model.ask
+    monkeypatch.setattr(model, "ask", lambda images: asked.append(len(images)) or ask(images))
+    answered = predict(photographs)
+    assert asked == [6]  # three faces in two frames
+    assert [len(of) for of in answered] == [1, 1, 2] and answered[1][0].row == {"problem": "no face was found"}
+    for ours, alone in zip(answered, expected, strict=True):
+        for each, other in zip(ours, alone, strict=True):
+            assert each.row == pytest.approx(other.row, abs=1e-4)
+            assert all((each.maps[task] == labels).all() for task, labels in other.maps.items())
+
+
 def test_what_the_served_model_refuses_is_said(model):
-    (answered,) = Predictor(model, None)(np.zeros((1, 17_000, 3), np.uint8))
+    ((answered,),) = Predictor(model, None)([np.zeros((1, 17_000, 3), np.uint8)])
     assert "more than 16,384 on a side" in answered.row["problem"]
 
 
@@ -97,7 +115,7 @@ def test_a_model_without_frames_says_what_to_do(tmp_path):
 
 
 def test_the_columns_are_those_of_the_rows(model):
-    (answered,) = Predictor(model, None)(np.zeros((8, 8, 3), np.uint8))
+    ((answered,),) = Predictor(model, None)([np.zeros((8, 8, 3), np.uint8)])
     columns = table_columns(model, as_is=True)
     assert set(answered.row) <= set(columns)
     assert {"parsing.labels", "parsing.overlay", "clothing", "model", "version"} <= set(columns)
