@@ -9,8 +9,8 @@ from tensorflow import keras
 class TrainedNetwork(keras.Model):
     """A functional network to be written as .keras.
 
-    Keras imports the module of the outermost class, and not those of the layers, of which it says that a 'str' object is
-    not callable: this class brings `keras_models` along, and where that isn't installed the error names it.
+    Keras imports the module of the outermost class and not those of layers, of which it says that a 'str' object is not
+    callable: this class brings `keras_models` along, and where that isn't installed the error names it.
 
     Call: as of the network that it is made of, whose layers it shares.
     """

@@ -69,11 +69,8 @@ def image_size(encoded: bytes) -> tuple[int, int]:
     Raises:
         RecordError: if they are damaged or cut.
     """
-    height, width = checked_decode(_upright_size_of, encoded, "image's header").numpy().tolist()
+    height, width = checked_decode(upright_size_of, encoded, "image's header").numpy().tolist()
     return height, width
-
-
-_upright_size_of = tf.function(upright_size_of, input_signature=[tf.TensorSpec([], tf.string)])
 
 
 def _png_size(encoded):

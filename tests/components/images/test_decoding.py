@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.images.decoding import decode_and_resize, decode_and_resize_labels
+from components.images.decoding import decode_and_resize, decode_and_resize_labels, image_size
+from components.record import RecordError
 
 WIDTH, HEIGHT = 60, 44
 X, Y = np.meshgrid(np.linspace(0, 1, WIDTH), np.linspace(0, 1, HEIGHT))
@@ -53,6 +54,11 @@ def test_equals_pillow_at_the_image_s_own_size(encoded, tolerance):
     difference = np.abs(pixels - by_pillow(encoded))
     assert difference.max() <= tolerance
     assert difference.mean() <= 1.5  # TensorFlow decodes with the fast, less exact DCT
+
+
+def test_a_damaged_header_is_said_without_the_graph_s_words():
+    with pytest.raises(RecordError, match=r"^the image's header can't be decoded: [^{\[]+$"):
+        image_size(encode()[:100])
 
 
 def test_sixteen_bits_become_the_upper_eight():

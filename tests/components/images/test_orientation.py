@@ -43,7 +43,7 @@ def test_every_way_to_hold_a_camera(stored, byte_order):
     expected = by_pillow(encoded)
     np.testing.assert_allclose(decode(encoded), expected, atol=12)
     assert upright_size_of(encoded).numpy().tolist() == list(expected.shape[:2])
-    assert image_size(encoded) == image_size(encoded[:700]) == expected.shape[:2]  # of the headers alone
+    assert image_size(encoded) == expected.shape[:2]
 
 
 def test_by_hand_a_photograph_of_a_camera_that_was_turned():

@@ -55,7 +55,7 @@ def test_one_wrong_point_counts_by_its_share():
 
 
 def test_a_photograph_that_is_stored_turned_is_measured_upright():
-    # Eyes half the width apart, every point a tenth of the height too low: upright 100 of 200 high, 0.2 of the distance.
+    # Eyes half the width apart, every point a tenth of the height too low, upright 100 wide and 200 high.
     turned = summarize(_measure(FACE.ravel(), _shifted(0, 0.1), _features((200, 100), "JPEG", 6), 5))
     upright = summarize(_measure(FACE.ravel(), _shifted(0, 0.1), _features((100, 200), "JPEG"), 5))
     assert turned["nme"] == upright["nme"] == pytest.approx(0.1 * 200 / (0.5 * 100))
