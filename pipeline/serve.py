@@ -21,6 +21,7 @@ from components.overrides import slug
 from pipeline.request import DEFAULT_OUTPUT_DIR
 
 _IMAGE = "tensorflow/serving:2.15.1"
+_BESIDE = 2  # behind this server's port is the one of TensorFlow Serving's REST API, so that both can run
 _CONFIGS = "tensorflow_serving"  # folder beside the models' folders
 _BATCHING = """\
 max_batch_size { value: 32 }
@@ -78,8 +79,12 @@ def _listed(folder):
     return os.listdir(folder) if os.path.isdir(folder) else []
 
 
-def write_configs(names: Sequence[str], serving: str) -> str:
-    """What TensorFlow Serving needs to serve the same; returns the command that starts it."""
+def write_configs(names: Sequence[str], serving: str, port: int) -> str:
+    """What TensorFlow Serving needs to serve the same; returns the command that starts it.
+
+    Args:
+        port: of this machine, for its REST API; gRPC has the one before.
+    """
     # A folder for what is served together: another server's configuration stays.
     configs = f"{_CONFIGS}/{names[0] if len(names) == 1 else 'several'}"
     folder = os.path.join(serving, configs)
@@ -96,7 +101,7 @@ def write_configs(names: Sequence[str], serving: str) -> str:
         with open(os.path.join(folder, name), "w") as file:
             file.write(text)
     return (
-        f"docker run -p 8500:8500 -p 8501:8501 -v {shlex.quote(serving)}:/models:ro {_IMAGE} "
+        f"docker run -p {port - 1}:8500 -p {port}:8501 -v {shlex.quote(serving)}:/models:ro {_IMAGE} "
         f"--model_config_file=/models/{configs}/models.config --enable_batching "
         f"--batching_parameters_file=/models/{configs}/batching.config "
         f"--monitoring_config_file=/models/{configs}/monitoring.config --rest_api_enable_cors_support"
@@ -117,10 +122,13 @@ def _serve(names, serving, host, port):
     except ModuleNotFoundError as error:
         _say(f"Photographs are shown to the models as they are: {error}")
         faces = None
-    command = write_configs(names, serving)
-    _say(f"Page: http://{host}:{port}/   REST: http://{host}:{port}/v1/models/{names[0]}   Ctrl-C ends it.")
+    page = f"http://{host}:{port}/"
+    _say(f"Page: {page}   REST: {page}v1/models/{names[0]}   Ctrl-C ends it.")
+    beside = port + _BESIDE
+    command = write_configs(names, serving, beside)
     if shutil.which("docker"):
-        _say(f"The same by TensorFlow Serving, with gRPC:\n  {command}")
+        asking = f"{page}?server=http://{host}:{beside}&model={names[0]}"
+        _say(f"The same by TensorFlow Serving, with gRPC:\n  {command}\nThe page that asks it: {asking}")
     uvicorn.Server(uvicorn.Config(create_app(models, faces), log_level="warning")).run([listening])
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 
 import tensorflow as tf
+from PIL import Image
 
 from components.images.crop import crop_pixels
 from components.images.orientation import is_turned, upright
@@ -21,7 +23,7 @@ def checked_decode(decoder: Callable[..., tf.Tensor], encoded: bytes, what: str,
     try:
         return decoder(encoded, **options)
     except tf.errors.InvalidArgumentError as error:
-        reason = _OF_THE_GRAPH.sub("", str(error.message).splitlines()[0])
+        reason = _OF_THE_GRAPH.sub("", str(error.message).splitlines()[0]).strip()
         raise RecordError(f"the {what} can't be decoded: {reason}") from error
 
 
@@ -69,8 +71,13 @@ def image_size(encoded: bytes) -> tuple[int, int]:
     Raises:
         RecordError: if they are damaged or cut.
     """
-    height, width = checked_decode(upright_size_of, encoded, "image's header").numpy().tolist()
-    return height, width
+    try:
+        with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
+            (width, height), has_exif = image.size, "exif" in image.info
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RecordError("the image is neither JPEG nor PNG, or its headers are damaged") from error
+    # As `decode` reads it, which takes longer than all the rest.
+    return (width, height) if has_exif and is_turned(tf.constant(encoded)) else (height, width)
 
 
 def _png_size(encoded):

@@ -9,6 +9,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from pipeline.serve import main, model_names, write_configs
+from tests.support.serving import COLOURS, colours, exported, learnt
 
 
 @pytest.fixture
@@ -31,11 +32,14 @@ def test_a_model_that_was_not_pushed(serving, tmp_path):
 
 
 def test_what_tensorflow_serving_is_told(serving, tmp_path):
-    command = write_configs(["plain-a", "mgg_net-b"], serving)
-    assert (
-        f"-v {serving}:/models:ro" in command
-        and "--model_config_file=/models/tensorflow_serving/several/models.config" in command
-    )
+    command = write_configs(["plain-a", "mgg_net-b"], serving, 8503)
+    for part in (
+        "-p 8502:8500 -p 8503:8501",
+        f"-v {serving}:/models:ro",
+        "--model_config_file=/models/tensorflow_serving/several/models.config",
+        "--rest_api_enable_cors_support",
+    ):
+        assert part in command
     written = tmp_path / "serving" / "tensorflow_serving" / "several"
     config = text_format.Parse((written / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
     assert [(each.name, each.base_path) for each in config.model_config_list.config] == [
@@ -53,6 +57,21 @@ def test_a_port_in_use_is_a_line(serving, tmp_path, monkeypatch):
             main(["--port", str(port)])
     with pytest.raises(SystemExit, match=r"facetfx: .*port must be"):
         main(["--port", "99999"])
+
+
+@pytest.mark.parametrize("has_docker", [True, False])
+def test_the_same_by_tensorflow_serving_is_said_where_there_is_docker(tmp_path, monkeypatch, capsys, has_docker):
+    exported(colours(), learnt(COLOURS[-1]), tmp_path / "serving" / "plain-a" / "1")
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/docker" if has_docker and name == "docker" else None)
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: sockets[0].close())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    main(["--port", str(port)])
+    said = capsys.readouterr().err
+    assert f"Page: http://127.0.0.1:{port}/   REST: http://127.0.0.1:{port}/v1/models/plain-a" in said
+    assert (f"docker run -p {port + 1}:8500 -p {port + 2}:8501" in said) == has_docker
+    assert (f"http://127.0.0.1:{port}/?server=http://127.0.0.1:{port + 2}&model=plain-a" in said) == has_docker
 
 
 def test_what_cannot_be_served_is_a_line(tmp_path, monkeypatch):

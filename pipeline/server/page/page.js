@@ -205,7 +205,9 @@ const colourOf = (label, count) => settings.palette[label] ?? `hsl(${(label * 36
 
 // A label map into the photograph's canvas, and its legend.
 function paint(labels, each, shown, canvas) {
-  const [height, width] = [labels.length, labels[0].length];
+  // Around a smaller image of a batch there is padding, also where a server puts several people's requests together.
+  const height = labels.filter((row) => row[0] !== each.padding).length;
+  const width = labels[0].filter((label) => label !== each.padding).length;
   const layer = node("canvas", { width, height });
   const context = layer.getContext("2d");
   const seen = new Set(labels.flat());

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.images.decoding import decode_and_resize, decode_and_resize_labels, image_size
+from components.images.decoding import checked_decode, decode_and_resize, decode_and_resize_labels, image_size
 from components.record import RecordError
 
 WIDTH, HEIGHT = 60, 44
@@ -56,9 +56,16 @@ def test_equals_pillow_at_the_image_s_own_size(encoded, tolerance):
     assert difference.mean() <= 1.5  # TensorFlow decodes with the fast, less exact DCT
 
 
-def test_a_damaged_header_is_said_without_the_graph_s_words():
-    with pytest.raises(RecordError, match=r"^the image's header can't be decoded: [^{\[]+$"):
-        image_size(encode()[:100])
+def test_the_size_is_in_the_headers():
+    assert image_size(encode()[:800]) == image_size(encode(file_format="PNG")[:100]) == (HEIGHT, WIDTH)
+    for damaged in (encode()[:100], b"no image"):
+        with pytest.raises(RecordError, match="neither JPEG nor PNG, or its headers are damaged"):
+            image_size(damaged)
+
+
+def test_a_reason_is_without_the_graph_s_words():
+    with pytest.raises(RecordError, match=r"^the image can't be decoded: [^{\[]+$"):
+        checked_decode(tf.io.decode_jpeg, encode()[:-30], "image")
 
 
 def test_sixteen_bits_become_the_upper_eight():
