@@ -231,6 +231,7 @@ class InputConfig:
             raise ValueError(f"fill_mode is 'nearest' or 'constant'; received {self.fill_mode!r}.")
 
 
+MAX_SEED = 2**32 - 1  # NumPy's
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")  # Keras policies under which variables are float32
 
 
@@ -264,8 +265,8 @@ class BaseTraining:
         """Raises ValueError, saying what to change, for what such a training can't do."""
         if self.epochs < 1:
             raise ValueError(f"training.epochs is 1 or more; received {self.epochs}.")
-        if self.seed < 0:
-            raise ValueError(f"training.seed is 0 or more; received {self.seed}.")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"training.seed is from 0 to {MAX_SEED}; received {self.seed}.")
         if self.precision not in PRECISIONS:
             raise ValueError(f"training.precision is {', '.join(PRECISIONS)}; received {self.precision!r}.")
 

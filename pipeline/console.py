@@ -22,6 +22,7 @@ from tfx.orchestration.pipeline import Pipeline
 from components.overrides import slug
 from components.report.component import RunReport
 from components.report.executor import SUMMARIES
+from pipeline import interruption
 from pipeline.mending import restore_pushed
 from pipeline.request import Request
 
@@ -80,6 +81,7 @@ class ComponentProgress(logging.Handler):
         """Reads the three messages that matter."""
         if record.msg == "Component %s is running.":
             self.current, self._started = record.args[0], time.monotonic()
+            interruption.at(f"in {self.current}")
             _OUT.print(f"[bold]\\[{len(self.minutes) + 1}/{len(self._components)}] {self.current}[/bold]")
         elif record.msg == "A cached execution %d is used.":
             self.cached.add(self.current)
@@ -93,13 +95,12 @@ class ComponentProgress(logging.Handler):
 
 @contextlib.contextmanager
 def told_in_a_line(progress: ComponentProgress) -> Iterator[None]:
-    """Ends the process with a line or two where a component fails or the run is stopped; VERBOSE shows it all."""
+    """Ends the process with a line or two where a component fails; VERBOSE shows it all."""
     try:
         yield
-    except KeyboardInterrupt:
-        sys.exit(f"\nStopped in {progress.current}. The same command goes on from what is done.")
     except Exception as error:
-        if os.environ.get("VERBOSE"):
+        # Beam gives an interruption another class.
+        if interruption.asked() or os.environ.get("VERBOSE"):
             raise
         sys.exit(f"facetfx: {progress.current} failed: {_last_words(error)}\nVERBOSE=1 shows where.")
 

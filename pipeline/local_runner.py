@@ -19,6 +19,10 @@ import pathlib
 import sys
 import warnings
 
+from pipeline import interruption
+
+interruption.end_in_a_line()  # also while the libraries are imported
+
 # Before TensorFlow is imported, which reads it once; a person's run should not drown in library noise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/_environment.py says why
@@ -49,8 +53,8 @@ def local_pipeline(request: Request) -> Pipeline:
     All experiments share one pipeline and its metadata, so that data prepared for one is there for the next.
 
     Raises:
-        ValueError: if the data sets don't have the splits or labels that the experiment wants, or the network can't be
-            built or doesn't fit the labels.
+        ValueError: if the data sets don't have the splits or labels that the experiment wants, the network can't be
+            built or doesn't fit the labels, or what the training is made of has arguments that aren't there.
         OSError: an official file, or a data set's folder, is missing; pretrained weights can't be fetched; metadata.db
             can't be read.
         ModuleNotFoundError: an optional package that the experiment needs is not installed.
@@ -113,6 +117,8 @@ def _run(request):
     try:
         pipeline = local_pipeline(request)
     except (ValueError, OSError, ModuleNotFoundError) as error:
+        if interruption.asked():
+            raise
         sys.exit(f"facetfx: {error}\n(EXPERIMENT={request.name} DATA_DIR={request.data_dir or 'not set'})")
     with console.ComponentProgress(pipeline) as progress, console.told_in_a_line(progress):
         LocalDagRunner().run(pipeline)

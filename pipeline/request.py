@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
-from components.config import Experiment
+from components.config import MAX_SEED, Experiment
 from components.overrides import overridden, run_name, slug
 from pipeline import experiments
 
@@ -97,8 +97,8 @@ def asked_experiment(name: str, environment: Mapping[str, str]) -> tuple[Experim
     settings = tuple(shlex.split(environment.get("SET") or ""))
     experiment = overridden(experiments.get(name), settings)
     if seed := environment.get("SEED"):
-        if not seed.isdecimal():
-            raise ValueError(f"SEED is {seed!r}, expected a whole number from 0 on.")
+        if not (seed.isascii() and seed.isdecimal() and int(seed) <= MAX_SEED):
+            raise ValueError(f"SEED is {seed!r}, expected a whole number from 0 to {MAX_SEED}.")
         experiment = replace(experiment, training=replace(experiment.training, seed=int(seed)))
     return experiment, settings
 
@@ -116,12 +116,21 @@ def _check_prerequisites(request):
             if name == experiment.training.warm_start:
                 _check_trained(request, name)
             continue
-        same = first.data.datasets == experiment.data.datasets and request.data_dir
-        data_dir = shlex.quote(request.data_dir) if same else "…"
+        data_dir = _its_data_dir(request, first)
         raise ValueError(
             f"{request.name} {why} of {name}, of which there is no blessed one under {request.output_dir!r} yet. "
             f"First: make run EXPERIMENT={name} DATA_DIR={data_dir}{request.said_output_dir}"
         )
+
+
+def _its_data_dir(request, first: Experiment) -> str:
+    """The data folder of an experiment that comes before the request's, as a command has it; … if it isn't known."""
+    names, others = ([each.name for each in of.data.datasets] for of in (request.experiment, first))
+    if not request.data_dir or not set(others) <= set(names):
+        return "…"
+    # Of several data sets each has a folder called by its name.
+    alone = len(others) == 1 < len(names)
+    return shlex.quote(os.path.join(request.data_dir, others[0]) if alone else request.data_dir)
 
 
 def _check_trained(request, name):

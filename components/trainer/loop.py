@@ -90,7 +90,7 @@ def train(
         resumed_after = epochs_done
         for number, stage in enumerate(recipe.stages(model, checkpoint, epochs_done)):
             if not number:
-                print(f"  Training on {devices()}.", file=sys.stderr, flush=True)
+                print(f"  Training on {devices(strategy)}.", file=sys.stderr, flush=True)
             model.fit(
                 recipe.batches(stage),
                 validation_data=recipe.validation,

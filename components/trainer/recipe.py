@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import inspect
 import itertools
+import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Experiment
+from components.config import BaseTraining, Experiment, ObjectConfig
 from components.tasks.annotation import BoundTask
 from components.tasks.base import Learning, learning_of
 from components.trainer import inputs
 from components.trainer.checkpoint import EpochCheckpoint
+from components.trainer.optimizers import build_optimizer
+
+_SOME_STEPS = 1000  # of a run whose data nobody has counted yet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,11 +157,12 @@ def check_outputs(network: keras.Model, tasks: Mapping[str, Learning]) -> None:
 
 
 def check_network(experiment: Experiment, tasks: Sequence[BoundTask]) -> None:
-    """Raises ValueError if the experiment's network can't be built, or doesn't fit the tasks' labels.
+    """Raises ValueError if the network or a part of its training can't be built, or doesn't fit the labels.
 
-    It is built and forgotten again, so that this is known before any data are read. OSError where pretrained weights
+    All is built and forgotten again, so that this is known before any data are read. OSError where pretrained weights
     can't be fetched.
     """
+    check_training(experiment.training)
     run = Run(experiment, tuple(tasks), {}, {}, "", None, tf.distribute.get_strategy())
     try:
         network = run.new_network()
@@ -164,6 +170,29 @@ def check_network(experiment: Experiment, tasks: Sequence[BoundTask]) -> None:
         raise ValueError(f"The network can't be built as the experiment says: {error}") from error
     check_outputs(network, run.new_learnings())
     keras.backend.clear_session()
+
+
+def check_training(training: BaseTraining) -> None:
+    """Raises ValueError if a part of the training can't be built, or called with the arguments that it is given.
+
+    Optimizer, rates, loss and callbacks are built; of the others the names of the arguments are looked at.
+    """
+    rate = {"steps": _SOME_STEPS}
+    given = {"learning_rate": rate, "pretraining_rate": rate, "loss": {}, "callbacks": {}}
+    for field in dataclasses.fields(training):
+        value = getattr(training, field.name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if not isinstance(part, ObjectConfig):
+                continue
+            try:
+                if field.name == "optimizer":
+                    build_optimizer(part, 0.1)
+                elif field.name in given:
+                    part.build(**given[field.name])
+                else:
+                    inspect.signature(pkgutil.resolve_name(part.path)).bind_partial(**part.kwargs)
+            except (AttributeError, ImportError, TypeError, ValueError) as error:
+                raise ValueError(f"training.{field.name}, {part.path}, can't be called so: {error}") from error
 
 
 def all_files(files: Mapping[str, Sequence[str]]) -> list[str]:

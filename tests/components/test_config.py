@@ -262,7 +262,7 @@ def test_experiments_that_can_run(experiment):
             "2 teachers of one task: data.teachers are called 'attributes'",
         ),
         (_with_training(epochs=0), "training.epochs is 1 or more; received 0"),
-        (_with_training(seed=-1), "training.seed is 0 or more; received -1"),
+        (_with_training(seed=-1), "training.seed is from 0 to 4294967295; received -1"),
         (_with_training(precision="half"), "training.precision is float32, mixed_bfloat16, .*; received 'half'"),
         (_with_training(learning_rate=float("nan")), "training.learning_rate is a number from 0 on; received nan"),
         (_with_training(batch_size=0), "batch_size is 1 or more; received 0"),
@@ -322,7 +322,7 @@ def test_trainings_of_papers_that_can_run(training):
         (_changed(HYBRID, steps=-1), {}, "training.steps is 1 or more; received -1"),
         (HYBRID, {"name": "emotions"}, "training.tasks are attributes, the experiment's tasks emotions"),
         (_changed(HYBRID, initial_feedback="ones"), {}, "initial_feedback is 'mean' or 'zeros'; received 'ones'"),
-        (_changed(HYBRID, seed=-1), {}, "training.seed is 0 or more"),
+        (_changed(HYBRID, seed=-1), {}, "training.seed is from 0 to 4294967295"),
     ],
 )
 def test_trainings_of_papers_that_are_refused(training, task, message):

@@ -279,7 +279,6 @@ def test_what_does_not_fit_is_a_further_table_and_no_name_is_cut(tmp_path):
             ),
             'facetfx: Trainer failed: KeyError: 7 [while "b"]\nVERBOSE=1 shows where.',
         ),
-        (KeyboardInterrupt(), "\nStopped in Trainer. The same command goes on from what is done."),
     ],
 )
 def test_what_goes_wrong_is_told_in_a_line(error, words, monkeypatch):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.config import Teacher
+from components.config import DatasetConfig, Teacher
 from pipeline import experiments, request
 from pipeline.experiments.registry import REGISTERED
 from pipeline.request import read_request
@@ -43,8 +43,9 @@ def test_nothing_is_asked_for():
     ("environment", "message"),
     [
         ({"EXPERIMENT": "dmm_cnn/celeba"}, "No experiment is called 'dmm_cnn/celeba'. Near: dmm_cnn/celeb_a"),
-        ({"SEED": "-1"}, "SEED is '-1', expected a whole number from 0 on"),
-        ({"SEED": "one"}, "SEED is 'one', expected a whole number from 0 on"),
+        ({"SEED": "-1"}, "SEED is '-1', expected a whole number from 0 to 4294967295"),
+        ({"SEED": "one"}, "SEED is 'one', expected a whole number from 0 to 4294967295"),
+        ({"SEED": "4294967296"}, "SEED is '4294967296', expected a whole number from 0 to 4294967295"),
         ({"SET": "training.epochs=0"}, "training.epochs is 1 or more"),
         ({"SET": "training.warm_start=plain/synthetics"}, "No experiment is called 'plain/synthetics'"),
     ],
@@ -118,6 +119,18 @@ def test_a_teacher_of_other_data_that_is_not_there(tmp_path, monkeypatch):
     teacher = Teacher(task="attributes", experiment="dmm_cnn/celeb_a-tiny")
     monkeypatch.setitem(REGISTERED, "plain/taught", replace(base, data=replace(base.data, teachers=(teacher,))))
     with pytest.raises(ValueError, match=r"is taught by the model of dmm_cnn/celeb_a-tiny.* DATA_DIR=… OUTPUT_DIR="):
+        asked(tmp_path, EXPERIMENT="plain/taught", DATA_DIR=str(tmp_path))
+
+
+def test_a_teacher_of_one_of_several_data_sets_is_named_with_that_one_s_folder(tmp_path, monkeypatch):
+    base = experiments.get("plain/synthetic")
+    teacher = Teacher(task="attributes", experiment="dmm_cnn/celeb_a-tiny")
+    (drawn,) = base.data.datasets
+    labels = ("attributes", "parsing", "landmarks", "emotion", "age")
+    datasets = (replace(drawn, labels=labels), DatasetConfig("celeb_a", labels=()))
+    taught = replace(base, data=replace(base.data, datasets=datasets, teachers=(teacher,)))
+    monkeypatch.setitem(REGISTERED, "plain/taught", taught)
+    with pytest.raises(ValueError, match=rf"First: make run \S+ DATA_DIR={tmp_path}/celeb_a OUTPUT_DIR="):
         asked(tmp_path, EXPERIMENT="plain/taught", DATA_DIR=str(tmp_path))
 
 

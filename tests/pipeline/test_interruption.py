@@ -1,0 +1,53 @@
+"""Ctrl-C as a person presses it: one line, no traceback, whatever is at work."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+WAITING = """
+from pipeline import interruption
+interruption.end_in_a_line()
+import time
+print("ready", flush=True)
+time.sleep(60)
+"""
+IN_BEAM = """
+import types
+from pipeline import interruption
+interruption.end_in_a_line()
+import logging, time
+import apache_beam as beam
+from pipeline.console import told_in_a_line
+logging.basicConfig(level=logging.INFO)
+
+def step(element):
+    print("ready", flush=True)
+    time.sleep(60)
+
+interruption.at("in FacesExampleGen")
+with told_in_a_line(types.SimpleNamespace(current="FacesExampleGen")), beam.Pipeline() as pipeline:
+    _ = pipeline | beam.Create([1]) | beam.Map(step)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "where"), [(WAITING, "before anything ran"), (IN_BEAM, "in FacesExampleGen")], ids=["alone", "beam"]
+)
+def test_one_line(script, where):
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line == "ready\n":
+            break
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert said == f"\nStopped {where}. The same command goes on from what is done.\n"
+    assert process.returncode in (1, -signal.SIGINT)
