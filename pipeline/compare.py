@@ -16,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_COLUMN_WIDTH = 17  # characters, with the frame: "0.8500 ± 0.0707" and blanks
+_COLUMN_WIDTH = 17  # characters, with the frame: "5.2000 ± 0.0707" and blanks
 
 
 def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
@@ -39,13 +39,15 @@ def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
     return dict(sorted(found.items()))
 
 
-def cell(values: list[float]) -> str:
-    """Mean, and the sample standard deviation where there is more than one value; a dash for none."""
+def cell(values: list[float], share: bool) -> str:
+    """Mean, and the sample standard deviation of several values; shares in percent; a dash for no value."""
     if not values:
         return "–"
-    form = ",.0f" if all(isinstance(value, int) for value in values) else ".4f"
-    spread = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):{form}}{spread}"
+    form = ",.0f" if all(isinstance(value, int) for value in values) else ".2f" if share else ".4f"
+    mean, *spread = (statistics.mean(values), statistics.stdev(values)) if len(values) > 1 else values
+    factor = 100 if share else 1
+    found = " ± ".join(f"{factor * value:{form}}" for value in (mean, *spread))
+    return f"{found} %" if share else found
 
 
 def compared(found: dict[str, dict[int, dict]], width: int) -> list[Table]:
@@ -70,10 +72,14 @@ def compared(found: dict[str, dict[int, dict]], width: int) -> list[Table]:
         for column in shown:
             table.add_column(column, justify="right", max_width=_COLUMN_WIDTH - 2)
         for name, runs in found.items():
-            figures = [run["figures"] for run in runs.values()]
-            table.add_row(name, seeds[name], *(cell([f[column] for f in figures if column in f]) for column in shown))
+            table.add_row(name, seeds[name], *(_cell_of(column, runs.values()) for column in shown))
         tables.append(table)
     return tables
+
+
+def _cell_of(column, runs):
+    share = any(column in run.get("shares", ()) for run in runs)
+    return cell([run["figures"][column] for run in runs if column in run["figures"]], share)
 
 
 def main() -> None:

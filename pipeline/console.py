@@ -136,6 +136,13 @@ def results_of(request: Request, run: str) -> dict:
     raise FileNotFoundError(f"No report of this run of {request.run_name} can be read under {str(reports)!r}.")
 
 
+def figure(value: float, share: bool) -> str:
+    """`1,234`, `5.2000`; a share in percent, `91.70 %`, as the report has it."""
+    if share:
+        return f"{100 * value:.2f} %"
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+
+
 def print_results(request: Request, progress: ComponentProgress) -> None:
     """The table at the end: what was measured, whether it was pushed and why not, where everything lies.
 
@@ -154,9 +161,9 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
     title = f"{request.run_name}: {results['verdict']}"
     table = Table(title=Text(title), show_header=False, title_justify="left", min_width=60)
     for title, value in results["figures"].items():
-        interval = results["intervals"].get(title)
-        spread = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
-        table.add_row(Text(title), f"{value:.4f}" if isinstance(value, float) else f"{value:,}", spread)
+        interval, share = results["intervals"].get(title), title in results["shares"]
+        spread = " to ".join(figure(end, share) for end in interval) if interval else ""
+        table.add_row(Text(title), figure(value, share), spread)
     _OUT.print(table)
     if results["intervals"]:
         _OUT.print("On the right, 95 % confidence intervals, for other images of the kind.", style="dim")

@@ -33,6 +33,7 @@ class Evaluation:
         iterations: those that were evaluated one by one, in order; mostly none.
         errors: standard errors of numbers among the values, by the same keys.
         changes: by task and metric, how much higher it is than the last blessed model's; empty without such a model.
+        baseline: where the last blessed model lies; "" without one.
     """
 
     tasks: tuple[BoundTask, ...]
@@ -42,6 +43,7 @@ class Evaluation:
     iterations: tuple[int, ...]
     errors: Mapping[tuple[str, str, str, int | None], float] = dataclasses.field(default_factory=dict)
     changes: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    baseline: str = ""
 
     def value(self, task: str, metric: str, slice: str = "", iteration: int | None = None) -> float | np.ndarray | None:
         """One value; None if it wasn't measured."""
@@ -135,6 +137,7 @@ def read_evaluation(uri: str, tasks: Sequence[BoundTask]) -> Evaluation:
         iterations=tuple(sorted({iteration for _, iteration in outputs.values() if iteration is not None})),
         errors=errors,
         changes=changes,
+        baseline=load_eval_run(uri)[3].get(tfma.BASELINE_KEY, ""),
     )
 
 

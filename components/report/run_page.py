@@ -8,9 +8,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from components.config import form
+from components import tasks as task_kinds
+from components.config import Bar, form
 from components.overrides import settings_of
-from components.page.formatting import decimal, figure_text, finite_or_none, format_int, interval_text, readable
+from components.page.formatting import (
+    change_text,
+    decimal,
+    figure_text,
+    finite_or_none,
+    format_int,
+    interval_text,
+    readable,
+)
 from components.page.page import Block, Cell, Chip, Code, Column, Headlines, Note, Page, Part, Section, Table
 from components.report.card import card_section
 from components.report.collect import RunArtifacts, Verdict, report_of
@@ -118,6 +127,7 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
         "figures": figures,
         "intervals": intervals,
+        "shares": sorted({figure.name for figure in (*measured, *on_lite) if figure.share}),
         "compared": [name for name in compared if name in figures],
         **({"TensorFlow Lite": {each.name: finite_or_none(each.value) for each in on_lite}} if on_lite else {}),
         "places": {"model": _model_place(artifacts), "report": report, "logs": artifacts.model_run},
@@ -127,30 +137,48 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
 
 
 def comparisons(artifacts: RunArtifacts) -> list[tuple[str, bool]]:
-    """Each task with a bar against it and against the last blessed model, in a sentence, and whether it passed."""
+    """Each task with a bar against it and against the last blessed model, and each widest gap against its bar.
+
+    A sentence with both figures and their difference, and whether it passed.
+    """
     found = []
     for task in artifacts.tasks:
         bar, evaluation = task.task.bar, artifacts.evaluation
         value = evaluation.value(task.name, bar.metric) if bar else None
-        if value is None or math.isnan(value):
-            continue
-        figure = next((each for each in evaluation.figures(task.name) if each.metric == bar.metric), None)
-        share = figure is None or figure.share
-        unit = " %" if share else ""
-        above, below = value - bar.bound, bar.bound - value
-        passed = (above if bar.at_most is None else below) >= 0
-        text = (
-            f"{metric_title(task.name, bar.metric)} is {figure_text(value, share)}{unit}; the bar is at "
-            f"{'least' if bar.at_most is None else 'most'} {figure_text(bar.bound, share)}{unit}"
-        )
-        change = evaluation.changes.get((task.name, bar.metric))
-        if change is None:
-            text += ", and there is no blessed model to compare it with."
-        else:
-            text += f". The last blessed model's: {figure_text(value - change, share)}{unit}."
-            passed &= (change if bar.at_most is None else -change) >= -1e-10
-        found.append((text, passed))
+        if value is not None and not math.isnan(value):
+            found.append(_against_bar(artifacts, task, bar, value))
+        module, most = task_kinds.role(task.kind, "evaluation"), artifacts.experiment.evaluation.max_gap
+        gap = evaluation.value(task.name, module.WIDEST_GAP) if hasattr(module, "WIDEST_GAP") and most else None
+        if gap is not None:
+            text, passed = _held_against(metric_title(task.name, module.WIDEST_GAP), gap, Bar("", at_most=most), True)
+            found.append((f"{text}.", passed))
     return found
+
+
+def _against_bar(artifacts, task, bar, value):
+    evaluation = artifacts.evaluation
+    figure = next((each for each in evaluation.figures(task.name) if each.metric == bar.metric), None)
+    share = figure is None or figure.share
+    text, passed = _held_against(metric_title(task.name, bar.metric), value, bar, share)
+    change = evaluation.changes.get((task.name, bar.metric))
+    if change is None:
+        return f"{text}, and there is no blessed model to compare it with.", passed
+    before = figure_text(value - change, share) + (" %" if share else "")
+    better = (change if bar.at_most is None else -change) >= -1e-10
+    place = os.path.dirname(evaluation.baseline)  # without the folder that TFX puts into each model's
+    difference = f"{change_text(change, share)}{' points' if share else ''}"
+    return f"{text}. The last blessed model ({place}) has {before}: {difference} against it.", passed and better
+
+
+def _held_against(title, value, bar, share):
+    """A sentence without its end: a figure, its bar and what lies between; and whether it passed."""
+    unit = " %" if share else ""
+    margin = value - bar.bound if bar.at_most is None else bar.bound - value
+    between = (
+        f"{'passed' if margin >= 0 else 'missed'} by {figure_text(abs(margin), share)}{' points' if share else ''}"
+    )
+    bound = f"at {'least' if bar.at_most is None else 'most'} {figure_text(bar.bound, share)}{unit}"
+    return f"{title} is {figure_text(value, share)}{unit}; the bar, {bound}, is {between}", margin >= 0
 
 
 def _precision(found):

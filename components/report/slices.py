@@ -10,7 +10,7 @@ from components.page.formatting import change_text, figure_text, format_int, int
 from components.page.page import Block, Cell, Column, Heading, Meter, Note, Section, Table
 from components.report.collect import RunArtifacts
 from components.tasks.annotation import BoundTask
-from components.tasks.figures import Figure, beyond_chance
+from components.tasks.figures import Figure, beyond_chance, difference_interval
 from components.tasks.reporting import capitalized
 
 _FEW_IMAGES = 100  # below it one image moves a slice's accuracy by over a point
@@ -98,10 +98,12 @@ def _gap_columns(evaluation, task, figure):
         Column(f"{title} with{unit}", "" if figure.higher_is_better else "lower is better."),
         Column(f"{title} without{unit}"),
         Column(f"Gap{difference}", f"{readable(figure.name)} {meaning}"),
+        Column(f"95 % interval{difference}", "of the gap, by both sides' errors."),
     ]
     for each in _with_gaps(evaluation, task):
         meaning = f"the same of {readable(each.name)}, over what is defined on both sides."
         columns.append(Column(f"{each.gap}{', points' if each.share else ''}", meaning))
+        columns.append(Column(f"95 % interval{', points' if each.share else ''}", f"of the {each.gap.lower()}."))
     return tuple(columns)
 
 
@@ -114,11 +116,28 @@ def _gap_row(evaluation, task, key, figures, gap, reach):
         Cell(" / ".join(map(format_int, counts)), min(counts)),
         *map(_figure_cell, figures),
         Cell(change_text(gap, figures[0].share), abs(gap), meter, tone),
+        Cell(_gap_interval(gap, figures)),
     ]
     for each in _with_gaps(evaluation, task):
-        further = evaluation.gap(task.name, each.metric, key)
-        row.append(Cell(change_text(further, each.share), abs(further)))
+        further, of_sides = evaluation.gap(task.name, each.metric, key), _of_sides(evaluation, task, key, each.metric)
+        tone = "bad" if _is_beyond_chance(further, of_sides) else ""
+        row.append(Cell(change_text(further, each.share), abs(further), tone=tone))
+        row.append(Cell(_gap_interval(further, of_sides)))
     return tuple(row)
+
+
+def _of_sides(evaluation, task, key, metric) -> list[Figure]:
+    """One figure of both sides of a slice."""
+    return [
+        next(each for each in evaluation.figures(task.name, side) if each.metric == metric)
+        for side in evaluation.slices[key]
+    ]
+
+
+def _gap_interval(gap, of_sides) -> str:
+    """`+1.20 to +3.40`; empty if it isn't known."""
+    interval = difference_interval(gap, *(figure.error for figure in of_sides))
+    return "" if interval is None else " to ".join(change_text(end, of_sides[0].share) for end in interval)
 
 
 def _with_gaps(evaluation, task) -> list[Figure]:

@@ -44,10 +44,22 @@ class Figure:
         return (max(low, 0.0), min(high, 1.0)) if self.share else (low, high)
 
 
+def difference_interval(difference: float, *errors: float | None) -> tuple[float, float] | None:
+    """95 % confidence interval of a difference of figures of different images, by their standard errors.
+
+    None if one of them isn't known, or the difference is undefined.
+    """
+    known = [error for error in errors if error is not None and math.isfinite(error)]
+    if len(known) < len(errors) or not math.isfinite(difference):
+        return None
+    reach = STUDENT_T * math.hypot(*known)
+    return difference - reach, difference + reach
+
+
 def beyond_chance(difference: float, *errors: float | None) -> bool:
     """Whether a difference of figures of different images is larger than their errors make it in 95 of 100 cases."""
-    known = [error for error in errors if error is not None and math.isfinite(error)]
-    return len(known) == len(errors) and abs(difference) > STUDENT_T * math.hypot(*known)
+    interval = difference_interval(difference, *errors)
+    return interval is not None and not interval[0] <= 0 <= interval[1]
 
 
 def score_figures(task: str, values: Mapping[str, float]) -> list[Figure]:

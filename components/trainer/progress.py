@@ -12,6 +12,7 @@ from components.progress import LINE_SECONDS, REFRESH_SECONDS
 from components.trainer.devices import has_gpu
 from components.trainer.recipe import Stage
 
+_CLEAR = "\x1b[K"  # what a terminal has from here to the end of the line
 _LONG = 6 * 3600.0  # seconds that are left, from which on somebody who has no GPU is told so
 
 
@@ -29,6 +30,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._resumed = resumed
         self._warned = False
         self._terminal = sys.stderr.isatty()
+        self._to_the_end = _CLEAR if self._terminal else ""  # of a longer line that stood there
         self._interval = REFRESH_SECONDS if self._terminal else LINE_SECONDS
 
     def on_train_begin(self, logs=None):
@@ -61,7 +63,7 @@ class TrainingProgress(keras.callbacks.Callback):
                 file=sys.stderr,
             )
         print(
-            f"{line}, {tqdm.format_interval(left)} left",
+            f"{line}, {tqdm.format_interval(left)} left{self._to_the_end}",
             end="\r" if self._terminal else "\n",
             file=sys.stderr,
             flush=True,
@@ -70,7 +72,8 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         results = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
         elapsed = tqdm.format_interval(time.monotonic() - self._started)
-        print(f"  {self._heading(epoch)} after {elapsed}: {results}", file=sys.stderr, flush=True)
+        line = f"  {self._heading(epoch)} after {elapsed}: {results}{self._to_the_end}"
+        print(line, file=sys.stderr, flush=True)
 
     def _heading(self, epoch):
         name = f"{self._stage.name}, " if self._stage.name else ""

@@ -127,6 +127,7 @@ def leave_results(request, execution, **changed):
         "verdict": "not pushed",
         "figures": {"images tested": 200, "mean accuracy": 0.8125},
         "intervals": {"mean accuracy": [0.75, 0.875]},
+        "shares": ["mean accuracy"],
         "places": {"report": "out/[red]reports/x-y/index.html"},
         "reasons": ["mean balanced accuracy 0.5 is below 0.6 [/bold]"],
     }
@@ -142,7 +143,14 @@ def test_the_table_at_the_end(said, clock, request_of):
     print_results(request_of(), progress)
     text = "\n".join(said())
     assert "out/[red]reports" in text and "0.6 [/bold]" in text, "no mark-up"
-    for expected in ("plain/synthetic: not pushed", "images tested", "200", "0.8125", "0.7500 to 0.8750", "index.html"):
+    for expected in (
+        "plain/synthetic: not pushed",
+        "images tested",
+        "200",
+        "81.25 %",
+        "75.00 % to 87.50 %",
+        "index.html",
+    ):
         assert expected in text
     assert said()[-1] == "3.0 min in 3 components, 1 of them cached; longest: b 2.0, a 1.0, report 0.0"
 
@@ -197,7 +205,8 @@ def leave_report(output_dir, execution, experiment, seed, **figures):
     folder = output_dir / "pipeline" / f"Report-{experiment.replace('/', '-')}" / "report" / str(execution)
     folder.mkdir(parents=True)
     compared = [name for name in figures if not name.startswith("not")]
-    results = {"experiment": experiment, "seed": seed, "figures": figures, "compared": compared}
+    shares = [name for name in figures if name in ("accuracy", "F1")]
+    results = {"experiment": experiment, "seed": seed, "figures": figures, "compared": compared, "shares": shares}
     (folder / "results.json").write_text(json.dumps(results))
     return folder / "results.json"
 
@@ -218,7 +227,7 @@ def test_the_latest_run_of_each_seed_counts(tmp_path):
     leave_report(tmp_path, 11, "dmm", 1, **{"accuracy": 0.9, "F1": 0.5, "minutes": 4.0})
     assert compared(tmp_path) == [
         ["experiment", "seeds", "accuracy", "F1", "minutes"],
-        ["dmm", "0 1", "0.8500 ± 0.0707", "0.4500 ± 0.0707", "4.0000 ± 0.0000"],
+        ["dmm", "0 1", "85.00 ± 7.07 %", "45.00 ± 7.07 %", "4.0000 ± 0.0000"],
     ]
 
 
@@ -228,7 +237,7 @@ def test_what_an_earlier_facetfx_left_is_named(tmp_path, capsys):
     earlier = json.loads(file.read_text())
     del earlier["compared"]
     file.write_text(json.dumps(earlier))
-    assert compared(tmp_path)[1] == ["dmm", "0", "0.9000"]
+    assert compared(tmp_path)[1] == ["dmm", "0", "90.00 %"]
     assert f"Left out, of an earlier facetfx: {file}. Run the experiment again" in capsys.readouterr().err
 
 
@@ -236,7 +245,7 @@ def test_what_a_stopped_run_left_half_written_is_named(tmp_path, capsys):
     leave_report(tmp_path, 1, "dmm", 0, **{"accuracy": 0.9})
     file = leave_report(tmp_path, 2, "dmm", 1, **{"accuracy": 0.8})
     file.write_text(file.read_text()[:30])
-    assert compared(tmp_path)[1] == ["dmm", "0", "0.9000"]
+    assert compared(tmp_path)[1] == ["dmm", "0", "90.00 %"]
     assert f"Left out, of a run that was stopped while it wrote: {file}." in capsys.readouterr().err
 
 

@@ -339,6 +339,7 @@ def test_a_model_worse_than_the_last_blessed_one_is_not_blessed(evaluate, models
         for name, difference in differences.items()
     ]
     candidate = read_evaluation(uri, _tasks())
+    assert candidate.baseline.startswith(models["perfect"].uri) and result.baseline == ""
     assert candidate.changes["attributes", "mean_balanced_accuracy"] == pytest.approx(MEAN_BALANCED_ACCURACY - 1)
     assert candidate.changes["parsing", "mean_f1"] == pytest.approx(result.value("parsing", "mean_f1") - 1)
     assert candidate.value("attributes", "mean_balanced_accuracy") == pytest.approx(MEAN_BALANCED_ACCURACY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from components.config import Bar, Teacher
+from components.config import Bar, Evaluation, Teacher
 from components.page.formatting import interval_text
 from components.report.card import card, card_section, command
 from components.report.data_card import data_card
@@ -57,12 +57,28 @@ def test_against_the_bar_and_the_last_blessed_model():
     task = dataclasses.replace(ATTRIBUTES, task=dataclasses.replace(ATTRIBUTES.task, bar=Bar("mean_accuracy", 0.6)))
     alone = artifacts(task)
     ((text, passed),) = comparisons(alone)
-    assert passed and "the bar is at least 60.00 %, and there is no blessed model" in text
     value = alone.evaluation.value("attributes", "mean_accuracy")
+    between = f"at least 60.00 %, is passed by {100 * (value - 0.6):.2f} points, and there is no blessed model"
+    assert passed and between in text
     for change, better in ((0.01, True), (-0.01, False)):
-        evaluation = dataclasses.replace(alone.evaluation, changes={("attributes", "mean_accuracy"): change})
+        evaluation = dataclasses.replace(
+            alone.evaluation,
+            changes={("attributes", "mean_accuracy"): change},
+            baseline="out/Trainer-x/model/6/Format-Serving",
+        )
         ((text, passed),) = comparisons(dataclasses.replace(alone, evaluation=evaluation))
-        assert passed is better and f"The last blessed model's: {100 * (value - change):.2f} %." in text
+        before = f"The last blessed model (out/Trainer-x/model/6) has {100 * (value - change):.2f} %"
+        assert passed is better and f"{before}: {'+' if better else '−'}1.00 points against it." in text
+
+
+def test_against_the_bar_on_the_widest_gap():
+    alone = artifacts(ATTRIBUTES, values={"attributes": attribute_values() | {"widest_accuracy_gap": 0.07}})
+    for most, words in ((0.1, "passed by 3.00"), (0.05, "missed by 2.00")):
+        evaluation = Evaluation(slice_by=("Male",), max_gap=most)
+        experiment = dataclasses.replace(alone.experiment, evaluation=evaluation)
+        ((text, passed),) = comparisons(dataclasses.replace(alone, experiment=experiment))
+        assert text.startswith("attributes widest accuracy gap is 7.00 %; the bar, at most ")
+        assert text.endswith(f"is {words} points.") and passed is (most > 0.07)
 
 
 def test_intervals_in_words():

@@ -54,9 +54,10 @@ def test_gaps_are_signed_and_the_largest_comes_first():
     table, _ = blocks(run, Table)
     accuracies = [f"{100 * each['mean_accuracy']:.2f}" for each in (high, low)]
     assert rows(table) == [
-        ["Male", "411 / 587", *accuracies, "+13.60", "+0.00"],
-        ["Eyeglasses", "66 / 932", accuracies[1], accuracies[1], "+0.00", "+0.00"],
+        ["Male", "411 / 587", *accuracies, "+13.60", "+12.12 to +15.08", "+0.00", "−1.48 to +1.48"],
+        ["Eyeglasses", "66 / 932", accuracies[1], accuracies[1], *["+0.00", "−1.48 to +1.48"] * 2],
     ]
+    # By hand: 2.093 · √(0.5² + 0.5²) = 1.48 points to both sides.
     assert [row[4].tone for row in table.rows] == ["bad", ""]
     assert [column.heading for column in table.columns[2:5]] == [
         "Attributes mean accuracy with, %", "Attributes mean accuracy without, %", "Gap, points",
@@ -76,7 +77,17 @@ def test_the_balanced_gap_is_over_what_is_defined_on_both_sides():
     lacking = values | {"balanced_accuracy": np.array([np.nan, 0.7]), "mean_balanced_accuracy": 0.7}
     run = sliced(task, slices={"Male": SIDES["Male"]}, attributes={"Male": having, "not Male": lacking})
     table, _ = blocks(run, Table)
-    assert table.columns[5].heading == "Balanced gap, points" and rows(table)[0][5] == "+0.00"
+    assert table.columns[6].heading == "Balanced gap, points" and rows(table)[0][6] == "+0.00"
+
+
+def test_a_balanced_gap_beyond_chance_is_marked():
+    values = attribute_values(rates=np.array([0.2, 0.5]))
+    having = values | {"balanced_accuracy": np.array([0.8, 0.8]), "mean_balanced_accuracy": 0.8}
+    lacking = values | {"balanced_accuracy": np.array([0.75, 0.75]), "mean_balanced_accuracy": 0.75}
+    task = bound("attributes", "multi_label", ("Hat", "Young"))
+    run = sliced(task, slices={"Male": SIDES["Male"]}, attributes={"Male": having, "not Male": lacking})
+    ((*_, balanced, interval),) = blocks(run, Table)[0].rows
+    assert (balanced.text, balanced.tone, interval.text) == ("+5.00", "bad", "+3.52 to +6.48")
 
 
 def test_both_mistakes_have_a_row_for_each_slice_with_intervals():
@@ -99,9 +110,9 @@ def test_a_gap_of_errors_is_in_their_own_unit():
     ages = {"Male": age_values(8.0), "not Male": age_values(5.0)}
     run = sliced(AGE, slices={"Male": SIDES["Male"]}, age=ages)
     (table,) = blocks(run, Table)
-    assert rows(table) == [["Male", "411 / 587", "8.00", "5.00", "+3.00"]]
+    assert rows(table) == [["Male", "411 / 587", "8.00", "5.00", "+3.00", "+2.99 to +3.01"]]
     headings = [column.heading for column in table.columns[2:]]
-    assert headings == ["Age mean absolute error with", "Age mean absolute error without", "Gap"]
+    assert headings == ["Age mean absolute error with", "Age mean absolute error without", "Gap", "95 % interval"]
     assert "lower is better" in table.columns[2].meaning
     (note,) = blocks(run, Note)
     assert "more than chance" in note.text, "no number of years is large in itself"
@@ -131,7 +142,7 @@ def test_slices_of_another_data_set_say_nothing_of_a_task():
     assert len(blocks(run, Table)) == 2 and headings == ["Both mistakes by slice"], "of the attributes alone"
     half = {"Male": age_values(5.0), "not Male": nobody}
     (table,) = blocks(sliced(AGE, slices={"Male": SIDES["Male"]}, age=half), Table)
-    assert rows(table)[0][2:] == ["5.00", "–", "–"]
+    assert rows(table)[0][2:] == ["5.00", "–", "–", ""]
 
 
 def test_names_from_outside_are_escaped():

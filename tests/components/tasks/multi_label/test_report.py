@@ -45,6 +45,19 @@ def test_the_headlines_stand_beside_the_majority():
     assert headline.tone == "bad" and "points below it" in headline.meaning
 
 
+def test_what_is_never_said_comes_first():
+    values = attribute_values()
+    silent = {name: counts.copy() for name, counts in values.items() if name.startswith(("true_", "false_"))}
+    for index in (4, 22):  # Bald and Mustache
+        silent["false_negatives"][index] += silent["true_positives"][index]
+        silent["true_negatives"][index] += silent["false_positives"][index]
+        silent["true_positives"][index] = silent["false_positives"][index] = 0
+    first = part(ATTRIBUTES, artifacts(ATTRIBUTES, values={"attributes": values | silent})).headlines[0]
+    assert (first.value, first.label, first.tone) == ("2 of 40", "Attributes: never said", "bad")
+    assert "Bald, Mustache" in first.meaning
+    assert "never said" not in part(ATTRIBUTES, artifacts(ATTRIBUTES)).headlines[0].label
+
+
 def test_gaps_for_programs():
     high, moods = attribute_values(), ("happy", "sad", "calm")
     low = high | {"accuracy": high["accuracy"] - 0.136, "mean_accuracy": high["mean_accuracy"] - 0.136}
