@@ -10,7 +10,7 @@ from importlib import metadata
 
 from components.config import to_json
 from components.overrides import settings_of
-from components.page.formatting import figure_text, format_int, interval_text, readable
+from components.page.formatting import decimal, figure_text, format_int, interval_text, readable
 from components.page.page import Block, Code, Details, Heading, Note, Section
 from components.report.collect import RunArtifacts
 from components.serving.lite import LITE
@@ -19,6 +19,10 @@ from components.tasks.figures import Figure
 _DLIB_68 = (
     "Landmarks that images lacked were marked by dlib's 68-point predictor, whose training data (iBUG 300-W) exclude "
     "commercial use."
+)
+_DLIB = (
+    "Faces of photographs are found and aligned by dlib's detectors and five-point predictor: Boost licence and public "
+    "domain, for any use."
 )
 _LIMITS = (
     "Labels of faces are other people's opinions. What a model says of a person may be wrong and is no ground for a "
@@ -61,6 +65,7 @@ def card(artifacts: RunArtifacts) -> str:
         "",
         *(f"- `{task.name}`: {_answers(task)}" for task in artifacts.tasks),
         "",
+        *_thresholds(artifacts),
         "## What may be done with it",
         "",
         *(f"- {text}" for text in terms(artifacts)),
@@ -80,7 +85,7 @@ def card(artifacts: RunArtifacts) -> str:
         command(artifacts),
         "```",
         "",
-        f"{versions()} Thresholds, names and what answers keep to: `assets.extra/contract.json` in the model's folder."
+        f"{versions()} Names and what answers keep to: `assets.extra/contract.json` in the model's folder."
         f"{f' For TensorFlow Lite: `{LITE}` there.' if artifacts.lite else ''}",
         "",
     ]
@@ -88,7 +93,7 @@ def card(artifacts: RunArtifacts) -> str:
 
 
 def terms(artifacts: RunArtifacts) -> list[str]:
-    """A sentence on each data set, and on what dlib marked."""
+    """A sentence on each data set, and on what dlib marks, finds and aligns."""
     found = [f"{readable(dataset)}: {text}" for dataset, text in artifacts.terms.items()]
     experiment = artifacts.experiment
     learnt_from = [teacher.experiment for teacher in experiment.data.teachers]
@@ -96,7 +101,8 @@ def terms(artifacts: RunArtifacts) -> list[str]:
         learnt_from.append(warm_start)
     if learnt_from:
         found.append(f"It has learnt from {' and '.join(learnt_from)}, whose data's terms hold for it, too.")
-    return [*found, _DLIB_68] if experiment.data.annotate_landmarks else found
+    marked, aligned = experiment.data.annotate_landmarks, artifacts.frames
+    return [*found, *([_DLIB_68] if marked else []), *([_DLIB] if aligned else [])]
 
 
 def command(artifacts: RunArtifacts) -> str:
@@ -121,6 +127,18 @@ def _answers(task):
     numbered = all(name.isdecimal() for name in task.names)
     names = f"{len(task.names)} points" if numbered else ", ".join(map(readable, task.names))
     return f"{readable(task.kind)}{f': {names}' if task.names else ''}, from {readable(task.dataset)}"
+
+
+def _thresholds(artifacts) -> list[str]:
+    """Of every yes or no, the score above which it is a yes."""
+    lines: list[str] = []
+    for task in artifacts.tasks:
+        decided = artifacts.contract.get(f"{task.name}_decisions")
+        if decided:
+            rows = zip(task.names, decided["thresholds"], strict=True)
+            lines += [f"| {readable(task.name)} | yes for a score above |", "| --- | --- |"]
+            lines += [*(f"| {readable(name)} | {decimal(threshold)} |" for name, threshold in rows), ""]
+    return lines
 
 
 def _figures_table(artifacts, slice_name, over) -> list[str]:

@@ -83,7 +83,7 @@ class RunArtifacts:
         tasks: what it learnt, with what its data sets say of them.
         training: training.json.
         model: the SavedModel, loaded; `model_path` is where it lies.
-        contract: what the served outputs keep to, by output.
+        contract: what the served outputs keep to, by output. frames: by task, where its training images have a face.
         tested: by data set, the first records of its test split. samples: with answers, the first of them.
         model_run: folder of the logs and what else training left.
         lite: what the file of TensorFlow Lite reached; None without one.
@@ -105,6 +105,7 @@ class RunArtifacts:
     model_run: str
     data: DataSummary
     verdict: Verdict
+    frames: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     lite: Evaluation | None = None
     terms: Mapping[str, str] = dataclasses.field(default_factory=dict)
     commit: str = ""
@@ -135,6 +136,7 @@ def collect(
     model_run = artifacts["model_run"].uri
     training = _json(model_run, TRAINING_FILE)
     has_lite = "bytes" in training["lite"]
+    contract = _json(model_path, CONTRACT)
     return RunArtifacts(
         name=name,
         experiment=experiment,
@@ -143,7 +145,8 @@ def collect(
         training=training,
         model=model,
         model_path=model_path,
-        contract=_json(model_path, CONTRACT)["signatures"][SIGNATURE],
+        contract=contract["signatures"][SIGNATURE],
+        frames=contract["frames"],
         tested=tested,
         samples={dataset: tuple(answered(model, records[:_NUM_SAMPLES])) for dataset, records in tested.items()},
         model_run=model_run,

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from components import tasks as task_kinds
 from components.page.formatting import format_int, percent, readable
+from components.report.card import command
 from components.report.collect import RunArtifacts
 from components.tasks.annotation import BoundTask
+
+_LIMITS = (
+    "Labels are other people's opinions of pictures, not facts about the people in them.",
+    "Whoever is rare among the images is rare in what the figures say: the shares below are of the test images.",
+    "A split by image may have one person on both sides, unless the data set's own list says otherwise.",
+)
 
 
 def data_card(artifacts: RunArtifacts) -> str:
     """A section for each data set of the run, in order."""
-    lines = [f"# Data of {artifacts.name}", ""]
+    lines = [
+        f"# Data of {artifacts.name}",
+        "",
+        f"As facetfx read them at commit {artifacts.commit or 'unknown'}, {artifacts.created:%d %B %Y}, with "
+        f"`{command(artifacts)}`. They were made for research on faces; any other use is for its user to justify.",
+        "",
+        *(f"- {text}" for text in _LIMITS),
+        "",
+    ]
     for config in artifacts.experiment.data.datasets:
         lines += [f"## {readable(config.name)}", "", artifacts.terms[config.name], ""]
         options = ", ".join(f"{name} {value}" for name, value in config.options.items())

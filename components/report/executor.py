@@ -26,7 +26,7 @@ class Executor(base_executor.BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties) -> None:
         """Writes index.html, results.json, model_card.md and data_card.md, as an artifact and into the destination.
 
-        The artifact has a folder for TensorBoard as well.
+        The artifact has a folder for TensorBoard as well; the model card lies beside the pushed model, too.
         """
         inputs = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items() if found}
         experiment = from_json(exec_properties["experiment"])
@@ -44,3 +44,5 @@ class Executor(base_executor.BaseExecutor):
             io_utils.write_string_file(os.path.join(folder, RESULTS), results)
             for name, text in cards.items():
                 io_utils.write_string_file(os.path.join(folder, name), text)
+        if pushed := artifacts.verdict.pushed_path:
+            io_utils.write_string_file(os.path.join(pushed, "assets.extra", CARD), cards[CARD])

@@ -14,8 +14,10 @@ from tensorflow import keras
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
+from tqdm import tqdm
 
 from components.config import from_json
+from components.progress import LINE_SECONDS
 from components.schema_gen.frames import read_frames
 from components.serving.export import export
 from components.serving.lite import convert, lite_network
@@ -64,6 +66,7 @@ def run_fn(fn_args: FnArgs) -> None:
         log_folder=fn_args.model_run_dir,
         warm_start=fn_args.base_model,
     )
+    print("  Exporting the model ...", file=sys.stderr, flush=True)
     validation = inputs.evaluation_examples(all_files(validation_files), tasks, experiment.data.image_size)
     validation = validation.batch(_VALIDATION_BATCH)
     fast, precision = chosen_precision(experiment.export.precision, trained, validation)
@@ -133,10 +136,15 @@ def reference_values(
 ) -> Values:
     """What the served model sees in a data set's images and answers for `tasks`, which learn from it."""
 
-    def answer(images):
-        return {name: values.numpy() for name, values in module.from_images(tf.constant(images, tf.string)).items()}
+    what = f"  Answering validation images, which new ones are held against ({', '.join(tasks)})"
+    with tqdm(total=len(images), desc=what, unit=" images", mininterval=LINE_SECONDS, leave=False) as bar:
 
-    values, _ = measured(answer, outputs_of(module.contract()["serving_default"], tasks), image_size, images)
+        def answer(files):
+            answers = module.from_images(tf.constant(files, tf.string))
+            bar.update(len(files))
+            return {name: values.numpy() for name, values in answers.items()}
+
+        values, _ = measured(answer, outputs_of(module.contract()["serving_default"], tasks), image_size, images)
     return values
 
 

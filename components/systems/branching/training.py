@@ -26,7 +26,7 @@ from components.trainer.task_model import TaskModel
 from keras_models.branch_tree import BranchTree
 from keras_models.branched_network import BranchedNetwork
 
-WIDENING, FINAL_PHASE = "widening", "final phase"
+WIDENING, FIRST_PHASE, FINAL_PHASE = "widening", "first phase", "final phase"
 
 
 class WideningModel(TaskModel):
@@ -40,11 +40,11 @@ class WideningModel(TaskModel):
     ):
         super().__init__(network, tasks, objective, accumulate)
         self.affinity = TaskAffinity(network.tree.num_tasks)
-        self.stage = WIDENING
+        self.stage = WIDENING  # or, of a network that never branches, FIRST_PHASE
 
     def observe(self, labels, outputs):
         super().observe(labels, outputs)
-        if self.stage == WIDENING:
+        if self.stage != FINAL_PHASE:
             targets = tf.concat([task.targets(labels) for task in self.tasks.values()], axis=-1)
             scores = tf.concat([outputs[name] for name in self.tasks], axis=-1)
             self.affinity.update(targets, scores)
@@ -183,6 +183,8 @@ class Widening(Supervised):
         self._rounds = Rounds([name for task in self.run.tasks for name in task.names], network.LAYERS)
         checkpoint.restore_first(self._rounds)
         model = WideningModel(network, tasks, self.training.loss.build(), self.training.accumulate)
+        if not self.training.alpha:
+            model.stage = FIRST_PHASE
         if self.training.fixed_tree:
             self._rounds.start_from(_given_tree(self.training, self.run.warm_start))
         else:
@@ -201,10 +203,12 @@ class Widening(Supervised):
         while not rounds.finished:
             if rounds.decided == epochs_done:
                 epochs_done += 1
-                yield Stage(rounds.heading, rounds.decided, rounds.decided, epochs_done, self.steps, epochs_done)
+                heading = rounds.heading if model.stage == WIDENING else model.stage
+                yield Stage(heading, rounds.decided, rounds.decided, epochs_done, self.steps, epochs_done)
             affinity = model.affinity.affinity()
             rounds.add(choose_split(model.network, affinity, rounds.next_layer, self.training.alpha), epochs_done)
-            print(rounds.describe_last(), file=sys.stderr, flush=True)
+            if model.stage == WIDENING:
+                print(rounds.describe_last(), file=sys.stderr, flush=True)
             with self.run.strategy.scope():
                 model.widen(rounds.tree, self.optimizer(), anew=rounds.finished)
                 checkpoint.replace(model)

@@ -32,6 +32,9 @@ def test_what_the_card_says():
     ):  # fmt: skip
         assert words in text, words
     assert "dlib" not in text and "TensorFlow Lite" not in text
+    assert "| attributes | yes for a score above |\n| --- | --- |\n| 5 o Clock Shadow | −0.200 |" in text
+    assert "| Young | 0.200 |\n\n## What may be done" in text
+    assert "dlib's detectors and five-point predictor: Boost licence" in card(run(frames={"attributes": {}}))
     assert "For TensorFlow Lite: `assets.extra/model.tflite` there." in card(run(lite=run().evaluation))
 
 
@@ -92,7 +95,8 @@ def test_what_is_said_of_the_data():
     names = [config.name for config in run().experiment.data.datasets]
     assert all(f"## {name.replace('_', ' ')}\n\nFor research; the images" in text for name in names)
     for words in (
-        "# Data of ifan/3t-tiny", "| split | read | kept | quarantined |", "**emotion** (classification): came with",
+        "# Data of ifan/3t-tiny", "at commit ", "`make run EXPERIMENT=ifan/3t-tiny", "- Labels are other people's",
+        "| split | read | kept | quarantined |", "**emotion** (classification): came with",
         "| happy | 24.7\u00a0% |", "| Wearing Hat | ", "| image can't be decoded: truncated | 6 |",
     ):  # fmt: skip
         assert words in text, words

@@ -104,10 +104,14 @@ def run(tmp_path, monkeypatch):
     }
     (tmp_path / "model_run" / "training.json").write_text(json.dumps(training))
     (tmp_path / "model" / "assets.extra").mkdir()
-    contract = {"version": 1, "signatures": {"from_examples": {"emotion": {"kind": "probabilities"}}}}
+    contract = {
+        "version": 1,
+        "frames": {"emotion": {"aspect": 1.0}},
+        "signatures": {"from_examples": {"emotion": {"kind": "probabilities"}}},
+    }
     (tmp_path / "model" / CONTRACT).write_text(json.dumps(contract))
     artifacts["infra_blessing"].set_int_custom_property("blessed", 1)
-    artifacts["pushed_model"].set_string_custom_property("pushed_destination", "/serving/1")
+    artifacts["pushed_model"].set_string_custom_property("pushed_destination", str(tmp_path / "serving" / "1"))
 
     model = Served()
     monkeypatch.setattr(collect, "read_blessing", lambda uri: (True, []))
@@ -137,9 +141,9 @@ def test_what_a_run_left_is_read(run):
     assert found.data.quarantine_samples == (("x.jpg", "truncated"),)
     assert found.data.anomalies == ("drawn_parsing_test: emotion: value 9", "drawn_emotion_test: emotion: value 9")
     assert found.data.soft_labels["drawn_parsing_train"]["emotion"]["labelled"] == 2 and not found.data.annotations
-    assert found.verdict.serving_ok and found.verdict.pushed_path == "/serving/1"
+    assert found.verdict.serving_ok and found.verdict.pushed_path == str(run.folder / "serving" / "1")
     assert found.history.column("val_emotion_accuracy").tolist() == [0.5]
-    assert found.contract == {"emotion": {"kind": "probabilities"}}
+    assert found.contract == {"emotion": {"kind": "probabilities"}} and list(found.frames) == ["emotion"]
 
 
 def test_records_are_asked_about_a_few_at_a_time_with_their_crops(run):
@@ -168,3 +172,5 @@ def test_the_executor_writes_page_and_results_twice(run, tmp_path):
         assert results["figures"]["records quarantined"] == 2
         assert results["places"]["report"] == str(destination / "index.html")
         assert (results["commit"], results["run"]) == ("abc1234", "this one")
+    card = tmp_path / "serving" / "1" / "assets.extra" / "model_card.md"
+    assert card.read_text() == (destination / "model_card.md").read_text()

@@ -21,7 +21,7 @@ from components.systems.branching.formulas import TaskAffinity, branch_affinity,
 from components.systems.branching.initializers import somp_init
 from components.systems.branching.loss import TaskCrossEntropy
 from components.systems.branching.system import BranchingSystem
-from components.systems.branching.training import FINAL_PHASE, WIDENING, WideningModel, choose_split
+from components.systems.branching.training import FINAL_PHASE, FIRST_PHASE, WIDENING, WideningModel, choose_split
 from components.systems.branching.tree_file import write_tree
 from components.systems.dmm_cnn.adaptive import adaptive_weights, dynamic_weights
 from components.tasks.annotation import Annotation
@@ -217,8 +217,8 @@ def test_without_alpha_nothing_branches(without_alpha):
     assert found["groups"] == [list(range(TASKS))]
     assert found["costs"] == pytest.approx([number / 64 for number in range(TASKS)])
     assert run.tree == UNBRANCHED
-    assert [epoch["stage"] for epoch in run.epochs] == [WIDENING, FINAL_PHASE, FINAL_PHASE]
-    assert "Round 1: fc gets 1 of at most 6 branches. The tree stays as it is." in run.said
+    assert [epoch["stage"] for epoch in run.epochs] == [FIRST_PHASE, FINAL_PHASE, FINAL_PHASE]
+    assert "first phase, epoch 1/1 after" in run.said and "ound 1" not in run.said  # nobody is told of branches
     ((before, _),) = run.model.seen
     for seen, left in zip(before["affinity"], run.model.affinity.variables, strict=True):
         assert seen.any()
