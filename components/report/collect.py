@@ -8,7 +8,8 @@ import datetime
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -35,6 +36,7 @@ _NUM_TESTED = 64  # records of each data set that are read
 _NUM_SAMPLES = 32  # of them answered
 _REQUEST = 4  # records: label maps are as large as they are
 _NUM_QUARANTINE_SAMPLES = 20
+_SAID_OF_ONE = re.compile(r"'[^']*'|\d[\d,.]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,8 @@ class DataSummary:
 
     Attributes:
         splits: by split name, the records "read", "kept" and "quarantined".
-        quarantine_reasons: reason -> number of records, over all splits. quarantine_samples: a few (image id, reason).
+        quarantine_reasons: reason -> number of records, over all splits, of `counted_reasons`. quarantine_samples: a few
+            (image id, reason).
         annotations: by split name, the images by where their landmarks come from: "annotated", "had_landmarks" or
             "not_found". soft_labels: by split name and label, "annotated" or "labelled" by a teacher.
         anomalies: what ExampleValidator found.
@@ -193,12 +196,27 @@ def _data(artifacts):
     ]
     return DataSummary(
         splits=_json(ingestion, INGESTION_FILE),
-        quarantine_reasons=collections.Counter(row["reason"] for row in quarantine),
+        quarantine_reasons=counted_reasons(row["reason"] for row in quarantine),
         quarantine_samples=tuple((row["id"], row["reason"]) for row in quarantine[:_NUM_QUARANTINE_SAMPLES]),
         annotations=_json(artifacts["annotation"].uri, ANNOTATION_FILE) if "annotation" in artifacts else {},
         soft_labels=_json(artifacts["soft_labels"].uri, SOFT_LABELS_FILE) if "soft_labels" in artifacts else {},
         anomalies=_anomalies(artifacts["anomalies"]),
     )
+
+
+def counted_reasons(reasons: Iterable[str]) -> dict[str, int]:
+    """Reasons -> how many there are of each.
+
+    Those that differ in what they quote and in numbers alone, an image's name say, are one, with an example.
+    """
+    kinds: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+    for reason in reasons:
+        kinds[_SAID_OF_ONE.sub("…", reason)][reason] += 1
+    counts = {}
+    for kind, alike in kinds.items():
+        example = next(iter(alike))
+        counts[example if len(alike) == 1 else f"{kind} (such as: {example})"] = alike.total()
+    return counts
 
 
 def _anomalies(artifact):
