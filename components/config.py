@@ -57,12 +57,14 @@ class DatasetConfig:
         options: the builder's arguments.
         builder: the builder's name (components.datasets); None if it is the data set's own.
         labels: which labels its records keep; None for all that they have. Of several data sets, each has to say.
+        max_quarantined: the share of its records that may be put aside; with more of them a run stops and says why.
     """
 
     name: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     builder: str | None = None
     labels: tuple[str, ...] | None = None
+    max_quarantined: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -415,6 +417,11 @@ class Experiment:
         if len(data.image_size) != 2 or min(data.image_size) < 1:
             raise ValueError(f"data.image_size is (height, width) in pixels; received {data.image_size}.")
         for dataset in data.datasets:
+            if not 0 <= dataset.max_quarantined <= 1:
+                raise ValueError(
+                    f"max_quarantined of data set {dataset.name!r} is a share from 0 to 1; received "
+                    f"{dataset.max_quarantined}."
+                )
             if dataset.labels is None and len(data.datasets) > 1:
                 raise ValueError(
                     f"Data set {dataset.name!r} is one of several and doesn't say which labels it gives: set its "

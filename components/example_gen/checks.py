@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.images.crop import ROUNDING
-from components.images.decoding import JPEG, PNG, checked_decode, image_size
+from components.images.decoding import JPEG, PNG, checked_decode, size_of
 from components.images.limits import MAX_BYTES, MAX_PIXELS, MAX_SIDE
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
@@ -49,7 +49,7 @@ def _check_image(encoded: bytes) -> None:
 
 def _check_size(encoded):
     """By the header, before memory is taken for the pixels; what is larger isn't answered by a served model either."""
-    height, width = image_size(encoded)
+    height, width = checked_decode(size_of, encoded, "image").numpy()
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise RecordError(
             f"the image has {width:,} x {height:,} pixels, allowed are {MAX_PIXELS:,} and {MAX_SIDE:,} on a side"

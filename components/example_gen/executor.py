@@ -20,11 +20,11 @@ from components.config import Data, DatasetConfig, from_json
 from components.datasets import Reference, build_datasets
 from components.example_files import WriteSplits
 from components.example_gen.checks import check_record
+from components.example_gen.quarantine import COUNTS, NO_SPLIT, check_losses
 from components.progress import ShowProgress
 from components.record import FaceRecord, RecordError
 
 _KEPT, _QUARANTINED = "kept", "quarantined"
-_NO_SPLIT = "no split"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -58,16 +58,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "AsJson" >> beam.Map(lambda row: json.dumps(row, ensure_ascii=False))
                 | "WriteQuarantine" >> beam.io.WriteToText(os.path.join(ingestion, "quarantine"), ".jsonl")
             )
-            unsplit = [split_name(configs, name, _NO_SPLIT) for name in datasets]
+            unsplit = [split_name(configs, name, NO_SPLIT) for name in datasets]
             _ = (
                 read.outcomes
                 | progress.count()
                 | beam.combiners.Count.PerElement()
                 | beam.combiners.ToDict()
                 | "AsCounts" >> beam.Map(lambda counted: json.dumps(_counts(counted, splits, unsplit), indent=1))
-                | "WriteCounts"
-                >> beam.io.WriteToText(os.path.join(ingestion, "counts"), ".json", shard_name_template="")
+                | "WriteCounts" >> beam.io.WriteToText(os.path.join(ingestion, COUNTS), shard_name_template="")
             )
+        check_losses(configs, ingestion)
 
 
 def split_name(configs: Sequence[DatasetConfig], name: str, split: str) -> str:
@@ -104,7 +104,7 @@ class ReadRecord(beam.DoFn):
         """A record or a row of the quarantine, and the outcome."""
         name, reference = element
         dataset = self._datasets[name]
-        split = split_name(self._configs, name, reference.split or _NO_SPLIT)
+        split = split_name(self._configs, name, reference.split or NO_SPLIT)
         try:
             record = keep_labels(dataset.load(reference), self._config_of[name])
             check_record(record, dataset.annotations)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import datetime
 import functools
 import json
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -23,20 +21,20 @@ from components.config import Experiment
 from components.datasets import build_dataset
 from components.datasets.binding import bound_tasks
 from components.evaluator.results import Evaluation, read_blessing, read_evaluation
+from components.example_gen.quarantine import COUNTS, counted_reasons, quarantined
 from components.record import FaceRecord
 from components.serving.export import CONTRACT
 from components.tasks.annotation import BoundTask
 from components.tasks.reporting import History, Sample, decoded
 
 # What the components that write them call them.
-TRAINING_FILE, INGESTION_FILE = "training.json", "counts.json"
+TRAINING_FILE = "training.json"
 ANNOTATION_FILE, SOFT_LABELS_FILE = "annotation.json", "soft_labels.json"
 SIGNATURE = "from_examples"
 _NUM_TESTED = 64  # records of each data set that are read
 _NUM_SAMPLES = 32  # of them answered
 _REQUEST = 4  # records: label maps are as large as they are
 _NUM_QUARANTINE_SAMPLES = 20
-_SAID_OF_ONE = re.compile(r"'[^']*'|\d[\d,.]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +43,8 @@ class DataSummary:
 
     Attributes:
         splits: by split name, the records "read", "kept" and "quarantined".
-        quarantine_reasons: reason -> number of records, over all splits, of `counted_reasons`. quarantine_samples: a few
-            (image id, reason).
+        quarantine_reasons: reason -> number of records, over all splits, as of `counted_reasons`.
+        quarantine_samples: a few (image id, reason).
         annotations: by split name, the images by where their landmarks come from: "annotated", "had_landmarks" or
             "not_found". soft_labels: by split name and label, "annotated" or "labelled" by a teacher.
         anomalies: what ExampleValidator found.
@@ -189,34 +187,15 @@ def _records(examples, split):
 
 def _data(artifacts):
     ingestion = artifacts["ingestion"].uri
-    quarantine = [
-        json.loads(line)
-        for file in sorted(tf.io.gfile.glob(os.path.join(ingestion, "quarantine*.jsonl")))
-        for line in tf.io.gfile.GFile(file)
-    ]
+    quarantine = quarantined(ingestion)
     return DataSummary(
-        splits=_json(ingestion, INGESTION_FILE),
+        splits=_json(ingestion, COUNTS),
         quarantine_reasons=counted_reasons(row["reason"] for row in quarantine),
         quarantine_samples=tuple((row["id"], row["reason"]) for row in quarantine[:_NUM_QUARANTINE_SAMPLES]),
         annotations=_json(artifacts["annotation"].uri, ANNOTATION_FILE) if "annotation" in artifacts else {},
         soft_labels=_json(artifacts["soft_labels"].uri, SOFT_LABELS_FILE) if "soft_labels" in artifacts else {},
         anomalies=_anomalies(artifacts["anomalies"]),
     )
-
-
-def counted_reasons(reasons: Iterable[str]) -> dict[str, int]:
-    """Reasons -> how many there are of each.
-
-    Those that differ in what they quote and in numbers alone, an image's name say, are one, with an example.
-    """
-    kinds: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
-    for reason in reasons:
-        kinds[_SAID_OF_ONE.sub("…", reason)][reason] += 1
-    counts = {}
-    for kind, alike in kinds.items():
-        example = next(iter(alike))
-        counts[example if len(alike) == 1 else f"{kind} (such as: {example})"] = alike.total()
-    return counts
 
 
 def _anomalies(artifact):

@@ -58,11 +58,10 @@ def _split_blocks(data):
 def _quarantine_blocks(data):
     blocks: list[Block] = []
     if data.quarantine_reasons:
-        ordered = sorted(data.quarantine_reasons.items(), key=lambda item: -item[1])
         columns = (Column("Reason", number=False), Column("Records"))
         blocks += [
             Heading("Why records were put into quarantine"),
-            Table(columns, tuple(count_cells(reason, (count,)) for reason, count in ordered)),
+            Table(columns, tuple(count_cells(reason, (count,)) for reason, count in data.quarantine_reasons.items())),
         ]
     if data.quarantine_samples:
         columns = (Column("Image", number=False), Column("Reason", number=False))

@@ -246,6 +246,10 @@ def test_experiments_that_can_run(experiment):
         (_with_task(bar=Bar("mean_balanced_accuracy", at_least=0)), "A bar is above 0; received .* task 'attributes'"),
         (_changed(EXPERIMENT, data=Data(())), "needs one data set or more; its data.datasets are empty"),
         (_changed(EXPERIMENT, data=TWINS), "2 data sets are called 'mtfl'"),
+        (
+            _changed(EXPERIMENT, data=Data((DatasetConfig("mtfl", max_quarantined=1.5),))),
+            r"max_quarantined of data set 'mtfl' is a share from 0 to 1; received 1\.5",
+        ),
         (_changed(EXPERIMENT, data=UNSAID), "'mtfl' is one of several and doesn't say which labels it gives: set its"),
         (_changed(SEVERAL, data=ABSENT), "Of the data sets masks, mtfl, none give 'emotion'"),
         (

@@ -146,12 +146,6 @@ def test_what_a_run_left_is_read(run):
     assert found.contract == {"emotion": {"kind": "probabilities"}} and list(found.frames) == ["emotion"]
 
 
-def test_reasons_that_name_an_image_or_a_number_are_one():
-    alike = [f"'img/{number}.jpg' is missing; {number} of 9 lines name it" for number in (1, 20, 300)]
-    counts = collect.counted_reasons([*alike, "a label 'mood'", "a label 'mood'"])
-    assert counts == {f"… is missing; … of … lines name it (such as: {alike[0]})": 3, "a label 'mood'": 2}
-
-
 def test_records_are_asked_about_a_few_at_a_time_with_their_crops(run):
     found = collect.collect("drawn/two", run.experiment, run.artifacts)
     assert [len(request) for request in run.model.requests] == [4, 1, 4, 1]
