@@ -15,7 +15,7 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 from components.config import to_json
 from components.faces.frame import Frame
 from components.serving.lite import LITE, LITE_TASKS
-from components.serving.module import ServingModule, served_part
+from components.serving.module import LIMITS, ServingModule, served_part
 from components.systems.base import System
 from components.tasks.base import Learning, serving_of
 from keras_models.folding import fold_batch_norm
@@ -74,6 +74,7 @@ def export(
             "precision": "bfloat16" if fast else "float32",
             "image_size": list(image_size),
             "frames": {task: frame.to_json() for task, frame in frames.items()},
+            "limits": LIMITS,
             "signatures": {**module.contract(), **contracts, CONTRACT_SIGNATURE: {CONTRACT_SIGNATURE: _AS_TEXT}},
         },
         indent=1,

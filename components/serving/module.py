@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from components.images.crop import WHOLE
+from components.images.limits import MAX_BYTES, MAX_PIXELS, MAX_SIDE
 from components.images.status import STATUS, WORDS, Status
 from components.serving.bfloat16 import FasterInBFloat16
 from components.serving.reception import admitted, receive, whole
@@ -16,6 +17,8 @@ from components.tasks.base import Serving
 from keras_models.folding import fold_batch_norm
 
 MAX_MAP_PIXELS = 2**27  # of a request's label maps together: 134 million
+# As the contract states them: what is beyond isn't answered, and its status says so.
+LIMITS = {"bytes": MAX_BYTES, "pixels": MAX_PIXELS, "side": MAX_SIDE, "label_map_pixels_of_a_request": MAX_MAP_PIXELS}
 _TOGETHER = 64  # images that the network is asked about at once
 
 # What is read of a record; one without a crop is used as a whole.

@@ -117,6 +117,9 @@ def test_the_contract(folder, signatures):
     assert signatures["contract"].structured_input_signature[1].keys() == {"image_bytes"}
     assert signatures["contract"](tf.constant(["", ""]))["contract"].numpy().tolist() == [text.encode()] * 2
     contract = json.loads(text)
+    assert contract["limits"] == {
+        "bytes": 2**25, "pixels": 2**25, "side": 2**14, "label_map_pixels_of_a_request": 2**27,
+    }  # fmt: skip
     assert contract["image_size"] == list(SIZE) and contract["frames"] == {"landmarks": FRAME.to_json()}
     assert contract["version"] == 1 and contract["signatures"].keys() == signatures.keys()
     attributes = {"shape": [None, 3], "names": list(NAMES["attributes"])}
