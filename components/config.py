@@ -246,6 +246,7 @@ class BaseTraining:
         optimizer: a Keras optimizer, which gets `learning_rate`.
         precision: Keras policy, one of PRECISIONS; float32 takes the place of mixed_bfloat16 on machines that are
             slower in it (components/trainer/precision.py).
+        jit_compile: whether XLA compiles the training step: for accelerators; on processors it mostly costs.
         strategy: what gives the tf.distribute strategy to train under: one device, or tf.distribute.MirroredStrategy
             for the devices of a machine. The batch is shared out among them.
         validation_split: what the callbacks look at; "train" where a data set has no split for it.
@@ -258,6 +259,7 @@ class BaseTraining:
     epochs: int
     optimizer: ObjectConfig
     precision: str = "float32"
+    jit_compile: bool = False
     strategy: ObjectConfig = ObjectConfig("tensorflow:distribute.get_strategy")
     validation_split: str = "validation"
     warm_start: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
@@ -45,7 +46,8 @@ class GraphCorrelation(keras.layers.Layer):
         messages = tf.einsum("bjc,icd->bijd", features, self.transfer)
         scores = tf.einsum("bijd,id->bij", tf.nn.relu(messages), self.edge)
         # In float32: a softmax of half-precision scores is coarse.
-        scores = tf.linalg.set_diag(tf.cast(scores, tf.float32), tf.fill(tf.shape(scores)[:2], float("-inf")))
+        own = np.eye(scores.shape[-1], dtype=bool)  # XLA can't compile the gradient of set_diag
+        scores = tf.where(own, float("-inf"), tf.cast(scores, tf.float32))
         affinities = tf.nn.softmax(scores)
         received = tf.einsum("bij,bijd->bid", tf.cast(affinities, features.dtype), messages)
         return tf.nn.relu((1 - self.alpha) * features + self.alpha * received), affinities

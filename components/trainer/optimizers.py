@@ -41,3 +41,13 @@ def build_optimizer(
     if getattr(optimizer, "weight_decay", None):  # which Keras' legacy optimizers don't have
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
     return optimizer
+
+
+def scaling_losses(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer, under the policy mixed_float16 behind Keras' scaling of losses, without which gradients vanish.
+
+    `compile` does the same for a model's only optimizer.
+    """
+    if keras.mixed_precision.global_policy().name == "mixed_float16":
+        return keras.mixed_precision.LossScaleOptimizer(optimizer)
+    return optimizer

@@ -54,7 +54,7 @@ class Supervised(Recipe):
                 f"A batch of {batch} on {devices} devices can't be parted in {parts} on each: choose a batch_size that "
                 f"is a multiple of {devices * parts}, or another training.accumulate."
             )
-        model.compile(self.optimizer(), weighted_metrics=[])
+        model.compile(self.optimizer(), weighted_metrics=[], jit_compile=self.training.jit_compile)
         model.build((None, *self.run.experiment.data.image_size, 3))
         return model
 

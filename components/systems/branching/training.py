@@ -64,7 +64,7 @@ class WideningModel(TaskModel):
             copy_branches(moments, optimizer.variables, before, tree)
             # Not among the variables, and a callback may have lowered it.
             optimizer.learning_rate.assign(self.optimizer.learning_rate.numpy())
-        self.compile(optimizer, weighted_metrics=[])
+        self.compile(optimizer, weighted_metrics=[], jit_compile=self.jit_compile)
 
 
 class Rounds(tf.train.experimental.PythonState, keras.callbacks.Callback):

@@ -50,6 +50,11 @@ class HybridTraining(BaseTraining):
 
     def validate(self, tasks: tuple[Task, ...]) -> None:
         super().validate(tasks)
+        if self.jit_compile:
+            raise ValueError(
+                "training.jit_compile: XLA has no gradient of resizing to the nearest neighbour, by which iFAN feeds "
+                "predictions back. Leave it False."
+            )
         for task in self.tasks:
             task.validate_input()
         if self.steps < 1:

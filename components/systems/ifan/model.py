@@ -117,7 +117,7 @@ class HybridModel(keras.Model):
             loss = mean_loss(self.tasks[name], self.tasks[name].loss(labels, output))
             # A mean over the replicas' whole batch, whose gradients the optimizer sums.
             scaled = loss / self.distribute_strategy.num_replicas_in_sync
-        gradients = zip(tape.gradient(scaled, variables), variables, strict=True)
+        gradients = self.optimizers[name].compute_gradients(scaled, variables, tape)
         # A task that is decoded half-way leaves the rest of the backbone as it is.
         gradients = [(g, v) for g, v in gradients if g is not None]
         if self.l2:

@@ -19,7 +19,7 @@ from components.systems.ifan.config import HybridTraining
 from components.systems.ifan.model import HybridModel, TurnStage, Validation
 from components.tasks.base import Learning
 from components.trainer import inputs
-from components.trainer.optimizers import build_optimizer
+from components.trainer.optimizers import build_optimizer, scaling_losses
 from components.trainer.recipe import Recipe, Run, check_outputs, epoch_steps
 from components.trainer.schedules import Joined
 from keras_models.ifan import network_iterations, network_tasks
@@ -65,7 +65,7 @@ class Hybrid(Recipe):
         self._stages = training_stages(self.training, self._epoch_steps, network_iterations(network))
         optimizers = {name: self._optimizer(name) for name in self._configs}
         model = HybridModel(network, self._tasks, optimizers, self.training.l2)
-        model.compile(optimizer=next(iter(model.optimizers.values())))
+        model.compile(optimizer=next(iter(model.optimizers.values())), jit_compile=self.training.jit_compile)
         model.build((None, *self.run.experiment.data.image_size, 3))
         return model
 
@@ -108,9 +108,9 @@ class Hybrid(Recipe):
             if name in stage.tasks:
                 rates.append(self.training.learning_rate if stage.name == TURNS else self.training.pretraining_rate)
                 lengths.append((stage.last_epoch - stage.start) * stage.steps * len(stage.updates))
-        if not lengths:
-            return build_optimizer(self.training.optimizer, 0.0)  # a task that is in no stage
-        return build_optimizer(self.training.optimizer, Joined(sum(lengths), rates, lengths))
+        # A task that is in no stage has no rate.
+        rate = Joined(sum(lengths), rates, lengths) if lengths else 0.0
+        return scaling_losses(build_optimizer(self.training.optimizer, rate))
 
 
 def training_stages(training: HybridTraining, epoch_steps: Mapping[str, int], iterations: int) -> list[TurnStage]:
