@@ -83,11 +83,13 @@ class EpochCheckpoint(keras.callbacks.Callback):
         folder: where the checkpoints lie; the same for a run and its continuation, another for any other run.
         callbacks: the other callbacks of the run, which stand before this one. Their tf.Variables, tf.Modules, tf.data
             iterators and plain numbers are part of the state.
+        scratch: where this process saves instead, if another one of several machines writes to `folder`.
     """
 
-    def __init__(self, folder: str, callbacks: list[keras.callbacks.Callback]):
+    def __init__(self, folder: str, callbacks: list[keras.callbacks.Callback], scratch: str | None = None):
         super().__init__()
         self._folder = folder
+        self._written = os.path.join(scratch, "checkpoints") if scratch else folder
         self._callbacks = list(callbacks)
         self._epochs_done = tf.Variable(0, dtype=tf.int64)
         self._current: str | None = None
@@ -133,10 +135,10 @@ class EpochCheckpoint(keras.callbacks.Callback):
             model=model, optimizer=model.optimizer, epochs_done=self._epochs_done, **states
         )
         try:
-            tf.train.get_checkpoint_state(self._folder)
+            tf.train.get_checkpoint_state(self._written)
         except ValueError:  # TensorFlow's list of the saves is damaged: the manager wouldn't begin, and needs none
-            tf.io.gfile.remove(os.path.join(self._folder, "checkpoint"))
-        self._manager = tf.train.CheckpointManager(checkpoint, self._folder, max_to_keep=2)
+            tf.io.gfile.remove(os.path.join(self._written, "checkpoint"))
+        self._manager = tf.train.CheckpointManager(checkpoint, self._written, max_to_keep=2)
 
     def on_train_begin(self, logs=None):
         # Keras' own callbacks have just forgotten what was restored (ReduceLROnPlateau its patience).

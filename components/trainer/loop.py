@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pkgutil
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import Experiment
+from components.config import Experiment, to_json
 from components.systems.base import system_of
 from components.tasks.annotation import BoundTask
 from components.tasks.base import Learning
@@ -21,6 +23,7 @@ from components.trainer.devices import devices
 from components.trainer.precision import precision_here
 from components.trainer.progress import TrainingProgress
 from components.trainer.recipe import Recipe, Run, RunCallback
+from components.trainer.workers import check_alike, is_chief, num_machines, shared_out, strategy_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Trained:
         tasks: by name, with the state that they have beside the network.
         epochs: per epoch a dict of numbers and lists of numbers (components.trainer.checkpoint.History).
         minutes: of the epochs, and what `processor_minutes` they took of all processors.
+        chief: whether this process is the one of several machines that exports.
         record: what the report is told beside them: the precision, and what the recipe leaves.
     """
 
@@ -42,6 +46,7 @@ class Trained:
     epochs: list[dict]
     minutes: float
     processor_minutes: float
+    chief: bool
     record: dict
 
 
@@ -67,16 +72,22 @@ def train(
             can't do.
     """
     training = experiment.training
+    strategy = strategy_of(training)
+    chief = is_chief(strategy)
+    check_alike(strategy, to_json(experiment), to_json(tuple(tasks)), str(warm_start))
+    # What the others write, as they have to where variables are spread over all, nobody reads.
+    scratch = None if chief else tempfile.mkdtemp(prefix="facetfx-worker-")
     keras.utils.set_random_seed(training.seed)
-    precision = precision_here(training.precision)
+    # The time that one machine takes must not decide for all.
+    precision = precision_here(training.precision) if num_machines() == 1 else training.precision
     keras.mixed_precision.set_global_policy(precision)
     try:
-        strategy = training.strategy.build()
-        run = Run(experiment, tuple(tasks), train_files, validation_files, log_folder, warm_start, strategy)
+        logs = scratch or log_folder
+        run = Run(experiment, tuple(tasks), train_files, validation_files, logs, warm_start, strategy)
         recipe: Recipe = pkgutil.resolve_name(training.RECIPE)(run)
         history = History()
         callbacks = [*recipe.callbacks, history]
-        checkpoint = EpochCheckpoint(checkpoint_folder, callbacks)
+        checkpoint = EpochCheckpoint(checkpoint_folder, callbacks, scratch)
         with strategy.scope():
             model = recipe.build(checkpoint)
         for callback in callbacks:
@@ -89,11 +100,11 @@ def train(
         watching = _watching(recipe, model)
         resumed_after = epochs_done
         for number, stage in enumerate(recipe.stages(model, checkpoint, epochs_done)):
-            if not number:
+            if chief and not number:
                 print(f"  Training on {devices(strategy)}.", file=sys.stderr, flush=True)
             model.fit(
-                recipe.batches(stage),
-                validation_data=recipe.validation,
+                shared_out(recipe.batches(stage)),
+                validation_data=recipe.validation and shared_out(recipe.validation),
                 initial_epoch=stage.first_epoch,
                 epochs=stage.last_epoch,
                 steps_per_epoch=stage.steps,
@@ -101,12 +112,14 @@ def train(
                     *callbacks,
                     checkpoint,
                     *watching,
-                    TrainingProgress(stage, resumed=stage.first_epoch == resumed_after > 0),
+                    *([TrainingProgress(stage, resumed=stage.first_epoch == resumed_after > 0)] if chief else []),
                 ],
                 verbose=0,
             )
     finally:
         keras.mixed_precision.set_global_policy("float32")
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
     build = functools.partial(recipe.trained_network, model)
     # After the training it is what would be built: float32 on one device has no other form of a layer.
     network = model.network
@@ -120,6 +133,7 @@ def train(
         history.epochs,
         history.seconds / 60,
         history.processor_seconds / 60,
+        chief,
         {"trained_in": precision, **recipe.record()},
     )
 

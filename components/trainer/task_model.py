@@ -29,6 +29,8 @@ class TaskModel(keras.Model):
 
     def __init__(self, network: keras.Model, tasks: Mapping[str, Learning], objective: Objective, accumulate: int = 1):
         super().__init__()
+        # A metric is the same everywhere; over several machines Keras would add them up.
+        self.distribute_reduction_method = "first"
         self.network = network
         self.accumulate = accumulate
         self.half_size = False

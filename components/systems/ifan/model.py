@@ -51,6 +51,8 @@ class HybridModel(keras.Model):
         l2: float = 0.0,
     ):
         super().__init__()
+        # A metric is the same everywhere; over several machines Keras would add them up.
+        self.distribute_reduction_method = "first"
         self.l2 = l2
         self.network = network
         self.tasks = dict(tasks)
