@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import sys
 import pytest
 
 from components.config import configured
+from components.trainer.workers import num_machines
 from tests.support import tiny_faces, tiny_tasks
 
 pytestmark = pytest.mark.slow
@@ -39,7 +41,10 @@ def attributes():
         optimizer=SGD,
         learning_rate=1e-5,
         loss=configured("components.systems.mgg_net.loss.MGGLoss", balanced=True),
-        callbacks=(configured("components.systems.dmm_cnn.adaptive.AdaptiveThresholds"),),
+        callbacks=(
+            configured("components.systems.dmm_cnn.adaptive.AdaptiveThresholds"),
+            configured("tests.support.tiny_faces.StopAt"),
+        ),
     )
 
 
@@ -73,8 +78,12 @@ def data(tiny_folder, tmp_path_factory):
 
 
 @contextlib.contextmanager
-def machines(kind: str, folder: pathlib.Path):
-    """Starts a process for each of two machines; yields them, the chief first."""
+def machines(folder: pathlib.Path, *kinds: str, killed_at: str = ""):
+    """Starts a process for each of two machines, which train the kinds one after the other; yields them, chief first.
+
+    Args:
+        killed_at: "<epoch>/<batch>" at which the other one gets SIGKILL.
+    """
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
         addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
@@ -82,10 +91,11 @@ def machines(kind: str, folder: pathlib.Path):
     for index in range(2):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         environment = {**os.environ, "TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, "-m", "tests.components.trainer.test_workers", kind, str(folder)]
-        said = (folder / f"{kind}-{index}.txt").open("a")
-        processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=said, stderr=said))
-        said.close()
+        if index and killed_at:
+            environment[tiny_faces.KILL_AT] = killed_at
+        command = [sys.executable, "-m", "tests.components.trainer.test_workers", str(folder), *kinds]
+        with said_by(folder, index).open("w") as said:
+            processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=said, stderr=said))
     try:
         yield processes
     finally:
@@ -94,31 +104,64 @@ def machines(kind: str, folder: pathlib.Path):
             process.wait()
 
 
-def together(kind: str, folder: pathlib.Path) -> dict:
-    """What two machines find, by the chief."""
-    with machines(kind, folder) as processes:
+def said_by(folder: pathlib.Path, index: int) -> pathlib.Path:
+    return folder / f"machine-{index}.txt"
+
+
+def together(folder: pathlib.Path, *kinds: str) -> dict:
+    """What two machines find, by kind, as the chief says."""
+    with machines(folder, *kinds) as processes:
         codes = [process.wait(SECONDS) for process in processes]
-    said = (folder / f"{kind}-0.txt").read_text()
-    assert codes == [0, 0], said[-3000:] + (folder / f"{kind}-1.txt").read_text()[-3000:]
-    return json.loads(said.splitlines()[-1])
+    said = [said_by(folder, index).read_text() for index in range(2)]
+    assert codes == [0, 0], "\n".join(text[-3000:] for text in said)
+    assert "epoch 1/" not in said[1] and "Training on" not in said[1]  # one alone tells the person who waits
+    return json.loads(said[0].splitlines()[-1])
 
 
-# The network's batch norm takes its statistics over both machines where it is ours; a few kernels round otherwise.
+@pytest.fixture(scope="module")
+def of_two(data):
+    return together(data, *EXPERIMENTS)
+
+
+@pytest.fixture(scope="module")
+def of_one(data, tmp_path_factory):
+    alone = tmp_path_factory.mktemp("alone")
+    (alone / "data").symlink_to(data / "data")
+    with tiny_faces.eagerly():
+        return {kind: train(kind, alone).epochs for kind in EXPERIMENTS}
+
+
+# Lovász-softmax is over a machine's share of the batch; of the others a few kernels round otherwise.
 @pytest.mark.parametrize(
     ("kind", "tolerance"), [("attributes", 1e-5), ("parsing", 0.05), ("widening", 0.02), ("hybrid", 0.02)]
 )
-def test_two_machines_train_as_one(kind, tolerance, data, tmp_path):
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    (alone / "data").symlink_to(data / "data")
-    with tiny_faces.eagerly():
-        one = train(kind, alone)
-    two = together(kind, data)
-    assert two["chief"] and [epoch.keys() for epoch in two["epochs"]] == [epoch.keys() for epoch in one.epochs]
-    expected = [epoch["loss"] for epoch in one.epochs]
-    assert [epoch["loss"] for epoch in two["epochs"]] == pytest.approx(expected, rel=tolerance)
+def test_two_machines_train_as_one(kind, tolerance, of_two, of_one):
+    assert [epoch.keys() for epoch in of_two[kind]] == [epoch.keys() for epoch in of_one[kind]]
+    expected = [epoch["loss"] for epoch in of_one[kind]]
+    assert [epoch["loss"] for epoch in of_two[kind]] == pytest.approx(expected, rel=tolerance)
+
+
+def test_a_machine_that_is_killed_ends_all_and_a_restart_goes_on(data, tmp_path, of_two):
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    (folder / "data").symlink_to(data / "data")
+    with machines(folder, "attributes", killed_at="1/1") as (chief, other):
+        assert other.wait(SECONDS) == -signal.SIGKILL
+        assert chief.wait(SECONDS) != 0
+    continued = together(folder, "attributes")["attributes"]
+    for found, unbroken in zip(continued, of_two["attributes"], strict=True):
+        assert found.keys() == unbroken.keys()
+        for name, value in unbroken.items():
+            assert found[name] == pytest.approx(value, rel=1e-5), name
+    assert "Continuing after epoch 1." in said_by(folder, 0).read_text()
+
+
+@pytest.mark.parametrize("told", ["no json", "[]", '{"cluster": 3}'])
+def test_a_tf_config_that_is_none(told, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", told)
+    with pytest.raises(ValueError, match="expected JSON with cluster and task"):
+        num_machines()
 
 
 if __name__ == "__main__":
-    trained = train(sys.argv[1], pathlib.Path(sys.argv[2]))
-    print(json.dumps({"chief": trained.chief, "epochs": trained.epochs}))
+    print(json.dumps({kind: train(kind, pathlib.Path(sys.argv[1])).epochs for kind in sys.argv[2:]}))
