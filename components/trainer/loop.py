@@ -23,7 +23,7 @@ from components.trainer.devices import devices
 from components.trainer.precision import precision_here
 from components.trainer.progress import TrainingProgress
 from components.trainer.recipe import Recipe, Run, RunCallback
-from components.trainer.workers import check_alike, is_chief, num_machines, shared_out, strategy_of
+from components.trainer.workers import check_alike, num_machines, shared_out, strategy_of, told_chief
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def train(
     """
     training = experiment.training
     strategy = strategy_of(training)
-    chief = is_chief(strategy)
+    chief = told_chief()
     check_alike(strategy, to_json(experiment), to_json(tuple(tasks)), str(warm_start))
     # What the others write, as they have to where variables are spread over all, nobody reads.
     scratch = None if chief else tempfile.mkdtemp(prefix="facetfx-worker-")

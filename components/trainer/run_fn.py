@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,18 +28,33 @@ from components.serving.reference import NUM_IMAGES, Values, measured, outputs_o
 from components.systems.base import system_of
 from components.tasks.base import learning_of
 from components.trainer import inputs
+from components.trainer.join import write_request
 from components.trainer.loop import Trained, train
+from components.trainer.own_process import run_in_own_process
 from components.trainer.recipe import all_files
+from components.trainer.workers import num_machines, told_chief
 
 TRAINING_FILE = "training.json"
 _SPLIT = "Split-"  # before the name of a split, in the name of its folder
 _WARMUP_IMAGES = 4
 _DONE = "done"  # beside the checkpoints of a run that ended
 _VALIDATION_BATCH = 8
+_POLL_SECONDS = 2.0
 
 
 def run_fn(fn_args: FnArgs) -> None:
+    """`train_and_export`; of several machines in TF_CONFIG in a process of its own."""
+    if num_machines() > 1:
+        run_in_own_process(fn_args)
+    else:
+        train_and_export(fn_args)
+
+
+def train_and_export(fn_args: FnArgs) -> None:
     """Trains, exports to fn_args.serving_model_dir, and leaves training.json in fn_args.model_run_dir.
+
+    Of several machines in TF_CONFIG (components/trainer/workers.py) one exports, and those that run this, too, wait for
+    it: TFX looks for the model when this returns. Others take part by components/trainer/join.py.
 
     fn_args.custom_config: {"experiment": JSON, "tasks": BoundTasks as JSON, "checkpoints": folder for stopped runs,
     "code_version": a hash}.
@@ -57,15 +73,18 @@ def run_fn(fn_args: FnArgs) -> None:
     checkpoints = os.path.join(config["checkpoints"], _run_key(config, fn_args.transform_output, fn_args.base_model))
     remove_done(config["checkpoints"], checkpoints)
     train_files, validation_files = files_by_split(fn_args.train_files), files_by_split(fn_args.eval_files)
-    trained = train(
-        experiment,
-        tasks,
-        train_files,
-        validation_files,
-        checkpoint_folder=checkpoints,
-        log_folder=fn_args.model_run_dir,
-        warm_start=fn_args.base_model,
-    )
+    files = {"train_files": train_files, "validation_files": validation_files}
+    places = {
+        "checkpoint_folder": checkpoints,
+        "log_folder": fn_args.model_run_dir,
+        "warm_start": fn_args.base_model,
+    }
+    if num_machines() > 1 and told_chief():
+        write_request(checkpoints, experiment=config["experiment"], tasks=config["tasks"], **files, **places)
+    trained = train(experiment, tasks, **files, **places)
+    if not trained.chief:
+        _wait_for(os.path.join(fn_args.model_run_dir, TRAINING_FILE))
+        return
     print("  Exporting the model ...", file=sys.stderr, flush=True)
     validation = inputs.evaluation_examples(all_files(validation_files), tasks, experiment.data.image_size)
     validation = validation.batch(_VALIDATION_BATCH)
@@ -104,6 +123,13 @@ def run_fn(fn_args: FnArgs) -> None:
     # Kept until another run begins: a kill before TFX has noted down this one repeats no epoch.
     with tf.io.gfile.GFile(os.path.join(checkpoints, _DONE), "w") as file:
         file.write("This run has ended; the next one removes its checkpoints.\n")
+
+
+def _wait_for(path):
+    """Until the chief has left what it leaves last."""
+    print("  The training has ended; another machine exports.", file=sys.stderr, flush=True)
+    while not tf.io.gfile.exists(path):
+        time.sleep(_POLL_SECONDS)
 
 
 def chosen_precision(

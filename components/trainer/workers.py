@@ -15,13 +15,27 @@ import tensorflow as tf
 from components.config import BaseTraining
 
 
-def num_machines() -> int:
-    """How many machines TF_CONFIG names, 1 without it; ValueError if it is no JSON of that kind."""
+def _told():
+    """The machines' addresses by what they are called, and this one's place: (name, index)."""
     told = os.environ.get("TF_CONFIG") or "{}"
     try:
-        return max(1, sum(len(addresses) for addresses in json.loads(told).get("cluster", {}).values()))
+        config = json.loads(told)
+        cluster = {name: list(addresses) for name, addresses in config.get("cluster", {}).items()}
+        task = config.get("task", {})
+        return cluster, (task.get("type"), int(task.get("index", 0)))
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"TF_CONFIG is {told!r}, expected JSON with cluster and task: {error}") from error
+
+
+def num_machines() -> int:
+    """How many machines TF_CONFIG names, 1 without it; ValueError if it is no JSON of that kind."""
+    return max(1, sum(map(len, _told()[0].values())))
+
+
+def told_chief() -> bool:
+    """Whether this process writes what a training leaves: always, of one machine."""
+    cluster, place = _told()
+    return num_machines() == 1 or place == ("chief" if "chief" in cluster else "worker", 0)
 
 
 def strategy_of(training: BaseTraining) -> tf.distribute.Strategy:
@@ -32,15 +46,6 @@ def strategy_of(training: BaseTraining) -> tf.distribute.Strategy:
     if num_machines() > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
     return training.strategy.build()
-
-
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes what the training leaves: always, of one machine."""
-    resolver = strategy.cluster_resolver
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver.task_type is None:
-        return True
-    first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
-    return (resolver.task_type, resolver.task_id) == (first, 0)
 
 
 def check_alike(strategy: tf.distribute.Strategy, *what: str) -> None:
