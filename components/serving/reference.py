@@ -6,6 +6,7 @@ New images are held against them (components/prediction/drift.py).
 from __future__ import annotations
 
 import collections
+import functools
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,7 +51,7 @@ def measured(
     for first in range(0, len(images), together):
         files = list(images[first : first + together])
         encoded = tf.constant(files, tf.string)
-        shown, _, _ = receive(encoded, whole(encoded), image_size)
+        shown = _shown(tuple(image_size))(encoded)
         answers = answer(files)
         status = np.asarray(answers[STATUS])
         answered = status == Status.ANSWERED
@@ -60,6 +61,17 @@ def measured(
         values = image_statistics(shown.numpy()) | answer_statistics(outputs, answers)
         parts.append({name: of_images[answered & finite] for name, of_images in values.items()})
     return concatenated(parts), +left_out
+
+
+@functools.cache
+def _shown(image_size):
+    """What the network is shown of image files, [N] strings -> [N, H, W, 3]; traced once, not for each few images."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def shown(encoded):
+        return receive(encoded, whole(encoded), image_size)[0]
+
+    return shown
 
 
 def concatenated(parts: Iterable[Values]) -> Values:

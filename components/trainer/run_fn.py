@@ -18,7 +18,6 @@ from tfx.utils import io_utils
 from tqdm import tqdm
 
 from components.config import from_json
-from components.progress import LINE_SECONDS
 from components.schema_gen.frames import read_frames
 from components.serving.export import export
 from components.serving.lite import convert, lite_network
@@ -162,8 +161,9 @@ def reference_values(
 ) -> Values:
     """What the served model sees in a data set's images and answers for `tasks`, which learn from it."""
 
-    what = f"  Answering validation images, which new ones are held against ({', '.join(tasks)})"
-    with tqdm(total=len(images), desc=what, unit=" images", mininterval=LINE_SECONDS, leave=False) as bar:
+    what = f"{len(images)} validation images, which new ones will be held against ({', '.join(tasks)})"
+    print(f"  Answering {what} ...", file=sys.stderr, flush=True)
+    with tqdm(total=len(images), unit=" images", leave=False, disable=None) as bar:  # on a terminal
 
         def answer(files):
             answers = module.from_images(tf.constant(files, tf.string))
