@@ -13,7 +13,8 @@ _where = "before anything ran"
 
 def end_in_a_line() -> None:
     """From now on an interruption of this process is told in a line, without where the code was."""
-    signal.signal(signal.SIGINT, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not of a job in the background
+        signal.signal(signal.SIGINT, _interrupt)
     told = sys.excepthook
     sys.excepthook = lambda kind, error, trace: _tell() if _asked.is_set() else told(kind, error, trace)
     threading.excepthook = lambda hooked: None if _asked.is_set() else threading.__excepthook__(hooked)

@@ -21,7 +21,8 @@ import warnings
 
 from pipeline import interruption
 
-interruption.end_in_a_line()  # also while the libraries are imported
+if __name__ == "__main__":
+    interruption.end_in_a_line()  # also while the libraries are imported
 
 # Before TensorFlow is imported, which reads it once; a person's run should not drown in library noise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -94,7 +95,7 @@ def _check_beam_runner(request):
 def _check_network_once(request):
     """Building takes seconds; what was built is noted down, by all that it is made of."""
     experiment, tasks = request.experiment, bound_tasks(request.experiment)
-    parts = [form(experiment), to_json(tasks), code_version("keras_models")]
+    parts = [form(experiment), to_json(tasks), code_version("keras_models", "components/trainer", "components/systems")]
     known = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     note = pathlib.Path(request.output_dir, "networks", known)
     if not note.exists():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import pathlib
 import shutil
 import sqlite3
 import sys
 
 from components.pusher import holds_model, push
+from components.report.executor import CARD
 
 # What SQLite says of a file that no connection will ever read, and TFX's of one that isn't its own.
 _DAMAGED = ("file is not a database", "malformed", "no such table")
@@ -70,6 +72,9 @@ def restore_pushed(results: dict) -> None:
             "anew; so does another OUTPUT_DIR."
         )
     push(trained, version)
+    card = os.path.join(os.path.dirname(results["places"]["report"]), CARD)
+    if os.path.exists(card):
+        shutil.copy(card, os.path.join(version, "assets.extra", CARD))
     print(f"The pushed model {version} was gone: pushed again.", file=sys.stderr)
 
 

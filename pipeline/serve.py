@@ -22,6 +22,7 @@ from pipeline.request import DEFAULT_OUTPUT_DIR
 
 _IMAGE = "tensorflow/serving:2.15.1"
 _BESIDE = 2  # behind this server's port is the one of TensorFlow Serving's REST API, so that both can run
+_LAST_PORT = 65535
 _CONFIGS = "tensorflow_serving"  # folder beside the models' folders
 _BATCHING = """\
 max_batch_size { value: 32 }
@@ -122,14 +123,25 @@ def _serve(names, serving, host, port):
     except ModuleNotFoundError as error:
         _say(f"Photographs are shown to the models as they are: {error}")
         faces = None
+    _say("\n".join(addresses(names, serving, host, port)))
+    uvicorn.Server(uvicorn.Config(create_app(models, faces), log_level="warning")).run([listening])
+
+
+def addresses(names: Sequence[str], serving: str, host: str, port: int) -> list[str]:
+    """Where page and API are, and, where there is Docker, how TensorFlow Serving serves the same beside them."""
     page = f"http://{host}:{port}/"
-    _say(f"Page: {page}   REST: {page}v1/models/{names[0]}   Ctrl-C ends it.")
-    beside = port + _BESIDE
+    lines = [f"Page: {page}   REST: {page}v1/models/{names[0]}   Ctrl-C ends it."]
+    beside = min(port + _BESIDE, _LAST_PORT)
     command = write_configs(names, serving, beside)
     if shutil.which("docker"):
-        asking = f"{page}?server=http://{host}:{beside}&model={names[0]}"
-        _say(f"The same by TensorFlow Serving, with gRPC:\n  {command}\nThe page that asks it: {asking}")
-    uvicorn.Server(uvicorn.Config(create_app(models, faces), log_level="warning")).run([listening])
+        asking = f"{page}?server=http://{_seen_as(host)}:{beside}&model={names[0]}"
+        lines += ["The same by TensorFlow Serving, with gRPC:", f"  {command}", f"The page that asks it: {asking}"]
+    return lines
+
+
+def _seen_as(host):
+    """The host as a browser asks for it."""
+    return socket.gethostname() if host == "0.0.0.0" else host
 
 
 def _say(line):

@@ -14,7 +14,8 @@ from components.config import Data, DatasetConfig
 
 COUNTS = "counts.json"
 NO_SPLIT = "no split"  # of rows that no split has
-_SAID_OF_ONE = re.compile(r"'[^']*'|\d[\d,.]*")
+# Names in quotes, but not what stands between two apostrophes; where something lies in memory; numbers.
+_SAID_OF_ONE = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|0x[0-9a-f]+|\d[\d,.]*")
 _SHOWN = 5  # reasons
 
 
@@ -42,6 +43,8 @@ def counted_reasons(reasons: Iterable[str]) -> dict[str, int]:
 def check_losses(configs: Sequence[DatasetConfig], folder: str) -> None:
     """Raises ValueError if more of a data set was put aside than it allows, or all of a split: the rest is no sample.
 
+    A data set that allows all is not looked at.
+
     Args:
         folder: that ingestion wrote: counts.json and the quarantine.
     """
@@ -53,7 +56,7 @@ def check_losses(configs: Sequence[DatasetConfig], folder: str) -> None:
         own = {name: counts[name] for name in names if name in counts}
         read, lost = (sum(of[what] for of in own.values()) for what in ("read", "quarantined"))
         empty = [name for name, of in own.items() if of["quarantined"] and not of["kept"] and name != names[-1]]
-        if not lost or (lost <= config.max_quarantined * read and not empty):
+        if config.max_quarantined == 1 or (lost <= config.max_quarantined * read and not empty):
             continue
         reasons = counted_reasons(row["reason"] for row in quarantined(folder) if row["split"] in own)
         shown = "\n".join(f"  {count:,}: {reason}" for reason, count in [*reasons.items()][:_SHOWN])

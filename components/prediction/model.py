@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.faces.frame import Frame
-from components.images.status import STATUS
+from components.images.status import STATUS, Status
 from components.serving.export import CONTRACT
 from components.serving.reference import REFERENCE, Values
 
@@ -48,12 +48,17 @@ class PushedModel:
         self._model = tf.saved_model.load(folder)
 
     def answers(self, images: Sequence[bytes]) -> list[dict[str, np.ndarray]]:
-        """For each JPEG or PNG file, what it was answered by output; label maps have the padding of the largest."""
+        """For each JPEG or PNG file, what it was answered by output; label maps have the padding of the largest.
+
+        What a model leaves out of a request, since its label maps would be too large together, is asked about alone.
+        """
         rows = []
         for first in range(0, len(images), _TOGETHER):
             batch = images[first : first + _TOGETHER]
-            answers = self.ask(batch)
-            rows += [{name: values[i] for name, values in answers.items()} for i in range(len(batch))]
+            found = _rows(self.ask(batch))
+            for i, row in enumerate(found):
+                alone = len(batch) > 1 and row[STATUS] == Status.REQUEST_TOO_LARGE
+                rows += _rows(self.ask([batch[i]])) if alone else [row]
         return rows
 
     def ask(self, images: Sequence[bytes]) -> dict[str, np.ndarray]:
@@ -65,6 +70,10 @@ class PushedModel:
     def tasks(self) -> tuple[str, ...]:
         """The outputs that are named after a task."""
         return tuple(name for name, each in self.outputs.items() if name != STATUS and each["kind"] != "decisions")
+
+
+def _rows(answers):
+    return [dict(zip(answers, values, strict=True)) for values in zip(*answers.values(), strict=True)]
 
 
 def read_contract(folder: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.config import from_json
+from components.pusher import holds_model
 from components.report.card import card
 from components.report.collect import collect
 from components.report.data_card import data_card
@@ -44,5 +45,6 @@ class Executor(base_executor.BaseExecutor):
             io_utils.write_string_file(os.path.join(folder, RESULTS), results)
             for name, text in cards.items():
                 io_utils.write_string_file(os.path.join(folder, name), text)
-        if pushed := artifacts.verdict.pushed_path:
+        pushed = artifacts.verdict.pushed_path
+        if pushed and holds_model(pushed):  # a folder without one would be the newest version
             io_utils.write_string_file(os.path.join(pushed, "assets.extra", CARD), cards[CARD])

@@ -149,7 +149,7 @@ def comparisons(artifacts: RunArtifacts) -> list[tuple[str, bool]]:
             found.append(_against_bar(artifacts, task, bar, value))
         module, most = task_kinds.role(task.kind, "evaluation"), artifacts.experiment.evaluation.max_gap
         gap = evaluation.value(task.name, module.WIDEST_GAP) if hasattr(module, "WIDEST_GAP") and most else None
-        if gap is not None:
+        if gap is not None and not math.isnan(gap):
             text, passed = _held_against(metric_title(task.name, module.WIDEST_GAP), gap, Bar("", at_most=most), True)
             found.append((f"{text}.", passed))
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from components import tasks as task_kinds
@@ -120,6 +122,8 @@ def _gap_row(evaluation, task, key, figures, gap, reach):
     ]
     for each in _with_gaps(evaluation, task):
         further, of_sides = evaluation.gap(task.name, each.metric, key), _of_sides(evaluation, task, key, each.metric)
+        if not _of_the_same(evaluation, task, key, each.metric):
+            of_sides = [replace(figure, error=None) for figure in of_sides]
         tone = "bad" if _is_beyond_chance(further, of_sides) else ""
         row.append(Cell(change_text(further, each.share), abs(further), tone=tone))
         row.append(Cell(_gap_interval(further, of_sides)))
@@ -132,6 +136,15 @@ def _of_sides(evaluation, task, key, metric) -> list[Figure]:
         next(each for each in evaluation.figures(task.name, side) if each.metric == metric)
         for side in evaluation.slices[key]
     ]
+
+
+def _of_the_same(evaluation, task, key, metric) -> bool:
+    """Whether both sides' means are over the same names: errors of other means say nothing of the gap."""
+    means = task_kinds.role(task.kind, "evaluation").MEANS
+    if metric not in means:
+        return True
+    having, lacking = (np.isnan(means[metric](evaluation.of(task.name, side))) for side in evaluation.slices[key])
+    return bool((having == lacking).all())
 
 
 def _gap_interval(gap, of_sides) -> str:

@@ -51,13 +51,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise ValueError("TF_CONFIG names no other machine whose training this one could take part in.")
         with tf.io.gfile.GFile(asked.request) as file:
             arguments = json.load(file)
+        experiment, tasks = (from_json(arguments.pop(name)) for name in ("experiment", "tasks"))
+        from components.trainer.loop import train  # heavy
+
+        train(experiment, tasks, **arguments)
+    except (KeyError, TypeError) as error:
+        sys.exit(f"facetfx: {asked.request!r} is of another version of facetfx: {error!r}")
     except (ValueError, tf.errors.OpError) as error:
         sys.exit(f"facetfx: {error}")
-    # Heavy, and it starts the strategy.
-    from components.trainer.loop import train
-
-    experiment, tasks = (from_json(arguments.pop(name)) for name in ("experiment", "tasks"))
-    train(experiment, tasks, **arguments)
     print("  The training has ended.", file=sys.stderr)
 
 

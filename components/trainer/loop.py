@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import pkgutil
 import shutil
 import sys
@@ -35,7 +36,7 @@ class Trained:
         build: builds its like under the Keras policy in force, with weights of its own.
         tasks: by name, with the state that they have beside the network.
         epochs: per epoch a dict of numbers and lists of numbers (components.trainer.checkpoint.History).
-        minutes: of the epochs, and what `processor_minutes` they took of all processors.
+        minutes: of the epochs, and what `processor_minutes` they took of all processors of this machine.
         chief: whether this process is the one of several machines that exports.
         record: what the report is told beside them: the precision, and what the recipe leaves.
     """
@@ -74,7 +75,8 @@ def train(
     training = experiment.training
     strategy = strategy_of(training)
     chief = told_chief()
-    check_alike(strategy, to_json(experiment), to_json(tuple(tasks)), str(warm_start))
+    told = [train_files, validation_files, checkpoint_folder, warm_start]
+    check_alike(strategy, to_json(experiment), to_json(tuple(tasks)), json.dumps(told))
     # What the others write, as they have to where variables are spread over all, nobody reads.
     scratch = None if chief else tempfile.mkdtemp(prefix="facetfx-worker-")
     keras.utils.set_random_seed(training.seed)

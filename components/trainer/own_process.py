@@ -6,9 +6,12 @@ Of a runner that runs all components in one process, the ones before the Trainer
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import types
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,10 +38,18 @@ def run_in_own_process(fn_args: FnArgs) -> None:
 
 
 def main() -> None:
-    """What the process runs: reads what it is told from stdin."""
+    """What the process runs: reads what it is told from stdin; what can't be done ends it with a line."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the other process says that it was stopped
+    warnings.filterwarnings("ignore")
+    told = types.SimpleNamespace(**json.load(sys.stdin))
     from components.trainer.run_fn import train_and_export
 
-    train_and_export(types.SimpleNamespace(**json.load(sys.stdin)))
+    try:
+        train_and_export(told)
+    except (ValueError, OSError) as error:
+        if os.environ.get("VERBOSE"):
+            raise
+        sys.exit(f"facetfx: {error}")
 
 
 if __name__ == "__main__":

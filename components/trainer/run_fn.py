@@ -38,7 +38,7 @@ _SPLIT = "Split-"  # before the name of a split, in the name of its folder
 _WARMUP_IMAGES = 4
 _DONE = "done"  # beside the checkpoints of a run that ended
 _VALIDATION_BATCH = 8
-_POLL_SECONDS = 2.0
+_POLL_SECONDS, _LONGEST_WAIT = 2.0, 2 * 3600.0
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -70,7 +70,8 @@ def train_and_export(fn_args: FnArgs) -> None:
             f"First: make run EXPERIMENT={warm_start}"
         )
     checkpoints = os.path.join(config["checkpoints"], _run_key(config, fn_args.transform_output, fn_args.base_model))
-    remove_done(config["checkpoints"], checkpoints)
+    if told_chief():
+        remove_done(config["checkpoints"], checkpoints)
     train_files, validation_files = files_by_split(fn_args.train_files), files_by_split(fn_args.eval_files)
     files = {"train_files": train_files, "validation_files": validation_files}
     places = {
@@ -125,9 +126,12 @@ def train_and_export(fn_args: FnArgs) -> None:
 
 
 def _wait_for(path):
-    """Until the chief has left what it leaves last."""
+    """Until the chief has left what it leaves last; RuntimeError if that takes too long: it may have ended."""
     print("  The training has ended; another machine exports.", file=sys.stderr, flush=True)
+    end = time.monotonic() + _LONGEST_WAIT
     while not tf.io.gfile.exists(path):
+        if time.monotonic() > end:
+            raise RuntimeError(f"The machine that exports has left no {path!r} in {_LONGEST_WAIT / 3600:g} hours.")
         time.sleep(_POLL_SECONDS)
 
 

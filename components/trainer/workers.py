@@ -12,6 +12,7 @@ import os
 
 import tensorflow as tf
 
+from components.code_version import code_version
 from components.config import BaseTraining
 
 
@@ -20,7 +21,9 @@ def _told():
     told = os.environ.get("TF_CONFIG") or "{}"
     try:
         config = json.loads(told)
-        cluster = {name: list(addresses) for name, addresses in config.get("cluster", {}).items()}
+        cluster = config.get("cluster", {})
+        if not all(isinstance(addresses, list) for addresses in cluster.values()):
+            raise ValueError("a cluster has lists of addresses")
         task = config.get("task", {})
         return cluster, (task.get("type"), int(task.get("index", 0)))
     except (ValueError, AttributeError, TypeError) as error:
@@ -52,10 +55,13 @@ def check_alike(strategy: tf.distribute.Strategy, *what: str) -> None:
     """Raises ValueError if another machine was told to train something else: the strategy would wait for ever."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return
-    own = int(hashlib.sha256("\n".join(what).encode()).hexdigest()[:6], 16)  # which a float32 holds
-    most = strategy.reduce(tf.distribute.ReduceOp.MEAN, strategy.run(lambda: tf.constant(own, tf.float64)), axis=None)
-    if float(most) != own:
-        raise ValueError("The machines in TF_CONFIG were told to train different experiments: start them all again.")
+    code = code_version("components", "keras_models")
+    own = int(hashlib.sha256("\n".join([code, *what]).encode()).hexdigest()[:12], 16)  # which a float64 holds
+    mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, strategy.run(lambda: tf.constant(own, tf.float64)), axis=None)
+    if float(mean) != own:
+        raise ValueError(
+            "The machines in TF_CONFIG were told to train different things, or have different code: start all again."
+        )
 
 
 def shared_out(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -127,15 +127,20 @@ os.kill(os.getpid(), 9)
 def results(tmp_path):
     trained = tmp_path / "trained"
     (trained / "variables").mkdir(parents=True)
-    (trained / "variables" / "variables.index").touch()
+    (trained / "assets.extra").mkdir()
+    for part in ("variables/variables.index", "assets.extra/contract.json"):
+        (trained / part).touch()
     (trained / "saved_model.pb").write_text("graph")
-    version = tmp_path / "serving" / "a" / "7"
-    return {"verdict": "blessed and pushed", "places": {"model": str(version)}, "trained": str(trained)}
+    places = {"model": str(tmp_path / "serving" / "a" / "7"), "report": str(tmp_path / "reports" / "index.html")}
+    return {"verdict": "blessed and pushed", "places": places, "trained": str(trained)}
 
 
 def test_a_pushed_model_that_is_gone_is_pushed_again(results, tmp_path, capsys):
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "model_card.md").write_text("card")
     restore_pushed(results)
     assert (tmp_path / "serving/a/7/saved_model.pb").read_text() == "graph"
+    assert (tmp_path / "serving/a/7/assets.extra/model_card.md").read_text() == "card"
     assert "pushed again" in capsys.readouterr().err
     restore_pushed(results)
     restore_pushed({"verdict": "not pushed"})

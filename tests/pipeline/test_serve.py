@@ -8,8 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from pipeline.serve import main, model_names, write_configs
-from tests.support.serving import COLOURS, colours, exported, learnt
+from pipeline.serve import addresses, main, model_names, write_configs
 
 
 @pytest.fixture
@@ -60,18 +59,13 @@ def test_a_port_in_use_is_a_line(serving, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("has_docker", [True, False])
-def test_the_same_by_tensorflow_serving_is_said_where_there_is_docker(tmp_path, monkeypatch, capsys, has_docker):
-    exported(colours(), learnt(COLOURS[-1]), tmp_path / "serving" / "plain-a" / "1")
-    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+def test_the_same_by_tensorflow_serving_is_said_where_there_is_docker(serving, monkeypatch, has_docker):
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/docker" if has_docker and name == "docker" else None)
-    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: sockets[0].close())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    main(["--port", str(port)])
-    said = capsys.readouterr().err
-    assert f"Page: http://127.0.0.1:{port}/   REST: http://127.0.0.1:{port}/v1/models/plain-a" in said
-    assert (f"docker run -p {port + 1}:8500 -p {port + 2}:8501" in said) == has_docker
-    assert (f"http://127.0.0.1:{port}/?server=http://127.0.0.1:{port + 2}&model=plain-a" in said) == has_docker
+    said = "\n".join(addresses(["plain-a"], serving, "127.0.0.1", 8501))
+    assert "Page: http://127.0.0.1:8501/   REST: http://127.0.0.1:8501/v1/models/plain-a" in said
+    assert ("docker run -p 8502:8500 -p 8503:8501" in said) == has_docker
+    assert ("http://127.0.0.1:8501/?server=http://127.0.0.1:8503&model=plain-a" in said) == has_docker
+    assert ("-p 65535:8501" in "".join(addresses(["plain-a"], serving, "0.0.0.0", 65535))) == has_docker
 
 
 def test_what_cannot_be_served_is_a_line(tmp_path, monkeypatch):

@@ -9,6 +9,8 @@ import pytest
 
 from components.config import DatasetConfig
 from components.example_gen.quarantine import check_losses, counted_reasons
+from components.record import RecordError
+from components.tasks.segmentation.label_maps import decode_mask
 
 FACES, SCENES = DatasetConfig("faces", labels=("age",)), DatasetConfig("scenes", labels=("mood",))
 
@@ -20,6 +22,16 @@ def test_reasons_that_name_an_image_or_a_number_are_one():
         (f"… is missing; … of … lines name it (such as: {alike[0]})", 3),
         ("a label 'mood'", 2),
     ]
+
+
+def test_reasons_of_broken_files_are_one():
+    broken = []
+    for name in ("a.png", "it's.png", "b c.png"):
+        with pytest.raises(RecordError) as error:
+            decode_mask(b"no image", name)
+        broken.append(str(error.value))
+    assert list(counted_reasons(broken).values()) == [3]
+    assert len(counted_reasons(["it can't be read, nor can't that", "it can't be had, nor can't that"])) == 2
 
 
 @pytest.fixture
@@ -60,3 +72,4 @@ def test_most_of_it_stops_the_run(ingested):
 def test_all_of_a_split_stops_the_run(ingested):
     with pytest.raises(ValueError, match=r"5 of 105 records of faces can't be used, and all of test\. The reasons"):
         check_losses([FACES], ingested(train=(100, 0), test=(0, 5)))
+    check_losses([replace(FACES, max_quarantined=1.0)], ingested(train=(100, 0), test=(0, 5)))

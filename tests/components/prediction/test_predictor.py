@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from components.faces.frame import Frame
+from components.images.status import Status
 from components.prediction.model import PushedModel, newest_version
 from components.prediction.predictor import Detection, Predictor, painted, table_columns
 from tests.support.photographs import grace_hopper, needs_dlib
@@ -104,6 +105,22 @@ def test_the_faces_of_several_photographs_are_asked_about_together(model, monkey
 def test_what_the_served_model_refuses_is_said(model):
     ((answered,),) = Predictor(model, None)([np.zeros((1, 17_000, 3), np.uint8)])
     assert "more than 16,384 on a side" in answered.row["problem"]
+
+
+def test_what_is_too_much_for_one_request_is_asked_about_again(model, monkeypatch):
+    asked, ask = [], model.ask
+
+    def refuse_the_second(images):
+        asked.append(len(images))
+        answers = ask(images)
+        if len(images) > 1:
+            answers["image_status"][1] = Status.REQUEST_TOO_LARGE
+        return answers
+
+    monkeypatch.setattr(model, "ask", refuse_the_second)
+    photographs = [np.full((8, 8, 3), shade, np.uint8) for shade in (0, 51, 255)]
+    ages = [of[0].row["age"] for of in Predictor(model, None)(photographs)]
+    assert ages == pytest.approx([0, 20, 100]) and asked == [3, 1]
 
 
 @needs_dlib

@@ -164,6 +164,10 @@ def test_the_executor_writes_page_and_results_twice(run, tmp_path):
         "commit": "abc1234", "run": "this one",
     }  # fmt: skip
     inputs = {name: [artifact] for name, artifact in run.artifacts.items()} | {"annotation": []}
+    pushed = tmp_path / "serving" / "1"
+    (pushed / "variables").mkdir(parents=True)
+    for part in ("saved_model.pb", "variables/variables.index"):
+        (pushed / part).touch()
     Executor().Do(inputs, {"report": [report]}, properties)
     for folder in (tmp_path / "report", destination):
         reader = check((folder / "index.html").read_text())

@@ -49,11 +49,10 @@ def _jpeg(width: int, height: int) -> bytes:
 
 
 class _Peak(threading.Thread):
-    """Watches, while it is entered, what the process takes; `grown` has what was added at most, in megabytes."""
+    """Watches, while it is entered, what the process takes; `most` has it, in megabytes."""
 
     def __enter__(self):
-        self._done, self._before = threading.Event(), self._megabytes()
-        self.grown = 0.0
+        self._done, self.most = threading.Event(), 0.0
         self.start()
         return self
 
@@ -63,11 +62,12 @@ class _Peak(threading.Thread):
 
     def run(self):
         while not self._done.wait(0.005):
-            self.grown = max(self.grown, self._megabytes() - self._before)
+            self.most = max(self.most, _megabytes())
 
-    def _megabytes(self):
-        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+def _megabytes():
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main() -> None:
@@ -85,11 +85,11 @@ def main() -> None:
         "eight of 25 megapixels": [[_png(5000, 5000)] * 8],
         "four at once": [[_png(5500, 6000)]] * 4,
     }
-    grown = {}
+    before, grown = _megabytes(), {}
     for name, batches in requests.items():
         with _Peak() as peak, concurrent.futures.ThreadPoolExecutor(len(batches)) as clients:
             list(clients.map(lambda batch: module.from_images(tf.constant(batch)), batches))
-        grown[name] = round(peak.grown)
+        grown[name] = round(peak.most - before)
     print(json.dumps(grown))
 
 

@@ -7,6 +7,7 @@ import pytest
 from tensorflow import keras
 
 from components.config import Task, configured
+from components.trainer.task_model import TaskModel
 from tests.support import tiny_faces, tiny_tasks
 from tests.support.tiny_tasks import WatchedHybrid
 
@@ -34,6 +35,18 @@ def files(request, tiny_files, parsing_files):
     return lambda recipe: parsing_files if recipe == "parsing" else tiny_files
 
 
+@pytest.fixture
+def compiled(monkeypatch):
+    """Every model that was compiled since, again after each widening."""
+    models, compile_model = [], TaskModel.compile
+    monkeypatch.setattr(
+        TaskModel,
+        "compile",
+        lambda model, *args, **kwargs: models.append(model) or compile_model(model, *args, **kwargs),
+    )
+    return models
+
+
 def losses(trained):
     return np.array([epoch["loss"] for epoch in trained.epochs])
 
@@ -50,18 +63,20 @@ def in_float32(tiny_files, parsing_files, tmp_path_factory):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_in_16_bits_with_scaled_losses(recipe, files, in_float32, tmp_path):
+def test_in_16_bits_with_scaled_losses(recipe, files, in_float32, tmp_path, compiled):
     with tiny_faces.eagerly():
         trained = tiny_faces.fit(RECIPES[recipe](precision="mixed_float16"), tmp_path, files(recipe))
     assert trained.record["trained_in"] == "mixed_float16"
+    assert isinstance(compiled[-1].optimizer, keras.mixed_precision.LossScaleOptimizer)
     assert {layer.compute_dtype for layer in trained.network.layers} == {"float32"}  # as it is served
     # The first scale, 2^15, may be too large for a step or more: they are left out, and the rest learns as in float32.
     np.testing.assert_allclose(losses(trained), in_float32[recipe], rtol=0.15)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_compiled_by_xla(recipe, files, in_float32, tmp_path):
+def test_compiled_by_xla(recipe, files, in_float32, tmp_path, compiled):
     trained = tiny_faces.fit(RECIPES[recipe](jit_compile=True), tmp_path, files(recipe))
+    assert compiled[-1].jit_compile and len(compiled) == (4 if recipe == "widening" else 1)
     np.testing.assert_allclose(losses(trained), in_float32[recipe], rtol=0.01)
 
 

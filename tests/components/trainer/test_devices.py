@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 
 import pytest
@@ -34,6 +35,14 @@ def gpus(monkeypatch):
 def test_of_all_gpus_those_of_the_strategy(gpus, count, replicas, words):
     gpus(count)
     assert devices(types.SimpleNamespace(num_replicas_in_sync=replicas)) == words and has_gpu()
+
+
+def test_of_several_machines(gpus, monkeypatch):
+    gpus(2)
+    addresses = ["one:1", "two:1", "three:1"]
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker"}}))
+    replicas = types.SimpleNamespace(num_replicas_in_sync=6)
+    assert devices(replicas) == "2 GPUs (NVIDIA A100) on each of 3 machines"
 
 
 def test_without_a_gpu(gpus, monkeypatch):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import types
 
 import pytest
 
 from components.config import to_json
-from components.trainer import join, loop
+from components.trainer import join, loop, own_process, run_fn
 from components.trainer.workers import num_machines, told_chief
 from tests.support import tiny_faces
 
@@ -63,3 +65,33 @@ def test_who_can_not_take_part_is_told_in_a_line(told, words, tmp_path, monkeypa
     monkeypatch.setenv("TF_CONFIG", told)
     with pytest.raises(SystemExit, match=f"facetfx: .*{words}"):
         join.main([f"{tmp_path}/none.json"])
+
+
+def test_a_trainer_of_several_machines_works_in_a_process_of_its_own(monkeypatch):
+    fields = {name: [name] for name in own_process._FIELDS}
+    started = {}
+
+    def run(command, input, **options):
+        started.update(command=command, input=input)
+        return types.SimpleNamespace(returncode=3)
+
+    monkeypatch.setattr(own_process.subprocess, "run", run)
+    monkeypatch.setenv("TF_CONFIG", place("worker", 0))
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        run_fn.run_fn(types.SimpleNamespace(**fields, working_dir="not told"))
+    assert started["command"][1:] == ["-m", "components.trainer.own_process"]
+    called = []
+    monkeypatch.setattr(run_fn, "train_and_export", called.append)
+    monkeypatch.setattr("sys.stdin", io.StringIO(started["input"]))
+    monkeypatch.setattr(own_process.signal, "signal", lambda *args: None)
+    own_process.main()
+    assert vars(called[0]) == fields
+
+
+def test_nobody_waits_for_ever(tmp_path, monkeypatch, capsys):
+    (tmp_path / "there").touch()
+    run_fn._wait_for(str(tmp_path / "there"))
+    monkeypatch.setattr(run_fn, "_LONGEST_WAIT", 0.0)
+    with pytest.raises(RuntimeError, match=r"has left no .*none' in 0 hours"):
+        run_fn._wait_for(str(tmp_path / "none"))
+    assert "another machine exports" in capsys.readouterr().err

@@ -156,7 +156,7 @@ def test_a_machine_that_is_killed_ends_all_and_a_restart_goes_on(data, tmp_path,
     assert "Continuing after epoch 1." in said_by(folder, 0).read_text()
 
 
-@pytest.mark.parametrize("told", ["no json", "[]", '{"cluster": 3}'])
+@pytest.mark.parametrize("told", ["no json", "[]", '{"cluster": 3}', '{"cluster": {"worker": "one:2222"}}'])
 def test_a_tf_config_that_is_none(told, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", told)
     with pytest.raises(ValueError, match="expected JSON with cluster and task"):
