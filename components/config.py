@@ -374,6 +374,32 @@ class Export:
 
 
 @dataclasses.dataclass(frozen=True)
+class Resources:
+    """What a step of a pipeline has on Kubeflow.
+
+    Attributes:
+        name: the component's, such as "Trainer" or "Transform".
+        cpu: cores, and `memory` gigabytes; 0 for what the cluster gives.
+        accelerator: as the cluster calls it: NVIDIA_TESLA_T4 (Vertex AI), nvidia.com/gpu (Kubernetes); "" for none.
+        accelerators: how many of them.
+    """
+
+    name: str
+    cpu: float = 0.0
+    memory: float = 0.0
+    accelerator: str = ""
+    accelerators: int = 1
+
+    def validate(self) -> None:
+        """Raises ValueError, saying what to change, for what no cluster has."""
+        for what in ("cpu", "memory"):
+            if not 0 <= getattr(self, what) < math.inf:
+                raise ValueError(f"resources.{self.name}.{what} is 0 or more; received {getattr(self, what)}.")
+        if self.accelerators < 1:
+            raise ValueError(f"resources.{self.name}.accelerators is 1 or more; received {self.accelerators}.")
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
     """One run: data, tasks, network, training, evaluation, export.
 
@@ -383,6 +409,7 @@ class Experiment:
         tasks: what is learnt; the network's outputs, what is served, measured and reported follow from it.
         model: a function of keras_models, called with input_shape.
         system: the module with the components.systems.base.System of what only this network needs; "" for none.
+        resources: of its steps on Kubeflow.
     """
 
     summary: str
@@ -394,6 +421,7 @@ class Experiment:
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
     system: str = ""
+    resources: tuple[Resources, ...] = ()
 
     def task(self, name: str) -> Task:
         """One of the tasks; KeyError if there is none of that name."""
@@ -410,6 +438,9 @@ class Experiment:
         self.training.validate(self.tasks)
         self.evaluation.validate()
         self.export.validate()
+        _distinct((step.name for step in self.resources), "resources")
+        for step in self.resources:
+            step.validate()
 
     def _validate_data(self):
         data = self.data

@@ -366,4 +366,4 @@ def _system_code(experiment: Experiment) -> tuple[str, ...]:
 def _as_trained(experiment: Experiment) -> Experiment:
     """Without what training doesn't look at: another bar or wording must not train anew."""
     tasks = tuple(replace(task, bar=None) for task in experiment.tasks)
-    return replace(experiment, summary="", target="", tasks=tasks, evaluation=Evaluation())
+    return replace(experiment, summary="", target="", tasks=tasks, evaluation=Evaluation(), resources=())

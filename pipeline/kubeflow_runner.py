@@ -16,7 +16,8 @@ Environment:
     SET             other values than the experiment's, as of pipeline/local_runner.py.
     ACCELERATOR     for the Trainer, as the cluster calls it: NVIDIA_TESLA_T4 (Vertex AI), nvidia.com/gpu (Kubernetes).
     ACCELERATOR_COUNT, TRAINER_CPU (cores), TRAINER_MEMORY (GB)
-                    for the Trainer as well; defaults: 1, and what the cluster gives.
+                    for the Trainer as well; defaults: the experiment's `resources`, which has other steps, too, else 1
+                    and what the cluster gives.
     BEAM_RUNNER, BEAM_ARGS
                     where Beam's steps run, such as DataflowRunner, and its arguments, such as
                     "--sdk_container_image=..."; default: each in its own container.
@@ -35,25 +36,26 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 
 # Before TensorFlow is imported, which reads it once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 warnings.filterwarnings("ignore")
 
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineDeploymentConfig  # noqa: E402
-from tfx.components import Trainer  # noqa: E402
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (  # noqa: E402
     KubeflowV2DagRunner,
     KubeflowV2DagRunnerConfig,
 )
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
-from components.config import Experiment  # noqa: E402
+from components.config import Experiment, Resources  # noqa: E402
 from components.datasets import build_dataset  # noqa: E402
 from components.overrides import run_name  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
 from pipeline.request import asked_experiment, beam_args  # noqa: E402
 
+_TRAINER = "Trainer"
 ResourceSpec = PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
 
 
@@ -83,10 +85,15 @@ def kubeflow_pipeline(environment: Mapping[str, str]) -> Pipeline:
         paths,
         beam_pipeline_args=list(beam_args(environment)),
     )
-    resources = _resources(environment)
-    if resources.ByteSize():
-        trainer = next(node for node in pipeline.components if isinstance(node, Trainer))
-        trainer.with_platform_config(resources)
+    asked = {step.name: step for step in experiment.resources}
+    asked[_TRAINER] = _trainer_resources(environment, asked.get(_TRAINER, Resources(_TRAINER)))
+    nodes = {type(node).__name__: node for node in pipeline.components}
+    for step, resources in asked.items():
+        if step not in nodes:
+            raise ValueError(f"resources has {step!r}; the steps of {name!r} are {', '.join(nodes)}.")
+        spec = _resource_spec(resources)
+        if spec.ByteSize():
+            nodes[step].with_platform_config(spec)
     return pipeline
 
 
@@ -144,19 +151,27 @@ def _models(environment, name: str, experiment: Experiment) -> dict[str, str]:
     return models
 
 
-def _resources(environment) -> ResourceSpec:
-    resources = ResourceSpec()
+def _trainer_resources(environment, resources: Resources) -> Resources:
+    """The experiment's, with what the environment says of them."""
     if environment.get("ACCELERATOR"):
-        resources.accelerator.type = environment["ACCELERATOR"]
-        resources.accelerator.count = 1
+        resources = replace(resources, accelerator=environment["ACCELERATOR"])
     if environment.get("ACCELERATOR_COUNT"):
-        _required(environment, "ACCELERATOR", "the kind of which ACCELERATOR_COUNT are wanted")
-        resources.accelerator.count = _number(environment, "ACCELERATOR_COUNT", int)
+        if not resources.accelerator:
+            _required(environment, "ACCELERATOR", "the kind of which ACCELERATOR_COUNT are wanted")
+        resources = replace(resources, accelerators=_number(environment, "ACCELERATOR_COUNT", int))
     if environment.get("TRAINER_CPU"):
-        resources.cpu_limit = _number(environment, "TRAINER_CPU", float)
+        resources = replace(resources, cpu=_number(environment, "TRAINER_CPU", float))
     if environment.get("TRAINER_MEMORY"):
-        resources.memory_limit = _number(environment, "TRAINER_MEMORY", float)
+        resources = replace(resources, memory=_number(environment, "TRAINER_MEMORY", float))
+    resources.validate()
     return resources
+
+
+def _resource_spec(resources: Resources) -> ResourceSpec:
+    spec = ResourceSpec(cpu_limit=resources.cpu, memory_limit=resources.memory)
+    if resources.accelerator:
+        spec.accelerator.type, spec.accelerator.count = resources.accelerator, resources.accelerators
+    return spec
 
 
 def main() -> None:

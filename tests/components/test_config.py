@@ -17,6 +17,7 @@ from components.config import (
     Experiment,
     Export,
     ObjectConfig,
+    Resources,
     Task,
     Teacher,
     Training,
@@ -250,6 +251,11 @@ def test_experiments_that_can_run(experiment):
             _changed(EXPERIMENT, data=Data((DatasetConfig("mtfl", max_quarantined=1.5),))),
             r"max_quarantined of data set 'mtfl' is a share from 0 to 1; received 1\.5",
         ),
+        (
+            _changed(EXPERIMENT, resources=(Resources("Trainer", accelerators=0),)),
+            "resources.Trainer.accelerators is 1 or more; received 0",
+        ),
+        (_changed(EXPERIMENT, resources=(Resources("Trainer"),) * 2), "2 resources are called 'Trainer'"),
         (_changed(EXPERIMENT, data=UNSAID), "'mtfl' is one of several and doesn't say which labels it gives: set its"),
         (_changed(SEVERAL, data=ABSENT), "Of the data sets masks, mtfl, none give 'emotion'"),
         (

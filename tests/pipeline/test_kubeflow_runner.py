@@ -15,7 +15,7 @@ from PIL import Image
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
-from components.config import Data, DatasetConfig, Task, Teacher, from_json
+from components.config import Data, DatasetConfig, Resources, Task, Teacher, from_json
 from components.record import FaceRecord
 from pipeline import experiments, kubeflow_runner
 from pipeline.experiments.registry import REGISTERED
@@ -114,6 +114,30 @@ def test_the_accelerator_is_asked_for_on_the_trainer_alone(with_resources):
     assert [t for t, container in with_resources.containers.items() if container.HasField("resources")] == [
         f"Trainer-{OWN}"
     ]
+
+
+def test_an_experiment_says_what_its_steps_have(tmp_path, monkeypatch):
+    steps = (Resources("Trainer", cpu=8, accelerator="nvidia.com/gpu"), Resources("Transform", cpu=4, memory=26))
+    monkeypatch.setitem(REGISTERED, NAME, replace(experiments.get(NAME), resources=steps))
+    containers = compiled(tmp_path, TRAINER_MEMORY="60").containers
+    asked = {task: container.resources for task, container in containers.items() if container.HasField("resources")}
+    assert set(asked) == {f"Trainer-{OWN}", "Transform"}
+    trainer = asked[f"Trainer-{OWN}"]
+    assert (trainer.cpu_limit, trainer.memory_limit, trainer.accelerator.count) == (8, 60, 1)
+    assert (asked["Transform"].cpu_limit, asked["Transform"].memory_limit) == (4, 26)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ((Resources("Training"),), r"resources has 'Training'; the steps of .* are FacesExampleGen, .*Trainer"),
+        ((Resources("Trainer", cpu=-1),), r"resources.Trainer.cpu is 0 or more; received -1"),
+    ],
+)
+def test_resources_that_can_not_be(steps, words, tmp_path, monkeypatch):
+    monkeypatch.setitem(REGISTERED, NAME, replace(experiments.get(NAME), resources=steps))
+    with pytest.raises(SystemExit, match=words):
+        compiled(tmp_path)
 
 
 def test_nothing_is_asked_for_unasked(plain):
