@@ -127,7 +127,9 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
         "figures": figures,
         "intervals": intervals,
-        "shares": sorted({figure.name for figure in (*measured, *on_lite) if figure.share}),
+        "shares": sorted(
+            {figure.name for figure in (*measured, *on_lite) if figure.share}.union(*(part.shares for part in parts))
+        ),
         "compared": [name for name in compared if name in figures],
         **({"TensorFlow Lite": {each.name: finite_or_none(each.value) for each in on_lite}} if on_lite else {}),
         "places": {"model": _model_place(artifacts), "report": report, "logs": artifacts.model_run},

@@ -58,7 +58,10 @@ _MISSED = Chip("−", "labelled, but not predicted", "bad")
 def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     """Figures by label and mistakes; for programs also how alike the sides of the slices are served."""
     values = artifacts.evaluation.of(task.name)
-    gaps = {key: artifacts.evaluation.gap(task.name, "mean_accuracy", key) for key in artifacts.evaluation.slices}
+    gaps = {
+        f"{task.name} accuracy gap {key}": finite_or_none(artifacts.evaluation.gap(task.name, "mean_accuracy", key))
+        for key in artifacts.evaluation.slices
+    }
     majority = majority_accuracy(values)
     return Part(
         headlines=_headlines(task, values, majority),
@@ -68,7 +71,8 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
             *scores_section(task, values, "label"),
         ),
         curves=curves_by_name(task, artifacts.history),
-        metrics={f"{task.name} accuracy gap {key}": finite_or_none(gap) for key, gap in gaps.items()},
+        metrics=gaps,
+        shares=tuple(gaps),
         details={metric_title(task.name, "accuracy"): by_name(task.names, values["accuracy"])},
     )
 

@@ -7,12 +7,13 @@ import time
 
 import pytest
 
+from components.page.page import Part
 from components.report.collect import DataSummary, Verdict
 from components.report.data_section import data_section
 from components.report.run_page import parts_of, results_json, run_page
 from tests.components.page.page_checks import check
 from tests.components.report import sample_run
-from tests.components.report.sample_run import ATTRIBUTES, EMOTION, LANDMARKS, PARSING, artifacts, evaluation
+from tests.components.report.sample_run import AGE, ATTRIBUTES, EMOTION, LANDMARKS, PARSING, artifacts, evaluation
 
 TASKS = (PARSING, LANDMARKS, EMOTION, ATTRIBUTES)
 
@@ -127,6 +128,14 @@ def test_compared_are_the_headline_figures():
 def test_undefined_figures_are_left_out():
     found = results(artifacts(LANDMARKS, values={"landmarks": sample_run.landmark_values(count=0)}))
     assert "landmarks NME" not in found["figures"] and "landmarks NME" not in found["compared"]
+
+
+def test_what_is_shown_in_percent():
+    run = artifacts(ATTRIBUTES, AGE)
+    shares = json.loads(results_json(run, parts_of(run), "page"))["shares"]
+    assert "attributes mean accuracy" in shares and "age mean absolute error" not in shares
+    gaps = Part(metrics={"gap": 0.1, "branches": 3}, shares=("gap",))
+    assert "gap" in json.loads(results_json(run, [gaps], "page"))["shares"]
 
 
 def test_a_task_that_was_not_measured_leaves_no_part():
