@@ -86,6 +86,14 @@ def test_its_parts_can_be_built(name):
     )
 
 
+def test_published_forms_train_on_every_gpu_of_a_machine():
+    published = [name for name in NAMES if not name.endswith(("-tiny", "/synthetic", "-one_device"))]
+    assert len(published) > 100
+    for name in published:
+        strategy = experiments.get(name).training.strategy
+        assert strategy.path.endswith("MirroredStrategy"), name
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_its_tasks_are_what_its_data_sets_have(name):
     experiment = experiments.get(name)
