@@ -39,7 +39,7 @@ def latest_results(output_dir: str) -> dict[str, dict[int, dict]]:
     return dict(sorted(found.items()))
 
 
-def cell(values: list[float], share: bool) -> str:
+def cell(values: list[float], share: bool = False) -> str:
     """Mean, and the sample standard deviation of several values; shares in percent; a dash for no value."""
     if not values:
         return "–"

@@ -37,12 +37,32 @@ with told_in_a_line(types.SimpleNamespace(current="FacesExampleGen")), beam.Pipe
 """
 
 
+def test_a_job_in_the_background_goes_on():
+    code = WAITING.replace("time.sleep(60)", "time.sleep(2); print('done')")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert process.stdout.readline() == "ready\n"
+    os.kill(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "done\n" and process.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("script", "where"), [(WAITING, "before anything ran"), (IN_BEAM, "in FacesExampleGen")], ids=["alone", "beam"]
 )
 def test_one_line(script, where):
     process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # These tests may run in the background, where a shell has jobs ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stdout:
         if line == "ready\n":
