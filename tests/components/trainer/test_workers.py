@@ -78,11 +78,12 @@ def data(tiny_folder, tmp_path_factory):
 
 
 @contextlib.contextmanager
-def machines(folder: pathlib.Path, *kinds: str, killed_at: str = ""):
+def machines(folder: pathlib.Path, *kinds: str, killed_at: str = "", other: str = ""):
     """Starts a process for each of two machines, which train the kinds one after the other; yields them, chief first.
 
     Args:
         killed_at: "<epoch>/<batch>" at which the other one gets SIGKILL.
+        other: a kind that the other one trains instead.
     """
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
@@ -93,7 +94,8 @@ def machines(folder: pathlib.Path, *kinds: str, killed_at: str = ""):
         environment = {**os.environ, "TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "3"}
         if index and killed_at:
             environment[tiny_faces.KILL_AT] = killed_at
-        command = [sys.executable, "-m", "tests.components.trainer.test_workers", str(folder), *kinds]
+        trained = [other] if index and other else kinds
+        command = [sys.executable, "-m", "tests.components.trainer.test_workers", str(folder), *trained]
         with said_by(folder, index).open("w") as said:
             processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=said, stderr=said))
     try:
@@ -154,6 +156,16 @@ def test_a_machine_that_is_killed_ends_all_and_a_restart_goes_on(data, tmp_path,
         for name, value in unbroken.items():
             assert found[name] == pytest.approx(value, rel=1e-5), name
     assert "Continuing after epoch 1." in said_by(folder, 0).read_text()
+
+
+def test_machines_that_were_told_different_things_end(data, tmp_path):
+    folder = tmp_path / "different"
+    folder.mkdir()
+    (folder / "data").symlink_to(data / "data")
+    with machines(folder, "attributes", other="widening") as processes:
+        assert all(process.wait(SECONDS) for process in processes)
+    for index in range(2):
+        assert "were told to train different things" in said_by(folder, index).read_text()
 
 
 @pytest.mark.parametrize("told", ["no json", "[]", '{"cluster": 3}', '{"cluster": {"worker": "one:2222"}}'])
