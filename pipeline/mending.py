@@ -55,7 +55,7 @@ def remove_hollow_models(artifacts: str) -> None:
 
 
 def restore_pushed(results: dict) -> None:
-    """Pushes a run's model again, to the version that its results name, if that is gone and the trained one isn't.
+    """Pushes a run's model again, to the version that its results name, where that is gone or cut and the trained isn't.
 
     Args:
         results: of results.json.
@@ -63,9 +63,11 @@ def restore_pushed(results: dict) -> None:
     Raises:
         FileNotFoundError: if both are gone.
     """
-    if results["verdict"] != "blessed and pushed" or holds_model(version := results["places"]["model"]):
+    if results["verdict"] != "blessed and pushed":
         return
-    trained = results.get("trained", "")
+    version, trained = results["places"]["model"], results.get("trained", "")
+    if holds_model(version) and not (holds_model(trained) and _is_cut(pathlib.Path(version), pathlib.Path(trained))):
+        return
     if not holds_model(trained):
         raise FileNotFoundError(
             f"The pushed model {version!r} is gone, and what was trained, {trained!r}, as well. Another SEED trains it "
@@ -75,7 +77,14 @@ def restore_pushed(results: dict) -> None:
     card = os.path.join(os.path.dirname(results["places"]["report"]), CARD)
     if os.path.exists(card):
         shutil.copy(card, os.path.join(version, "assets.extra", CARD))
-    print(f"The pushed model {version} was gone: pushed again.", file=sys.stderr)
+    print(f"The pushed model {version} was gone or cut: pushed again.", file=sys.stderr)
+
+
+def _is_cut(version, trained):
+    """Whether a file of the trained model is missing or shorter in the pushed one; the other way round it is whole."""
+    files = (file for file in trained.rglob("*") if file.is_file())
+    pushed = ((version / file.relative_to(trained), file) for file in files)
+    return any(not ours.is_file() or ours.stat().st_size < file.stat().st_size for ours, file in pushed)
 
 
 def _is_sound(metadata):

@@ -145,6 +145,14 @@ def test_a_pushed_model_that_is_gone_is_pushed_again(results, tmp_path, capsys):
     restore_pushed(results)
     restore_pushed({"verdict": "not pushed"})
     assert capsys.readouterr().err == ""
+    # What is cut there is pushed again; what is cut where it was trained isn't.
+    (tmp_path / "serving/a/7/saved_model.pb").write_text("")
+    restore_pushed(results)
+    assert (tmp_path / "serving/a/7/saved_model.pb").read_text() == "graph"
+    (tmp_path / "trained/saved_model.pb").write_text("")
+    capsys.readouterr()
+    restore_pushed(results)
+    assert (tmp_path / "serving/a/7/saved_model.pb").read_text() == "graph" and not capsys.readouterr().err
 
 
 def test_a_model_that_is_gone_everywhere_is_named(results, tmp_path):
