@@ -55,7 +55,7 @@ def remove_hollow_models(artifacts: str) -> None:
 
 
 def restore_pushed(results: dict) -> None:
-    """Pushes a run's model again to the version that its results name, if that is gone or cut and the trained one isn't.
+    """Pushes a run's model again, to the version that its results name, if that is gone or cut.
 
     Args:
         results: of results.json.
