@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from components.images.decoding import decode, image_size, upright_size_of
 from components.images.orientation import orientation, turned
+from components.tasks.reporting import decoded
 
 TAG = 0x0112
 STORED = np.zeros((16, 32, 3), np.uint8)
@@ -44,6 +45,10 @@ def test_every_way_to_hold_a_camera(stored, byte_order):
     np.testing.assert_allclose(decode(encoded), expected, atol=12)
     assert upright_size_of(encoded).numpy().tolist() == list(expected.shape[:2])
     assert image_size(encoded) == expected.shape[:2]
+
+
+def test_a_report_shows_it_as_it_was_seen():
+    assert decoded(photograph(6)).shape == (32, 16, 3)  # stored 16 high and 32 wide
 
 
 def test_by_hand_a_photograph_of_a_camera_that_was_turned():

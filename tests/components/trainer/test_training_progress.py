@@ -41,6 +41,14 @@ def test_what_is_left_to_do(clock, capsys, epochs, left):
     ]
 
 
+def test_on_a_terminal_nothing_of_a_longer_line_stays(clock, capsys, monkeypatch):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+    stage = Stage("", start=1, first_epoch=1, last_epoch=2, steps=4, epochs=2)
+    _second_epoch(clock, TrainingProgress(stage))
+    drawn, last = capsys.readouterr().err.split("\r")
+    assert drawn.endswith("left\x1b[K") and last.endswith("val_loss 2.75\x1b[K\n")
+
+
 @pytest.mark.parametrize(("gpu", "told"), [(False, 1), (True, 0)])
 def test_work_for_a_gpu_without_one_is_said_once(clock, capsys, monkeypatch, gpu, told):
     monkeypatch.setattr(progress, "has_gpu", lambda: gpu)

@@ -12,8 +12,10 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from components.config import configured
+from components.trainer.task_model import TaskModel
 from components.trainer.workers import num_machines
 from tests.support import tiny_faces, tiny_tasks
 
@@ -116,6 +118,8 @@ def together(folder: pathlib.Path, *kinds: str) -> dict:
         codes = [process.wait(SECONDS) for process in processes]
     said = [said_by(folder, index).read_text() for index in range(2)]
     assert codes == [0, 0], "\n".join(text[-3000:] for text in said)
+    if "attributes" in kinds:  # of its batches of 20 each has half: with all of them the losses would be the same
+        assert all("images 10\n" in text and "images 20\n" not in text for text in said)
     assert "epoch 1/" not in said[1] and "Training on" not in said[1]  # one alone tells the person who waits
     return json.loads(said[0].splitlines()[-1])
 
@@ -175,5 +179,17 @@ def test_a_tf_config_that_is_none(told, monkeypatch):
         num_machines()
 
 
+def say_shares():
+    """Says on stderr how many images of each batch this process is given."""
+    parts_of = TaskModel._parts
+
+    def parts(model, image, labels):
+        tf.print("images", tf.shape(image)[0])
+        return parts_of(model, image, labels)
+
+    TaskModel._parts = parts
+
+
 if __name__ == "__main__":
+    say_shares()
     print(json.dumps({kind: train(kind, pathlib.Path(sys.argv[1])).epochs for kind in sys.argv[2:]}))
