@@ -26,7 +26,8 @@ PHONE = 390
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def folder(tmp_path_factory):
+    """The folder of three models."""
     folder = tmp_path_factory.mktemp("serving")
     frames = {task.name: FRAME for task in COLOURS}
     exported(colours(), learnt(*COLOURS), folder / "colours" / "3", frames=frames)
@@ -35,6 +36,11 @@ def address(tmp_path_factory):
     attributes = bound("attributes", "multi_label", ("Male", "Smiling"), scores="probabilities")
     network = MGGNet((*SIZE, 3), backbone_width=4, groups=groups, attributes=attributes.names)
     exported(network, learnt(attributes), folder / "looks" / "1", MGGNetSystem())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder):
     models = {name: Versions(name, str(folder / name)) for name in ("colours", "ages", "looks")}
     with running(create_app(models, Faces())) as address:
         yield address
@@ -43,9 +49,9 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def served_elsewhere(address, tmp_path_factory):
+def served_elsewhere(address, folder):
     """Starts TensorFlow Serving's API of another origin for the model "colours"; returns the address of the page."""
-    versions = Versions("colours", str(tmp_path_factory.getbasetemp() / "serving0" / "colours"))
+    versions = Versions("colours", str(folder / "colours"))
     with contextlib.ExitStack() as servers:
 
         def start(cors: bool) -> str:
