@@ -3,7 +3,8 @@
     make run EXPERIMENT=dml_csr/celebamask_hq DATA_DIR=...         the paper's run: 200 epochs at 473 px, a GPU's work
     make run EXPERIMENT=dml_csr/celebamask_hq-tiny DATA_DIR=...    193 px, a narrow ResNet, for two CPU cores
     make run EXPERIMENT=dml_csr/celebamask_hq-lite0-tiny DATA_DIR=...    EfficientNet-Lite0 from ImageNet weights; ours
-    make run EXPERIMENT=dml_csr/lapa DATA_DIR=...                  the same for LaPa and Helen
+    make run EXPERIMENT=dml_csr/celebamask_hq-lite0-321-tiny DATA_DIR=...    the same at 321 px
+    make run EXPERIMENT=dml_csr/lapa DATA_DIR=...                  DML-CSR for LaPa and Helen
     make run EXPERIMENT=dml_csr/synthetic                          drawn faces, to try it
 
 Variants, each also with -tiny behind. Table 4: baseline, ddgcn, dml, and the plain name, which is +CSR. Table 6: dml_b,
@@ -235,6 +236,14 @@ register(
     ),
 )
 register("dml_csr/celebamask_hq-lite0-tiny", LITE0)
+register(
+    "dml_csr/celebamask_hq-lite0-321-tiny",
+    replace(
+        LITE0,
+        summary=LITE0.summary.replace("193 px", "321 px"),
+        data=replace(LITE0.data, image_size=(321, 321)),
+    ),
+)
 _register("dml_csr/lapa", LAPA, "")
 _register("dml_csr/helen", HELEN, "")
 _register("dml_csr/celebamask_hq", TINY, "-tiny")
