@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 
 import numpy as np
+import simplejpeg
 import tensorflow as tf
 
 from components.images.crop import ROUNDING
-from components.images.decoding import JPEG, PNG, checked_decode, size_of
+from components.images.decoding import JPEG, PNG, checked_decode
 from components.images.limits import MAX_BYTES, MAX_PIXELS, MAX_SIDE
 from components.record import FaceRecord, RecordError
 from components.tasks.annotation import Annotation
 from components.tasks.base import labels_of
+
+_PNG_SIZE = slice(16, 24)  # where a PNG's header has width and height
 
 
 def check_record(record: FaceRecord, annotations: Mapping[str, Annotation]) -> None:
@@ -36,24 +40,37 @@ def _check_image(encoded: bytes) -> None:
         raise RecordError("the image's file is empty")
     if len(encoded) > MAX_BYTES:
         raise RecordError(f"the image's file has {len(encoded):,} bytes, allowed are {MAX_BYTES:,}")
-    if encoded.startswith((JPEG, PNG)):
-        _check_size(encoded)
+    # Sizes by the header, before memory is taken for the pixels.
     if encoded.startswith(JPEG):
+        height, width, _ = checked_decode(tf.image.extract_jpeg_shape, encoded, "image").numpy()
+        _check_size(height, width)
         # The whole stream is read, at an eighth of the size: finds what is cut off in a fraction of the time.
         checked_decode(tf.io.decode_jpeg, encoded, "image", channels=3, ratio=8)
+        _check_stream(encoded)
     elif encoded.startswith(PNG):
+        if len(encoded) < _PNG_SIZE.stop:
+            raise RecordError("the image can't be decoded: it ends in its header")
+        width, height = struct.unpack(">II", encoded[_PNG_SIZE])
+        _check_size(height, width)
         checked_decode(tf.io.decode_png, encoded, "image", channels=3)
     else:
         raise RecordError(f"the image is neither JPEG nor PNG: it starts with {encoded[:8]!r}")
 
 
-def _check_size(encoded):
-    """By the header, before memory is taken for the pixels; what is larger isn't answered by a served model either."""
-    height, width = checked_decode(size_of, encoded, "image").numpy()
+def _check_size(height, width):
+    """What is larger isn't answered by a served model either."""
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise RecordError(
             f"the image has {width:,} x {height:,} pixels, allowed are {MAX_PIXELS:,} and {MAX_SIDE:,} on a side"
         )
+
+
+def _check_stream(jpeg):
+    """Refuses what libjpeg warns of: TensorFlow's decoder keeps that to itself, and makes other pixels of it."""
+    try:
+        simplejpeg.decode_jpeg(jpeg, colorspace="GRAY", min_height=1, min_width=1, min_factor=8)
+    except ValueError as error:
+        raise RecordError(f"the image is damaged: {error}") from error
 
 
 def _check_crop(crop):

@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.example_gen.checks import check_record
 from components.images import limits
@@ -39,6 +40,20 @@ def test_a_jpeg_that_is_too_large(monkeypatch):
     monkeypatch.setattr("components.example_gen.checks.MAX_SIDE", 63)
     with pytest.raises(RecordError, match=r"has 20 x 64 pixels, allowed are .* 63 on a side"):
         check(IMAGES[0])
+
+
+def test_a_jpeg_whose_bytes_were_changed():
+    """TensorFlow's decoder makes pixels of both, without a word."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    image = tf.io.encode_jpeg(pixels, quality=90).numpy()
+    check(image)
+    middle = len(image) // 2
+    overwritten = image[:middle] + bytes(100) + image[middle + 100 :]
+    inserted = image[:middle] + b"facetfx" + image[middle:]
+    for damaged in (overwritten, inserted):
+        assert tf.io.decode_jpeg(damaged, channels=3).shape == (64, 64, 3)
+        with pytest.raises(RecordError, match="the image is damaged: Corrupt JPEG data"):
+            check(damaged)
 
 
 def test_a_side_as_long_as_allowed():
