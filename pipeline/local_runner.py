@@ -39,13 +39,16 @@ from components.code_version import code_version  # noqa: E402
 from components.config import form, to_json  # noqa: E402
 from components.datasets import build_datasets  # noqa: E402
 from components.datasets.binding import bound_tasks  # noqa: E402
+from components.datasets.room import records_room  # noqa: E402
 from components.trainer.recipe import check_network  # noqa: E402
 from pipeline import console, lock  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
 from pipeline.mending import begin_anew_without_metadata, remove_hollow_models  # noqa: E402
-from pipeline.request import Request, request_or_exit  # noqa: E402
+from pipeline.request import Request, check_disk, request_or_exit  # noqa: E402
 
 PIPELINE_NAME = "facetfx"
+# Checkpoints with the optimizer's moments and the weights' average took 57 bytes a weight; the export comes after them.
+_BYTES_A_WEIGHT = 60
 
 
 def local_pipeline(request: Request) -> Pipeline:
@@ -57,14 +60,14 @@ def local_pipeline(request: Request) -> Pipeline:
         ValueError: if the data sets don't have the splits or labels that the experiment wants, the network can't be
             built or doesn't fit the labels, or what the training is made of has arguments that aren't there.
         OSError: an official file, or a data set's folder, is missing; pretrained weights can't be fetched; metadata.db
-            can't be read.
+            can't be read; the disk is too full for records and checkpoints.
         ModuleNotFoundError: an optional package that the experiment needs is not installed.
     """
-    datasets = build_datasets(request.experiment.data.datasets, request.data_dir).values()
+    datasets = list(build_datasets(request.experiment.data.datasets, request.data_dir).values())
     for dataset in datasets:
         dataset.check()
     _check_beam_runner(request)
-    _check_network_once(request)
+    _check_network_and_disk(request, datasets)
     metadata = os.path.join(request.output_dir, "metadata.db")
     os.makedirs(request.output_dir, exist_ok=True)
     begin_anew_without_metadata(metadata, request.pipeline_root)
@@ -92,16 +95,26 @@ def _check_beam_runner(request):
         create_runner(PipelineOptions(list(request.beam_args)).view_as(StandardOptions).runner or "DirectRunner")
 
 
-def _check_network_once(request):
-    """Building takes seconds; what was built is noted down, by all that it is made of."""
+def _check_network_and_disk(request, datasets):
+    """What takes seconds: it is noted down under OUTPUT_DIR, by all that it depends on, and not done again."""
     experiment, tasks = request.experiment, bound_tasks(request.experiment)
-    parts = [form(experiment), to_json(tasks), code_version("keras_models", "components/trainer", "components/systems")]
-    known = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    note = pathlib.Path(request.output_dir, "networks", known)
-    if not note.exists():
-        check_network(experiment, tasks)
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.touch()
+    code = code_version("keras_models", "components/trainer", "components/systems")
+    network = _note(request, form(experiment), to_json(tasks), code)
+    records = _note(request, to_json(experiment.data), *(dataset.fingerprint() for dataset in datasets))
+    needed = 0
+    if not network.exists():
+        needed += _BYTES_A_WEIGHT * check_network(experiment, tasks)
+    if not records.exists():
+        needed += records_room(experiment.data, datasets)
+    check_disk(request.output_dir, needed)
+    network.parent.mkdir(parents=True, exist_ok=True)
+    network.touch()
+    records.touch()
+
+
+def _note(request, *parts):
+    """The file that says that what consists of these parts was found to be right."""
+    return pathlib.Path(request.output_dir, "checked", hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16])
 
 
 def main() -> None:

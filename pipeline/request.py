@@ -18,8 +18,7 @@ from components.config import MAX_SEED, Experiment
 from components.overrides import overridden, run_name, slug
 from pipeline import experiments
 
-# Bytes: the smallest experiments leave a third of it, images and a network of usual size many times as much.
-_LEAST_FREE = 3 * 10**8
+_LEAST_FREE = 3 * 10**8  # bytes: the smallest experiments leave a third of it
 DEFAULT_EXPERIMENT, DEFAULT_OUTPUT_DIR = "dmm_cnn/synthetic", "out"
 
 
@@ -78,7 +77,7 @@ def read_request(environment: Mapping[str, str]) -> Request:
     output_dir = os.path.abspath(environment.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR)
     request = Request(name, experiment, settings, data_dir, output_dir, beam_args(environment))
     _check_prerequisites(request)
-    _check_disk(request.output_dir)
+    check_disk(request.output_dir)
     return request
 
 
@@ -148,7 +147,13 @@ def _check_trained(request, name):
         )
 
 
-def _check_disk(output_dir):
+def check_disk(output_dir: str, needed: float = 0) -> None:
+    """Raises OSError if OUTPUT_DIR can't be written to, or its disk has less left than a run needs.
+
+    Args:
+        needed: bytes that records and checkpoints will take; a run of the smallest experiments needs 300 MB.
+    """
+    needed = max(needed, _LEAST_FREE)
     folder = pathlib.Path(output_dir)
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir():
@@ -156,10 +161,10 @@ def _check_disk(output_dir):
     if not os.access(there, os.W_OK):
         raise PermissionError(f"OUTPUT_DIR is {output_dir!r}, but nothing may be written in {str(there)!r}.")
     free = shutil.disk_usage(there).free
-    if free < _LEAST_FREE:
+    if free < needed:
         raise OSError(
-            f"The disk with OUTPUT_DIR ({output_dir!r}) has {free / 1e6:,.0f} MB left; a run needs "
-            f"{_LEAST_FREE / 1e6:g} MB and more. Free some, or name another OUTPUT_DIR."
+            f"The disk with OUTPUT_DIR ({output_dir!r}) has {free / 1e6:,.0f} MB left; this run "
+            f"takes about {needed / 1e6:,.0f} MB. Free some, or name another OUTPUT_DIR."
         )
 
 

@@ -191,9 +191,15 @@ def _leads_nowhere(path: str) -> bool:
 
 
 def read_file(path: str) -> bytes:
-    """The file's bytes; RecordError if it is missing, a folder or a pipe, not for a failure that may pass (network)."""
+    """The file's bytes; RecordError if it is missing, a folder or a pipe, not for a failure that may pass (network).
+
+    A folder may be a link, a file not to what lies outside of its folder: who unpacks a foreign archive would show us
+    any file of the machine.
+    """
     if _leads_nowhere(path):
         raise RecordError(f"The image {path!r} can't be read: it is a link that leads nowhere")
+    if os.path.islink(path) and not _is_below(os.path.realpath(path), os.path.realpath(os.path.dirname(path))):
+        raise RecordError(f"The image {path!r} is a link that leads out of its folder: put the file itself there")
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise RecordError(f"The image {path!r} is no file, but a pipe, socket or device")
     try:
@@ -201,6 +207,10 @@ def read_file(path: str) -> bytes:
             return file.read()
     except (tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
         raise RecordError(f"The image {path!r} can't be read: {error.message}") from error
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
 
 
 def require(path: str, what: str) -> str:

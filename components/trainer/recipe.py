@@ -156,11 +156,12 @@ def check_outputs(network: keras.Model, tasks: Mapping[str, Learning]) -> None:
             )
 
 
-def check_network(experiment: Experiment, tasks: Sequence[BoundTask]) -> None:
-    """Raises ValueError if the network or a part of its training can't be built, or doesn't fit the labels.
+def check_network(experiment: Experiment, tasks: Sequence[BoundTask]) -> int:
+    """How many weights the network has; all is built and forgotten again, before any data are read.
 
-    All is built and forgotten again, so that this is known before any data are read. OSError where pretrained weights
-    can't be fetched.
+    Raises:
+        ValueError: the network or a part of its training can't be built, or doesn't fit the labels.
+        OSError: pretrained weights can't be fetched.
     """
     check_training(experiment.training)
     run = Run(experiment, tuple(tasks), {}, {}, "", None, tf.distribute.get_strategy())
@@ -169,7 +170,9 @@ def check_network(experiment: Experiment, tasks: Sequence[BoundTask]) -> None:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The network can't be built as the experiment says: {error}") from error
     check_outputs(network, run.new_learnings())
+    weights = network.count_params()
     keras.backend.clear_session()
+    return weights
 
 
 def check_training(training: BaseTraining) -> None:

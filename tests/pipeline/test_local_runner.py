@@ -1,9 +1,11 @@
 """What the local runner looks at before anything runs: the files of every data set."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -118,11 +120,23 @@ def test_a_network_that_does_not_fit_is_told_before_any_data_are_read(model, mes
 
 def test_a_network_that_was_built_is_not_built_again(data_dir, tmp_path, monkeypatch):
     built = []
-    monkeypatch.setattr(local_runner, "check_network", lambda experiment, tasks: built.append(experiment.model))
+    monkeypatch.setattr(local_runner, "check_network", lambda experiment, tasks: built.append(experiment.model) or 0)
     for width in (8, 8, 16, 8):
         monkeypatch.setitem(REGISTERED, NAME, replace(experiments.get(NAME), model=network(width, **OUTPUTS)))
         ingestion(NAME, data_dir, tmp_path)
     assert [model.kwargs["backbone_width"] for model in built] == [8, 16]
+
+
+def test_a_disk_that_will_not_hold_records_and_checkpoints_is_told_once(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(local_runner, "check_network", lambda experiment, tasks: 10**8)
+    free = 6e9
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    with pytest.raises(OSError, match=r"has 6,000 MB left; this run takes about 6,00\d MB\. Free some"):
+        ingestion(NAME, data_dir, tmp_path)  # the records beside the weights' 60 bytes each are too much
+    free = 6.1e9
+    ingestion(NAME, data_dir, tmp_path)
+    free = 1e9
+    ingestion(NAME, data_dir, tmp_path)  # it was found to fit, and much of it is there
 
 
 def test_weights_that_can_not_be_fetched_are_told_in_a_line(data_dir, tmp_path, monkeypatch):

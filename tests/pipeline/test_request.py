@@ -92,7 +92,7 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
     where = {"EXPERIMENT": "plain/synthetic", "OUTPUT_DIR": str(tmp_path / "not" / "there" / "yet")}
     read_request(where)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1e8) if folder == tmp_path else None)
-    with pytest.raises(OSError, match=r"yet'\) has 100 MB left; a run needs 300 MB and more"):
+    with pytest.raises(OSError, match=r"yet'\) has 100 MB left; this run takes about 300 MB"):
         read_request(where)
 
 

@@ -106,6 +106,19 @@ def test_a_link_to_nowhere_or_itself_is_a_records_affair(tmp_path):
             read_file(str(tmp_path / name))
 
 
+def test_a_link_out_of_its_folder_is_not_followed_but_a_linked_folder_is(tmp_path):
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"bytes")
+    (tmp_path / "images" / "same.jpg").symlink_to("a.jpg")
+    (tmp_path / "images" / "out.jpg").symlink_to("../secret")
+    (tmp_path / "linked").symlink_to(tmp_path / "images")
+    for folder in ("images", "linked"):
+        assert read_file(str(tmp_path / folder / "same.jpg")) == b"bytes"
+        with pytest.raises(RecordError, match=r"out.jpg' is a link that leads out of its folder: put the file itself"):
+            read_file(str(tmp_path / folder / "out.jpg"))
+
+
 def test_a_name_that_is_not_utf_8_is_told_with_its_folder(tmp_path):
     (pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/gr\xfc\xdfe.jpg"))).touch()
     with pytest.raises(ValueError, match=rf"Folder '{tmp_path}' has a name that is not UTF-8, b'gr.*: rename it"):
