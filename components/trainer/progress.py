@@ -17,7 +17,7 @@ _LONG = 6 * 3600.0  # seconds that are left, from which on somebody who has no G
 
 
 class TrainingProgress(keras.callbacks.Callback):
-    """One line on stderr while an epoch runs (steps, time left of the stage), and its results when it ends.
+    """One line on stderr while an epoch runs (steps, time left of the stage and of all), and its results when it ends.
 
     Args:
         stage: what is trained now.
@@ -53,17 +53,20 @@ class TrainingProgress(keras.callbacks.Callback):
         self._shown = now
         steps = self.params["steps"]
         done = (self._epoch - self._stage.first_epoch) * steps + batch + 1
-        left = (now - self._steady) / (done - 1) * ((self._stage.epochs - self._stage.first_epoch) * steps - done)
+        step_seconds = (now - self._steady) / (done - 1)
+        left = step_seconds * ((self._stage.epochs - self._stage.first_epoch) * steps - done)
+        of_all = left + step_seconds * self._stage.following
         line = f"  {self._heading(self._epoch)}, step {batch + 1}/{steps}, loss {logs['loss']:.4g}"
-        if left > _LONG and not self._warned and not has_gpu():
+        if of_all > _LONG and not self._warned and not has_gpu():
             self._warned = True
             print(
-                f"  At this rate the training takes another {left / 3600:,.0f} hours on processors alone: it is work "
+                f"  At this rate the training takes another {of_all / 3600:,.0f} hours on processors alone: it is work "
                 "for a GPU. Experiments whose names end in -tiny are for processors.",
                 file=sys.stderr,
             )
+        of_stage = f" of this stage, about {tqdm.format_interval(of_all)} of all" if self._stage.following else ""
         print(
-            f"{line}, {tqdm.format_interval(left)} left{self._to_the_end}",
+            f"{line}, {tqdm.format_interval(left)} left{of_stage}{self._to_the_end}",
             end="\r" if self._terminal else "\n",
             file=sys.stderr,
             flush=True,

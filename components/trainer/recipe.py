@@ -69,6 +69,7 @@ class Stage:
         first_epoch, last_epoch: what is left of it to fit: from the first, without the last.
         steps: batches of an epoch.
         epochs: what the person who waits is told that epochs count up to.
+        following: what the stages after it take, in its own batches, as far as that is known.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Stage:
     last_epoch: int
     steps: int
     epochs: int
+    following: float = dataclasses.field(default=0.0, kw_only=True)
 
 
 class RunCallback(keras.callbacks.Callback):

@@ -204,7 +204,10 @@ class Widening(Supervised):
             if rounds.decided == epochs_done:
                 epochs_done += 1
                 heading = rounds.heading if model.stage == WIDENING else model.stage
-                yield Stage(heading, rounds.decided, rounds.decided, epochs_done, self.steps, epochs_done)
+                final = self.training.epochs * self.steps  # nobody knows how many rounds come before
+                yield Stage(
+                    heading, rounds.decided, rounds.decided, epochs_done, self.steps, epochs_done, following=final
+                )
             affinity = model.affinity.affinity()
             rounds.add(choose_split(model.network, affinity, rounds.next_layer, self.training.alpha), epochs_done)
             if model.stage == WIDENING:

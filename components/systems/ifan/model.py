@@ -27,6 +27,16 @@ class TurnStage(Stage):
     updates: tuple[int, ...]
     re_encoders: bool
 
+    @property
+    def updates_a_step(self) -> int:
+        """Updates of all tasks together; a step without iterations takes less time than one with them."""
+        return len(self.tasks) * len(self.updates)
+
+    @property
+    def work(self) -> int:
+        """The whole stage's updates."""
+        return (self.last_epoch - self.start) * self.steps * self.updates_a_step
+
 
 class HybridModel(keras.Model):
     """A network, as of keras_models.IFAN, with its tasks and an optimizer for each.

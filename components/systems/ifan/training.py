@@ -134,7 +134,11 @@ def training_stages(training: HybridTraining, epoch_steps: Mapping[str, int], it
             last = epoch + epochs
             stages.append(TurnStage(name, epoch, epoch, last, training.steps, last, names, updates, updates != (0,)))
             epoch = last
-    return stages
+    following = [sum(later.work for later in stages[i + 1 :]) for i in range(len(stages))]
+    return [
+        dataclasses.replace(stage, following=work / stage.updates_a_step)
+        for stage, work in zip(stages, following, strict=True)
+    ]
 
 
 def mean_target(task: Learning, batches: tf.data.Dataset) -> np.ndarray:

@@ -41,6 +41,16 @@ def test_what_is_left_to_do(clock, capsys, epochs, left):
     ]
 
 
+def test_what_is_left_to_do_with_the_stages_that_follow(clock, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "has_gpu", lambda: False)
+    stage = Stage("landmarks alone", start=1, first_epoch=1, last_epoch=2, steps=4, epochs=2, following=2400)
+    _second_epoch(clock, TrainingProgress(stage))
+    said = capsys.readouterr().err
+    # Ten seconds for each of 2 steps, and of 2,400 more.
+    assert "takes another 7 hours on processors alone" in said
+    assert "step 2/4, loss 2.5, 00:20 left of this stage, about 6:40:20 of all\n" in said
+
+
 def test_on_a_terminal_nothing_of_a_longer_line_stays(clock, capsys, monkeypatch):
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
     stage = Stage("", start=1, first_epoch=1, last_epoch=2, steps=4, epochs=2)

@@ -87,8 +87,11 @@ def _training(*pretraining_epochs, **settings):
     )
 
 
-def _stage(name, tasks, updates, re_encoders, first_epoch, last_epoch, steps):
-    return TurnStage(name, first_epoch, first_epoch, last_epoch, steps, last_epoch, tasks, updates, re_encoders)
+def _stage(name, tasks, updates, re_encoders, first_epoch, last_epoch, steps, following):
+    """Of a new run; `following` in the stage's own steps."""
+    return TurnStage(
+        name, first_epoch, first_epoch, last_epoch, steps, last_epoch, tasks, updates, re_encoders, following=following
+    )
 
 
 STEPS = {"parsing": 2, "landmarks": 3, "emotion": 2}
@@ -97,32 +100,34 @@ THREE = tiny_tasks.THREE
 
 def test_the_stages_of_algorithm_1():
     assert training_stages(_training(2, 3, 4, epochs=5, steps=7), STEPS, iterations=2) == [
-        _stage("parsing alone", ("parsing",), (0,), False, 0, 2, 2),
-        _stage("landmarks alone", ("landmarks",), (0,), False, 2, 5, 3),
-        _stage("emotion alone", ("emotion",), (0,), False, 5, 9, 2),
-        _stage("taking turns", THREE, (1, 2), True, 9, 14, 7),
+        # 9 updates of landmarks, 8 of emotions, 5 times 7 turns of 6 updates.
+        _stage("parsing alone", ("parsing",), (0,), False, 0, 2, 2, following=9 + 8 + 210),
+        _stage("landmarks alone", ("landmarks",), (0,), False, 2, 5, 3, following=8 + 210),
+        _stage("emotion alone", ("emotion",), (0,), False, 5, 9, 2, following=210),
+        _stage("taking turns", THREE, (1, 2), True, 9, 14, 7, following=0),
     ]
 
 
 def test_tasks_that_are_not_pre_trained():
     assert training_stages(_training(0, 3, 0, epochs=5, steps=7), STEPS, iterations=1) == [
-        _stage("landmarks alone", ("landmarks",), (0,), False, 0, 3, 3),
-        _stage("taking turns", THREE, (1,), True, 3, 8, 7),
+        _stage("landmarks alone", ("landmarks",), (0,), False, 0, 3, 3, following=5 * 7 * 3),
+        _stage("taking turns", THREE, (1,), True, 3, 8, 7, following=0),
     ]
     assert [stage.first_epoch for stage in training_stages(_training(0, 0, 0), STEPS, iterations=1)] == [0]
 
 
 def test_without_iterations_turns_are_at_iteration_0():
     assert training_stages(_training(0, 0, 0, epochs=5, steps=7), STEPS, iterations=0) == [
-        _stage("taking turns", THREE, (0,), False, 0, 5, 7)
+        _stage("taking turns", THREE, (0,), False, 0, 5, 7, following=0)
     ]
 
 
 def test_turns_before_the_tasks_interact():
     assert training_stages(_training(0, 0, 2, epochs=5, steps=7, plain_epochs=3), STEPS, iterations=2) == [
-        _stage("emotion alone", ("emotion",), (0,), False, 0, 2, 2),
-        _stage("taking turns without feedback", THREE, (0,), False, 2, 5, 7),
-        _stage("taking turns", THREE, (1, 2), True, 5, 10, 7),
+        _stage("emotion alone", ("emotion",), (0,), False, 0, 2, 2, following=3 * 7 * 3 + 210),
+        # Turns without feedback have 3 updates each, those that follow 6.
+        _stage("taking turns without feedback", THREE, (0,), False, 2, 5, 7, following=70),
+        _stage("taking turns", THREE, (1, 2), True, 5, 10, 7, following=0),
     ]
 
 
