@@ -32,7 +32,9 @@ class Summaries(keras.callbacks.Callback):
 
 
 class FiguresByName(Summaries):
-    """What tasks know of each attribute or class after an epoch: F1; or loss, weight and threshold (DMM-CNN, Figs 5-7).
+    """What tasks know of each attribute, class or point after an epoch.
+
+    Of attributes loss, weight and threshold (DMM-CNN, Figs 5-7), of classes recall or F1, of points the NME.
 
     Args:
         log_folder: of TensorBoard.

@@ -143,9 +143,11 @@ def train(
 def _watching(recipe: Recipe, model: keras.Model) -> list[keras.callbacks.Callback]:
     """What shows the training and changes nothing of it."""
     run = recipe.run
-    watching = [keras.callbacks.TensorBoard(run.log_folder, write_graph=False)]
+    watching = [
+        keras.callbacks.TensorBoard(run.log_folder, write_graph=False),
+        FiguresByName(run.log_folder, model.tasks.values()),
+    ]
     if recipe.validation is not None:
-        watching.append(FiguresByName(run.log_folder, model.tasks.values()))
         for task in model.tasks.values():
             watching += task.summaries(run.log_folder, recipe.validation)
     return [*watching, *system_of(run.experiment).callbacks(recipe, model.network)]

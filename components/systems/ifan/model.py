@@ -109,7 +109,8 @@ class HybridModel(keras.Model):
         figures = {}
         for name, batches in validation.items():
             task = self.tasks[name]
-            task.metric.reset_state()
+            for metric in task.metrics():
+                metric.reset_state()
             for image, labels in batches:
                 output = self._validated[name](image, training=False)
                 task.update(labels, output, task.loss(labels, output))
@@ -117,9 +118,10 @@ class HybridModel(keras.Model):
         return figures
 
     def epoch_record(self):
-        """The stage's name, and the learning rate of the task whose turn is first."""
+        """The stage's name, the learning rate of the task whose turn is first, and what each task leaves."""
         rate = self.optimizers[self.stage.tasks[0]].learning_rate
-        return {"stage": self.stage.name, "learning_rate": float(keras.backend.get_value(rate))}
+        by_name = {key: value for task in self.tasks.values() for key, value in task.epoch_record().items()}
+        return {"stage": self.stage.name, "learning_rate": float(keras.backend.get_value(rate)), **by_name}
 
     def _update(self, name: str, network: keras.Model, image: tf.Tensor, labels: dict) -> tf.Tensor:
         """Δ^t_I: one step on one task's loss at one iteration; returns the loss."""

@@ -7,6 +7,7 @@ from tensorflow import keras
 
 from components.tasks import base
 from components.tasks.dense import NOT_ANNOTATED
+from components.tasks.mean_by_name import MeanByName
 from keras_models.losses.attributes import soft_binary_crossentropy
 
 
@@ -17,6 +18,7 @@ class Learning(base.Learning):
         super().__init__(task, image_size)
         self._one_by_one = task.option("scores", "logits") == "probabilities"
         self.metric = keras.metrics.SparseCategoricalAccuracy("accuracy")
+        self._recall = MeanByName(len(task.names))
 
     def truth(self, labels):
         """[batch, C] int64, each class as a question of its own: 1 or 0, or all -1 where not annotated."""
@@ -44,6 +46,15 @@ class Learning(base.Learning):
     def update(self, labels, output, losses):
         classes = labels[self.task.name]
         self.metric.update_state(classes, output, sample_weight=classes != NOT_ANNOTATED)
+        answers = tf.one_hot(tf.argmax(output, axis=-1), len(self.task.names))
+        self._recall.update_state(answers, self.truth(labels) == 1)
+
+    def metrics(self):
+        return [self.metric, self._recall]
+
+    def epoch_record(self):
+        """Per class: recall on the validation split; NaN for a class that no image has."""
+        return {f"{self.task.name}_recall": self._recall.values()}
 
     def mean_target(self, labels):
         truth = self.truth(labels)

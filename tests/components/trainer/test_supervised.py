@@ -57,8 +57,10 @@ def test_what_a_run_leaves(tiny_files, tmp_path, in_bfloat16):
         scalars = {"loss", "attribute_loss", "landmark_loss", "learning_rate"}
         validated = {"val_loss", "val_attribute_loss", "val_landmark_loss"}
         lists = {f"attributes_{name}" for name in ("losses", "weights", "thresholds")}
-        assert epoch.keys() == scalars | validated | lists | {"val_attributes_accuracy", "val_landmarks_nme"}
+        figures = {"val_attributes_accuracy", "val_landmarks_nme", "landmarks_nme_by_point"}
+        assert epoch.keys() == scalars | validated | lists | figures
         assert {len(epoch[name]) for name in lists} == {6}
+        assert np.mean(epoch["landmarks_nme_by_point"]) == pytest.approx(epoch["val_landmarks_nme"], rel=1e-4)
         assert np.mean(epoch["attributes_losses"]) == pytest.approx(epoch["val_attribute_loss"], rel=1e-4)
     assert trained.epochs[-1]["attributes_thresholds"] == trained.tasks["attributes"].thresholds.numpy().tolist()
     assert trained.epochs[-1]["attribute_loss"] < trained.epochs[0]["attribute_loss"]

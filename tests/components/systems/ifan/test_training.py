@@ -87,8 +87,8 @@ def _training(*pretraining_epochs, **settings):
     )
 
 
-def _stage(name, tasks, updates, re_encoders, first_epoch, last_epoch, steps, following):
-    """Of a new run; `following` in the stage's own steps."""
+def _stage(name, tasks, updates, re_encoders, first_epoch, last_epoch, steps, following=0):
+    """Of a new run; `following` counts the stage's own steps."""
     return TurnStage(
         name, first_epoch, first_epoch, last_epoch, steps, last_epoch, tasks, updates, re_encoders, following=following
     )
@@ -104,21 +104,21 @@ def test_the_stages_of_algorithm_1():
         _stage("parsing alone", ("parsing",), (0,), False, 0, 2, 2, following=9 + 8 + 210),
         _stage("landmarks alone", ("landmarks",), (0,), False, 2, 5, 3, following=8 + 210),
         _stage("emotion alone", ("emotion",), (0,), False, 5, 9, 2, following=210),
-        _stage("taking turns", THREE, (1, 2), True, 9, 14, 7, following=0),
+        _stage("taking turns", THREE, (1, 2), True, 9, 14, 7),
     ]
 
 
 def test_tasks_that_are_not_pre_trained():
     assert training_stages(_training(0, 3, 0, epochs=5, steps=7), STEPS, iterations=1) == [
         _stage("landmarks alone", ("landmarks",), (0,), False, 0, 3, 3, following=5 * 7 * 3),
-        _stage("taking turns", THREE, (1,), True, 3, 8, 7, following=0),
+        _stage("taking turns", THREE, (1,), True, 3, 8, 7),
     ]
     assert [stage.first_epoch for stage in training_stages(_training(0, 0, 0), STEPS, iterations=1)] == [0]
 
 
 def test_without_iterations_turns_are_at_iteration_0():
     assert training_stages(_training(0, 0, 0, epochs=5, steps=7), STEPS, iterations=0) == [
-        _stage("taking turns", THREE, (0,), False, 0, 5, 7, following=0)
+        _stage("taking turns", THREE, (0,), False, 0, 5, 7)
     ]
 
 
@@ -127,7 +127,7 @@ def test_turns_before_the_tasks_interact():
         _stage("emotion alone", ("emotion",), (0,), False, 0, 2, 2, following=3 * 7 * 3 + 210),
         # Turns without feedback have 3 updates each, those that follow 6.
         _stage("taking turns without feedback", THREE, (0,), False, 2, 5, 7, following=70),
-        _stage("taking turns", THREE, (1, 2), True, 5, 10, 7, following=0),
+        _stage("taking turns", THREE, (1, 2), True, 5, 10, 7),
     ]
 
 
@@ -157,7 +157,7 @@ def test_every_task_gets_as_many_updates(three):
 
 
 def test_history(unbroken):
-    figures = {"val_landmarks_nme", "val_emotion_accuracy"}
+    figures = {"val_landmarks_nme", "landmarks_nme_by_point", "val_emotion_accuracy", "emotion_recall"}
     assert unbroken.updates == {"landmarks": 3 + 3 * 3, "emotion": 2 + 3 * 3}
     stages = ["landmarks alone", "emotion alone", PLAIN_TURNS, TURNS, TURNS]
     assert [epoch["stage"] for epoch in unbroken.epochs] == stages
@@ -169,6 +169,8 @@ def test_history(unbroken):
         losses = {f"{label}_loss" for label in labels}
         assert epoch.keys() == {"loss", "learning_rate", "stage"} | losses | figures
         assert epoch["loss"] == pytest.approx(sum(epoch[name] for name in losses), rel=1e-5)
+        # Of this epoch's validation alone: every image has all points.
+        assert np.mean(epoch["landmarks_nme_by_point"]) == pytest.approx(epoch["val_landmarks_nme"], rel=1e-4)
 
 
 def test_learning_rates(three):

@@ -60,6 +60,12 @@ def test_validation():
     assert float(learning.metric.result()) == pytest.approx(1 / 2)
     learning.update({"mood": tf.constant([2, 1], tf.int64)}, logits([1.0, 3.0, 4.0], [1.0, 2.0, 1.0]), None)
     assert float(learning.metric.result()) == pytest.approx(3 / 4)
+    # Of the sad ones the first was called glad.
+    assert learning.epoch_record() == {"mood_recall": pytest.approx([1, 1 / 2, 1])}
+    for metric in learning.metrics():
+        metric.reset_state()
+    learning.update({"mood": tf.constant([2, -1], tf.int64)}, FELT[:2], None)
+    assert learning.epoch_record() == {"mood_recall": pytest.approx([math.nan, math.nan, 1], nan_ok=True)}
 
 
 def test_mean_target():

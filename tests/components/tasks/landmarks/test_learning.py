@@ -36,6 +36,8 @@ def test_validation():
     assert float(learning.metric.result()) == pytest.approx((2 + 3) / 5 / 10, rel=1e-5)
     learning.update({"points": POINTS[:1]}, POINTS[:1], None)
     assert float(learning.metric.result()) == pytest.approx(0.05, rel=1e-5)
+    by_point = np.array(learning.epoch_record()["points_nme_by_point"])
+    assert sorted(by_point[by_point > 0]) == pytest.approx([2 / 10 / 2, 3 / 10 / 2], rel=1e-5)  # of two faces
 
 
 def test_a_network_that_answers_nothing_has_no_error_of_0():
