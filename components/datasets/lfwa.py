@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import h5py
 import numpy as np
-import scipy.io
 import tensorflow as tf
 
 from components.datasets.base import FaceDataset, Reference, read_file, require
+from components.matlab import read_matlab
 from components.tasks.annotation import Annotation
 from keras_models.attributes import CELEBA_ATTRIBUTES
 
@@ -30,7 +27,6 @@ _SOURCES = {
     _ORIGINAL: f"Unpack {_LFW}/lfw.tgz there.",
     _FUNNELED: f"Unpack {_LFW}/lfw-deepfunneled.tgz there.",
 }
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class LFWA(FaceDataset):
@@ -153,41 +149,13 @@ def _problem(name: str, labels: np.ndarray, splits: Sequence[str], repeated: set
     return None
 
 
-def _read_mat(path: str, cells: Sequence[str] = (), matrices: Sequence[str] = ()) -> dict[str, Any]:
-    """Variables of a MATLAB file.
-
-    Args:
-        path: a file of version 7.3 (HDF5) or older.
-        cells: the cell arrays of texts, which become lists.
-        matrices: the numeric arrays, which become float arrays of MATLAB's shape.
-
-    Raises:
-        ValueError: the file is no MATLAB file, or has no such variable.
-    """
+def _read_mat(path: str, cells: tuple[str, ...] = (), matrices: tuple[str, ...] = ()) -> Mapping[str, np.ndarray]:
+    """`read_matlab` of a file; ValueError, with the file's name, if it is no MATLAB file or has no such variable."""
     with tf.io.gfile.GFile(path, "rb") as file:
         content = file.read()
-    read = _read_hdf5 if _HDF5_SIGNATURE in (content[:8], content[512:520]) else _read_old_mat
     try:
-        return read(io.BytesIO(content), cells, matrices)
+        return read_matlab(content, cells, matrices)
     except KeyError as error:
         raise ValueError(f"{path!r} lacks a variable: {error}. Take the file from {_RELEASE}.") from error
-    except (OSError, ValueError, TypeError, IndexError, EOFError, zlib.error, scipy.io.matlab.MatReadError) as error:
+    except ValueError as error:
         raise ValueError(f"{path!r} can't be read as a MATLAB file: {error}. Take it from {_RELEASE}.") from error
-
-
-def _read_hdf5(file: io.BytesIO, cells: Sequence[str], matrices: Sequence[str]) -> dict[str, Any]:
-    # MATLAB stores by columns: HDF5 sees every array transposed, texts as UTF-16 numbers, cells as references to them.
-    with h5py.File(file) as mat:
-        texts = {name: [mat[cell][()].astype("<u2") for cell in mat[name][()].ravel()] for name in cells}
-        return {
-            **{name: [text.tobytes().decode("utf-16-le") for text in values] for name, values in texts.items()},
-            **{name: mat[name][()].T.astype(float) for name in matrices},
-        }
-
-
-def _read_old_mat(file: io.BytesIO, cells: Sequence[str], matrices: Sequence[str]) -> dict[str, Any]:
-    mat = scipy.io.loadmat(file, variable_names=[*cells, *matrices])
-    return {
-        **{name: ["".join(np.ravel(cell)) for cell in mat[name].ravel()] for name in cells},
-        **{name: mat[name].astype(float) for name in matrices},
-    }
