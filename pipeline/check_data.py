@@ -2,6 +2,10 @@
 
     make check-data IMAGES=photos MODEL=mgg_net/celeb_a-lite0-tiny OUT=drift.html
     python -m pipeline.check_data photos/*.jpg --model mgg_net/celeb_a-lite0-tiny --as-is
+    make check-data IMAGES=faces.csv MODEL=... AS_IS=1    a table: its labels, too
+
+A table is CSV or Parquet with the column `image`, paths that begin where the table lies, and columns named as the
+model's attributes, or as its tasks of classes and numbers.
 
 Says in a sentence each what differs and leaves a page with both side by side. Ends with 0 if nothing differs by more
 than chance and the thresholds of schemas/drift.pbtxt, with 1 if something does, and with 2 if it can't be told.
@@ -28,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(
         "python -m pipeline.check_data", description="New images against a model's own."
     )
-    arguments.add_argument("images", nargs="+", help="files, folders (with all below them) or patterns")
+    arguments.add_argument("images", nargs="+", help="files, folders (with all below them) or patterns; or a table")
     arguments.add_argument("--model", required=True, help="the experiment whose pushed model it is, or a folder of one")
     arguments.add_argument("--out", default="drift.html", help="the page to write")
     arguments.add_argument("--most", type=int, default=1000, help="photographs to look at, drawn by chance from more")
@@ -69,10 +73,12 @@ def check_data(asked: argparse.Namespace) -> bool:
     from components.prediction.answers import categories
     from components.prediction.drift import find_drift, read_thresholds
     from components.prediction.drift_page import FEW, drift_page
-    from components.prediction.model import PushedModel, read_reference
+    from components.prediction.model import PushedModel, read_contract, read_reference
     from components.prediction.new_images import measure_new
+    from components.prediction.new_labels import add_labels, is_table, read_table
     from components.prediction.photographs import find_photographs
     from components.prediction.predictor import Predictor
+    from components.serving.reference import LABEL
 
     if asked.most < 1:
         raise ValueError(f"--most is 1 or more; received {asked.most}.")
@@ -80,17 +86,24 @@ def check_data(asked: argparse.Namespace) -> bool:
     if os.path.isdir(out) or not os.access(os.path.dirname(out), os.W_OK):
         raise OSError(f"OUT is a page to write, and {asked.out!r} can't be written.")
     folder = model_folder(os.path.expanduser(asked.model))
-    photographs, others = find_photographs(list(map(os.path.expanduser, asked.images)))
+    paths = list(map(os.path.expanduser, asked.images))
+    outputs = read_contract(folder)["signatures"]["serving_default"]
+    table = read_table(paths[0], outputs) if len(paths) == 1 and is_table(paths[0]) else None
+    photographs, others = (table.photographs, 0) if table else find_photographs(paths)
     known, thresholds = read_reference(folder), read_thresholds()
     model = PushedModel(folder)
     predictor = Predictor(model, detection_of(asked))
     drawn = random.Random(0).sample(photographs, min(asked.most, len(photographs)))
     progress = tqdm(drawn, "Looking", unit=" photographs")
     found = measure_new(progress, model, predictor, known, aligned=not asked.as_is)
+    if table:
+        add_labels(found, known, table)
     if not found.values:
         reasons = [*found.left_out, *(f"{name}: {reason}" for name, reason in found.not_compared.items())]
         raise ValueError(f"Of {plural(found.photographs, 'photograph')} none could be compared: {'; '.join(reasons)}.")
-    drift = find_drift(known, found.values, categories(model.outputs), thresholds)
+    names = categories(model.outputs)
+    names |= {f"{LABEL}{name}": each for name, each in names.items()}
+    drift = find_drift(known, found.values, names, thresholds)
     drifted = [(dataset, each) for dataset, of in drift.items() for each in of if each.drifted]
     for dataset, each in drifted:
         print(f"{f'{dataset}: ' if len(drift) > 1 else ''}{each.sentence()}")
@@ -98,7 +111,7 @@ def check_data(asked: argparse.Namespace) -> bool:
         print(found.unanswered)
     for name, reason in found.not_compared.items():
         print(f"{name} is not compared: {reason}.")
-    answered = min(len(of[0].new) for of in drift.values())
+    answered = min(len(each.new) for of in drift.values() for each in of)
     if answered < FEW:
         print(f"Only {plural(answered, 'image')} answered: differences that aren't large don't show.")
     with open(out, "w", encoding="utf-8") as file:

@@ -112,7 +112,7 @@ class Table(FaceDataset):
     def check(self) -> None:
         """Raises FileNotFoundError for a missing table or folder, ValueError for a table that lacks a column."""
         super().check()
-        there = self._reader.columns()
+        there = self.columns()
         missing = [column for column in self._columns if column not in there]
         if missing:
             raise ValueError(
@@ -121,6 +121,10 @@ class Table(FaceDataset):
             )
         if repeated := [column for column in self._columns if there.count(column) > 1]:
             raise ValueError(f"{self.path(self._table)!r} has several columns {repeated[0]!r}. Keep one.")
+
+    def columns(self) -> list[str]:
+        """The names of the table's columns, whatever the options make of them."""
+        return self._reader.columns()
 
     def references(self) -> Iterator[Reference]:
         """A reference a row, in the table's order; its id is the image's path, of an unusable row its place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -130,18 +131,26 @@ def _distances(known, new, categories, thresholds) -> dict[str, tuple[float, flo
     for name in new:
         entry = thresholds[_CATEGORY if name in categories else _NUMBER]
         schema.feature.add(name=name, type=entry.type, drift_comparator=entry.drift_comparator)
-    known_statistics, new_statistics = (
-        tfdv.generate_statistics_from_dataframe(
-            pd.DataFrame({name: _column(values[name], categories.get(name)) for name in new if name in known}), n_jobs=1
+    # A table of TFDV's has columns of one length: labels may be there of more images than were asked about.
+    by_lengths = collections.defaultdict(list)
+    for name in new:
+        if name in known:
+            by_lengths[len(known[name]), len(new[name])].append(name)
+    found = {}
+    for names in by_lengths.values():
+        known_statistics, new_statistics = (
+            tfdv.generate_statistics_from_dataframe(
+                pd.DataFrame({name: _column(values[name], categories.get(name)) for name in names}), n_jobs=1
+            )
+            for values in (known, new)
         )
-        for values in (known, new)
-    )
-    anomalies = tfdv.validate_statistics(new_statistics, schema, previous_statistics=known_statistics)
-    return {
-        info.path.step[0]: (measurement.value, measurement.threshold)
-        for info in anomalies.drift_skew_info
-        for measurement in info.drift_measurements
-    }
+        anomalies = tfdv.validate_statistics(new_statistics, schema, previous_statistics=known_statistics)
+        found |= {
+            info.path.step[0]: (measurement.value, measurement.threshold)
+            for info in anomalies.drift_skew_info
+            for measurement in info.drift_measurements
+        }
+    return found
 
 
 def _column(values, categories):

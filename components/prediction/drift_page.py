@@ -12,6 +12,7 @@ from components.page.formatting import decimal, format_int, percent, plural
 from components.page.page import Cell, Chip, Column, Figure, Figures, Note, Page, Section, Table
 from components.prediction.drift import SIGNIFICANCE, Drift, shares
 from components.prediction.new_images import NewImages
+from components.serving.reference import LABEL
 
 FEW = 30  # new images, below which only large differences are more than chance
 _DRAWN = 12  # statistics of a data set
@@ -86,7 +87,9 @@ def _section(dataset, drift):
         for each in drift
     )
     figures = tuple(Figure(_drawing(each), each.name, each.sentence().partition(": ")[2]) for each in drift[:_DRAWN])
-    known, new = (plural(len(values), "image") for values in (drift[0].known, drift[0].new))
+    # Of labels there may be more.
+    asked = next((each for each in drift if not each.name.startswith(LABEL)), drift[0])
+    known, new = (plural(len(values), "image") for values in (asked.known, asked.new))
     return Section(
         f"Against {dataset}",
         f"against-{dataset}",

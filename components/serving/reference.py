@@ -17,15 +17,17 @@ import tensorflow as tf
 
 from components.images.status import STATUS, WORDS, Status
 from components.serving.reception import receive, whole
+from components.tasks.base import Labels
 
 REFERENCE = os.path.join("assets.extra", "reference.npz")
 NUM_IMAGES = 300  # of a data set
 NOT_FINITE = "the answer is not finite"
+LABEL = "label "  # ahead of what an image is annotated with
 _TOGETHER = 16
 _DECISIONS = "_decisions"  # behind a task's name
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
-Values = dict[str, np.ndarray]  # a number for each image, by what it is of
+Values = dict[str, np.ndarray]  # a number for each image that has it, by what it is of
 
 
 def measured(
@@ -133,6 +135,19 @@ def answer_statistics(outputs: Mapping[str, Mapping[str, Any]], answers: Mapping
         elif kind in ("scores", "probabilities") and f"{output}{_DECISIONS}" not in outputs:
             values[output] = of_images.argmax(axis=-1)
     return values
+
+
+def label_statistics(labels: Labels, of_images: np.ndarray) -> Values:
+    """What images are annotated with, as `label attributes.Smiling`, `label emotion` or `label age`.
+
+    Args:
+        of_images: [N, ...], as records have them.
+
+    Returns:
+        By name the values of those of the N that are annotated; no name that none is annotated with.
+    """
+    found = {f"{LABEL}{name}": values[np.isfinite(values)] for name, values in labels.in_numbers(of_images).items()}
+    return {name: values.astype(np.float32) for name, values in found.items() if len(values)}
 
 
 def outputs_of(outputs: Mapping[str, Mapping[str, Any]], tasks: Iterable[str]) -> dict[str, Mapping[str, Any]]:

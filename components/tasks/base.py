@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -65,6 +66,14 @@ class Labels(abc.ABC):
     def shown(self, label: tf.Tensor) -> tf.Tensor:
         """[names] bool: which classes or attributes an image shows by its label; empty for a kind that has neither."""
         return tf.zeros([0], tf.bool)
+
+    def in_numbers(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """What labels of images can be compared by: [N] each by what it is of, NaN where not annotated; {} for nothing.
+
+        Args:
+            labels: [N, ...], as records have them.
+        """
+        return {}
 
     def mirror(self, label: tf.Tensor) -> tf.Tensor:
         """The label of the image flipped left to right."""

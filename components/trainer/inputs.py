@@ -172,6 +172,16 @@ def sampled_images(files: list[str], count: int) -> list[bytes]:
     return [tf.io.parse_single_example(example, spec)["image/encoded"].numpy() for example in serialized]
 
 
+def numeric_labels(files: list[str], tasks: Sequence[BoundTask]) -> dict[str, np.ndarray]:
+    """The labels of a split's records by task, [N, ...], without label maps."""
+    specs = {task.name: labels_of(task.name, task.annotation).parsing_spec() for task in tasks}
+    spec = {name: features[name] for name, features in specs.items() if name in features}
+    if not spec:
+        return {}
+    batches = list(_examples(files).batch(1024).map(lambda batch: tf.io.parse_example(batch, spec)).as_numpy_iterator())
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in spec}
+
+
 def _examples(files):
     return tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
 

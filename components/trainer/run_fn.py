@@ -23,9 +23,10 @@ from components.serving.export import export
 from components.serving.lite import convert, lite_network
 from components.serving.module import ServingModule, served_network
 from components.serving.precision import alike, figures, in_bfloat16
-from components.serving.reference import NUM_IMAGES, Values, measured, outputs_of, write_reference
+from components.serving.reference import NUM_IMAGES, Values, label_statistics, measured, outputs_of, write_reference
 from components.systems.base import system_of
-from components.tasks.base import learning_of
+from components.tasks.annotation import BoundTask
+from components.tasks.base import labels_of, learning_of
 from components.trainer import inputs
 from components.trainer.join import write_request
 from components.trainer.loop import Trained, train
@@ -103,11 +104,15 @@ def train_and_export(fn_args: FnArgs) -> None:
         lite,
     )
     splits = experiment.data.splits(experiment.training.validation_split)
-    known = {}
-    for dataset, split in splits.items():
-        images = inputs.sampled_images(validation_files[split], NUM_IMAGES)
-        learnt = [task.name for task in tasks if task.dataset == dataset]
-        known[dataset] = reference_values(module, learnt, experiment.data.image_size, images)
+    known = {
+        dataset: reference_values(
+            module,
+            [task for task in tasks if task.dataset == dataset],
+            validation_files[split],
+            experiment.data.image_size,
+        )
+        for dataset, split in splits.items()
+    }
     write_reference(fn_args.serving_model_dir, known)
     training = {
         "epochs": trained.epochs,
@@ -161,11 +166,16 @@ def chosen_precision(
 
 
 def reference_values(
-    module: ServingModule, tasks: Sequence[str], image_size: tuple[int, int], images: Sequence[bytes]
+    module: ServingModule, tasks: Sequence[BoundTask], files: Sequence[str], image_size: tuple[int, int]
 ) -> Values:
-    """What the served model sees in a data set's images and answers for `tasks`, which learn from it."""
+    """What the served model sees in a validation split's images and answers, and what they are annotated with.
 
-    what = f"{len(images)} validation images, which new ones will be held against ({', '.join(tasks)})"
+    Args:
+        tasks: that learn from the data set.
+        files: of the split.
+    """
+    images, names = inputs.sampled_images(list(files), NUM_IMAGES), [task.name for task in tasks]
+    what = f"{len(images)} validation images, which new ones will be held against ({', '.join(names)})"
     print(f"  Answering {what} ...", file=sys.stderr, flush=True)
     with tqdm(total=len(images), unit=" images", leave=False, disable=None) as bar:  # on a terminal
 
@@ -174,7 +184,12 @@ def reference_values(
             bar.update(len(files))
             return {name: values.numpy() for name, values in answers.items()}
 
-        values, _ = measured(answer, outputs_of(module.contract()["serving_default"], tasks), image_size, images)
+        outputs = outputs_of(module.contract()["serving_default"], names)
+        values, _ = measured(answer, outputs, image_size, images)
+    annotated = inputs.numeric_labels(list(files), tasks)
+    for task in tasks:
+        if task.name in annotated:
+            values |= label_statistics(labels_of(task.name, task.annotation), annotated[task.name])
     return values
 
 

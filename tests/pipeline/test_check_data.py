@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
@@ -44,6 +45,11 @@ def model(tmp_path_factory):
     known = {
         dataset: measured(pushed.ask, outputs_of(pushed.outputs, tasks), SIZE, images)[0]
         for dataset, tasks in OF.items()
+    }
+    known["fer2013"] |= {
+        "label emotion": np.arange(120) % 3.0,  # as many of each
+        "label attributes.redder": np.arange(100) % 2.0,
+        "label attributes.bluer": np.ones(100),
     }
     write_reference(str(folder), known)
     return folder
@@ -92,6 +98,39 @@ def test_what_is_not_answered_is_counted(model, tmp_path, capsys):
         assert f"; {reason}: 1" in said and f"{reason} 1" in page_checks.check(page).text
     check(model, folder, "--as-is", "--most", "20")
     assert "Of 62 photographs 20 looked at" in capsys.readouterr().out
+
+
+def table(folder, emotions):
+    """Other pictures of the same kind with the emotions in turn; of the first nobody knows if it is redder."""
+    written(folder, clouds(500))
+    rows = [f"{row:03}.png,{emotions[row % len(emotions)]},{row % 2 if row else ''}" for row in range(COUNT)]
+    file = folder / "faces.csv"
+    file.write_text("\n".join(["image,emotion,redder", *rows, "000.png,r,1,2", "060.png,happy,"]))
+    return file
+
+
+@pytest.mark.parametrize(("emotions", "drifted"), [("rgb", False), ("rrrrg", True)])
+def test_labels_of_a_table(emotions, drifted, model, tmp_path, capsys):
+    code, page = check(model, table(tmp_path / "new", emotions), "--as-is")
+    said = capsys.readouterr().out
+    assert ("fer2013: label emotion: r 80.0 % instead of 33.3 %" in said) == drifted and code == drifted * DRIFTED
+    # Two labels beside the fourteen; of the two rows that can't be used one has four values, the other no such emotion.
+    assert f"{drifted * 1} of 16 statistics drifted. Of 60 photographs 60 looked at; a row of the table" in said
+    assert "a row of the table can't be used: 2. Page:" in said
+    assert "labels is not compared: the table says nothing of bluer." in said
+    assert "label attributes.redder" in page and "60 images against 60 images of its validation split" in page
+
+
+def test_a_table_without_images(model, tmp_path, capsys):
+    file = table(tmp_path / "new", "rgb")
+    file.write_text(file.read_text().replace("image,", "picture,", 1))
+    assert check(model, file, "--as-is")[0] == CAN_NOT_TELL
+    assert "faces.csv' has no column 'image'. Its columns: picture, emotion, redder." in capsys.readouterr().err
+    file.write_text("image\n../a.png\n")
+    assert check(model, file, "--as-is")[0] == CAN_NOT_TELL
+    assert "No row of" in capsys.readouterr().err
+    assert check(model, tmp_path / "none.csv")[0] == CAN_NOT_TELL
+    assert "has no none.csv. It should be the table of labels" in capsys.readouterr().err
 
 
 @needs_dlib

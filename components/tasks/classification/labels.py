@@ -30,6 +30,9 @@ class Labels(base.Labels):
     def transform(self, feature, crops, size):
         return {self.name: tf.reshape(dense(feature, 1, NOT_ANNOTATED, self.name), [-1])}
 
+    def in_numbers(self, labels):
+        return {self.name: np.where(labels == NOT_ANNOTATED, np.nan, labels)}
+
     def parsing_spec(self):
         return {self.name: tf.io.FixedLenFeature([], tf.int64)}
 

@@ -45,6 +45,10 @@ class Labels(base.Labels):
     def shown(self, label):
         return label == 1
 
+    def in_numbers(self, labels):
+        known = np.where(labels == NOT_ANNOTATED, np.nan, labels)
+        return {f"{self.name}.{name}": known[:, place] for place, name in enumerate(self.annotation.names)}
+
     def parsing_spec(self):
         shape = [len(self.annotation.names)]
         return {

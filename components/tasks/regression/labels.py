@@ -27,5 +27,8 @@ class Labels(base.Labels):
     def transform(self, feature, crops, size):
         return {self.name: tf.reshape(dense(feature, 1, float("nan"), self.name), [-1])}
 
+    def in_numbers(self, labels):
+        return {self.name: labels}
+
     def parsing_spec(self):
         return {self.name: tf.io.FixedLenFeature([], tf.float32)}

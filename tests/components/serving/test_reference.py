@@ -12,10 +12,13 @@ from components.serving.reference import (
     answer_statistics,
     concatenated,
     image_statistics,
+    label_statistics,
     measured,
     outputs_of,
     write_reference,
 )
+from components.tasks.annotation import Annotation, points
+from components.tasks.base import labels_of
 from tests.support.serving import png
 
 OUTPUTS = {
@@ -111,6 +114,24 @@ def test_images_with_label_maps_are_asked_about_one_by_one():
 
     found, left_out = measured(answer, {"parsing": OUTPUTS["parsing"]}, (8, 8), FILES[:3])
     assert asked == [1, 1, 1] and found["parsing.skin"].tolist() == [1, 1, 1] and not left_out
+
+
+@pytest.mark.parametrize(
+    ("annotation", "of_images", "expected"),
+    [
+        (
+            Annotation("multi_label", ("Smiling", "Young", "Bald")),
+            [[1, 0, -1], [0, -1, -1]],
+            {"label it.Smiling": [1, 0], "label it.Young": [0]},
+        ),
+        (Annotation("classification", ("calm", "angry")), [1, -1, 0], {"label it": [1, 0]}),
+        (Annotation("regression"), [31.0, np.nan, 8.0], {"label it": [31, 8]}),
+        (Annotation("landmarks", points(2)), [[0.1, 0.2, 0.3, 0.4]], {}),
+    ],
+)
+def test_what_images_are_annotated_with(annotation, of_images, expected):
+    found = label_statistics(labels_of("it", annotation), np.array(of_images))
+    assert {name: values.tolist() for name, values in found.items()} == expected
 
 
 def test_of_no_images():

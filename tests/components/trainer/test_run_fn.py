@@ -218,6 +218,9 @@ def test_what_the_served_model_sees_and_answers_lies_beside_it(widened, examples
         np.testing.assert_array_equal(values[f"attributes.{name}"], answers["attributes_decisions"][:, index])
     np.testing.assert_array_equal(values["clothing"], tf.argmax(answers["clothing"], axis=-1))
     assert values["image brightness"].shape == (16,)
+    labels = {name for name in values if name.startswith("label ")}
+    assert labels == {f"label attributes.{name}" for name in tiny_faces.ATTRIBUTES} | {"label clothing"}
+    assert set(np.unique(values["label attributes.A"])) == {0, 1} and values["label clothing"].max() <= 2
 
 
 def test_a_widened_networks_tree_lies_beside_it(widened):
