@@ -59,7 +59,10 @@ class ShowProgress:
     def __exit__(self, exception_type, exception, traceback) -> None:
         self._finished.set()
         self._drawing.join()
-        self._say(closing_line(self._label, self._unit, self._counted(), self._elapsed(), exception_type is not None))
+        # Beam may raise an interruption as an error of its own.
+        interrupted = exception is not None and "KeyboardInterrupt" in f"{exception_type.__name__}: {exception}"
+        stopped = None if exception is None else "" if interrupted else " by an error"
+        self._say(closing_line(self._label, self._unit, self._counted(), self._elapsed(), stopped))
         os.unlink(self._path)
 
     def _draw(self) -> None:
@@ -96,11 +99,15 @@ class ShowProgress:
         print(line, file=self._stream, flush=True)
 
 
-def closing_line(label: str, unit: str, counted: int, seconds: float, stopped: bool) -> str:
-    """The last line; a count of 0 is left out, because the workers of a cluster don't count."""
+def closing_line(label: str, unit: str, counted: int, seconds: float, stopped: str | None) -> str:
+    """The last line; a count of 0 is left out, because the workers of a cluster don't count.
+
+    Args:
+        stopped: None if it ran to its end; else by what it didn't, " by an error", or "" for a person.
+    """
     took = tqdm.format_interval(seconds)
-    if stopped:
-        return f"{label}: stopped by an error after {counted:,} {unit}, {took}."
+    if stopped is not None:
+        return f"{label}: stopped{stopped} after {counted:,} {unit}, {took}."
     if not counted:
         return f"{label}: done, {took}."
     return f"{label}: {counted:,} {unit} done, {took} ({counted / max(seconds, 1e-9):,.1f}/s)."

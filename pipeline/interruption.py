@@ -1,7 +1,8 @@
-"""Ctrl-C ends a run with a line, whatever was at work: imports, Beam's workers, a training."""
+"""How a process ends: Ctrl-C ends it with a line, whatever was at work: imports, Beam's workers, a training."""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import signal
 import sys
@@ -17,6 +18,8 @@ def end_in_a_line() -> None:
         signal.signal(signal.SIGINT, _interrupt)
     told = sys.excepthook
     sys.excepthook = lambda kind, error, trace: _tell() if _asked.is_set() else told(kind, error, trace)
+    # TensorFlow's functions that outlive its modules fail as they are forgotten, which is nobody's trouble.
+    atexit.register(setattr, sys, "unraisablehook", lambda unraisable: None)
     threading.excepthook = lambda hooked: None if _asked.is_set() else threading.__excepthook__(hooked)
 
 

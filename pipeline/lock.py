@@ -15,8 +15,11 @@ class InUseError(RuntimeError):
 
 
 @contextlib.contextmanager
-def held(folder: str) -> Iterator[None]:
+def held(folder: str, said_by: str = "OUTPUT_DIR") -> Iterator[None]:
     """Holds a folder, which is made if it isn't there; a process that dies lets go of it.
+
+    Args:
+        said_by: what a person names the folder by.
 
     Raises:
         InUseError: if another process holds it.
@@ -28,7 +31,7 @@ def held(folder: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise InUseError(
                 f"Another run (process {_holder(file)}) works in {folder!r}. Wait until it has ended, or give this one "
-                "another OUTPUT_DIR."
+                f"another {said_by}."
             ) from error
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -16,6 +16,7 @@ import hashlib
 import json
 import logging
 import os
+import pathlib
 import shlex
 import sys
 import warnings
@@ -23,12 +24,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from components.page.formatting import plural
+from components.prediction.places import MAPS, PARTS, TABLES
+from pipeline import interruption
 from pipeline.lock import InUseError, held
 from pipeline.pushed import model_folder
 
 if TYPE_CHECKING:
     from components.prediction.predictor import Detection
 
+_STOPPED = "\nStopped. The same command goes on with the photographs that are not done."
 _SEVERAL_WORKERS = 200  # photographs from which on it pays to start more of them
 
 
@@ -72,8 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/_environment.py says why
     try:
-        if not asked.out.lower().endswith((".csv", ".parquet")):
-            raise ValueError(f"OUT is a table, .csv or .parquet; received {asked.out!r}.")
+        _check_out(asked.out)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             predict(asked)
@@ -82,7 +85,24 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         sys.exit(f"facetfx: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command goes on with the photographs that are not done.")
+        sys.exit(_STOPPED)
+    except Exception:
+        if interruption.asked():  # Beam raises what it likes then
+            sys.exit(_STOPPED)
+        raise
+
+
+def _check_out(asked):
+    out = os.path.abspath(os.path.expanduser(asked))
+    if not out.lower().endswith(TABLES):
+        raise ValueError(f"OUT is a table, {' or '.join(TABLES)}; received {asked!r}.")
+    if os.path.isdir(out):
+        raise ValueError(f"OUT is a table; {asked!r} is a folder.")
+    if "://" in asked:
+        return
+    folder = next(each for each in pathlib.Path(out).parents if each.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise OSError(f"OUT is {asked!r}, but nothing can be written in {str(folder)!r}.")
 
 
 def predict(asked: argparse.Namespace) -> None:
@@ -102,19 +122,18 @@ def predict(asked: argparse.Namespace) -> None:
 
     logging.getLogger("apache_beam").setLevel(logging.ERROR)  # its workers warn of their own options
     out = os.path.expanduser(asked.out)
-    if os.path.isdir(out):
-        raise ValueError(f"OUT is a table; {out!r} is a folder.")
-    parts_folder, maps = f"{out}.parts", f"{os.path.splitext(out)[0]}_maps"
+    parts_folder, maps = f"{out}{PARTS}", f"{out}{MAPS}"
     folder = model_folder(os.path.expanduser(asked.model))
-    photographs, others = find_photographs(list(map(os.path.expanduser, asked.images)), (parts_folder, maps))
+    photographs, others = find_photographs(list(map(os.path.expanduser, asked.images)))
     detection = detection_of(asked)
     model = PushedModel(folder)
     Predictor(model, detection)  # what it can't do is said here, not by a worker
     columns = table_columns(model, asked.as_is)
     settings = [os.path.abspath(folder), model.name, model.version, detection and dataclasses.asdict(detection)]
-    parts = Parts(parts_folder, hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12])
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
+    parts = Parts(parts_folder, key)
     # Of storage elsewhere nobody knows who else is at it.
-    with contextlib.nullcontext() if "://" in out else held(parts_folder):
+    with contextlib.nullcontext() if "://" in out else held(parts_folder, "OUT"):
         done = parts.done()
         left = [photograph for photograph in photographs if (photograph.path, photograph.version) not in done]
         left_out = f", {plural(others, 'other file')} left out" if others else ""
@@ -123,7 +142,7 @@ def predict(asked: argparse.Namespace) -> None:
             f"before. Model: {model.name}, version {model.version}."
         )
         if left:
-            _answer(left, Predict(folder, detection, parts, maps), asked.beam)
+            _answer(left, Predict(folder, detection, parts, os.path.join(maps, key)), asked.beam)
         rows = collections.Counter()
 
         def counted():
@@ -134,6 +153,7 @@ def predict(asked: argparse.Namespace) -> None:
 
         write_table(out, columns, counted())
         parts.remove_others()
+        _remove_others(maps, key)
     answered, without = plural(rows[False], "face" if detection else "image"), plural(rows[True], "row")
     _say(f"{asked.out}: {answered} answered, {without} without an answer (the column `problem` says why).")
 
@@ -155,6 +175,15 @@ def _answer(photographs, step, beam_options):
         _ = pipeline | beam.Create(together, reshuffle=True) | beam.ParDo(step) | progress.count()
 
 
+def _remove_others(maps, key):
+    """Removes the label maps of other models and settings."""
+    import tensorflow as tf
+
+    for name in tf.io.gfile.listdir(maps) if tf.io.gfile.isdir(maps) else []:
+        if name.strip("/") != key:
+            tf.io.gfile.rmtree(os.path.join(maps, name))
+
+
 def _local_workers(count):
     import tensorflow as tf
 
@@ -171,4 +200,5 @@ def _say(line):
 
 
 if __name__ == "__main__":
+    interruption.end_in_a_line()
     main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 
@@ -97,9 +98,10 @@ class Predict(beam.DoFn):
         """Writes each label map and its overlay; returns their paths, by column."""
         paths = {}
         for task, labels in answered.maps.items():
-            # Below the folder, wherever the photograph lies.
+            # Below the folder, wherever the photograph lies; photographs of several runs may have one name.
             place = os.path.normpath(f"/{photograph.name}").lstrip("/")
-            stem = os.path.join(self._maps, f"{place}.{answered.row['face']}.{task}")
+            whose = hashlib.sha256(os.path.abspath(photograph.path).encode(errors="surrogatepass")).hexdigest()[:8]
+            stem = os.path.join(self._maps, f"{place}.{whose}.{answered.row['face']}.{task}")
             tf.io.gfile.makedirs(os.path.dirname(stem))
             paths[f"{task}.labels"], paths[f"{task}.overlay"] = f"{stem}.png", f"{stem}.jpg"
             with tf.io.gfile.GFile(f"{stem}.png", "wb") as file:

@@ -18,6 +18,7 @@ from components.images.status import STATUS, Status
 from components.serving.export import CONTRACT
 from components.serving.reference import REFERENCE, Values
 
+_TRAINERS = "Format-Serving"  # what TFX calls the folder of a model
 _TOGETHER = 32  # images that are asked about at once
 
 
@@ -25,10 +26,10 @@ class PushedModel:
     """Answers for encoded images.
 
     Args:
-        folder: of a version, <name>/<version>.
+        folder: of a version, <name>/<version>, or of a model that was not pushed, as the Trainer leaves it.
 
     Attributes:
-        name, version: as the folder has them.
+        name, version: as the folders have them.
         outputs: the contract of what is answered, by output.
         image_size: (height, width) that the network takes.
         frames: by task, where the images that it was trained on have a face.
@@ -40,7 +41,7 @@ class PushedModel:
 
     def __init__(self, folder: str):
         folder = folder.rstrip("/")
-        self.name, self.version = os.path.basename(os.path.dirname(folder)), os.path.basename(folder)
+        self.name, self.version = _name_and_version(folder)
         contract = read_contract(folder)
         self.outputs: dict[str, dict[str, Any]] = contract["signatures"]["serving_default"]
         self.image_size: tuple[int, int] = tuple(contract["image_size"])
@@ -72,6 +73,14 @@ class PushedModel:
         return tuple(name for name, each in self.outputs.items() if name != STATUS and each["kind"] != "decisions")
 
 
+def _name_and_version(folder):
+    """Of <name>/<version>, or of the Trainer's Trainer-<name>/model/<number>/Format-Serving."""
+    *_, run, _, number, last = ("", "", *os.path.normpath(folder).split(os.sep))
+    if last == _TRAINERS:
+        return run.removeprefix("Trainer-"), f"{number} (not pushed)"
+    return number, last
+
+
 def _rows(answers):
     return [dict(zip(answers, values, strict=True)) for values in zip(*answers.values(), strict=True)]
 
@@ -81,8 +90,11 @@ def read_contract(folder: str) -> dict[str, Any]:
     path = os.path.join(folder, CONTRACT)
     if not (tf.io.gfile.exists(path) and tf.io.gfile.exists(os.path.join(folder, "saved_model.pb"))):
         raise FileNotFoundError(f"{folder!r} holds no model that facetfx exported.")
-    with tf.io.gfile.GFile(path) as file:
-        contract = json.load(file)
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            contract = json.load(file)
+    except ValueError as error:
+        raise ValueError(f"{path!r} is damaged ({error}): push the model again.") from error
     if "frames" not in contract:
         raise ValueError(f"The model in {folder!r} is of an earlier facetfx: train it again, or push it anew.")
     return contract

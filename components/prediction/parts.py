@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from components.prediction.photographs import Photograph
 
+FILE_COLUMNS = (".labels", ".overlay")  # at the end of a column's name: a file's path
 _SUFFIX = ".jsonl"
 _ROWS_AT_ONCE = 10_000
 _ARROW = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64(), bool: pyarrow.bool_()}
@@ -82,7 +83,7 @@ class Parts:
             for number, line in enumerate(_lines(part)):
                 key = line["path"], line["version"]
                 if key not in places or not places[key].final:
-                    places[key] = _Place(part, number, line["final"])
+                    places[key] = _Place(part, number, line["final"] and all(map(_files_are_there, line["rows"])))
         return places
 
     def _files(self, prefix=""):
@@ -92,20 +93,25 @@ class Parts:
         return [os.path.join(self._folder, name) for name in sorted(found)]
 
     def rows(self, photographs: Sequence[Photograph]) -> Iterator[list[dict[str, Any]]]:
-        """The rows of each photograph, in order; all of them have to be done."""
+        """The rows of each photograph under the name that it has now, in order; all of them have to be done."""
         places = self._places()
         open_part, lines = None, []
         for photograph in photographs:
             place = places[photograph.path, photograph.version]
             if place.part != open_part:
                 open_part, lines = place.part, list(_lines(place.part))
-            yield lines[place.line]["rows"]
+            yield [{**row, "image": photograph.name} for row in lines[place.line]["rows"]]
 
     def remove_others(self) -> None:
         """Removes the parts of other models and settings."""
         for part in self._files():
             if not os.path.basename(part).startswith(f"{self._key}-"):
                 tf.io.gfile.remove(part)
+
+
+def _files_are_there(row):
+    """Whether the label maps of a row are still where it says."""
+    return all(tf.io.gfile.exists(path) for name, path in row.items() if name.endswith(FILE_COLUMNS))
 
 
 def _lines(part):

@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from components.prediction.places import FOLDERS
+
 MAX_PIXELS = 2**27  # 134 million, which take 400 MB
 _HEIC = (".heic", ".heif")
 _HEIC_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")  # how such a file says what it is
@@ -38,13 +40,10 @@ class Photograph:
     version: str
 
 
-def find_photographs(patterns: Sequence[str], leave_out: Sequence[str] = ()) -> tuple[list[Photograph], int]:
+def find_photographs(patterns: Sequence[str]) -> tuple[list[Photograph], int]:
     """The photographs of files, folders (with all below them) and patterns, in the order of their names.
 
-    A million take about 500 MB.
-
-    Args:
-        leave_out: folders in which nothing is looked for, such as those that answers are written to.
+    A million take about 500 MB. Folders that answers were written to are none of photographs.
 
     Returns:
         They, and how many files of the folders have another suffix than an image's. What is named itself is taken
@@ -55,11 +54,10 @@ def find_photographs(patterns: Sequence[str], leave_out: Sequence[str] = ()) -> 
     """
     found, others = {}, 0
     suffixes = _suffixes()
-    hidden = tuple(os.path.abspath(folder) + os.sep for folder in leave_out)
     for pattern in patterns:
         is_folder = tf.io.gfile.isdir(pattern)
         if is_folder:
-            files = [file for file in _below(pattern) if not os.path.abspath(file).startswith(hidden)]
+            files = list(_below(pattern))
             images = [file for file in files if file.lower().endswith(suffixes) or os.path.isdir(file)]
             others += len(files) - len(images)
         else:
@@ -84,7 +82,7 @@ def _below(folder: str) -> Iterator[str]:
         walk = os.walk(folder, onerror=lambda error: unreadable.append(error.filename), followlinks=True)
     seen = {os.path.realpath(folder)}
     for parent, folders, files in walk:
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.endswith(FOLDERS))
         # Links may lead in a circle.
         real = {name: os.path.realpath(os.path.join(parent, name)) for name in folders}
         folders[:] = [name for name in folders if real[name] not in seen]

@@ -42,6 +42,15 @@ def test_an_error_is_not_called_done():
     assert stream.getvalue().splitlines()[-1] == "Reading: stopped by an error after 3 records, 00:00."
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("KeyboardInterrupt [while running 'Read']")])
+def test_an_interruption_is_no_error(error):
+    stream = io.StringIO()
+    with pytest.raises(type(error)), ShowProgress("Reading", 5, stream=stream) as shown:
+        feed(shown, 3)
+        raise error
+    assert stream.getvalue().splitlines()[-1] == "Reading: stopped after 3 records, 00:00."
+
+
 def test_elsewhere_than_on_a_terminal_there_are_plain_lines(monkeypatch):
     monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.05)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.1)
@@ -76,7 +85,7 @@ def test_a_worker_without_the_file_passes_elements_through():
 
 
 def test_closing_line_leaves_out_a_count_that_nobody_made():
-    assert closing_line("Reading", "records", counted=0, seconds=65, stopped=False) == "Reading: done, 01:05."
+    assert closing_line("Reading", "records", counted=0, seconds=65, stopped=None) == "Reading: done, 01:05."
 
 
 def feed(shown: ShowProgress, elements: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import shutil
 
 import pandas as pd
 import pyarrow.parquet
@@ -55,7 +57,7 @@ def test_a_row_a_face_and_a_reason_for_what_has_none(photos, tmp_path, capsys):
     assert grace["attributes.redder"] in (0, 1) and grace.emotion in "rgb" and 0 < grace.age < 100
     assert (grace.model, grace.version) == ("plain-colours", 17)
     labels, overlay = pathlib.Path(grace["parsing.labels"]), pathlib.Path(grace["parsing.overlay"])
-    assert labels == tmp_path / "faces_maps" / "trip" / "grace.jpg.0.parsing.png" and labels.stat().st_size
+    assert labels.match("faces.csv.maps/*/trip/grace.jpg.*.0.parsing.png") and labels.stat().st_size
     assert overlay.suffix == ".jpg" and overlay.stat().st_size
     said = capsys.readouterr().err
     assert "3 photographs, 1 other file left out; 0 of them answered before" in said
@@ -91,6 +93,63 @@ def test_a_second_start_does_what_is_left(photos, tmp_path, capsys, monkeypatch)
     assert names == ["a.png", "broken.jpg", "clouds.png", "trip/grace.jpg"]
     run(photos, out)  # faces instead of whole images: all anew
     assert len(read) == 6
+
+
+@needs_dlib
+def test_label_maps_are_those_of_their_table(photos, tmp_path, monkeypatch):
+    out = tmp_path / "all.csv"
+    files = ["parsing.labels", "parsing.overlay"]
+
+    def maps():
+        return {path: pathlib.Path(path).read_bytes() for path in pd.read_csv(out)[files].stack()}
+
+    run(photos, out)
+    faces = maps()
+
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("components.prediction.parts.write_table", stopped)
+        with pytest.raises(SystemExit, match="Stopped"):
+            run(photos, out, "--as-is")
+    assert maps() == faces
+    run(photos, out)
+    assert maps() == faces
+    # Of one name, elsewhere.
+    (tmp_path / "trip").mkdir()
+    (tmp_path / "trip" / "clouds.png").write_bytes(IMAGES[4])
+    run(photos, out, "--as-is")
+    whole = maps()
+    assert len(whole) == 4 and not whole.keys() & faces.keys() and not any(map(os.path.exists, faces))
+    run(tmp_path / "trip", out, "--as-is")
+    run(photos, out, "--as-is")
+    assert maps() == whole
+    for path in whole:
+        pathlib.Path(path).unlink()
+    run(photos, out, "--as-is")
+    assert maps() == whole
+
+
+def test_the_image_s_name_is_that_of_the_last_start(photos, tmp_path):
+    out = tmp_path / "all.csv"
+    main([str(photos / "clouds.png"), "--model", "plain/colours", "--out", str(out), "--as-is"])
+    assert pd.read_csv(out).image.tolist() == [str(photos / "clouds.png")]
+    assert pd.read_csv(run(photos, out, "--as-is")).image.tolist() == ["broken.jpg", "clouds.png", "trip/grace.jpg"]
+
+
+def test_a_model_that_was_not_pushed_has_the_name_of_its_run(photos, tmp_path, output_dir):
+    trained = tmp_path / "Trainer-plain-colours" / "model" / "45" / "Format-Serving"
+    shutil.copytree(output_dir / "serving" / "plain-colours" / "17", trained)
+    main([str(photos), "--model", str(trained), "--out", str(tmp_path / "f.csv"), "--as-is"])
+    table = pd.read_csv(tmp_path / "f.csv")
+    assert set(table.model) == {"plain-colours"} and set(table.version) == {"45 (not pushed)"}
+
+
+def test_an_out_that_can_not_be_written(photos, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"OUT is .*faces.csv', but nothing can be written in .*file'"):
+        run(photos, tmp_path / "file" / "faces.csv")
 
 
 def test_what_stops_one_photograph_stops_no_other(photos, tmp_path, monkeypatch):
@@ -146,7 +205,7 @@ def test_a_model_by_its_folder(photos, tmp_path, output_dir):
     for folder in (pushed, pushed / "17"):
         main([str(photos), "--model", str(folder), "--out", str(tmp_path / f"{folder.name}.csv"), "--as-is"])
     assert (tmp_path / "17.csv").read_text() == (tmp_path / "plain-colours.csv").read_text().replace(
-        "plain-colours_maps", "17_maps"
+        "plain-colours.csv.maps", "17.csv.maps"
     )
 
 

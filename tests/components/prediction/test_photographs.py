@@ -172,8 +172,8 @@ def test_of_two_folders_names_differ(tmp_path):
 
 
 def test_what_was_written_is_not_found(tmp_path):
-    for name in ("a.jpg", "faces_maps/a.jpg.0.parsing.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in ("a.jpg", "faces.csv.maps/0/a.jpg.1.parsing.png", "old.parquet.maps/0/a.jpg.1.parsing.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    found, others = find_photographs([str(tmp_path)], leave_out=[str(tmp_path / "faces_maps")])
+    found, others = find_photographs([str(tmp_path)])
     assert [photograph.name for photograph in found] == ["a.jpg"] and others == 0
