@@ -14,6 +14,7 @@ from keras_models.ifan import IFAN
 from keras_models.mgg_net import MGGNet
 from keras_models.multi_task import MultiTaskNetwork
 from keras_models.spatial_pyramid_pooling import SpatialPyramidPooling
+from keras_models.trained_network import TrainedNetwork
 
 __all__ = [
     "DMLCSR",
@@ -33,4 +34,5 @@ __all__ = [
     "SpatialPyramidPooling",
     "ThinResNet18",
     "ThinVGG16",
+    "TrainedNetwork",
 ]

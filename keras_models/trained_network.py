@@ -19,3 +19,7 @@ class TrainedNetwork(keras.Model):
     def of(cls, network: keras.Model) -> TrainedNetwork:
         """The network as one of this class."""
         return cls(network.input, network.output, name=network.name)
+
+
+# Of HDF5 files Keras looks for the class without its package.
+keras.saving.get_custom_objects()[TrainedNetwork.__name__] = TrainedNetwork

@@ -24,6 +24,11 @@ def model_folder(model: str) -> str:
     """
     from components.prediction.model import newest_version, read_contract
 
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(f"A model is named by an experiment or a folder; received {model!r}.")
+    model = os.fspath(model)
+    if os.path.isfile(model):
+        raise FileNotFoundError(f"MODEL {model!r} is a file: name the folder of the model, or its experiment.")
     if os.path.isdir(model):
         model = os.path.abspath(model)
         found = model if os.path.exists(os.path.join(model, "saved_model.pb")) else newest_version(model)
@@ -34,7 +39,7 @@ def model_folder(model: str) -> str:
     try:
         found = newest_version(pushed)
     except FileNotFoundError as error:
-        there = sorted(os.listdir(os.path.dirname(pushed))) if os.path.isdir(os.path.dirname(pushed)) else []
+        there = pushed_models(os.path.dirname(pushed))
         what = f"MODEL {model!r} is neither a folder nor an experiment" if model else "MODEL is missing: an experiment"
         raise FileNotFoundError(
             f"{what} with a pushed model below {os.path.dirname(pushed)!r}, which has {', '.join(there) or 'none'}. "
@@ -45,13 +50,23 @@ def model_folder(model: str) -> str:
     return found
 
 
+def pushed_models(serving: str) -> list[str]:
+    """The folders below `serving` that versions were pushed to."""
+
+    def listed(folder):
+        return os.listdir(folder) if os.path.isdir(folder) else []
+
+    return [name for name in sorted(listed(serving)) if any(map(str.isdecimal, listed(os.path.join(serving, name))))]
+
+
 def load(model: str) -> keras.Model:
     """A pushed model as it was trained: image [batch, H, W, 3] in [0, 255] -> its tasks' outputs.
 
     The same as keras.models.load_model of assets.extra/trained.keras in the model's folder.
 
     Args:
-        model: as of `model_folder`, which raises what this raises.
+        model: as of `model_folder`, which raises what this raises; FileNotFoundError also for a model without that
+            file.
     """
     from components.serving.export import read_keras
 

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Sequence
 
 from components.overrides import slug
+from pipeline.pushed import pushed_models
 from pipeline.request import DEFAULT_OUTPUT_DIR
 
 _IMAGE = "tensorflow/serving:2.15.1"
@@ -50,10 +51,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _serve(names, serving, asked.host, asked.port)
-    except (ModuleNotFoundError, OSError, OverflowError) as error:
+    except KeyboardInterrupt:
+        _say("\nStopped.")
+    except (ModuleNotFoundError, OSError) as error:
         if os.environ.get("VERBOSE"):
             raise
-        sys.exit(f"facetfx: {error} (HOST {asked.host}, PORT {asked.port})")
+        sys.exit(f"facetfx: {error}")
 
 
 def model_names(experiments: Sequence[str] | None, serving: str) -> list[str]:
@@ -62,8 +65,7 @@ def model_names(experiments: Sequence[str] | None, serving: str) -> list[str]:
     Raises:
         FileNotFoundError: if one has none, with what to do.
     """
-    folders = sorted(os.listdir(serving)) if os.path.isdir(serving) else []
-    pushed = [name for name in folders if any(map(str.isdecimal, _listed(os.path.join(serving, name))))]
+    pushed = pushed_models(serving)
     names = [slug(name) for name in experiments or pushed]
     for name, experiment in zip(names, experiments or pushed, strict=True):
         if name not in pushed:
@@ -74,10 +76,6 @@ def model_names(experiments: Sequence[str] | None, serving: str) -> list[str]:
     if not names:
         raise FileNotFoundError(f"No model was pushed to {serving!r} yet. First: make run")
     return names
-
-
-def _listed(folder):
-    return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def write_configs(names: Sequence[str], serving: str, port: int) -> str:
@@ -116,7 +114,10 @@ def _serve(names, serving, host, port):
     from pipeline.server.faces import Faces
     from pipeline.server.versions import Versions
 
-    listening = socket.create_server((host, port))  # before models are loaded for nothing
+    try:
+        listening = socket.create_server((host, port))  # before models are loaded for nothing
+    except (OSError, OverflowError) as error:
+        raise OSError(f"{error} (HOST {host}, PORT {port})") from error
     models = {name: Versions(name, os.path.join(serving, name)) for name in names}
     try:
         faces = Faces()

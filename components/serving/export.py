@@ -130,8 +130,13 @@ def read_states(folder: str, states: Mapping[str, tf.train.Checkpoint | tf.Modul
 
 
 def read_keras(folder: str) -> keras.Model:
-    """The trained network of the SavedModel in `folder`: image [batch, H, W, 3] in [0, 255] -> its tasks' outputs."""
+    """The trained network of the SavedModel in `folder`: image [batch, H, W, 3] in [0, 255] -> its tasks' outputs.
+
+    FileNotFoundError if it was exported without.
+    """
     path = os.path.join(folder, TRAINED)
+    if not tf.io.gfile.exists(path):
+        raise FileNotFoundError(f"The model in {folder!r} has no {TRAINED}: train it again, or push it anew.")
     with tempfile.TemporaryDirectory() as here:
         local = os.path.join(here, "trained.keras")
         tf.io.gfile.copy(path, local)

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import tensorflow as tf
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -96,7 +97,12 @@ def create_app(models: Mapping[str, Versions], faces: Callable[[Any], dict[str, 
         ]
     app = Starlette(
         routes=routes,
-        exception_handlers={BadRequest: _refused(400), _NotFound: _refused(404), _TooLarge: _refused(413)},
+        exception_handlers={
+            BadRequest: _refused(400),
+            _NotFound: _refused(404),
+            _TooLarge: _refused(413),
+            HTTPException: _malformed,
+        },
     )
     app.mount("/page", StaticFiles(directory=_PAGE))
     return app
@@ -115,6 +121,13 @@ def _refused(code: int):
         return _Json({"error": str(error)}, status_code=code)
 
     return handler
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    """No such path, or not by this method: as JSON, too, which clients read."""
+    assert isinstance(error, HTTPException)
+    said = f"Malformed request: {request.method} {request.url.path}"
+    return _Json({"error": said}, status_code=error.status_code, headers=error.headers)
 
 
 async def _body(request: Request) -> bytearray:

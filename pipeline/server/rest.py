@@ -88,6 +88,8 @@ def _columns(values, specs):
     if isinstance(values, dict) and not _is_bytes(values):
         if missing := [name for name in specs if name not in values]:
             raise BadRequest(f"{_COLUMNS!r} lacks {', '.join(missing)}; it has {', '.join(values) or 'none'}")
+        if unknown := [name for name in values if name not in specs]:
+            raise BadRequest(f"{_COLUMNS!r} has {', '.join(unknown)}; the signature takes {', '.join(specs)}")
         return values
     if len(specs) != 1:
         raise BadRequest(f"{_COLUMNS!r} is an object with {', '.join(specs)}")

@@ -63,13 +63,17 @@ class Versions:
                 return
             try:
                 model = tf.saved_model.load(os.path.join(self.folder, str(number)))
+                signatures = dict(model.signatures) | {"": model.signatures["serving_default"]}
+            except KeyError:
+                self.failed[number] = "it has no signature serving_default: facetfx didn't export it"
+                continue
             except Exception as error:
                 # Of a version that is just being written this is no error: a later look finds it whole.
                 self.failed[number] = " ".join(str(error).split())[:200]
                 continue
             self.failed.pop(number, None)
             # The signatures are functions of the model's variables, which go with it.
-            self._current = Version(number, dict(model.signatures) | {"": model.signatures["serving_default"]})
+            self._current = Version(number, signatures)
             self._model = model
             print(f"{self.name}: version {number} answers.", file=sys.stderr, flush=True)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -60,6 +61,29 @@ def test_a_model_of_an_earlier_version(folder, tmp_path):
     (tmp_path / "assets.extra" / "contract.json").write_text('{"version": 1}')
     with pytest.raises(ValueError, match="is of an earlier facetfx: train it again"):
         load(str(tmp_path))
+
+
+def test_what_is_no_model(folder, tmp_path):
+    for wrong in (None, 3):
+        with pytest.raises(TypeError, match=f"A model is named by an experiment or a folder; received {wrong}"):
+            load(wrong)
+    with pytest.raises(FileNotFoundError, match=r"saved_model.pb' is a file: name the folder of the model"):
+        load(str(folder / "12" / "saved_model.pb"))
+    copy = shutil.copytree(folder / "12", tmp_path / "copy" / "12")
+    (copy / "assets.extra" / "trained.keras").unlink()
+    with pytest.raises(FileNotFoundError, match=r"copy/12' has no assets.extra/trained.keras: train it again"):
+        load(str(copy))
+    (copy / "assets.extra" / "contract.json").write_text('{"version":')
+    with pytest.raises(ValueError, match=r"contract.json' is damaged .*: push the model again"):
+        load(str(copy))
+
+
+def test_a_pushed_model_as_h5(folder, tmp_path):
+    load(str(folder)).save(tmp_path / "trained.h5")
+    code = "import sys, keras_models; from tensorflow import keras; print(keras.models.load_model(sys.argv[1]).name)"
+    command = [sys.executable, "-c", code, str(tmp_path / "trained.h5")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == load(str(folder)).name, done.stderr[-2000:]
 
 
 def test_none(tmp_path, monkeypatch):

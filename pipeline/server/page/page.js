@@ -44,10 +44,12 @@ async function predict(signature, images) {
 }
 
 async function chooseModel() {
+  const chosen = element("model").value;
   contract = null;
   element("version").textContent = "";
   try {
     const [state, text] = await Promise.all([json(modelUrl()), predict("contract", [""])]);
+    if (element("model").value !== chosen) return; // another was chosen meanwhile
     contract = JSON.parse([text].flat()[0]);
     const available = state.model_version_status.find((each) => each.state === "AVAILABLE");
     element("version").textContent = available ? `version ${available.version}` : "";
@@ -55,7 +57,7 @@ async function chooseModel() {
     element("as-is").checked = element("as-is").disabled = !aligns;
     say(aligns ? "" : "Faces are not looked for: the model's training images have none, or dlib is missing here.");
   } catch (error) {
-    say(`The model can't be reached: ${error.message}`, true);
+    if (element("model").value === chosen) say(`The model can't be reached: ${error.message}`, true);
   }
 }
 

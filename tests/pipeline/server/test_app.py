@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from starlette.testclient import TestClient
 
 from components.faces.frame import Frame
@@ -111,6 +112,7 @@ def test_no_images_no_answers(client):
         ('{"inputs": [], "instances": []}', "either 'instances' or 'inputs'"),
         ('{"instances": []}', "'instances' is a list of one value or more"),
         ('{"inputs": {"picture": ["x"]}}', "'inputs' lacks image_bytes; it has picture"),
+        ('{"inputs": {"image_bytes": [], "zzz": 3}}', "'inputs' has zzz; the signature takes image_bytes"),
         ('{"inputs": [1]}', 'expected a string or {"b64": "…"}, received 1'),
         ('{"inputs": [{"b64": 1}]}', "expected a string or"),
         ('{"inputs": [{"b64": "*"}]}', "the value of b64 isn't base 64"),
@@ -127,6 +129,15 @@ def test_no_images_no_answers(client):
 def test_a_bad_request_is_told_what_is_expected(client, body, error):
     answer = client.post(PREDICT, content=body)
     assert answer.status_code == 400 and error in answer.json()["error"]
+
+
+WRONG = [("POST", "/v1/models/faces:classify"), ("POST", "/v1/models/faces"), ("GET", "/v2")]
+
+
+@pytest.mark.parametrize(("method", "path"), WRONG)
+def test_what_the_api_does_not_have_is_told_as_json(client, method, path):
+    answer = client.request(method, path)
+    assert answer.status_code in (404, 405) and answer.json() == {"error": f"Malformed request: {method} {path}"}
 
 
 def test_a_request_that_is_too_large_is_refused_while_it_comes(client, monkeypatch):
@@ -165,6 +176,16 @@ def test_an_older_version_answers_where_the_newest_was_not_finished(folder, tmp_
     versions = Versions("faces", str(served))
     versions.stop()
     assert versions.current.number == 3 and list(versions.failed) == [9]
+
+
+def test_a_model_that_facetfx_did_not_export(folder, tmp_path):
+    served = tmp_path / "faces"
+    shutil.copytree(folder, served)
+    tf.saved_model.save(tf.Module(), str(served / "9"))
+    versions = Versions("faces", str(served))
+    versions.stop()
+    assert versions.current.number == 3
+    assert versions.failed == {9: "it has no signature serving_default: facetfx didn't export it"}
 
 
 def test_nothing_to_serve(tmp_path):
