@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 
 from components.config import to_json
 from components.overrides import settings_of
-from components.page.formatting import decimal, figure_text, format_int, interval_text, readable
+from components.page.formatting import change_text, decimal, figure_text, format_int, interval_text, readable
 from components.page.page import Block, Code, Details, Heading, Note, Section
 from components.report.collect import RunArtifacts
 from components.serving.lite import LITE
@@ -24,6 +25,11 @@ _DLIB = (
     "Faces of photographs are found and aligned by dlib's detectors and five-point predictor: Boost licence and public "
     "domain, for any use."
 )
+_INTENDED = (
+    "To answer these questions about faces where somebody looks at the answers, or where their mean over many images "
+    "counts: research, measurements, the search and sorting of one's own photographs.",
+    "Not to find out who somebody is, nor where it decides about a person: work, credit, police, borders, medicine.",
+)
 _LIMITS = (
     "Labels of faces are other people's opinions. What a model says of a person may be wrong and is no ground for a "
     "decision about them.",
@@ -32,12 +38,15 @@ _LIMITS = (
     "It answers for any image, also for one without a face. What isn't shown to it as its training images were, "
     "aligned faces or whole photographs, gets an answer that means nothing.",
 )
+# What headlines hide: the two kinds of mistakes, and labels that are never given.
+_HIDDEN = ("mean_false_positive_rate", "mean_false_negative_rate", "never_said")
 _VERSIONS = ("tensorflow", "keras", "tfx", "tensorflow-model-analysis", "apache-beam")
 
 
 def card_section(artifacts: RunArtifacts) -> Section:
     """The parts of the card that no other section of the page has."""
-    blocks: list[Block] = [Heading("What may be done with it")]
+    blocks: list[Block] = [Heading("What it is for"), *(Note(text) for text in _INTENDED)]
+    blocks += [Heading("What may be done with it")]
     blocks += [Note(text) for text in terms(artifacts)]
     blocks += [Heading("What it can't do"), *(Note(text) for text in _LIMITS)]
     blocks += [
@@ -66,13 +75,17 @@ def card(artifacts: RunArtifacts) -> str:
         *(f"- `{task.name}`: {_answers(task)}" for task in artifacts.tasks),
         "",
         *_thresholds(artifacts),
+        "## What it is for",
+        "",
+        *(f"- {text}" for text in _INTENDED),
+        "",
         "## What may be done with it",
         "",
         *(f"- {text}" for text in terms(artifacts)),
         "",
         "## How good it is",
         "",
-        *_figures_table(artifacts, "", f"{format_int(artifacts.evaluation.counts[''])} test images"),
+        *_figures_table(artifacts, "", "test images"),
         *_slices(artifacts),
         "",
         "## What it can't do",
@@ -142,23 +155,44 @@ def _thresholds(artifacts) -> list[str]:
 
 
 def _figures_table(artifacts, slice_name, over) -> list[str]:
-    rows = [
-        f"| {figure.name} | {_with_unit(figure)} | {interval_text(figure.interval, figure.share)} |"
-        for task in artifacts.tasks
-        for figure in artifacts.evaluation.figures(task.name, slice_name)
-        if figure.headline
-    ]
-    return [f"| on {over} | | 95 % interval |", "| --- | --- | --- |", *rows]
+    evaluation = artifacts.evaluation
+    rows = []
+    for task in artifacts.tasks:
+        annotated = evaluation.of(task.name, slice_name).get("annotated", evaluation.counts[slice_name])
+        rows += [
+            f"| {figure.name} | {format_int(annotated)} | {_with_unit(figure)} | "
+            f"{interval_text(figure.interval, figure.share)} |"
+            for figure in evaluation.figures(task.name, slice_name)
+            if figure.headline or figure.metric in _HIDDEN
+        ]
+    return [f"| {over} | annotated | | 95 % interval |", "| --- | --- | --- | --- |", *rows]
 
 
 def _slices(artifacts) -> list[str]:
+    evaluation = artifacts.evaluation
     lines: list[str] = []
     sides: Sequence[str]
-    for key, sides in artifacts.evaluation.slices.items():
+    for key, sides in evaluation.slices.items():
+        lines += ["", f"By {readable(key)}:"]
         for side in sides:
-            over = f"{format_int(artifacts.evaluation.counts[side])} of them: {readable(side)}"
-            lines += ["", f"By {readable(key)}:", "", *_figures_table(artifacts, side, over)]
+            over = f"{format_int(evaluation.counts[side])} test images: {readable(side)}"
+            lines += ["", *_figures_table(artifacts, side, over)]
+        if evaluation.has_two_sides(key):
+            gaps = list(_gaps(artifacts, key))
+            lines += ["", *gaps] if gaps else []
     return lines
+
+
+def _gaps(artifacts, key) -> Iterator[str]:
+    """What divides the two sides, over what is defined on both: means of the sides may be of different labels."""
+    evaluation = artifacts.evaluation
+    for task in artifacts.tasks:
+        for figure in evaluation.figures(task.name):
+            if figure.headline and figure.metric:
+                gap = evaluation.gap(task.name, figure.metric, key)
+                if gap is not None and math.isfinite(gap):
+                    unit = " points" if figure.share else ""
+                    yield f"- {figure.name}: {change_text(gap, figure.share)}{unit} with {readable(key)}"
 
 
 def _with_unit(figure: Figure) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import pathlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -218,7 +220,10 @@ def _figures(artifacts, evaluation):
 def _asking(artifacts):
     if not artifacts.verdict.pushed_path:
         return f"make predict IMAGES=… MODEL={artifacts.model_path} OUT=faces.csv"
-    return f"make predict IMAGES=… MODEL={artifacts.name} OUT=faces.csv\nmake serve MODEL={artifacts.name}"
+    # <OUTPUT_DIR>/serving/<run>/<version>
+    output_dir = pathlib.Path(artifacts.verdict.pushed_path).parents[2]
+    model = f"MODEL={shlex.quote(artifacts.name)} OUTPUT_DIR={shlex.quote(str(output_dir))}"
+    return f"make predict IMAGES=… {model} OUT=faces.csv\nmake serve {model}"
 
 
 def _model_place(artifacts):
@@ -239,7 +244,7 @@ def _result_section(artifacts, parts):
     verdict, target = artifacts.verdict, artifacts.experiment.target
     blocks: list[Block] = [Headlines(tuple(headline for part in parts for headline in part.headlines))]
     if target:
-        blocks.append(Note(f"Published result: {target}"))
+        blocks.append(Note(target))
     blocks += [Note(text, "good" if passed else "bad") for text, passed in comparisons(artifacts)]
     blocks += [Note(reason, "bad") for reason in verdict.reasons]
     if verdict.serving_message:

@@ -172,10 +172,14 @@ def _side_table(evaluation, key, of_sides) -> Table:
     for figure in of_sides[0]:
         heading = f"{capitalized(figure.name)}{', %' if figure.share else ''}"
         columns.append(Column(heading, "" if figure.higher_is_better else "lower is better."))
+        columns.append(Column(f"95 % interval{', %' if figure.share else ''}", f"of the {readable(figure.name)}."))
     rows = []
     for side, figures in zip(evaluation.slices[key], of_sides, strict=True):
         count = evaluation.counts[side]
-        rows.append((Cell(readable(side)), Cell(format_int(count), count), *map(_figure_cell, figures)))
+        cells = [Cell(readable(side)), Cell(format_int(count), count)]
+        for figure in figures:
+            cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share))]
+        rows.append(tuple(cells))
     return Table(tuple(columns), tuple(rows), sortable=True)
 
 
@@ -189,22 +193,33 @@ def _mistakes_blocks(evaluation, task, keys) -> list[Block]:
         sides = evaluation.slices[key]
         found = module.mistakes(task, [evaluation.of(task.name, side) for side in sides])
         by_side.update(zip(sides, found, strict=True))
-    rows = []
-    for side, figures in by_side.items():
-        count = evaluation.counts[side]
-        cells = [Cell(readable(side)), Cell(format_int(count), count)]
-        for figure in figures:
-            cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share))]
-        rows.append(tuple(cells))
+    rows, surely = [], []
+    for key in keys:
+        sides = [by_side[side] for side in evaluation.slices[key]]
+        for side, figures in zip(evaluation.slices[key], sides, strict=True):
+            count = evaluation.counts[side]
+            cells = [Cell(readable(side)), Cell(format_int(count), count)]
+            for figure in figures:
+                cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share))]
+            rows.append(tuple(cells))
+        if evaluation.has_two_sides(key):
+            cells = [Cell(f"gap by {readable(key)}"), Cell("")]
+            for both in zip(*sides, strict=True):
+                gap = both[0].value - both[1].value
+                beyond = _is_beyond_chance(gap, both)
+                cells += [Cell(change_text(gap, True), tone="bad" if beyond else ""), Cell(_gap_interval(gap, both))]
+                surely += [f"{readable(both[0].name)} by {readable(key)}"] if beyond else []
+            rows.append(tuple(cells))
     columns = [Column("Images of", number=False), Column("Images")]
     for figure in next(iter(by_side.values())):
         unit = ", %" if figure.share else ""
         columns += [Column(f"{capitalized(figure.name)}{unit}", "lower is better."), Column(f"95 % interval{unit}")]
     text = (
         "Of the images without a label, how many are said to have it; of those with it, how many are missed. Slices by "
-        "one label are compared over the labels that are defined on all of them."
+        "one label are compared over the labels that are defined on all of them; a gap is with less without it."
     )
-    return [Heading("Both mistakes by slice", text), Table(tuple(columns), tuple(rows), sortable=True)]
+    notes = [Note(f"Differs by more than chance makes it in 95 of 100 cases: {', '.join(surely)}.", "bad")]
+    return [Heading("Both mistakes by slice", text), Table(tuple(columns), tuple(rows)), *(notes if surely else [])]
 
 
 def _figure_cell(figure):

@@ -57,6 +57,13 @@ def gap_specs(task: BoundTask, slice_by: Sequence[str], max_gap: float) -> list[
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
     """The task's scalars, from what was measured of one slice."""
     found = [
+        Figure(
+            f"{task.name} labels never given",
+            len(never_said(values)),
+            higher_is_better=False,
+            metric="never_said",
+            share=False,
+        ),
         Figure(f"{task.name} mean accuracy", values["mean_accuracy"], headline=True, metric="mean_accuracy"),
         Figure(f"{task.name} always the commoner class", mean_of_defined(majority_accuracy(values))),
         Figure(
@@ -118,6 +125,13 @@ def mistakes(task: BoundTask, sides: Sequence[Mapping[str, np.ndarray]]) -> list
 def frequencies(values: Mapping[str, np.ndarray]) -> np.ndarray:
     """[N] shares of the records that have each label; NaN where it is annotated nowhere."""
     return values["positive_rate_true"]
+
+
+def never_said(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Indices of the labels that records have, and no record is given."""
+    said = values["true_positives"] + values["false_positives"]
+    there = values["true_positives"] + values["false_negatives"]
+    return np.flatnonzero((said == 0) & (there > 0))
 
 
 def slices(task: str, names: Sequence[str]) -> dict[str, tuple[int, dict[int, str]]]:

@@ -30,7 +30,7 @@ from components.page.page import (
     Table,
 )
 from components.tasks.annotation import BoundTask
-from components.tasks.multi_label.evaluation import TOP, majority_accuracy
+from components.tasks.multi_label.evaluation import TOP, majority_accuracy, never_said
 from components.tasks.ratios import mean_of_defined
 from components.tasks.reporting import (
     PREDICTED_AND_LABELLED,
@@ -128,9 +128,7 @@ def _headlines(task, values, majority):
 
 def _never_said(task, values):
     """First of all what a good mean hides: labels that the model never gives, though test images have them."""
-    said = values["true_positives"] + values["false_positives"]
-    there = values["true_positives"] + values["false_negatives"]
-    never = np.flatnonzero((said == 0) & (there > 0))
+    never = never_said(values)
     if not never.size:
         return ()
     names = ", ".join(readable(task.names[index]) for index in never[:_NAMED])

@@ -102,7 +102,27 @@ def test_both_mistakes_have_a_row_for_each_slice_with_intervals():
         for figure in figures
         for text in (f"{100 * figure.value:.2f}", " to ".join(f"{100 * end:.2f}" for end in figure.interval))
     ]
-    assert rows(table) == [["Male", "411", *cells], ["not Male", "587", *cells]]
+    *sides, gap = rows(table)
+    assert sides == [["Male", "411", *cells], ["not Male", "587", *cells]]
+    assert gap[:3] == ["gap by Male", "", "+0.00"] and gap[4] == "+0.00"
+    assert not blocks(run, Note)
+
+
+def test_a_gap_of_mistakes_beyond_chance_is_marked():
+    """Among those with a label half of what is rightly denied is said instead."""
+    often, never = attribute_values(), attribute_values()
+    parts = often["parts"].copy()
+    count = (parts.shape[1] - 1) // 4
+    moved = parts[:, 3 * count : -1] // 2
+    parts[:, count : 2 * count] += moved
+    parts[:, 3 * count : -1] -= moved
+    run = sliced(
+        ATTRIBUTES, slices={"Male": SIDES["Male"]}, attributes={"Male": often | {"parts": parts}, "not Male": never}
+    )
+    _, table = blocks(run, Table)
+    gap = table.rows[2]
+    assert gap[2].text.startswith("+") and gap[2].tone == "bad" and gap[4].tone == ""
+    assert gap[3].text and blocks(run, Note)[-1].text.endswith("attributes mean false positive rate by Male.")
 
 
 def test_a_gap_of_errors_is_in_their_own_unit():
@@ -125,9 +145,11 @@ def test_a_slice_of_classes_has_a_row_for_each_with_the_headline_figures():
     by_emotion, by_age = blocks(run, Table)
     accuracies = [f"{100 * each['accuracy']:.2f}" for each in emotions.values()]
     images = [["happy", "500"], ["sad", "400"], ["calm", "98"]]
-    assert rows(by_emotion) == [[*row, accuracy] for row, accuracy in zip(images, accuracies, strict=True)]
-    assert rows(by_age) == [[*row, error] for row, error in zip(images, ("5.00", "6.00", "7.00"), strict=True)]
-    assert [column.heading for column in by_age.columns] == ["Mood", "Images", "Age mean absolute error"]
+    assert [row[:3] for row in rows(by_emotion)] == [[*row, each] for row, each in zip(images, accuracies, strict=True)]
+    errors = [("5.00", "4.99 to 5.01"), ("6.00", "5.99 to 6.01"), ("7.00", "6.99 to 7.01")]
+    assert rows(by_age) == [[*row, *error] for row, error in zip(images, errors, strict=True)]
+    headings = ["Mood", "Images", "Age mean absolute error", "95 % interval"]
+    assert [column.heading for column in by_age.columns] == headings
     assert [heading.title for heading in blocks(run, Heading)] == ["Emotion", "Age"]
     assert [note.text for note in blocks(run, Note)] == [
         "Fewer than 100 images on one side (mood): one image moves its figures much."

@@ -225,6 +225,12 @@ def test_no_bar_applies_to_the_scores():
     assert not any(each.per_slice_thresholds for each in scores)
 
 
+def test_labels_that_are_never_given():
+    """Of three that nobody is given, one that nobody has."""
+    counts = np.array([[0, 0, 0, 1], [0, 0, 0, 0], [2, 0, 3, 0], [3, 5, 2, 4]])
+    assert evaluation.never_said(summarize(np.append(counts, 5))).tolist() == [0, 2]
+
+
 def test_figures():
     task = _bound(*"abcd")
     of_scores = {"mean_average_precision": 0.7, "mean_calibration_error": 0.1}
@@ -233,6 +239,7 @@ def test_figures():
     found = {figure.name: figure.value for figure in evaluation.figures(task, values)}
     assert found == pytest.approx(
         {
+            "smile labels never given": 0,
             "smile mean accuracy": 2.5 / 4,
             "smile always the commoner class": (0.7 + 1 + 1 + 0.5) / 4,
             "smile mean balanced accuracy": (6 / 7 + 1 / 3) / 4,
