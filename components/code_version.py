@@ -29,14 +29,14 @@ def code_version(*paths: str) -> str:
 
 
 def commit() -> str:
-    """The commit that this code is, with "-dirty" behind where code differs from it; "" where git doesn't know."""
+    """The commit that this code is, with "-dirty" behind it where code differs or is new; "" where git doesn't know."""
 
     def git(*arguments):
         return subprocess.run(["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=False).stdout
 
     try:
         found = git("rev-parse", "--short=7", "HEAD").strip()
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py", "schemas", "requirements.lock")
+        changed = git("status", "--porcelain", "--", "*.py", "schemas", "requirements.lock")
     except FileNotFoundError:  # no git
         return ""
     return f"{found}-dirty" if changed.strip() else found

@@ -14,6 +14,7 @@ from typing import Any
 
 from components.config import Experiment, ObjectConfig
 
+_USUAL = re.compile(r"[\w.-]+(/[\w.-]+)*(\+[\w.-]+=[\w.,-]*)*")  # <folder>/<experiment>+<path>=<value>
 _LONGEST = 120  # letters of a run's name in a path: with what stands around it a file's name has at most 255
 
 
@@ -54,9 +55,11 @@ def settings_of(run: str) -> list[str]:
 
 
 def slug(name: str) -> str:
-    """A run's name as part of a node's id and of paths; a long one is cut and told apart by a hash."""
+    """A run's name as part of a node's id and of paths; what is long or unusual is told apart by a hash."""
     found = re.sub(r"[^\w.-]+", "-", name)
-    return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+    if len(found) <= _LONGEST and _USUAL.fullmatch(name):
+        return found
+    return f"{found[:_LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
 def _changed(owner: Any, parts: list[str], text: str, path: str, hint: Any = Any) -> Any:

@@ -15,6 +15,11 @@ import signal
 import subprocess
 import sys
 
+from pipeline import interruption
+
+if __name__ == "__main__":
+    interruption.end_in_a_line()  # also while the libraries are imported
+
 from components.overrides import slug
 from components.report.executor import SUMMARIES
 from pipeline.compare import latest_results

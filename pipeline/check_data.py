@@ -94,7 +94,7 @@ def check_data(asked: argparse.Namespace) -> bool:
     model = PushedModel(folder)
     predictor = Predictor(model, detection_of(asked))
     drawn = random.Random(0).sample(photographs, min(asked.most, len(photographs)))
-    progress = tqdm(drawn, "Looking", unit=" photographs")
+    progress = tqdm(drawn, "Looking", unit=" photographs", disable=None)  # on a terminal
     found = measure_new(progress, model, predictor, known, aligned=not asked.as_is)
     if table:
         add_labels(found, known, table)

@@ -131,7 +131,7 @@ def _run(request):
     try:
         pipeline = local_pipeline(request)
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        if interruption.asked():
+        if interruption.asked() or os.environ.get("VERBOSE"):
             raise
         sys.exit(f"facetfx: {error}\n(EXPERIMENT={request.name} DATA_DIR={request.data_dir or 'not set'})")
     with console.ComponentProgress(pipeline) as progress, console.told_in_a_line(progress):

@@ -19,6 +19,7 @@ from components.overrides import overridden, run_name, slug
 from pipeline import experiments
 
 _LEAST_FREE = 3 * 10**8  # bytes: the smallest experiments leave a third of it
+_DRAWN = ("synthetic_faces",)  # data sets that have no files
 DEFAULT_EXPERIMENT, DEFAULT_OUTPUT_DIR = "dmm_cnn/synthetic", "out"
 
 
@@ -63,8 +64,9 @@ def read_request(environment: Mapping[str, str]) -> Request:
     """The request in EXPERIMENT, SEED, SET, DATA_DIR, OUTPUT_DIR, BEAM_RUNNER and BEAM_ARGS (pipeline/local_runner.py).
 
     Raises:
-        ValueError: for an unknown experiment or setting, a SEED that is no number, and an experiment whose model starts
-            from another's, or whose data are taught by one, that has not been blessed yet.
+        ValueError: for an unknown experiment or setting, a SEED that is no number, data sets that read files without a
+            DATA_DIR, and an experiment whose model starts from another's, or whose data are taught by one, that has not
+            been blessed yet.
         FileNotFoundError: if DATA_DIR is no folder.
         OSError: if OUTPUT_DIR can't be written to, or its disk is full.
     """
@@ -76,6 +78,7 @@ def read_request(environment: Mapping[str, str]) -> Request:
     data_dir = os.path.abspath(data_dir) if data_dir else ""
     output_dir = os.path.abspath(environment.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR)
     request = Request(name, experiment, settings, data_dir, output_dir, beam_args(environment))
+    _check_data_dir(request)
     _check_prerequisites(request)
     check_disk(request.output_dir)
     return request
@@ -84,7 +87,15 @@ def read_request(environment: Mapping[str, str]) -> Request:
 def beam_args(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Beam's arguments in BEAM_ARGS, with BEAM_RUNNER as `--runner` ahead of them."""
     runner = environment.get("BEAM_RUNNER")
-    return (*([f"--runner={runner}"] if runner else []), *shlex.split(environment.get("BEAM_ARGS") or ""))
+    return (*([f"--runner={runner}"] if runner else []), *_words(environment, "BEAM_ARGS"))
+
+
+def _words(environment, name):
+    """A variable as a shell parts it; ValueError, naming it, for quotes that don't fit."""
+    try:
+        return shlex.split(environment.get(name) or "")
+    except ValueError as error:
+        raise ValueError(f"{name} is {environment[name]!r}: {error}.") from error
 
 
 def asked_experiment(name: str, environment: Mapping[str, str]) -> tuple[Experiment, tuple[str, ...]]:
@@ -93,13 +104,23 @@ def asked_experiment(name: str, environment: Mapping[str, str]) -> tuple[Experim
     Raises:
         ValueError: for an unknown experiment or setting, and a SEED that is no number.
     """
-    settings = tuple(shlex.split(environment.get("SET") or ""))
+    settings = tuple(_words(environment, "SET"))
     experiment = overridden(experiments.get(name), settings)
     if seed := environment.get("SEED"):
         if not (seed.isascii() and seed.isdecimal() and int(seed) <= MAX_SEED):
             raise ValueError(f"SEED is {seed!r}, expected a whole number from 0 to {MAX_SEED}.")
         experiment = replace(experiment, training=replace(experiment.training, seed=int(seed)))
     return experiment, settings
+
+
+def _check_data_dir(request):
+    reading = [each.name for each in request.experiment.data.datasets if (each.builder or each.name) not in _DRAWN]
+    if reading and not request.data_dir:
+        folders = "a folder with a folder for each" if len(request.experiment.data.datasets) > 1 else "the folder"
+        raise ValueError(
+            f"{request.name} reads the files of {', '.join(reading)}, and DATA_DIR is not set: give {folders}, as "
+            "DATA_DIR=…. What the folder holds: README, Data."
+        )
 
 
 def _check_prerequisites(request):
@@ -173,6 +194,8 @@ def request_or_exit() -> Request:
     try:
         return read_request(os.environ)
     except (ValueError, OSError) as error:
+        if os.environ.get("VERBOSE"):
+            raise
         sys.exit(f"facetfx: {error}")
 
 

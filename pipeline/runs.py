@@ -59,15 +59,29 @@ class Run:
         """From its start to the last change."""
         return (max((node.changed for node in self.nodes), default=self.started) - self.started) / 60
 
-    def state(self, works: bool) -> str:
-        """In words; `works`: whether a process may be at it still."""
+    @property
+    def done(self) -> bool:
+        """Whether it ran to its report."""
+        last = self.nodes[-1] if self.nodes else None
+        return last is not None and last.id.startswith("Report-") and last.state in _DONE
+
+    def state(self, works: bool, continued: bool = False) -> str:
+        """In words.
+
+        Args:
+            works: whether a process may be at it still.
+            continued: whether a later run of the same name ran to its end.
+        """
         if failed := [node.id for node in self.nodes if node.state == _State.FAILED]:
             return f"failed in {failed[-1]}"
-        if self.nodes and self.nodes[-1].id.startswith("Report-") and self.nodes[-1].state in _DONE:
+        if self.done:
             cached = sum(node.state == _State.CACHED for node in self.nodes)
             return f"done, {cached} of {len(self.nodes)} components cached"
         where = f"{'in' if self.nodes[-1].state not in _DONE else 'after'} {self.nodes[-1].id}" if self.nodes else ""
-        return f"running, {where}" if works else f"stopped {where}: the same command goes on".replace("  ", " ")
+        if works:
+            return f"running, {where}"
+        then = "a later run went on" if continued else "the same command goes on"
+        return f"stopped {where}: {then}".replace("  ", " ").replace(" :", ":")
 
 
 def read_runs(database: str) -> list[Run]:
@@ -99,9 +113,11 @@ def _node_id(store, execution):
 def listed(runs: Sequence[Run], works: bool) -> Table:
     """A row a run; `works`: whether a process is at the latest."""
     table = Table("started", "run", "minutes", "state", box=None, pad_edge=False)
+    done: set[str] = set()
     for place, run in enumerate(runs[:_SHOWN]):
         started = datetime.datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M")
-        state = run.state(works and place == 0)
+        state = run.state(works and place == 0, run.experiment in done)
+        done |= {run.experiment} if run.done else set()
         table.add_row(started, Text(run.experiment), f"{run.minutes:.1f}", Text(state))
     return table
 

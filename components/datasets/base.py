@@ -75,7 +75,9 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     def folder(self) -> str:
         """`source`; ValueError if there is none."""
         if not self.source:
-            raise ValueError(f"Data set {self.name!r} reads files, but got no `source`: give the folder they lie in.")
+            raise ValueError(
+                f"Data set {self.name!r} reads files, but got no `source`: give the folder they lie in (DATA_DIR)."
+            )
         return self.source
 
     def path(self, *names: str) -> str:

@@ -94,6 +94,7 @@ def train(
             model = recipe.build(checkpoint)
         for callback in callbacks:
             if isinstance(callback, RunCallback):
+                callback.check(training)
                 callback.set_recipe(recipe, model)
         with strategy.scope():
             epochs_done = checkpoint.restore(model)

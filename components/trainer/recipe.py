@@ -8,6 +8,7 @@ import inspect
 import itertools
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -83,6 +84,9 @@ class Stage:
 
 class RunCallback(keras.callbacks.Callback):
     """A callback that is told of the recipe before a stopped run's state is restored."""
+
+    def check(self, training: BaseTraining) -> None:
+        """Raises ValueError for a training that it can't be part of; called before data are read."""
 
     def set_recipe(self, recipe: Recipe, model: keras.Model) -> None:
         """Called once, before training."""
@@ -183,6 +187,7 @@ def check_training(training: BaseTraining) -> None:
     Optimizer, rates, loss and callbacks are built; of the others the names of the arguments are looked at.
     """
     rate = {"steps": _SOME_STEPS}
+    built: list[Any] = []
     given = {"learning_rate": rate, "pretraining_rate": rate, "loss": {}, "callbacks": {}}
     for field in dataclasses.fields(training):
         value = getattr(training, field.name)
@@ -193,11 +198,14 @@ def check_training(training: BaseTraining) -> None:
                 if field.name == "optimizer":
                     build_optimizer(part, 0.1)
                 elif field.name in given:
-                    part.build(**given[field.name])
+                    built.append(part.build(**given[field.name]))
                 else:
                     inspect.signature(pkgutil.resolve_name(part.path)).bind_partial(**part.kwargs)
             except (AttributeError, ImportError, TypeError, ValueError) as error:
                 raise ValueError(f"training.{field.name}, {part.path}, can't be called so: {error}") from error
+    for part in built:
+        if isinstance(part, RunCallback):
+            part.check(training)
 
 
 def all_files(files: Mapping[str, Sequence[str]]) -> list[str]:

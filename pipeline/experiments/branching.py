@@ -337,13 +337,13 @@ TINY = _tiny_branched(1.0)
 TINY_RESNET18 = replace(
     TINY,
     summary="A ResNet-18 of 32 channels on CelebA, widened with a branching factor of 1: 64 px, for two CPU cores",
-    target="None: the paper widens VGG-16 alone.",
+    target="No published figure: the paper widens VGG-16 alone.",
     model=configured("keras_models.ThinResNet18", width=32, num_tasks=CELEBA_TASKS),
 )
 SYNTHETIC = replace(
     TINY,
     summary="A VGG-16 of 8 channels on procedurally drawn faces, widened: to try everything, not for claims",
-    target="None: the faces are drawn, so no figure here says anything about photographs.",
+    target="No published figure: the faces are drawn, so no figure here says anything about photographs.",
     data=Data(datasets=(DatasetConfig("synthetic_faces"),), image_size=(32, 32)),
     tasks=(_attributes(0.52),),
     model=_thin(8),

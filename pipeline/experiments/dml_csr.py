@@ -160,7 +160,7 @@ LITE0 = replace(
 SYNTHETIC = replace(
     TINY,
     summary="DML-CSR on procedurally drawn faces: to try everything, not for claims",
-    target="None: the faces are drawn, so no figure here says anything about photographs.",
+    target="No published figure: the faces are drawn, so no figure here says anything about photographs.",
     data=Data(datasets=(DatasetConfig("synthetic_faces"),), image_size=(65, 65)),
     tasks=_tasks(min_mean_f1=0.3),
     model=replace(TINY.model, kwargs={**TINY.model.kwargs, "backbone_width": 8}),

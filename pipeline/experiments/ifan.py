@@ -124,7 +124,7 @@ def _drawn(name: str, seed: int) -> DatasetConfig:
 SYNTHETIC = replace(
     TINY,
     summary="iFAN of three tasks on procedurally drawn faces: to try everything, not for claims",
-    target="None: the faces are drawn, so no figure here says anything about photographs.",
+    target="No published figure: the faces are drawn, so no figure here says anything about photographs.",
     data=replace(
         TINY.data,
         datasets=tuple(_drawn(label, seed) for seed, label in enumerate(("parsing", "landmarks", "emotion"), start=1)),

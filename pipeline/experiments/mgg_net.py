@@ -98,7 +98,7 @@ TINY = _tiny(CELEB_A, min_balanced_accuracy=0.65)
 SYNTHETIC = replace(
     TINY,
     summary="MGG-Net on procedurally drawn faces: to try everything, not for claims",
-    target="None: the faces are drawn, so no figure here says anything about photographs.",
+    target="No published figure: the faces are drawn, so no figure here says anything about photographs.",
     data=Data(datasets=(DatasetConfig("synthetic_faces"),), image_size=(64, 64)),
     tasks=_tasks(min_balanced_accuracy=0.55),
     model=replace(TINY.model, kwargs={**TINY.model.kwargs, "backbone_width": 32}),

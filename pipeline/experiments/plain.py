@@ -122,7 +122,7 @@ AGES = Experiment(
 
 SYNTHETIC = Experiment(
     summary="A plain network for four tasks on procedurally drawn faces: to try everything, not for claims",
-    target="None: the faces are drawn, so no figure here says anything about photographs.",
+    target="No published figure: the faces are drawn, so no figure here says anything about photographs.",
     data=Data(datasets=(DatasetConfig("synthetic_faces"),), image_size=(64, 64)),
     tasks=(
         replace(ATTRIBUTES, bar=Bar("mean_balanced_accuracy", at_least=0.55)),

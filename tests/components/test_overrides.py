@@ -87,7 +87,8 @@ def test_a_field_is_set_once():
 
 def test_the_slug_of_many_settings_is_short_and_its_own():
     names = [run_name("a/b", [f"model.field_{number}=1" for number in range(count)]) for count in (11, 12)]
-    assert slug("a/b+x=1") == "a-b-x-1"
+    assert slug("a/b+x=1") == "a-b-x-1" and slug("a/b+x=1,2+y=") == "a-b-x-1-2-y-"
+    assert len({slug(f"a/b+slice_by=Male{between}Young") for between in ",:;/ "}) == 5
     assert max(map(len, map(slug, names))) <= 140 and slug(names[0]) != slug(names[1])
 
 

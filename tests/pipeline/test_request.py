@@ -47,6 +47,13 @@ def test_nothing_is_asked_for():
         ({"SEED": "one"}, "SEED is 'one', expected a whole number from 0 to 4294967295"),
         ({"SEED": "4294967296"}, "SEED is '4294967296', expected a whole number from 0 to 4294967295"),
         ({"SET": "training.epochs=0"}, "training.epochs is 1 or more"),
+        ({"SET": "a='3"}, """SET is "a='3": No closing quotation."""),
+        ({"BEAM_ARGS": "'x"}, """BEAM_ARGS is "'x": No closing quotation."""),
+        (
+            {"EXPERIMENT": "plain/mtfl-tiny"},
+            "plain/mtfl-tiny reads the files of mtfl, and DATA_DIR is not set: give the f",
+        ),
+        ({"EXPERIMENT": "ifan/3t-tiny"}, "celebamask_hq, mtfl, fer2013, and DATA_DIR is not set: give a folder with a"),
         ({"SET": "training.warm_start=plain/synthetics"}, "No experiment is called 'plain/synthetics'"),
     ],
 )

@@ -38,11 +38,21 @@ def test_how_it_ended(nodes, works, state):
     assert run(*nodes).state(works) == state
 
 
+def test_what_a_later_run_did_needs_no_command():
+    stopped, done = run(("Trainer-a", State.RUNNING)), run(("Trainer-a", State.COMPLETE), ("Report-a", State.COMPLETE))
+    other = run(("Trainer-b", State.RUNNING))
+    console = Console(width=200, record=True)
+    console.print(listed([done, stopped, other], works=False))
+    _, _, first, second = console.export_text().splitlines()
+    assert "stopped in Trainer-a: a later run went on" in first
+    assert "stopped in Trainer-b: the same command goes on" in second
+
+
 def test_which_and_how_long():
     assert run(("Trainer-plain-a", State.RUNNING)).experiment == "plain-a"
     assert run(("Trainer-plain-a", State.RUNNING)).minutes == 2.0
     assert run().experiment == "–"
-    assert Run(5.0, ()).minutes == 0 and Run(5.0, ()).state(False) == "stopped : the same command goes on"
+    assert Run(5.0, ()).minutes == 0 and Run(5.0, ()).state(False) == "stopped: the same command goes on"
 
 
 def test_names_are_no_markup():

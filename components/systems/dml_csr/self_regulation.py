@@ -130,7 +130,7 @@ class SelfRegulation(RunCallback):
         weights: α0 to α2 of Eq. 7.
 
     Raises:
-        ValueError: for another ensemble, or cycles that don't fit the run (in `set_recipe`).
+        ValueError: for another ensemble, or cycles that don't fit the training (in `check`).
     """
 
     def __init__(
@@ -149,14 +149,17 @@ class SelfRegulation(RunCallback):
         self.weights = weights
         self.best_mean_f1 = -1.0
 
-    def set_recipe(self, recipe, model):
-        epochs = recipe.training.epochs
-        cycles, rest = divmod(epochs - self.first_epochs, self.cycle_epochs)
+    def check(self, training):
+        cycles, rest = divmod(training.epochs - self.first_epochs, self.cycle_epochs)
         if cycles < 1 or rest:
+            fitting = [self.first_epochs + cycles * self.cycle_epochs for cycles in (1, 2, 3)]
             raise ValueError(
-                f"Self-regulation needs {self.first_epochs} epochs (first_epochs) and a whole number of cycles of "
-                f"{self.cycle_epochs} (cycle_epochs); training.epochs is {epochs}."
+                f"Self-regulation comes in cycles of {self.cycle_epochs} epochs (cycle_epochs) after the first "
+                f"{self.first_epochs} (first_epochs): training.epochs is one of {', '.join(map(str, fitting))}, …; "
+                f"received {training.epochs}."
             )
+
+    def set_recipe(self, recipe, model):
         self._recipe = recipe
         (task,) = model.tasks.values()
         self._task, self._figure = task.task.name, f"val_{task.figure}"
