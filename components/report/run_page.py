@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,6 +35,8 @@ from components.systems.base import system_of
 from components.tasks.figures import Figure
 from components.tasks.reporting import metric_title
 
+# What Evaluator says of a figure that is held against its bar and the last blessed model here.
+_BAR = re.compile("is (below|above) the bar|is worse than the last blessed model")
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
 echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
   curl --output answer.json --data @- localhost:8501/v1/models/faces:predict"""
@@ -126,7 +129,8 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         "run": artifacts.run,
         "trained": artifacts.model_path,
         "verdict": "blessed and pushed" if verdict.pushed_path else "not pushed",
-        "reasons": [*verdict.reasons, *([] if verdict.serving_ok else [verdict.serving_message])],
+        "bars": [text for text, passed in comparisons(artifacts) if passed],
+        "reasons": reasons(artifacts),
         "figures": figures,
         "intervals": intervals,
         "shares": sorted(
@@ -157,6 +161,16 @@ def comparisons(artifacts: RunArtifacts) -> list[tuple[str, bool]]:
             text, passed = _held_against(metric_title(task.name, module.WIDEST_GAP), gap, Bar("", at_most=most), True)
             found.append((f"{text}.", passed))
     return found
+
+
+def reasons(artifacts: RunArtifacts) -> list[str]:
+    """Why a model isn't pushed: bars that it missed, what else Evaluator says, what the serving check found."""
+    verdict = artifacts.verdict
+    missed = [text for text, passed in comparisons(artifacts) if not passed]
+    # Of these Evaluator says the same, with less.
+    told = tuple(f"{task.name} " for task in artifacts.tasks) if missed else ()
+    others = [each for each in verdict.reasons if not (each.startswith(told) and _BAR.search(each))]
+    return [*missed, *others, *([] if verdict.serving_ok else [verdict.serving_message])]
 
 
 def _against_bar(artifacts, task, bar, value):
@@ -245,10 +259,10 @@ def _result_section(artifacts, parts):
     blocks: list[Block] = [Headlines(tuple(headline for part in parts for headline in part.headlines))]
     if target:
         blocks.append(Note(target))
-    blocks += [Note(text, "good" if passed else "bad") for text, passed in comparisons(artifacts)]
-    blocks += [Note(reason, "bad") for reason in verdict.reasons]
-    if verdict.serving_message:
-        blocks.append(Note(f"Serving: {verdict.serving_message}", "good" if verdict.serving_ok else "bad"))
+    blocks += [Note(text, "good") for text, passed in comparisons(artifacts) if passed]
+    blocks += [Note(reason, "bad") for reason in reasons(artifacts)]
+    if verdict.serving_message and verdict.serving_ok:
+        blocks.append(Note(f"Serving: {verdict.serving_message}", "good"))
     return Section("Result", "result", tuple(blocks))
 
 

@@ -129,6 +129,7 @@ def leave_results(request, execution, **changed):
         "intervals": {"mean accuracy": [0.75, 0.875]},
         "shares": ["mean accuracy"],
         "places": {"report": "out/[red]reports/x-y/index.html"},
+        "bars": ["Mean accuracy is 81.25 %; the bar, at least 60 %, is passed by 21.25 points."],
         "reasons": ["mean balanced accuracy 0.5 is below 0.6 [/bold]"],
     }
     (folder / "results.json").write_text(json.dumps(results | changed))

@@ -7,8 +7,9 @@ import dataclasses
 from components.config import Bar, Evaluation, Teacher
 from components.page.formatting import interval_text
 from components.report.card import card, card_section, command
+from components.report.collect import Verdict
 from components.report.data_card import data_card
-from components.report.run_page import comparisons
+from components.report.run_page import comparisons, reasons
 from components.tasks.figures import Figure
 from tests.components.report.sample_run import ATTRIBUTES, EMOTION, artifacts, attribute_values
 
@@ -75,6 +76,13 @@ def test_against_the_bar_and_the_last_blessed_model():
         ((text, passed),) = comparisons(dataclasses.replace(alone, evaluation=evaluation))
         before = f"The last blessed model (out/Trainer-x/model/6) has {100 * (value - change):.2f} %"
         assert passed is better and f"{before}: {'+' if better else '−'}1.00 points against it." in text
+
+
+def test_a_missed_bar_is_told_once():
+    task = dataclasses.replace(ATTRIBUTES, task=dataclasses.replace(ATTRIBUTES.task, bar=Bar("mean_accuracy", 0.99)))
+    said = ("attributes mean_accuracy 0.9 is below the bar 0.99", "emotion accuracy is undefined: no record")
+    missed, other = reasons(artifacts(task, EMOTION, verdict=Verdict(False, said, serving_ok=True)))
+    assert "the bar, at least 99.00 %, is missed by" in missed and other == said[1]
 
 
 def test_against_the_bar_on_the_widest_gap():
