@@ -173,14 +173,18 @@ def _side_table(evaluation, key, of_sides) -> Table:
         heading = f"{capitalized(figure.name)}{', %' if figure.share else ''}"
         columns.append(Column(heading, "" if figure.higher_is_better else "lower is better."))
         columns.append(Column(f"95 % interval{', %' if figure.share else ''}", f"of the {readable(figure.name)}."))
-    rows = []
-    for side, figures in zip(evaluation.slices[key], of_sides, strict=True):
-        count = evaluation.counts[side]
-        cells = [Cell(readable(side)), Cell(format_int(count), count)]
-        for figure in figures:
-            cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share))]
-        rows.append(tuple(cells))
-    return Table(tuple(columns), tuple(rows), sortable=True)
+    sides = zip(evaluation.slices[key], of_sides, strict=True)
+    rows = tuple(_side_row(evaluation, side, figures) for side, figures in sides)
+    return Table(tuple(columns), rows, sortable=True)
+
+
+def _side_row(evaluation, side, figures) -> tuple[Cell, ...]:
+    """A slice, its images, and each figure with its interval."""
+    count = evaluation.counts[side]
+    row = [Cell(readable(side)), Cell(format_int(count), count)]
+    for figure in figures:
+        row += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share))]
+    return tuple(row)
 
 
 def _mistakes_blocks(evaluation, task, keys) -> list[Block]:
@@ -196,12 +200,7 @@ def _mistakes_blocks(evaluation, task, keys) -> list[Block]:
     rows, surely = [], []
     for key in keys:
         sides = [by_side[side] for side in evaluation.slices[key]]
-        for side, figures in zip(evaluation.slices[key], sides, strict=True):
-            count = evaluation.counts[side]
-            cells = [Cell(readable(side)), Cell(format_int(count), count)]
-            for figure in figures:
-                cells += [_figure_cell(figure), Cell(interval_text(figure.interval, figure.share))]
-            rows.append(tuple(cells))
+        rows += [_side_row(evaluation, side, by_side[side]) for side in evaluation.slices[key]]
         if evaluation.has_two_sides(key):
             cells = [Cell(f"gap by {readable(key)}"), Cell("")]
             for both in zip(*sides, strict=True):
