@@ -114,13 +114,20 @@ def closing_line(label: str, unit: str, counted: int, seconds: float, stopped: s
 
 
 class _AppendByte(beam.DoFn):
-    """Appends a byte to `path` for each element; does nothing where there is no such file."""
+    """Appends a byte to `path` for each element; does nothing where there is no such file.
+
+    A worker process leaves its starter's group of processes: a terminal's Ctrl-C is for the one that shows the
+    progress, and the workers, which end with it, would tell it in forty lines.
+    """
 
     def __init__(self, path: str):
         self._path = path
+        self._starter = os.getpid(), os.getpgid(0)
         self._descriptor = None
 
     def setup(self):
+        if os.getpid() != self._starter[0] and os.getpgid(0) == self._starter[1]:
+            os.setpgid(0, 0)
         try:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
         except FileNotFoundError:

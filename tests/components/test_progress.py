@@ -34,6 +34,15 @@ def test_counts_all_elements_and_passes_them_through(mode):
     assert lines[-1].startswith("Counting: 1,200 numbers done, 00:")
 
 
+def test_a_terminals_interruption_does_not_reach_worker_processes():
+    options = PipelineOptions(direct_running_mode="multi_processing", direct_num_workers=1)
+    here = os.getpgid(0)
+    with ShowProgress("Counting", 3, stream=io.StringIO()) as shown, beam.Pipeline(options=options) as pipeline:
+        counted = pipeline | beam.Create(range(3)) | shown.count()
+        assert_that(counted | beam.Map(lambda _: os.getpgid(0) != here), equal_to([True] * 3))
+    assert os.getpgid(0) == here
+
+
 def test_an_error_is_not_called_done():
     stream = io.StringIO()
     with pytest.raises(RuntimeError, match="disk"), ShowProgress("Reading", 5, stream=stream) as shown:
