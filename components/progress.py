@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -127,7 +128,8 @@ class _AppendByte(beam.DoFn):
 
     def setup(self):
         if os.getpid() != self._starter[0] and os.getpgid(0) == self._starter[1]:
-            os.setpgid(0, 0)
+            with contextlib.suppress(PermissionError):  # the first process of a container
+                os.setpgid(0, 0)
         try:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
         except FileNotFoundError:
