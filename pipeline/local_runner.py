@@ -39,12 +39,12 @@ from components.code_version import code_version  # noqa: E402
 from components.config import form, to_json  # noqa: E402
 from components.datasets import build_datasets  # noqa: E402
 from components.datasets.binding import bound_tasks  # noqa: E402
-from components.datasets.room import records_room  # noqa: E402
 from components.trainer.recipe import check_network  # noqa: E402
 from pipeline import console, lock  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
 from pipeline.mending import begin_anew_without_metadata, remove_hollow_models  # noqa: E402
 from pipeline.request import Request, check_disk, request_or_exit  # noqa: E402
+from pipeline.room import records_room  # noqa: E402
 
 PIPELINE_NAME = "facetfx"
 # Checkpoints with the optimizer's moments and the weights' average took 57 bytes a weight; the export comes after them.

@@ -122,7 +122,7 @@ def test_another_bar_evaluates_anew_and_trains_nothing(first_run, output):
     ran = run(replace(dmm_cnn(), tasks=(strict, landmarks)), output, NAME)
     assert ran == own(NAME, "Evaluator", "Pusher", "Report")
     assert results(output, NAME)["verdict"] == "not pushed"
-    assert "below the bar 0.99" in results(output, NAME)["reasons"][0]
+    assert "the bar, at least 99.00 %, is missed by" in results(output, NAME)["reasons"][0]
     assert len(list((output / "serving" / "e2e-tiny").iterdir())) == 1
 
 

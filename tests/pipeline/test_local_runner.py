@@ -86,7 +86,7 @@ def test_a_file_that_is_missing_in_one_of_them(data_dir, tmp_path):
 
 
 def test_no_folder_is_given(tmp_path):
-    with pytest.raises(ValueError, match="'mtfl' reads files"):
+    with pytest.raises(ValueError, match="plain/of_several reads the files of mtfl, and DATA_DIR is not set"):
         ingestion(NAME, "", tmp_path)
 
 

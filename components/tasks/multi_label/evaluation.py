@@ -59,7 +59,7 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
     found = [
         Figure(
             f"{task.name} labels never given",
-            len(never_said(values)),
+            len(never_said(values)) if values["annotated"] else float("nan"),
             higher_is_better=False,
             metric="never_said",
             share=False,

@@ -71,8 +71,8 @@ METRICS = {"attributes": "accuracy", "parsing": "mean_f1", "emotion": "accuracy"
 LISTS = {
     "attributes": {"attributes_losses", "attributes_weights", "attributes_thresholds"},
     "parsing": {"parsing_f1"},
-    "emotion": set(),
-    "landmarks": set(),
+    "emotion": {"emotion_recall"},
+    "landmarks": {"landmarks_nme_by_point"},
 }
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from components.config import Data, DatasetConfig, Teacher
 from components.datasets.base import FaceDataset, Reference
-from components.datasets.room import records_room
 from components.record import FaceRecord
+from pipeline.room import records_room
 
 
 class Growing(FaceDataset):
