@@ -119,7 +119,7 @@ def _check_data_dir(request):
         folders = "a folder with a folder for each" if len(request.experiment.data.datasets) > 1 else "the folder"
         raise ValueError(
             f"{request.name} reads the files of {', '.join(reading)}, and DATA_DIR is not set: give {folders}, as "
-            "DATA_DIR=…. What the folder holds: README, Data."
+            "DATA_DIR=…. What the folder holds: README, Data sets."
         )
 
 
