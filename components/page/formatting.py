@@ -44,7 +44,9 @@ def decimal(value: float | None, digits: int = 3) -> str:
 
 
 def figure_text(value: float | None, share: bool) -> str:
-    """A figure for a column of figures of any kind: a share in percent without the sign, or a plain number."""
+    """A figure for a column of figures of any kind: a share in percent without the sign, a count, or a plain number."""
+    if isinstance(value, int):
+        return format_int(value)
     return bare_percent(value) if share else decimal(value, 2)
 
 
@@ -74,8 +76,10 @@ def plural(count: float, noun: str) -> str:
 
 
 def finite_or_none(value: float | None) -> float | None:
-    """A figure for programs: None if it is unknown or undefined."""
-    return None if value is None or math.isnan(value) else float(value)
+    """A figure for programs: None if it is unknown or undefined; a count stays a whole number."""
+    if value is None or math.isnan(value):
+        return None
+    return value if isinstance(value, int) else float(value)
 
 
 def by_name(names: Iterable[str], values: Iterable[float]) -> dict[str, float | None]:

@@ -28,7 +28,7 @@ def test_what_the_card_says():
         "# Model card: ifan/3t-tiny", "seed 7", "`/data/serving/ifan/1715956200`", "Blessed; pushed.",
         "- `emotion`: classification: ", "For research; the images belong to their owners.",
         "| test images | annotated | | 95 % interval |", "| attributes mean accuracy | ", "By Male:",
-        "| attributes labels never given | ", "| attributes mean false positive rate | ",
+        "| attributes labels never given | 998 | 0 |", "| attributes mean false positive rate | ",
         "Not to find out who somebody is",
         "| 587 test images: not Male |", "- attributes mean accuracy: +0.00 points with Male",
         "no ground for a decision",
