@@ -72,7 +72,7 @@ def check_data(asked: argparse.Namespace) -> bool:
 
     from components.prediction.answers import categories
     from components.prediction.drift import find_drift, read_thresholds
-    from components.prediction.drift_page import FEW, drift_page
+    from components.prediction.drift_page import FEW, answered, drift_page
     from components.prediction.model import PushedModel, read_contract, read_reference
     from components.prediction.new_images import measure_new
     from components.prediction.new_labels import add_labels, is_table, read_table
@@ -111,9 +111,9 @@ def check_data(asked: argparse.Namespace) -> bool:
         print(found.unanswered)
     for name, reason in found.not_compared.items():
         print(f"{name} is not compared: {reason}.")
-    answered = min(len(each.new) for of in drift.values() for each in of)
-    if answered < FEW:
-        print(f"Only {plural(answered, 'image')} answered: differences that aren't large don't show.")
+    count = answered([each for of in drift.values() for each in of])
+    if count < FEW:
+        print(f"Only {plural(count, 'image')} answered: differences that aren't large don't show.")
     with open(out, "w", encoding="utf-8") as file:
         file.write(drift_page(model.name, model.version, found, drift).render())
     left_out = f"; {plural(others, 'other file')} left out" if others else ""

@@ -14,7 +14,7 @@ from google.protobuf import text_format
 from scipy import stats
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.serving.reference import Values
+from components.serving.reference import LABEL, Values
 
 SIGNIFICANCE = 0.01  # how often, over all comparisons, images of one kind may be called different
 THRESHOLDS = pathlib.Path(__file__).parents[2] / "schemas" / "drift.pbtxt"
@@ -43,6 +43,11 @@ class Drift:
     distance: float
     threshold: float
     p_value: float
+
+    @property
+    def is_of_labels(self) -> bool:
+        """Whether it is what images are annotated with, of which there may be other numbers than of answers."""
+        return self.name.startswith(LABEL)
 
     @property
     def significant(self) -> bool:

@@ -12,7 +12,6 @@ from components.page.formatting import decimal, format_int, percent, plural
 from components.page.page import Cell, Chip, Column, Figure, Figures, Note, Page, Section, Table
 from components.prediction.drift import SIGNIFICANCE, Drift, shares
 from components.prediction.new_images import NewImages
-from components.serving.reference import LABEL
 
 FEW = 30  # new images, below which only large differences are more than chance
 _DRAWN = 12  # statistics of a data set
@@ -39,10 +38,15 @@ def drift_page(model: str, version: str, found: NewImages, drift: Mapping[str, S
     )
 
 
+def answered(compared: Sequence[Drift]) -> int:
+    """Of how many new images there are answers, whatever is known of their labels."""
+    return min((len(each.new) for each in compared if not each.is_of_labels), default=0)
+
+
 def _badge(found, compared):
     if not found.mostly_answered or any(each.drifted for each in compared):
         return Chip("✗", "Other images", "bad")
-    if min(len(each.new) for each in compared) < FEW:
+    if answered(compared) < FEW:
         return Chip("○", "Too few images to tell", "quiet")
     return Chip("✓", "The same kind of images", "good")
 
@@ -87,8 +91,7 @@ def _section(dataset, drift):
         for each in drift
     )
     figures = tuple(Figure(_drawing(each), each.name, each.sentence().partition(": ")[2]) for each in drift[:_DRAWN])
-    # Of labels there may be more.
-    asked = next((each for each in drift if not each.name.startswith(LABEL)), drift[0])
+    asked = next((each for each in drift if not each.is_of_labels), drift[0])
     known, new = (plural(len(values), "image") for values in (asked.known, asked.new))
     return Section(
         f"Against {dataset}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from components.datasets.table import Table
+from components.page.formatting import plural
 from components.prediction.new_images import NewImages
 from components.prediction.photographs import Photograph
 from components.serving.reference import LABEL, Values, label_statistics
@@ -29,12 +29,12 @@ class LabelledImages:
     Attributes:
         photographs: its images.
         labels: what `label_statistics` makes of its labels.
-        left_out: why rows can't be used, and how many.
+        problems: why rows can't be used, one each.
     """
 
     photographs: Sequence[Photograph]
     labels: Values
-    left_out: collections.Counter
+    problems: Sequence[str]
 
 
 def is_table(path: str) -> bool:
@@ -56,23 +56,23 @@ def read_table(path: str, outputs: Mapping[str, Mapping[str, Any]]) -> LabelledI
     folder, name = os.path.split(os.path.abspath(path))
     there = Table(folder, table=name, split=None, shares=_ALL_FOR_ONE).columns() if os.path.exists(path) else []
     table = Table(folder, table=name, split=None, shares=_ALL_FOR_ONE, **_columns(outputs, there))
-    photographs, left_out = [], collections.Counter()
+    photographs, problems = [], []
     payloads: dict[str, list] = {label: [] for label in table.annotations}
     for reference in table.references():
         if reference.problem:
-            left_out["a row of the table can't be used"] += 1
+            problems.append(reference.problem)
             continue
         photographs.append(Photograph(table.path(reference.id), reference.id, ""))
         for label, values in payloads.items():
             if label in reference.payload:
                 values.append(reference.payload[label])
     if not photographs:
-        raise FileNotFoundError(f"No row of {path!r} can be used.")
+        raise FileNotFoundError(f"No row of {path!r} can be used. {next(iter(problems), 'It has none')}.")
     labels: Values = {}
     for label, values in payloads.items():
         if values:
             labels |= label_statistics(labels_of(label, table.annotations[label]), np.array(values))
-    return LabelledImages(photographs, labels, left_out)
+    return LabelledImages(photographs, labels, problems)
 
 
 def _columns(outputs, there):
@@ -91,7 +91,9 @@ def _columns(outputs, there):
 
 def add_labels(found: NewImages, known: Mapping[str, Values], table: LabelledImages) -> None:
     """Adds the table's labels to what was found, wherever validation images have such a label."""
-    found.left_out += table.left_out
+    if table.problems:
+        rows = plural(len(table.problems), "row")
+        found.not_compared["a part of the table"] = f"{rows} can't be used, the first since {table.problems[0]}"
     missing = {}
     for dataset, values in known.items():
         labels = {name: table.labels[name] for name in values if name in table.labels}

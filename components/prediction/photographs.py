@@ -82,7 +82,7 @@ def _below(folder: str) -> Iterator[str]:
         walk = os.walk(folder, onerror=lambda error: unreadable.append(error.filename), followlinks=True)
     seen = {os.path.realpath(folder)}
     for parent, folders, files in walk:
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.endswith(FOLDERS))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.lower().endswith(FOLDERS))
         # Links may lead in a circle.
         real = {name: os.path.realpath(os.path.join(parent, name)) for name in folders}
         folders[:] = [name for name in folders if real[name] not in seen]

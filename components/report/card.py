@@ -158,7 +158,7 @@ def _figures_table(artifacts, slice_name, over) -> list[str]:
     evaluation = artifacts.evaluation
     rows = []
     for task in artifacts.tasks:
-        annotated = evaluation.of(task.name, slice_name).get("annotated", evaluation.counts[slice_name])
+        annotated = evaluation.of(task.name, slice_name).get("annotated", 0)
         rows += [
             f"| {figure.name} | {format_int(annotated)} | {_with_unit(figure)} | "
             f"{interval_text(figure.interval, figure.share)} |"

@@ -200,13 +200,16 @@ def _mistakes_blocks(evaluation, task, keys) -> list[Block]:
     rows, surely = [], []
     for key in keys:
         sides = [by_side[side] for side in evaluation.slices[key]]
-        rows += [_side_row(evaluation, side, by_side[side]) for side in evaluation.slices[key]]
+        rows += [_side_row(evaluation, *of) for of in zip(evaluation.slices[key], sides, strict=True)]
         if evaluation.has_two_sides(key):
             cells = [Cell(f"gap by {readable(key)}"), Cell("")]
             for both in zip(*sides, strict=True):
                 gap = both[0].value - both[1].value
                 beyond = _is_beyond_chance(gap, both)
-                cells += [Cell(change_text(gap, True), tone="bad" if beyond else ""), Cell(_gap_interval(gap, both))]
+                cells += [
+                    Cell(change_text(gap, both[0].share), tone="bad" if beyond else ""),
+                    Cell(_gap_interval(gap, both)),
+                ]
                 surely += [f"{readable(both[0].name)} by {readable(key)}"] if beyond else []
             rows.append(tuple(cells))
     columns = [Column("Images of", number=False), Column("Images")]

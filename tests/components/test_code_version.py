@@ -94,6 +94,9 @@ def test_the_commit_and_whether_code_differs_from_it(root, monkeypatch):
     assert len(clean) == 7 and int(clean, 16)
     (root / "README.md").write_text("other words")
     assert commit() == clean
+    (root / "new.py").write_text("")
+    assert commit() == f"{clean}-dirty", "an experiment that nobody else has"
+    (root / "new.py").unlink()
     (root / "three.py").write_text("z = 4")
     assert commit() == f"{clean}-dirty"
     monkeypatch.setenv("PATH", str(root / "a"))

@@ -131,6 +131,18 @@ def test_label_maps_are_those_of_their_table(photos, tmp_path, monkeypatch):
     assert maps() == whole
 
 
+def test_what_beam_makes_of_an_interruption_is_a_line(photos, tmp_path, monkeypatch):
+    def failed(*arguments):
+        raise RuntimeError("KeyboardInterrupt [while running 'Predict']")
+
+    monkeypatch.setattr("components.prediction.parts.write_table", failed)
+    with pytest.raises(RuntimeError):
+        run(photos, tmp_path / "f.csv", "--as-is")
+    monkeypatch.setattr("pipeline.interruption.asked", lambda: True)
+    with pytest.raises(SystemExit, match="Stopped"):
+        run(photos, tmp_path / "f.csv", "--as-is")
+
+
 def test_the_image_s_name_is_that_of_the_last_start(photos, tmp_path):
     out = tmp_path / "all.csv"
     main([str(photos / "clouds.png"), "--model", "plain/colours", "--out", str(out), "--as-is"])

@@ -63,6 +63,15 @@ def test_what_cannot_be(tmp_path, environment, message):
     assert message in str(error.value)
 
 
+def test_where_it_went_wrong_is_shown_if_asked_for(monkeypatch):
+    monkeypatch.setenv("SEED", "one")
+    with pytest.raises(SystemExit, match="facetfx: SEED is 'one'"):
+        request.request_or_exit()
+    monkeypatch.setenv("VERBOSE", "1")
+    with pytest.raises(ValueError, match="SEED is 'one'"):
+        request.request_or_exit()
+
+
 def test_a_data_folder_that_is_none(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "none"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pathlib
 import socket
 
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from pipeline import serve
 from pipeline.serve import addresses, main, model_names, write_configs
 
 
@@ -66,6 +68,17 @@ def test_the_same_by_tensorflow_serving_is_said_where_there_is_docker(serving, m
     assert ("docker run -p 8502:8500 -p 8503:8501" in said) == has_docker
     assert ("http://127.0.0.1:8501/?server=http://127.0.0.1:8503&model=plain-a" in said) == has_docker
     assert ("-p 65535:8501" in "".join(addresses(["plain-a"], serving, "0.0.0.0", 65535))) == has_docker
+
+
+def test_an_interruption_ends_it_in_a_line(serving, monkeypatch, capsys):
+    monkeypatch.setenv("OUTPUT_DIR", str(pathlib.Path(serving).parent))
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serve, "_serve", interrupted)
+    main([])
+    assert capsys.readouterr().err.endswith("\nStopped.\n")
 
 
 def test_what_cannot_be_served_is_a_line(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def summarize(sums: np.ndarray) -> dict[str, float | np.ndarray]:
     return {
         "nme": float(ratio(error, measured)),
         "failure_rate": float(ratio(failures, measured)),
-        "landmark_count": float(measured),
+        "annotated": float(measured),
         "landmarks_skipped": float(skipped),
         "point_nme": ratio(errors_of_points, measured),
         "point_failure_rate": ratio(failures_of_points, measured),

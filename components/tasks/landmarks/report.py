@@ -37,7 +37,7 @@ def _names(task):
 
 
 def _headlines(task, values, artifacts):
-    images, title = tested_images(task, values["landmark_count"]), capitalized(task.name)
+    images, title = tested_images(task, values["annotated"]), capitalized(task.name)
     annotated = (split.get("annotated", 0) for split in artifacts.data.annotations.values())
     by_machine = artifacts.experiment.data.annotate_landmarks == task.name and any(annotated)
     return (
@@ -60,7 +60,7 @@ def _headlines(task, values, artifacts):
 
 def _section(task, values, iterations):
     lead = (
-        f"Counted on {tested_images(task, values['landmark_count'])}. An error is a distance in pixels of the image, "
+        f"Counted on {tested_images(task, values['annotated'])}. An error is a distance in pixels of the image, "
         "as a share of the distance between its two eyes by the label, so that large faces count like small ones."
     )
     if iterations:

@@ -182,7 +182,7 @@ def test_landmarks(result):
     found = result.of("landmarks")
     assert found["nme"] == pytest.approx((10 * 0.05 + 5 * 0.2) / 15, rel=1e-5)
     assert found["failure_rate"] == pytest.approx(5 / 15)
-    assert (found["landmark_count"], found["landmarks_skipped"]) == (15, 1)
+    assert (found["annotated"], found["landmarks_skipped"]) == (15, 1)
     np.testing.assert_allclose(found["point_nme"], [found["nme"]] * 5, rtol=1e-5)  # all points are shifted alike
     np.testing.assert_allclose(found["point_failure_rate"], [5 / 15] * 5)
     assert result.value("landmarks", "nme", "Male") == pytest.approx(0.1, rel=1e-5)
@@ -364,7 +364,7 @@ def test_without_annotated_records_nothing_is_blessed(evaluate, models, baseline
     ]
     result = read_evaluation(uri, _tasks())
     assert result.counts == {"": 4}
-    assert (result.value("attributes", "annotated"), result.value("landmarks", "landmark_count")) == (0, 0)
+    assert (result.value("attributes", "annotated"), result.value("landmarks", "annotated")) == (0, 0)
     assert result.value("parsing", "annotated") == 0 and not result.value("parsing", "confusion").any()
     assert all(math.isnan(figure.value) for task in _tasks() for figure in result.figures(task.name))
     assert result.slices == {"Male": (), "Young": ()}

@@ -199,7 +199,7 @@ def result(evaluated):
 def test_a_task_rests_on_the_records_of_its_data_set(result):
     assert result.counts[""] == 26
     assert [result.value(task, "annotated") for task in ("parsing", "emotion", "attributes")] == [4, 8, 8]
-    assert [result.value("landmarks", name) for name in ("landmark_count", "landmarks_skipped")] == [5, 1]
+    assert [result.value("landmarks", name) for name in ("annotated", "landmarks_skipped")] == [5, 1]
 
 
 def test_emotion(result):
@@ -233,7 +233,7 @@ def test_slices_by_an_attribute_that_one_data_set_has(result):
     assert (male["mean_accuracy"], not_male["mean_accuracy"]) == pytest.approx((1, 3 / 4))
     assert result.gap("attributes", "mean_accuracy", "Male") == pytest.approx(1 / 4)
     nobody = result.of("landmarks", "Male")
-    assert math.isnan(nobody["nme"]) and nobody["landmark_count"] == 0
+    assert math.isnan(nobody["nme"]) and nobody["annotated"] == 0
 
 
 def test_iterations_one_by_one(result):
@@ -332,7 +332,7 @@ def test_tasks_without_annotated_records_are_not_blessed(evaluate):
         emotion, landmarks, parsing = (
             result.of(task, iteration=number) for task in ("emotion", "landmarks", "parsing")
         )
-        assert (emotion["annotated"], landmarks["landmark_count"], parsing["annotated"]) == (0, 0, 0)
+        assert (emotion["annotated"], landmarks["annotated"], parsing["annotated"]) == (0, 0, 0)
         assert math.isnan(emotion["accuracy"]) and np.isnan(landmarks["point_nme"]).all()
 
 

@@ -90,7 +90,7 @@ def test_sums_of_measured_failed_and_skipped_records():
     values = summarize(sums)
     np.testing.assert_allclose(values.pop("point_nme"), [0.125] * 4 + [0.025])
     np.testing.assert_array_equal(values.pop("point_failure_rate"), [0.5] * 4 + [0])
-    assert values == pytest.approx({"nme": 0.105, "failure_rate": 0.5, "landmark_count": 2, "landmarks_skipped": 1})
+    assert values == pytest.approx({"nme": 0.105, "failure_rate": 0.5, "annotated": 2, "landmarks_skipped": 1})
 
 
 def test_nme_is_the_mean_over_the_points():
@@ -110,12 +110,12 @@ def test_predictions_that_are_no_numbers_are_failures():
 
 def test_no_record_is_undefined_without_a_warning(recwarn):
     values = summarize(np.zeros(4 + 2 * 5))
-    assert math.isnan(values["nme"]) and math.isnan(values["failure_rate"]) and values["landmark_count"] == 0
+    assert math.isnan(values["nme"]) and math.isnan(values["failure_rate"]) and values["annotated"] == 0
     assert values["point_nme"].shape == (5,) and np.isnan(values["point_nme"]).all()
     assert np.isnan(values["point_failure_rate"]).all() and not recwarn.list
 
 
 def test_figures_are_errors():
-    nme, failures = evaluation.figures(_bound(5), {"nme": 0.05, "failure_rate": 0.1, "landmark_count": 10.0})
+    nme, failures = evaluation.figures(_bound(5), {"nme": 0.05, "failure_rate": 0.1, "annotated": 10.0})
     assert (nme.name, nme.value, nme.higher_is_better) == ("marks NME", 0.05, False)
     assert (failures.name, failures.value, failures.higher_is_better) == ("marks failure rate", 0.1, False)
