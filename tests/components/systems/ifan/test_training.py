@@ -402,7 +402,10 @@ def tiny_two():
 
 @pytest.fixture(scope="module")
 def unbroken(tiny_two, files, tmp_path_factory):
-    return Run(tiny_two, tmp_path_factory.mktemp("unbroken"), files)
+    folder = tmp_path_factory.mktemp("unbroken")
+    run = Run(tiny_two, folder, files)
+    assert list((folder / "logs").rglob("*.by_name")), "TensorBoard's curves of each class and point"
+    return run
 
 
 def _assert_same(run, unbroken):
