@@ -25,6 +25,8 @@ PYTHON ?= $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
 # Two workers that take a file each, in the order of tests/conftest.py.
+# tfx itself, but that Ctrl-C is told in a line also while it is imported.
+TFX := python -m pipeline.tfx_command
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # tfx starts `python` by name for the runner.
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -41,7 +43,7 @@ setup: .venv/installed $(if $(GPU),.venv/cuda) ## install everything into .venv,
 
 run: .venv/installed $(LOCAL_HOME)/facetfx/pipeline_args.json ## run EXPERIMENT (on the files in DATA_DIR, with SEED and SET)
 	@python -m pipeline.request
-	@tfx run create --engine local --pipeline_name facetfx
+	@$(TFX) run create --engine local --pipeline_name facetfx
 
 experiments: .venv/installed ## list the experiments (whose names fit FILTER='mgg_net/*-tiny')
 	@python -m pipeline.experiments "$(or $(FILTER),*)"
@@ -120,4 +122,4 @@ lock: $(filter .uv/bin/uv,$(UV)) ## renew requirements.lock, and what a GPU need
 # The tfx command knows one pipeline, facetfx; which experiment it runs is read from the environment at each run.
 $(LOCAL_HOME)/facetfx/pipeline_args.json: | .venv/installed
 	@python -m pipeline.request
-	@tfx pipeline create --engine local --pipeline_path pipeline/local_runner.py
+	@$(TFX) pipeline create --engine local --pipeline_path pipeline/local_runner.py

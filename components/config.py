@@ -328,23 +328,22 @@ class Evaluation:
         split: what TFMA evaluates and the blessing rests on.
         slice_by: attributes whose two sides are compared, or tasks of one class an image, whose classes are; several
             of them at once joined by ":", such as "Male:Young".
-        max_gap: a model is not blessed whose mean accuracy of yes-or-no labels differs by more between the two sides
-            of an attribute in `slice_by`; a share. None to compare without a bar.
+        max_gaps: a model is not blessed whose mean over yes-or-no labels differs by more between the two sides of a
+            label in `slice_by`; shares, by what differs: "accuracy", "false_positive_rate", "false_negative_rate".
     """
 
     split: str = "test"
     slice_by: tuple[str, ...] = ()
-    max_gap: float | None = None
+    max_gaps: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def validate(self) -> None:
         """Raises ValueError, saying what to change, for a gap that no model has or that nothing is measured by."""
-        if self.max_gap is None:
-            return
-        if not 0 < self.max_gap < 1:
-            raise ValueError(f"evaluation.max_gap is a share above 0 and below 1; received {self.max_gap}.")
-        if not self.slice_by:
+        for of, most in self.max_gaps.items():
+            if not isinstance(most, int | float) or not 0 < most < 1:
+                raise ValueError(f"evaluation.max_gaps.{of} is a share above 0 and below 1; received {most!r}.")
+        if self.max_gaps and not self.slice_by:
             raise ValueError(
-                "evaluation.max_gap is between the sides of evaluation.slice_by, which is empty: set both."
+                "evaluation.max_gaps are between the sides of evaluation.slice_by, which is empty: set both."
             )
 
 

@@ -171,7 +171,7 @@ def create_pipeline(pipeline_name: str, name: str, experiment: Experiment, paths
             tasks,
             experiment.evaluation.slice_by,
             system_of(experiment).iterations(experiment.model),
-            experiment.evaluation.max_gap,
+            experiment.evaluation.max_gaps,
         ),
         example_splits=tested,
         module_path="components.evaluator.slicing",

@@ -29,12 +29,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/_environment.py says why
 warnings.filterwarnings("ignore")
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
-from apache_beam.runners.runner import create_runner  # noqa: E402
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner  # noqa: E402
 from tfx.orchestration.metadata import sqlite_metadata_connection_config  # noqa: E402
 from tfx.orchestration.pipeline import Pipeline  # noqa: E402
 
+from components.beam_workers import check_options  # noqa: E402
 from components.code_version import code_version  # noqa: E402
 from components.config import form, to_json  # noqa: E402
 from components.datasets import build_datasets  # noqa: E402
@@ -66,7 +65,7 @@ def local_pipeline(request: Request) -> Pipeline:
     datasets = list(build_datasets(request.experiment.data.datasets, request.data_dir).values())
     for dataset in datasets:
         dataset.check()
-    _check_beam_runner(request)
+    check_options(request.beam_args)
     _check_network_and_disk(request, datasets)
     metadata = os.path.join(request.output_dir, "metadata.db")
     os.makedirs(request.output_dir, exist_ok=True)
@@ -87,12 +86,6 @@ def local_pipeline(request: Request) -> Pipeline:
         metadata_connection_config=sqlite_metadata_connection_config(metadata),
         beam_pipeline_args=list(request.beam_args),
     )
-
-
-def _check_beam_runner(request):
-    """ValueError for one that Beam doesn't know, with those that it does."""
-    if request.beam_args:
-        create_runner(PipelineOptions(list(request.beam_args)).view_as(StandardOptions).runner or "DirectRunner")
 
 
 def _check_network_and_disk(request, datasets):

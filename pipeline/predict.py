@@ -109,11 +109,13 @@ def predict(asked: argparse.Namespace) -> None:
     """Answers what isn't answered yet, and writes the table of all.
 
     Raises:
-        ValueError: for a model that faces can't be shown to, or one of an earlier facetfx.
+        ValueError: for a model that faces can't be shown to, or one of an earlier facetfx, and for options that Beam
+            doesn't have.
         OSError: if there are no such images or no such model, or OUT can't be written.
         ModuleNotFoundError: if faces are to be found without dlib.
         InUseError: if another process writes to the same OUT.
     """
+    from components.beam_workers import check_options
     from components.prediction.beam import Predict
     from components.prediction.model import PushedModel
     from components.prediction.parts import Parts, write_table
@@ -125,7 +127,8 @@ def predict(asked: argparse.Namespace) -> None:
     parts_folder, maps = f"{out}{PARTS}", f"{out}{MAPS}"
     folder = model_folder(os.path.expanduser(asked.model))
     photographs, others = find_photographs(list(map(os.path.expanduser, asked.images)))
-    detection = detection_of(asked)
+    detection, beam_options = detection_of(asked), shlex.split(asked.beam)
+    check_options(beam_options)
     model = PushedModel(folder)
     Predictor(model, detection)  # what it can't do is said here, not by a worker
     columns = table_columns(model, asked.as_is)
@@ -142,7 +145,7 @@ def predict(asked: argparse.Namespace) -> None:
             f"before. Model: {model.name}, version {model.version}."
         )
         if left:
-            _answer(left, Predict(folder, detection, parts, os.path.join(maps, key)), asked.beam)
+            _answer(left, Predict(folder, detection, parts, os.path.join(maps, key)), beam_options)
         rows = collections.Counter()
 
         def counted():
@@ -167,7 +170,7 @@ def _answer(photographs, step, beam_options):
     from components.progress import ShowProgress
 
     together = [photographs[first : first + TOGETHER] for first in range(0, len(photographs), TOGETHER)]
-    options = PipelineOptions(shlex.split(beam_options) or _local_workers(len(photographs)))
+    options = PipelineOptions(beam_options or _local_workers(len(photographs)))
     with (
         ShowProgress("Answering", len(photographs), unit="photographs") as progress,
         beam.Pipeline(options=options) as pipeline,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.config import from_json
 from pipeline.lock import is_held
 from pipeline.request import DEFAULT_OUTPUT_DIR
 
@@ -43,10 +45,12 @@ class Run:
     Attributes:
         started: seconds since 1970.
         nodes: that began, in order.
+        seed: of the training; "" if that didn't begin.
     """
 
     started: float
     nodes: tuple[Node, ...]
+    seed: str = ""
 
     @property
     def experiment(self) -> str:
@@ -99,8 +103,15 @@ def read_runs(database: str) -> list[Run]:
             Node(_node_id(store, each), each.last_known_state, each.last_update_time_since_epoch / 1000)
             for each in executions
         )
-        runs.append(Run(context.create_time_since_epoch / 1000, nodes))
+        runs.append(Run(context.create_time_since_epoch / 1000, nodes, _seed(executions)))
     return sorted(runs, key=lambda run: -run.started)
+
+
+def _seed(executions):
+    """As the Trainer was told it, in the experiment."""
+    told = (each.custom_properties["custom_config"].string_value for each in executions if each.custom_properties)
+    experiments = (json.loads(config).get("experiment") for config in told if config)
+    return next((str(from_json(experiment).training.seed) for experiment in experiments if experiment), "")
 
 
 def _node_id(store, execution):
@@ -112,13 +123,13 @@ def _node_id(store, execution):
 
 def listed(runs: Sequence[Run], works: bool) -> Table:
     """A row a run; `works`: whether a process is at the latest."""
-    table = Table("started", "run", "minutes", "state", box=None, pad_edge=False)
+    table = Table("started", "run", "seed", "minutes", "state", box=None, pad_edge=False)
     done: set[str] = set()
     for place, run in enumerate(runs[:_SHOWN]):
         started = datetime.datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M")
         state = run.state(works and place == 0, run.experiment in done)
         done |= {run.experiment} if run.done else set()
-        table.add_row(started, Text(run.experiment), f"{run.minutes:.1f}", Text(state))
+        table.add_row(started, Text(run.experiment), run.seed, f"{run.minutes:.1f}", Text(state))
     return table
 
 

@@ -5,9 +5,10 @@ its label: they may come from several data sets, each with its own labels. The e
 - specs(task, iteration): what is measured of its outputs (components.tasks.summed_metric.metrics_spec), where they are
   served (None) or after an iteration of task interaction,
 - figures(task, values): the scalars among what was measured, with their names,
-- gap_specs(task, slice_by, max_gap), if its labels have two sides: a bar on the widest gap between them,
+- gap_specs(task, slice_by, max_gaps), if its labels have two sides: bars on the widest gaps between them, of GAPS,
 - frequencies(values), if its labels have names: how common each is,
 - mistakes(task, values of each slice), if it knows several kinds of mistakes: figures that compare the slices,
+- shared_errors(metric, values of each slice), if it can tell: standard errors of a mean over what all of them define,
 - slices(task's name, names), if its labels divide records: by slice key the place in the label, and the slice by
   what stands there,
 - MEANS: by the metrics that are means over what may be undefined, a function of the values that gives its parts,
@@ -20,7 +21,7 @@ import collections
 import importlib
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
 import tensorflow_model_analysis as tfma
@@ -35,7 +36,10 @@ ITERATIONS_SIGNATURE = "iterations_from_examples"  # gives what SIGNATURE gives,
 
 
 def eval_config(
-    tasks: Sequence[BoundTask], slice_by: Sequence[str] = (), iterations: int = 0, max_gap: float | None = None
+    tasks: Sequence[BoundTask],
+    slice_by: Sequence[str] = (),
+    iterations: int = 0,
+    max_gaps: Mapping[str, float] | None = None,
 ) -> tfma.EvalConfig:
     """The configuration of TFX's Evaluator.
 
@@ -45,7 +49,7 @@ def eval_config(
             slice everything is measured.
         iterations: of task interaction, if the model has that. What it answers after each, from 0 (before any) on, is
             measured too, without a bar.
-        max_gap: as of components.config.Evaluation.
+        max_gaps: as of components.config.Evaluation.
 
     Raises:
         ValueError: if there is no task, a task can't be measured as configured, or `slice_by` can't be sliced by.
@@ -60,16 +64,16 @@ def eval_config(
             feature = labels_of(task.name, task.annotation).feature
             label_keys.update({output: feature for spec in found for output in spec.output_names})
             specs += found
-    if max_gap is not None:
+    if max_gaps:
         gaps = [
             spec
             for task in tasks
             if hasattr(module := task_kinds.role(task.kind, "evaluation"), "gap_specs")
-            for spec in module.gap_specs(task, slice_by, max_gap)
+            for spec in module.gap_specs(task, slice_by, max_gaps)
         ]
         if not gaps:
             raise ValueError(
-                f"A bar on gaps is between the sides of yes-or-no labels; received {', '.join(slice_by) or 'none'}."
+                f"Bars on gaps are between the sides of yes-or-no labels; received {', '.join(slice_by) or 'none'}."
             )
         specs += gaps
     config = tfma.EvalConfig(

@@ -13,7 +13,7 @@ from tensorflow_model_analysis.writers.eval_config_writer import load_eval_run
 from components import tasks as task_kinds
 from components.evaluator.config import JOINTLY, divisions, measured, slice_names
 from components.tasks.annotation import BoundTask
-from components.tasks.figures import Figure
+from components.tasks.figures import Figure, difference_interval
 from components.tasks.ratios import mean_of_defined
 from components.tasks.summed_metric import error_of
 
@@ -87,6 +87,20 @@ class Evaluation:
         parts = means.get(metric, lambda values: values[metric])
         having, lacking = map(parts, sides)
         return mean_of_defined(np.atleast_1d(having - lacking))
+
+    def gap_interval(self, task: str, metric: str, slice_key: str) -> tuple[float, float] | None:
+        """95 % confidence interval of a `gap`, by both sides' errors; None if they aren't known."""
+        gap = self.gap(task, metric, slice_key)
+        if gap is None:
+            return None
+        names, module = self.slices[slice_key], task_kinds.role(self._bound(task).kind, "evaluation")
+        sides = [self.of(task, name) for name in names]
+        errors = [self.errors.get((task, metric, name, None)) for name in names]
+        if metric in module.MEANS:
+            having, lacking = (np.isnan(module.MEANS[metric](values)) for values in sides)
+            if (having != lacking).any():  # the sides' own means are over other names
+                errors = module.shared_errors(metric, sides) if hasattr(module, "shared_errors") else [None]
+        return difference_interval(gap, *errors)
 
     def _bound(self, name):
         return {task.name: task for task in self.tasks}[name]

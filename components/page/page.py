@@ -207,6 +207,7 @@ class Part:
         sections: in order.
         curves: of the training, beside those that all tasks have.
         metrics: for programs, by names that no other part has; None is left out.
+        intervals: 95 % confidence intervals of those of `metrics` that have one.
         shares: those of `metrics` that are shares, which are shown in percent.
         compared: those of `metrics` that are worth a column where runs stand side by side.
         details: further figures for programs: title -> name of an attribute or a class -> figure.
@@ -216,6 +217,7 @@ class Part:
     sections: tuple[Section, ...] = ()
     curves: tuple[Figure, ...] = ()
     metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     shares: tuple[str, ...] = ()
     compared: tuple[str, ...] = ()
     details: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=dict)

@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from components import tasks as task_kinds
 from components.config import Bar, form
 from components.overrides import settings_of
 from components.page.formatting import (
@@ -32,7 +31,7 @@ from components.report.learning import learning_section
 from components.report.slices import slices_section
 from components.serving.lite import LITE
 from components.systems.base import system_of
-from components.tasks.figures import Figure
+from components.tasks.figures import Figure, widest_gap_of
 from components.tasks.reporting import metric_title
 
 # What Evaluator says of a figure that is held against its bar and the last blessed model here.
@@ -120,6 +119,8 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         "processor minutes",
     ]
     intervals = {figure.name: figure.interval for figure in measured if figure.interval}
+    for part in parts:
+        intervals |= part.intervals
     values = {
         "experiment": artifacts.name,
         "seed": artifacts.experiment.training.seed,
@@ -145,7 +146,7 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
 
 
 def comparisons(artifacts: RunArtifacts) -> list[tuple[str, bool]]:
-    """Each task with a bar against it and against the last blessed model, and each widest gap against its bar.
+    """Each task with a bar against it and against the last blessed model, and the widest gaps against theirs.
 
     A sentence with both figures and their difference, and whether it passed.
     """
@@ -155,11 +156,12 @@ def comparisons(artifacts: RunArtifacts) -> list[tuple[str, bool]]:
         value = evaluation.value(task.name, bar.metric) if bar else None
         if value is not None and not math.isnan(value):
             found.append(_against_bar(artifacts, task, bar, value))
-        module, most = task_kinds.role(task.kind, "evaluation"), artifacts.experiment.evaluation.max_gap
-        gap = evaluation.value(task.name, module.WIDEST_GAP) if hasattr(module, "WIDEST_GAP") and most else None
-        if gap is not None and not math.isnan(gap):
-            text, passed = _held_against(metric_title(task.name, module.WIDEST_GAP), gap, Bar("", at_most=most), True)
-            found.append((f"{text}.", passed))
+        for of, most in artifacts.experiment.evaluation.max_gaps.items():
+            name = widest_gap_of(of)
+            gap = evaluation.value(task.name, name)
+            if gap is not None and not math.isnan(gap):
+                text, passed = _held_against(metric_title(task.name, name), gap, Bar("", at_most=most), True)
+                found.append((f"{text}.", passed))
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from components import tasks as task_kinds
@@ -81,7 +79,7 @@ def _gap_blocks(evaluation, task, two_sided) -> list[Block]:
     if large:
         text = f"{capitalized(figure.name)} differs by {percent(_LARGE_GAP, 0)} or more: {', '.join(large)}."
         blocks.append(Note(text, "bad"))
-    surely = [readable(key) for key, gap in gaps.items() if _is_beyond_chance(gap, two_sided[key])]
+    surely = [readable(key) for key in gaps if beyond_chance(evaluation.gap_interval(task.name, figure.metric, key))]
     if surely:
         text = (
             f"{capitalized(figure.name)} differs by more than chance makes it in 95 of 100 cases: {', '.join(surely)}."
@@ -112,45 +110,27 @@ def _gap_columns(evaluation, task, figure):
 def _gap_row(evaluation, task, key, figures, gap, reach):
     counts = [evaluation.counts[side] for side in evaluation.slices[key]]
     meter = None if np.isnan(gap) else Meter(gap, tick=0.0, low=-reach, high=reach)
-    tone = "bad" if _is_large(gap, figures[0]) or _is_beyond_chance(gap, figures) else ""
+    interval = evaluation.gap_interval(task.name, figures[0].metric, key)
+    tone = "bad" if _is_large(gap, figures[0]) or beyond_chance(interval) else ""
     row = [
         Cell(readable(key)),
         Cell(" / ".join(map(format_int, counts)), min(counts)),
         *map(_figure_cell, figures),
         Cell(change_text(gap, figures[0].share), abs(gap), meter, tone),
-        Cell(_gap_interval(gap, figures)),
+        Cell(_gap_interval(interval, figures[0].share)),
     ]
     for each in _with_gaps(evaluation, task):
-        further, of_sides = evaluation.gap(task.name, each.metric, key), _of_sides(evaluation, task, key, each.metric)
-        if not _of_the_same(evaluation, task, key, each.metric):
-            of_sides = [replace(figure, error=None) for figure in of_sides]
-        tone = "bad" if _is_beyond_chance(further, of_sides) else ""
+        further = evaluation.gap(task.name, each.metric, key)
+        interval = evaluation.gap_interval(task.name, each.metric, key)
+        tone = "bad" if beyond_chance(interval) else ""
         row.append(Cell(change_text(further, each.share), abs(further), tone=tone))
-        row.append(Cell(_gap_interval(further, of_sides)))
+        row.append(Cell(_gap_interval(interval, each.share)))
     return tuple(row)
 
 
-def _of_sides(evaluation, task, key, metric) -> list[Figure]:
-    """One figure of both sides of a slice."""
-    return [
-        next(each for each in evaluation.figures(task.name, side) if each.metric == metric)
-        for side in evaluation.slices[key]
-    ]
-
-
-def _of_the_same(evaluation, task, key, metric) -> bool:
-    """Whether both sides' means are over the same names: errors of other means say nothing of the gap."""
-    means = task_kinds.role(task.kind, "evaluation").MEANS
-    if metric not in means:
-        return True
-    having, lacking = (np.isnan(means[metric](evaluation.of(task.name, side))) for side in evaluation.slices[key])
-    return bool((having == lacking).all())
-
-
-def _gap_interval(gap, of_sides) -> str:
+def _gap_interval(interval, share) -> str:
     """`+1.20 to +3.40`; empty if it isn't known."""
-    interval = difference_interval(gap, *(figure.error for figure in of_sides))
-    return "" if interval is None else " to ".join(change_text(end, of_sides[0].share) for end in interval)
+    return "" if interval is None else " to ".join(change_text(end, share) for end in interval)
 
 
 def _with_gaps(evaluation, task) -> list[Figure]:
@@ -160,10 +140,6 @@ def _with_gaps(evaluation, task) -> list[Figure]:
 
 def _is_large(gap, figure):
     return figure.share and abs(gap) >= _LARGE_GAP
-
-
-def _is_beyond_chance(gap, of_sides):
-    return beyond_chance(gap, *(figure.error for figure in of_sides))
 
 
 def _side_table(evaluation, key, of_sides) -> Table:
@@ -205,12 +181,12 @@ def _mistakes_blocks(evaluation, task, keys) -> list[Block]:
             cells = [Cell(f"gap by {readable(key)}"), Cell("")]
             for both in zip(*sides, strict=True):
                 gap = both[0].value - both[1].value
-                beyond = _is_beyond_chance(gap, both)
+                interval = difference_interval(gap, *(figure.error for figure in both))
                 cells += [
-                    Cell(change_text(gap, both[0].share), tone="bad" if beyond else ""),
-                    Cell(_gap_interval(gap, both)),
+                    Cell(change_text(gap, both[0].share), tone="bad" if beyond_chance(interval) else ""),
+                    Cell(_gap_interval(interval, both[0].share)),
                 ]
-                surely += [f"{readable(both[0].name)} by {readable(key)}"] if beyond else []
+                surely += [f"{readable(both[0].name)} by {readable(key)}"] if beyond_chance(interval) else []
             rows.append(tuple(cells))
     columns = [Column("Images of", number=False), Column("Images")]
     for figure in next(iter(by_side.values())):

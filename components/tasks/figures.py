@@ -44,6 +44,11 @@ class Figure:
         return (max(low, 0.0), min(high, 1.0)) if self.share else (low, high)
 
 
+def widest_gap_of(metric: str) -> str:
+    """What the widest gap of a metric between two sides is called, where it is measured."""
+    return f"widest_{metric}_gap"
+
+
 def difference_interval(difference: float, *errors: float | None) -> tuple[float, float] | None:
     """95 % confidence interval of a difference of figures of different images, by their standard errors.
 
@@ -56,9 +61,8 @@ def difference_interval(difference: float, *errors: float | None) -> tuple[float
     return difference - reach, difference + reach
 
 
-def beyond_chance(difference: float, *errors: float | None) -> bool:
-    """Whether a difference of figures of different images is larger than their errors make it in 95 of 100 cases."""
-    interval = difference_interval(difference, *errors)
+def beyond_chance(interval: tuple[float, float] | None) -> bool:
+    """Whether a difference is larger than chance makes it in 95 of 100 cases, by its interval if that is known."""
     return interval is not None and not interval[0] <= 0 <= interval[1]
 
 

@@ -365,8 +365,12 @@ def test_the_form_is_of_what_an_experiment_sets():
 @pytest.mark.parametrize(
     ("evaluation", "message"),
     [
-        (Evaluation(slice_by=("Male",), max_gap=1.5), r"max_gap is a share above 0 and below 1; received 1\.5"),
-        (Evaluation(max_gap=0.1), "between the sides of evaluation.slice_by, which is empty"),
+        (
+            Evaluation(slice_by=("Male",), max_gaps={"accuracy": 1.5}),
+            r"max_gaps\.accuracy is a share above 0 and below 1; received 1\.5",
+        ),
+        (Evaluation(slice_by=("Male",), max_gaps={"accuracy": "much"}), "below 1; received 'much'"),
+        (Evaluation(max_gaps={"accuracy": 0.1}), "between the sides of evaluation.slice_by, which is empty"),
     ],
 )
 def test_a_gap_that_cannot_be(evaluation, message):

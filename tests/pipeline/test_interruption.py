@@ -71,3 +71,22 @@ def test_one_line(script, where):
     _, said = process.communicate(timeout=60)
     assert said == f"\nStopped {where}. The same command goes on from what is done.\n"
     assert process.returncode in (1, -signal.SIGINT)
+
+
+def test_one_line_while_tfx_is_imported():
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "pipeline.tfx_command", "--help"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    for line in process.stderr:
+        if "ml_metadata" in line:
+            break
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    told = [line for line in said.splitlines() if not line.startswith("import time:")]
+    assert told == ["", "Stopped before anything ran. The same command goes on from what is done."]
+    assert process.returncode

@@ -157,7 +157,8 @@ def test_no_module_beside_the_runner_hides_a_package():
     assert found.stdout.strip() == "[]"
 
 
-def test_a_beam_runner_that_there_is_not_is_told_before_any_data_are_read(tmp_path):
-    asked = {"EXPERIMENT": "plain/synthetic", "OUTPUT_DIR": str(tmp_path / "out"), "BEAM_RUNNER": "Nonsense"}
-    with pytest.raises(ValueError, match="Unexpected pipeline runner: Nonsense"):
+def test_options_that_beam_does_not_have_are_told_before_any_data_are_read(tmp_path):
+    asked = {"EXPERIMENT": "plain/synthetic", "OUTPUT_DIR": str(tmp_path / "out"), "BEAM_ARGS": "--workers=2"}
+    with pytest.raises(ValueError, match="no option --workers"):
         local_runner.local_pipeline(read_request(asked))
+    assert not (tmp_path / "out").exists()

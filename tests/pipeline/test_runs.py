@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from rich.console import Console
 
+from components.config import to_json
+from pipeline.experiments import get
+from pipeline.experiments.plain import TRAINING
 from pipeline.lock import InUseError, held, is_held
 from pipeline.runs import Node, Run, listed, main, read_runs
 
@@ -84,6 +89,9 @@ def database(tmp_path):
     kind = store.put_execution_type(metadata_store_pb2.ExecutionType(name="component"))
     for node, state in (("FacesExampleGen", State.COMPLETE), ("Trainer-plain-a", State.RUNNING)):
         execution = metadata_store_pb2.Execution(type_id=kind, last_known_state=state)
+        if node.startswith("Trainer"):
+            told = {"experiment": to_json(replace(get("plain/synthetic"), training=replace(TRAINING, seed=7)))}
+            execution.custom_properties["custom_config"].string_value = json.dumps(told)
         of = [contexts["facetfx"], contexts["2026-11-30"], contexts[f"facetfx.{node}"]]
         store.put_execution(execution, [], store.get_contexts_by_id(of))
     return tmp_path
@@ -92,7 +100,8 @@ def database(tmp_path):
 def test_runs_are_read(database):
     (found,) = read_runs(str(database / "metadata.db"))
     assert [node.id for node in found.nodes] == ["FacesExampleGen", "Trainer-plain-a"]
-    assert found.experiment == "plain-a" and "stopped in Trainer-plain-a" in found.state(works=False)
+    assert (found.experiment, found.seed) == ("plain-a", "7")
+    assert "stopped in Trainer-plain-a" in found.state(works=False)
 
 
 def test_none_yet(tmp_path, monkeypatch):

@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 
 from components.config import Bar
+from components.page.formatting import readable
 from components.tasks.annotation import BoundTask
-from components.tasks.figures import Figure, score_figures
+from components.tasks.figures import Figure, score_figures, widest_gap_of
 from components.tasks.ratios import mean_of_defined, ratio
 from components.tasks.scores import BINS, histogram, probabilities, summarize_scores
 from components.tasks.summed_metric import SummedMetric, Sums, metrics_spec, standard_errors
@@ -27,7 +28,6 @@ MEANS = {
     f"mean_{name}": operator.itemgetter(name)
     for name in ("accuracy", "balanced_accuracy", "f1", "false_positive_rate", "false_negative_rate")
 }
-WIDEST_GAP = "widest_accuracy_gap"
 MISTAKES = {"false_positive_rate": "false positive rate", "false_negative_rate": "false negative rate"}
 UNDEFINED = "no attribute has annotated records of both classes"
 TOP = 10
@@ -45,13 +45,27 @@ def specs(task: BoundTask, iteration: int | None = None) -> list[tfma.MetricsSpe
     return found
 
 
-def gap_specs(task: BoundTask, slice_by: Sequence[str], max_gap: float) -> list[tfma.MetricsSpec]:
-    """The bar on the widest gap between the two sides of the task's own attributes among `slice_by`."""
+def gap_specs(task: BoundTask, slice_by: Sequence[str], max_gaps: Mapping[str, float]) -> list[tfma.MetricsSpec]:
+    """Bars on the widest gaps between the two sides of the task's own attributes among `slice_by`.
+
+    Args:
+        task: whose they are.
+        slice_by: what records are divided by.
+        max_gaps: the bars, by what differs: of GAPS.
+
+    Raises:
+        ValueError: for a gap of what isn't measured.
+    """
+    if unknown := sorted(max_gaps.keys() - GAPS.keys()):
+        raise ValueError(f"evaluation.max_gaps: there is no gap of {', '.join(unknown)}, but of {', '.join(GAPS)}.")
     keys = [key for key in slice_by if key in task.names]
     if not keys:
         return []
-    barred = replace(task, task=replace(task.task, bar=Bar(WIDEST_GAP, at_most=max_gap)))
-    return [metrics_spec(barred, f"{task.name}_decisions", GapMetrics, compared=False, keys=keys)]
+    found = []
+    for of, most in max_gaps.items():
+        barred = replace(task, task=replace(task.task, bar=Bar(widest_gap_of(of), at_most=most)))
+        found.append(metrics_spec(barred, f"{task.name}_decisions", GapMetrics, compared=False, keys=keys, of=of))
+    return found
 
 
 def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[Figure]:
@@ -85,9 +99,11 @@ def figures(task: BoundTask, values: Mapping[str, float | np.ndarray]) -> list[F
         recall, pooled = "top_10_recall", "pooled_top_10_recall"
         found.append(Figure(f"{task.name} top-{TOP} recall", values[recall], headline=True, metric=recall))
         found.append(Figure(f"{task.name} top-{TOP} recall, pooled", values[pooled], metric=pooled))
-    if WIDEST_GAP in values:
-        widest = values[WIDEST_GAP]
-        found.append(Figure(f"{task.name} widest accuracy gap", widest, higher_is_better=False, metric=WIDEST_GAP))
+    found += [
+        Figure(f"{task.name} {readable(name)}", values[name], higher_is_better=False, metric=name)
+        for name in map(widest_gap_of, GAPS)
+        if name in values
+    ]
     return found
 
 
@@ -120,6 +136,22 @@ def mistakes(task: BoundTask, sides: Sequence[Mapping[str, np.ndarray]]) -> list
             ]
         )
     return figures_of_sides
+
+
+def shared_errors(metric: str, sides: Sequence[Mapping[str, np.ndarray]]) -> list[float]:
+    """Standard errors of one of MEANS on each slice, over the labels that have a value on all of them.
+
+    Args:
+        metric: of MEANS.
+        sides: what was measured of each slice, with the "parts" of MultiLabelMetrics.
+    """
+    of = MEANS[metric]
+    shared = np.all([np.isfinite(of(values)) for values in sides], axis=0)
+
+    def mean(total):
+        return {metric: mean_of_defined(of(summarize(total))[shared])}
+
+    return [standard_errors(Sums(values["parts"][:, -1], values["parts"]), mean)[metric] for values in sides]
 
 
 def frequencies(values: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -223,18 +255,27 @@ def _measure_decisions(labels, decisions, features, count):
     return np.append(outcomes(labels, decisions.ravel()), (labels >= 0).any())
 
 
-def widest_gap(sums: np.ndarray, count: int) -> dict[str, float]:
-    """The widest difference of mean accuracy between two sides, over the keys; NaN where no key has two sides.
+# Of what the gap between two sides may have a bar: [4, N] counts -> [N].
+GAPS = {
+    "accuracy": accuracy,
+    "false_positive_rate": lambda counts: false_rates(counts)[0],
+    "false_negative_rate": lambda counts: false_rates(counts)[1],
+}
 
-    As everywhere, a mean is over the attributes that are annotated on both sides.
+
+def widest_gap(sums: np.ndarray, count: int, of: str) -> dict[str, float]:
+    """The widest difference of a mean between two sides, over the keys; NaN where no key has two sides.
+
+    As everywhere, a mean is over the attributes that have a value on both sides.
 
     Args:
         sums: [K 2 4 N] the counts of `outcomes`, flat, of K keys on the side that has the attribute and the other.
         count: N.
+        of: what differs, of GAPS.
     """
     sides = sums.reshape(-1, 2, 4, count)
-    gaps = [abs(mean_of_defined(accuracy(having) - accuracy(lacking))) for having, lacking in sides]
-    return {WIDEST_GAP: max((gap for gap in gaps if not np.isnan(gap)), default=float("nan"))}
+    gaps = [abs(mean_of_defined(GAPS[of](having) - GAPS[of](lacking))) for having, lacking in sides]
+    return {widest_gap_of(of): max((gap for gap in gaps if not np.isnan(gap)), default=float("nan"))}
 
 
 class GapMetrics(SummedMetric):
@@ -243,17 +284,19 @@ class GapMetrics(SummedMetric):
     Args:
         names: N, in the order of labels and decisions.
         keys: those of them whose two sides are compared.
+        of: what of, of GAPS.
         **config: of SummedMetric.
 
     Raises:
         ValueError: when it runs, if a record or the prediction has another number of attributes.
     """
 
-    def __init__(self, names: Sequence[str], keys: Sequence[str], **config):
+    def __init__(self, names: Sequence[str], keys: Sequence[str], of: str, **config):
         count, places = len(names), tuple(list(names).index(key) for key in keys)
         measure = functools.partial(_measure_sides, count=count, places=places)
         zero = np.zeros(len(places) * 2 * 4 * count, np.int64)
-        super().__init__(measure, zero, functools.partial(widest_gap, count=count), names=names, keys=keys, **config)
+        summarize = functools.partial(widest_gap, count=count, of=of)
+        super().__init__(measure, zero, summarize, names=names, keys=keys, of=of, **config)
 
 
 def _measure_sides(labels, decisions, features, count, places):

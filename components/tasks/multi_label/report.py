@@ -58,10 +58,12 @@ _MISSED = Chip("−", "labelled, but not predicted", "bad")
 def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     """Figures by label and mistakes; for programs also how alike the sides of the slices are served."""
     values = artifacts.evaluation.of(task.name)
-    gaps = {
-        f"{task.name} accuracy gap {key}": finite_or_none(artifacts.evaluation.gap(task.name, "mean_accuracy", key))
-        for key in artifacts.evaluation.slices
-    }
+    evaluation, gaps, intervals = artifacts.evaluation, {}, {}
+    for key in evaluation.slices:
+        name = f"{task.name} accuracy gap {key}"
+        gaps[name] = finite_or_none(evaluation.gap(task.name, "mean_accuracy", key))
+        if interval := evaluation.gap_interval(task.name, "mean_accuracy", key):
+            intervals[name] = interval
     majority = majority_accuracy(values)
     return Part(
         headlines=_headlines(task, values, majority),
@@ -72,6 +74,7 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
         ),
         curves=curves_by_name(task, artifacts.history),
         metrics=gaps,
+        intervals=intervals,
         shares=tuple(gaps),
         details={metric_title(task.name, "accuracy"): by_name(task.names, values["accuracy"])},
     )

@@ -88,7 +88,7 @@ def test_a_missed_bar_is_told_once():
 def test_against_the_bar_on_the_widest_gap():
     alone = artifacts(ATTRIBUTES, values={"attributes": attribute_values() | {"widest_accuracy_gap": 0.07}})
     for most, words in ((0.1, "passed by 3.00"), (0.05, "missed by 2.00")):
-        evaluation = Evaluation(slice_by=("Male",), max_gap=most)
+        evaluation = Evaluation(slice_by=("Male",), max_gaps={"accuracy": most})
         experiment = dataclasses.replace(alone.experiment, evaluation=evaluation)
         ((text, passed),) = comparisons(dataclasses.replace(alone, experiment=experiment))
         assert text.startswith("attributes widest accuracy gap is 7.00 %; the bar, at most ")

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from components.tasks.figures import Figure, beyond_chance
+from components.tasks.figures import Figure, beyond_chance, difference_interval
 
 
 def test_an_interval_is_two_errors_and_a_little_to_both_sides():
@@ -25,12 +25,17 @@ def test_an_unknown_one(value, error):
     assert Figure("a", value, error=error).interval is None
 
 
-def test_a_difference_is_held_against_both_errors():
-    # Errors of 0.03 and 0.04 make 0.05 together, and 2.093 times that is 0.10465.
-    assert beyond_chance(0.105, 0.03, 0.04) and beyond_chance(-0.105, 0.03, 0.04)
-    assert not beyond_chance(0.104, 0.03, 0.04)
-    assert not beyond_chance(math.nan, 0.03, 0.04)
-
-
-def test_without_an_error_nothing_is_beyond_chance():
-    assert not beyond_chance(0.5, None, 0.01) and not beyond_chance(0.5, math.nan, 0.01)
+@pytest.mark.parametrize(
+    ("difference", "errors", "beyond"),
+    [
+        # Errors of 0.03 and 0.04 make 0.05 together, and 2.093 times that is 0.10465.
+        (0.105, (0.03, 0.04), True),
+        (-0.105, (0.03, 0.04), True),
+        (0.104, (0.03, 0.04), False),
+        (math.nan, (0.03, 0.04), False),
+        (0.5, (None, 0.01), False),
+        (0.5, (math.nan, 0.01), False),
+    ],
+)
+def test_a_difference_is_held_against_both_errors(difference, errors, beyond):
+    assert beyond_chance(difference_interval(difference, *errors)) is beyond

@@ -89,6 +89,19 @@ def test_mistakes_are_compared_over_the_labels_that_all_sides_have():
     assert evaluation.mistakes(_bound("beard", "smile"), sides)[0][1].error > 0
 
 
+def test_errors_are_of_what_all_sides_have():
+    """The first label isn't annotated on the second side; of the other half of 20 parts of an image each are right.
+
+    Without one part the accuracy is 9 or 10 of 19: √19 times half of the difference is 0.1147.
+    """
+    right, wrong = np.array([[1, 1], [0, 0], [0, 0], [0, 0]]), np.array([[0, 0], [0, 0], [1, 1], [0, 0]])
+    parts = np.array([np.append(wrong if part % 2 else right, 1) for part in range(20)])
+    without = parts.copy()
+    without[:, [0, 4]] = 0
+    sides = [{**summarize(each.sum(axis=0)), "parts": each} for each in (parts, without)]
+    np.testing.assert_allclose(evaluation.shared_errors("mean_accuracy", sides), [0.1147, 0.1147], atol=1e-4)
+
+
 def test_a_record_s_scores_are_counted_as_probabilities():
     labels = np.array([1, 0, -1])
     for scores, kind in (([0.5, -0.5, 0], "signed"), ([0.75, 0.25, 0.5], "probabilities")):
@@ -260,12 +273,24 @@ def test_the_widest_gap_by_hand():
     """Two labels by one key: 4 and 2 of 4 are right on one side, 3 and 3 of 4 on the other: gaps of +1/4 and -1/4."""
     having = [[4, 2], [0, 0], [0, 2], [0, 0]]
     lacking = [[3, 3], [0, 0], [1, 1], [0, 0]]
-    assert widest_gap(np.ravel([having, lacking]), 2) == {"widest_accuracy_gap": 0.0}
+    assert widest_gap(np.ravel([having, lacking]), 2, "accuracy") == {"widest_accuracy_gap": 0.0}
     better = [[4, 4], [0, 0], [0, 0], [0, 0]]
     both = np.ravel([[having, lacking], [better, lacking]])
-    assert widest_gap(both, 2) == {"widest_accuracy_gap": 0.25}
+    assert widest_gap(both, 2, "accuracy") == {"widest_accuracy_gap": 0.25}
+
+
+def test_the_widest_gaps_of_both_mistakes_by_hand():
+    """Of 4 without a label 1 is said to have it on one side, 3 on the other; of 4 with it 0 and 1 are missed."""
+    having = [[4, 0], [1, 0], [0, 0], [3, 4]]
+    lacking = [[3, 4], [3, 0], [1, 0], [1, 4]]
+    sides = np.ravel([having, lacking])
+    assert widest_gap(sides, 2, "false_negative_rate") == {"widest_false_negative_rate_gap": 0.25}
+    # The second label's rates are 0; nobody on one side has it, so that it counts in one mean and not in the other.
+    assert widest_gap(sides, 2, "false_positive_rate") == {"widest_false_positive_rate_gap": 0.25}
 
 
 def test_a_side_without_records_has_no_gap():
     nothing = np.zeros((4, 2), int)
-    assert np.isnan(widest_gap(np.ravel([[[4, 4], [0, 0], [0, 0], [0, 0]], nothing]), 2)["widest_accuracy_gap"])
+    assert np.isnan(
+        widest_gap(np.ravel([[[4, 4], [0, 0], [0, 0], [0, 0]], nothing]), 2, "accuracy")["widest_accuracy_gap"]
+    )
