@@ -70,15 +70,15 @@ def check_data(asked: argparse.Namespace) -> bool:
     """
     from tqdm import tqdm
 
+    from components.drift.comparison import find_drift, read_thresholds
+    from components.drift.reference import LABEL, read_reference
     from components.prediction.answers import categories
-    from components.prediction.drift import find_drift, read_thresholds
     from components.prediction.drift_page import FEW, answered, drift_page
-    from components.prediction.model import PushedModel, read_contract, read_reference
+    from components.prediction.model import PushedModel, read_contract
     from components.prediction.new_images import measure_new
     from components.prediction.new_labels import add_labels, is_table, read_table
     from components.prediction.photographs import find_photographs
     from components.prediction.predictor import Predictor
-    from components.serving.reference import LABEL
 
     if asked.most < 1:
         raise ValueError(f"--most is 1 or more; received {asked.most}.")

@@ -86,7 +86,7 @@ def flat(outputs: Mapping[str, Mapping[str, Any]], answers: Mapping[str, Any]) -
 
 
 def categories(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Of the values of components.serving.reference that are indices of categories: the categories' names."""
+    """Of the values of components.drift.reference that are indices of categories: the categories' names."""
     found = {}
     for output, each in outputs.items():
         if each["kind"] == "decisions":

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
+from components.drift.comparison import SIGNIFICANCE, Drift, shares
 from components.page.figures import MUTED, NARROW, SERIES, svg
 from components.page.formatting import decimal, format_int, percent, plural
 from components.page.page import Cell, Chip, Column, Figure, Figures, Note, Page, Section, Table
-from components.prediction.drift import SIGNIFICANCE, Drift, shares
 from components.prediction.new_images import NewImages
 
 FEW = 30  # new images, below which only large differences are more than chance

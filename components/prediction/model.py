@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +13,6 @@ import tensorflow as tf
 from components.faces.frame import Frame
 from components.images.status import STATUS, Status
 from components.serving.export import CONTRACT
-from components.serving.reference import REFERENCE, Values
 
 _TRAINERS = "Format-Serving"  # what TFX calls the folder of a model
 _TOGETHER = 32  # images that are asked about at once
@@ -98,22 +94,6 @@ def read_contract(folder: str) -> dict[str, Any]:
     if "frames" not in contract:
         raise ValueError(f"The model in {folder!r} is of an earlier facetfx: train it again, or push it anew.")
     return contract
-
-
-def read_reference(folder: str) -> dict[str, Values]:
-    """What `write_reference` kept beside the model, by data set; ValueError if there is none, or a damaged one."""
-    path = os.path.join(folder, REFERENCE)
-    if not tf.io.gfile.exists(path):
-        raise ValueError(f"The model in {folder!r} is of an earlier facetfx, without {REFERENCE}: train it again.")
-    found: dict[str, Values] = {}
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
-            for key in arrays.files:
-                dataset, _, name = key.partition("/")
-                found.setdefault(dataset, {})[name] = arrays[key]
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path!r} is damaged ({error}): push the model again.") from error
-    return found
 
 
 def newest_version(folder: str) -> str:

@@ -6,11 +6,11 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from components.drift.reference import Values, concatenated, measured, outputs_of
 from components.page.formatting import plural
 from components.prediction.model import PushedModel
 from components.prediction.photographs import Photograph, PhotographError, read_photograph
 from components.prediction.predictor import Predictor
-from components.serving.reference import Values, concatenated, measured, outputs_of
 
 NO_FACE = "no face was found"
 _TOGETHER = 16  # photographs that are asked about at once

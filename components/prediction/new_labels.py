@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from components.datasets.table import Table
+from components.drift.reference import LABEL, Values, label_statistics
 from components.page.formatting import plural
 from components.prediction.new_images import NewImages
 from components.prediction.photographs import Photograph
-from components.serving.reference import LABEL, Values, label_statistics
 from components.tasks.base import labels_of
 
 _SUFFIXES = (".csv", ".parquet", ".pq")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from components.drift.reference import outputs_of
 from components.faces.detector import Face, FaceDetector
 from components.faces.frame import Frame, aligned, inverse, moved, warped
 from components.images.status import STATUS, WORDS, Status
 from components.prediction.answers import columns, flat, named
 from components.prediction.model import PushedModel
 from components.record import IGNORE_LABEL
-from components.serving.reference import outputs_of
 from components.tasks.segmentation.drawings import overlay
 
 # What a row says beside the answers, in order, and the type of each.

@@ -20,6 +20,7 @@ from components import tasks as task_kinds
 from components.config import Experiment
 from components.datasets import build_dataset
 from components.datasets.binding import bound_tasks
+from components.drift.reference import Values, read_reference
 from components.evaluator.results import Evaluation, read_blessing, read_evaluation
 from components.example_gen.quarantine import COUNTS, counted_reasons, quarantined
 from components.record import FaceRecord
@@ -48,6 +49,7 @@ class DataSummary:
         annotations: by split name, the images by where their landmarks come from: "annotated", "had_landmarks" or
             "not_found". soft_labels: by split name and label, "annotated" or "labelled" by a teacher.
         anomalies: what ExampleValidator found.
+        validated: by data set, the statistics of validation images that are kept beside the model.
     """
 
     splits: Mapping[str, Mapping[str, int]]
@@ -56,6 +58,7 @@ class DataSummary:
     annotations: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     soft_labels: Mapping[str, Mapping[str, Mapping[str, int]]] = dataclasses.field(default_factory=dict)
     anomalies: tuple[str, ...] = ()
+    validated: Mapping[str, Values] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +154,7 @@ def collect(
         tested=tested,
         samples={dataset: tuple(answered(model, records[:_NUM_SAMPLES])) for dataset, records in tested.items()},
         model_run=model_run,
-        data=_data(artifacts),
+        data=_data(artifacts, read_reference(model_path)),
         verdict=_verdict(artifacts),
         lite=read_evaluation(artifacts["lite_evaluation"].uri, tasks) if has_lite else None,
         terms={each.name: build_dataset(each, None).TERMS for each in experiment.data.datasets},
@@ -185,7 +188,7 @@ def _records(examples, split):
     return tuple(FaceRecord.from_example(tf.train.Example.FromString(e.numpy())) for e in serialized)
 
 
-def _data(artifacts):
+def _data(artifacts, validated):
     ingestion = artifacts["ingestion"].uri
     quarantine = quarantined(ingestion)
     return DataSummary(
@@ -195,6 +198,7 @@ def _data(artifacts):
         annotations=_json(artifacts["annotation"].uri, ANNOTATION_FILE) if "annotation" in artifacts else {},
         soft_labels=_json(artifacts["soft_labels"].uri, SOFT_LABELS_FILE) if "soft_labels" in artifacts else {},
         anomalies=_anomalies(artifacts["anomalies"]),
+        validated=validated,
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.page.formatting import count_cells, format_int
+from components.drift.comparison import find_drift, read_thresholds
+from components.drift.reference import IMAGE, Values
+from components.page.formatting import count_cells, decimal, format_int
 from components.page.page import Block, Cell, Column, Details, Heading, Note, Section, Table
 from components.report.collect import DataSummary
 
@@ -33,8 +35,42 @@ def data_section(data: DataSummary) -> Section:
     blocks += [Note(text, "bad") for text in data.anomalies] or [
         Note("ExampleValidator found no anomaly: every record has the features, types and ranges it should.", "good")
     ]
+    blocks += _data_set_blocks(data.validated)
     lead = "What went in. A record that was read is either kept or put into quarantine with a reason."
     return Section("Data", "data", tuple(blocks), lead)
+
+
+def _data_set_blocks(validated: Mapping[str, Values]) -> list[Block]:
+    """How the images of several data sets look, each beside the first one's; nothing of a data set alone."""
+    if len(validated) < 2:
+        return []
+    looks = {
+        dataset: {name: of for name, of in values.items() if name.startswith(IMAGE)}
+        for dataset, values in validated.items()
+    }
+    first, *others = looks
+    beside = {other: looks[other] for other in others}
+    found = find_drift(dict.fromkeys(others, looks[first]), beside, {}, read_thresholds())
+    apart = {(other, drift.name): drift for other in others for drift in found[other]}
+    columns = (
+        Column("", number=False),
+        *(Column(dataset, "mean ± standard deviation.") for dataset in looks),
+        *(Column(f"{other}: distance", f"Jensen-Shannon divergence from {first}.") for other in others),
+    )
+    rows = []
+    for name in looks[first]:
+        spreads = (Cell(f"{values[name].mean():.3g} ± {values[name].std():.2g}") for values in looks.values())
+        drifts = [apart[other, name] for other in others]
+        distances = (Cell(decimal(each.distance), tone="bad" if each.drifted else "") for each in drifts)
+        rows.append((Cell(name), *spreads, *distances))
+    text = (
+        f"Validation images at the network's size. The less alike, the less a task learnt from {first} says of the "
+        "others' images, and the other way round."
+    )
+    note = Note("They differ by no more than chance, or by less than the thresholds of schemas/drift.pbtxt.", "good")
+    if different := [f"{other}: {drift.sentence()}" for (other, _), drift in apart.items() if drift.drifted]:
+        note = Note(f"Other than {first}, by more than chance and the thresholds: {'; '.join(different)}.", "bad")
+    return [Heading("Do the data sets look alike?", text), Table(columns, tuple(rows)), note]
 
 
 def _count_table(columns, counts: Mapping[str, Mapping[str, int]], keys):

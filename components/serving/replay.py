@@ -25,7 +25,7 @@ def main(site_packages: str, saved_model: str, *example_files: str) -> str:
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
-    with open(f"{saved_model}/assets.extra/contract.json") as file:
+    with tf.io.gfile.GFile(f"{saved_model}/assets.extra/contract.json") as file:
         written = json.load(file)
     contract, tolerance = written["signatures"], TOLERANCES[written["precision"]]
     model = tf.saved_model.load(saved_model)

@@ -18,12 +18,12 @@ from tfx.utils import io_utils
 from tqdm import tqdm
 
 from components.config import from_json
+from components.drift.reference import NUM_IMAGES, Values, label_statistics, measured, outputs_of, write_reference
 from components.schema_gen.frames import read_frames
 from components.serving.export import export
 from components.serving.lite import convert, lite_network
 from components.serving.module import ServingModule, served_network
 from components.serving.precision import alike, figures, in_bfloat16
-from components.serving.reference import NUM_IMAGES, Values, label_statistics, measured, outputs_of, write_reference
 from components.systems.base import system_of
 from components.tasks.annotation import BoundTask
 from components.tasks.base import labels_of, learning_of

@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 
 from components.config import Bar, Export
+from components.serving import check
 from components.serving.export import CONTRACT, read_keras
 from pipeline import compare, experiments, kubeflow_runner, local_runner
 from pipeline.experiments.registry import REGISTERED
 from pipeline.request import read_request
+from tests.support import ram
 from tests.support.kubeflow import Compiled
 from tests.support.photographs import needs_dlib
 from tests.support.pipeline_runs import (
@@ -99,19 +101,27 @@ def test_settings_make_a_run_of_its_own_that_starts_from_the_blessed_model(first
 
 
 def test_the_compiled_pipeline_ends_as_the_local_one(first_run, output, tmp_path, monkeypatch):
-    """Kubeflow's tasks, each by the arguments of its container."""
+    """Kubeflow's tasks, each by the arguments of its container, with all that they write behind URIs."""
+    ram.register()
+    asked = check.run
+
+    def run_elsewhere(command, *seconds):
+        return asked([ram.for_another_process(argument, tmp_path) for argument in command], *seconds)
+
+    monkeypatch.setattr(check, "run", run_elsewhere)
     monkeypatch.setitem(REGISTERED, NAME, dmm_cnn())
-    root, job = tmp_path / "cluster", tmp_path / "job.json"
-    settings = {"EXPERIMENT": NAME, "PIPELINE_ROOT": str(root), "IMAGE": "facetfx", "BASELINE_MODEL": "none"}
+    root, job = "ram://bucket/cluster", tmp_path / "job.json"
+    settings = {"EXPERIMENT": NAME, "PIPELINE_ROOT": root, "IMAGE": "facetfx", "BASELINE_MODEL": "none"}
     for name, value in {**settings, "OUTPUT": str(job), "DATA_DIR": "", "SET": "", "SEED": ""}.items():
         monkeypatch.setenv(name, value)
     kubeflow_runner.main()
-    done = Compiled(job).run_all(tmp_path / "tasks")
+    done = Compiled(job).run_all("ram://bucket/tasks")
     assert done.keys() == DATA_NODES | own(NAME)
-    (report,) = (root / "reports").glob("*/results.json")
-    found, local = json.loads(report.read_text()), results(output, NAME)
+    (report,) = tf.io.gfile.glob(f"{root}/reports/*/results.json")
+    found, local = json.loads(tf.io.gfile.GFile(report).read()), results(output, NAME)
     assert found["verdict"] == local["verdict"] == "blessed and pushed"
-    assert pathlib.Path(found["places"]["model"], "saved_model.pb").is_relative_to(root / "serving")
+    assert found["places"]["model"].startswith(f"{root}/serving/")
+    assert tf.io.gfile.exists(f"{found['places']['model']}/saved_model.pb")
     kept = local["figures"].keys() - {"training minutes", "processor minutes"}
     assert {name: found["figures"][name] for name in kept} == pytest.approx({n: local["figures"][n] for n in kept})
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from components.prediction.model import read_reference
+from components.drift.reference import read_reference
 from pipeline import experiments
 from tests.support.pipeline_runs import DATA_NODES, own, page, results, run, served, with_low_bars
 from tests.support.tiny_tasks import SMALL

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from components.drift.reference import REFERENCE, measured, outputs_of, write_reference
 from components.faces.frame import Frame
 from components.images.limits import MAX_SIDE
 from components.images.status import WORDS, Status
 from components.prediction.model import PushedModel
 from components.serving.export import CONTRACT
-from components.serving.reference import REFERENCE, measured, outputs_of, write_reference
 from pipeline.check_data import CAN_NOT_TELL, DRIFTED, main
 from tests.components.page import page_checks
 from tests.support.photographs import GRACE_HOPPER, needs_dlib

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
+import tensorflow as tf
 import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -54,11 +55,11 @@ class Compiled:
             given.inputs.parameter_values[name].CopyFrom(parameter.runtime_value.constant)
         arguments = [a.replace("{{$}}", json_format.MessageToJson(given)) for a in self.containers[task].args]
         kubeflow_v2_run_executor.main(kubeflow_v2_run_executor._parse_flags(["run", *arguments]))
-        written = pathlib.Path(given.outputs.output_file).read_text()
+        written = tf.io.gfile.GFile(given.outputs.output_file).read()
         return json_format.Parse(written, pipeline_spec_pb2.ExecutorOutput())
 
-    def run_all(self, root: pathlib.Path) -> dict[str, pipeline_spec_pb2.ExecutorOutput]:
-        """Runs every task after those that feed it; each writes below `root`. -> what they put out, by task."""
+    def run_all(self, root: str) -> dict[str, pipeline_spec_pb2.ExecutorOutput]:
+        """Runs every task after those that feed it; each writes below `root`, a folder or URI -> what they gave."""
         done: dict[str, pipeline_spec_pb2.ExecutorOutput] = {}
         while len(done) < len(self.tasks):
             task = next(
@@ -83,8 +84,8 @@ class Compiled:
         for number, (name, definition) in enumerate(sorted(definitions.items())):
             given.outputs.artifacts[name].artifacts.add(
                 name=f"projects/1/artifacts/{100 * len(done) + number + 1}",
-                uri=str(root / task / name),
+                uri=f"{root}/{task}/{name}",
                 type=definition.artifact_type,
             )
-        given.outputs.output_file = str(root / task / "executor_output.json")
+        given.outputs.output_file = f"{root}/{task}/executor_output.json"
         return given

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import quarantine
+import tensorflow as tf
 
 from components.config import DatasetConfig, from_json, to_json
 from components.datasets import build_dataset, builder_class
 from components.datasets.table import Table
 from components.example_gen.checks import check_record
+from components.record import RecordError
 from components.tasks import kinds
 from components.tasks.annotation import Annotation
 
@@ -402,3 +404,21 @@ class TestTheRealSample:
             age, gender, *_ = reference.id.split("_")
             assert record.labels["attributes"].tolist() == [1 - int(gender)]
             assert record.labels.get("age", float(age)) == float(age)
+
+
+def test_a_table_behind_a_uri(jpeg):
+    """ram:// is TensorFlow's own: no function for local files knows it."""
+    place = "ram://bucket/faces"
+    tf.io.gfile.makedirs(f"{place}/images")
+    with tf.io.gfile.GFile(f"{place}/images/a.jpg", "wb") as file:
+        file.write(jpeg())
+    with tf.io.gfile.GFile(f"{place}/labels.csv", "w") as file:
+        file.write("image,split,male\na.jpg,train,1\n../a.jpg,train,0\ngone.jpg,train,0\n")
+    options = {"images": "images", "yes_no": {"gender": ["male"]}}
+    builder = build_dataset(DatasetConfig("table", options), place)
+    builder.check()
+    there, outside, gone = builder.references()
+    assert builder.fingerprint() and builder.load(there).labels["gender"] == [1]
+    for reference, reason in ((outside, "leads out of the folder"), (gone, "can't be read")):
+        with pytest.raises(RecordError, match=reason):
+            builder.load(reference)

@@ -5,6 +5,7 @@ import json
 import re
 import time
 
+import numpy as np
 import pytest
 
 from components.page.page import Part
@@ -64,6 +65,21 @@ def test_data_without_anything_else():
     notes = [(block.tone, block.text) for block in section.blocks if hasattr(block, "tone")]
     assert [tone for tone, _ in notes] == ["bad", "good"] and "train: 3 records" in notes[0][1]
     assert len([block for block in section.blocks if hasattr(block, "rows")]) == 1
+
+
+def test_data_sets_are_held_against_the_first():
+    random = np.random.default_rng(0)
+    looks = {name: {"image brightness": random.normal(0.5, 0.1, 300), "label age": np.ones(9)} for name in ("a", "b")}
+    looks["dark"] = {"image brightness": random.normal(0.2, 0.1, 300), "landmarks.x": np.ones(9)}
+    data = DataSummary({"train": {"read": 1, "kept": 1, "quarantined": 0}}, validated=looks)
+    *_, table, note = data_section(data).blocks
+    ((what, *spreads, alike, apart),) = table.rows
+    assert [column.heading for column in table.columns][-2:] == ["b: distance", "dark: distance"]
+    assert what.text == "image brightness" and len(spreads) == 3 and spreads[2].text == "0.197 ± 0.093"
+    assert (alike.tone, apart.tone) == ("", "bad") and float(apart.text) > 0.1 > float(alike.text)
+    assert note.tone == "bad" and "Other than a" in note.text and "dark: image brightness: 0.197" in note.text
+    *_, note = data_section(dataclasses.replace(data, validated={"a": looks["a"], "b": looks["b"]})).blocks
+    assert note.tone == "good" and "no more than chance" in note.text
 
 
 def test_a_model_that_is_not_blessed_says_why():

@@ -13,10 +13,10 @@ from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
 from components.config import Export, Training, configured, from_json, to_json
+from components.drift.reference import read_reference
 from components.evaluator.config import eval_config
 from components.faces.frame import Frame
 from components.lite_evaluator import Executor, custom_eval_shared_model
-from components.prediction.model import read_reference
 from components.schema_gen.frames import write_frames
 from components.serving.export import restore_trained
 from components.serving.lite import LITE

@@ -1,6 +1,6 @@
 """How images look to a network and what it answers, in numbers; those of validation images lie beside the model.
 
-New images are held against them (components/prediction/drift.py).
+New images are held against them (comparison.py).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import collections
 import functools
 import io
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +25,7 @@ REFERENCE = os.path.join("assets.extra", "reference.npz")
 NUM_IMAGES = 300  # of a data set
 NOT_FINITE = "the answer is not finite"
 LABEL = "label "  # ahead of what an image is annotated with
+IMAGE = "image "  # ahead of how it looks
 _TOGETHER = 16
 _DECISIONS = "_decisions"  # behind a task's name
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -99,10 +102,10 @@ def image_statistics(images: np.ndarray) -> Values:
     middle = luma[:, 1:-1, 1:-1]
     laplacian = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:] - 4 * middle
     return {
-        "image brightness": luma.mean(axis=(1, 2)),
-        "image contrast": luma.std(axis=(1, 2)),
-        "image chroma": np.ptp(pixels, axis=-1).mean(axis=(1, 2)),
-        "image sharpness": laplacian.std(axis=(1, 2)),
+        f"{IMAGE}brightness": luma.mean(axis=(1, 2)),
+        f"{IMAGE}contrast": luma.std(axis=(1, 2)),
+        f"{IMAGE}chroma": np.ptp(pixels, axis=-1).mean(axis=(1, 2)),
+        f"{IMAGE}sharpness": laplacian.std(axis=(1, 2)),
     }
 
 
@@ -164,3 +167,19 @@ def write_reference(folder: str, datasets: Mapping[str, Values]) -> None:
     )
     with tf.io.gfile.GFile(os.path.join(folder, REFERENCE), "wb") as written:
         written.write(file.getvalue())
+
+
+def read_reference(folder: str) -> dict[str, Values]:
+    """What `write_reference` kept beside the model, by data set; ValueError if there is none, or a damaged one."""
+    path = os.path.join(folder, REFERENCE)
+    if not tf.io.gfile.exists(path):
+        raise ValueError(f"The model in {folder!r} is of an earlier facetfx, without {REFERENCE}: train it again.")
+    found: dict[str, Values] = {}
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
+            for key in arrays.files:
+                dataset, _, name = key.partition("/")
+                found.setdefault(dataset, {})[name] = arrays[key]
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path!r} is damaged ({error}): push the model again.") from error
+    return found

@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 
-from components.images.status import STATUS, WORDS, Status
-from components.prediction.answers import categories
-from components.prediction.model import read_reference
-from components.serving.reference import (
+from components.drift.reference import (
     NOT_FINITE,
     REFERENCE,
     answer_statistics,
@@ -15,8 +12,11 @@ from components.serving.reference import (
     label_statistics,
     measured,
     outputs_of,
+    read_reference,
     write_reference,
 )
+from components.images.status import STATUS, WORDS, Status
+from components.prediction.answers import categories
 from components.tasks.annotation import Annotation, points
 from components.tasks.base import labels_of
 from tests.support.serving import png

@@ -14,7 +14,7 @@ from google.protobuf import text_format
 from scipy import stats
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.serving.reference import LABEL, Values
+from components.drift.reference import LABEL, Values
 
 SIGNIFICANCE = 0.01  # how often, over all comparisons, images of one kind may be called different
 THRESHOLDS = pathlib.Path(__file__).parents[2] / "schemas" / "drift.pbtxt"

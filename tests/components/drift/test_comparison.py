@@ -1,17 +1,11 @@
 """What counts as other images: by how much, and by more than chance."""
 
-import collections
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy import stats
 
-from components.prediction import drift
-from components.prediction.drift import SIGNIFICANCE, Drift, find_drift, holm, p_value, read_thresholds, shares
-from components.prediction.drift_page import drift_page
-from components.prediction.new_images import NewImages
-from tests.components.page.page_checks import check
+from components.drift import comparison
+from components.drift.comparison import SIGNIFICANCE, Drift, find_drift, holm, p_value, read_thresholds, shares
 
 CATEGORIES = {"attributes.Smiling": ("no", "yes"), "emotion": ("calm", "angry", "happy")}
 COUNT = 300
@@ -58,7 +52,7 @@ def rare(seed, count):
 
 @pytest.mark.parametrize(("made", "count"), [(values, COUNT), (values, 20), (rare, 5), (rare, 20)])
 def test_chance_alone_is_significant_as_rarely_as_it_says(made, count, monkeypatch):
-    monkeypatch.setattr(drift, "_distances", lambda known, new, *others: dict.fromkeys(new, (0.0, 0.1)))
+    monkeypatch.setattr(comparison, "_distances", lambda known, new, *others: dict.fromkeys(new, (0.0, 0.1)))
     categories = CATEGORIES | {f"attributes.{number}": ("no", "yes") for number in range(40)}
     runs = 300
     found = [
@@ -144,7 +138,7 @@ NUMBER = 'feature { name: "number" drift_comparator { jensen_shannon_divergence 
     ],
 )
 def test_thresholds_that_can_not_be(text, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(drift, "THRESHOLDS", tmp_path / "drift.pbtxt")
+    monkeypatch.setattr(comparison, "THRESHOLDS", tmp_path / "drift.pbtxt")
     (tmp_path / "drift.pbtxt").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_thresholds()
@@ -161,29 +155,3 @@ def test_sentences():
     assert smiling.sentence() == "attributes.Smiling: yes 0.0 % instead of 50.0 %"
     emotion = _drift("emotion", [0, 0, 2, 1], [2, 2, 2, 1], ("calm", "angry", "happy"))
     assert emotion.sentence() == "emotion: calm 0.0 % instead of 50.0 %"
-
-
-def test_the_page():
-    found = NewImages(photographs=20, left_out=collections.Counter({"the file is empty": 3, "no face was found": 2}))
-    found.not_compared["landmarks"] = "aligned faces have it elsewhere"
-    small = _drift("age", [30, 31], [31, 31], p=1e-9, distance=0.05)
-    other = _drift("emotion", [0, 0, 2, 1], [2, 2, 2, 1], ("calm", "angry", "happy"))
-    page = drift_page("colours", "17", found, {"fer2013": [other, small], "mtfl": [small]}).render()
-    reader = check(page)
-    assert reader.sections == ["result", "against-fer2013", "against-mtfl"]
-    for words in (
-        "Other images", "3 of 20 photographs could not be read or answered", "the file is empty 3",
-        "emotion: calm 0.0 % instead of 50.0 %", "no face was found 2",
-        "landmarks is not compared: aligned faces have it elsewhere", "4 images against 4 images of its validation",
-        "By more than chance, within the thresholds: age: 31 ± 0 instead of 30.5 ± 0.5",
-    ):  # fmt: skip
-        assert words in reader.text, words
-
-
-def test_the_page_of_images_of_the_same_kind():
-    many = np.zeros(30)
-    same = _drift("age", many, many, p=1.0, distance=0.0)
-    found = NewImages(photographs=30)
-    assert "The same kind of images" in check(drift_page("colours", "17", found, {"mtfl": [same]}).render()).text
-    few = dataclasses.replace(same, new=many[1:])
-    assert "Too few images to tell" in check(drift_page("colours", "17", found, {"mtfl": [few]}).render()).text

@@ -1,0 +1,1 @@
+"""Beam on Flink: what fetches its job server, and a cluster of it on this machine."""
