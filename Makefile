@@ -34,7 +34,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 BENCHMARKS := parsing_latency serving_batch task_latency branching_latency training_step group_attention augmentation \
   validation_pass export
 
-.PHONY: help setup run predict serve runs experiments compare record results tensorboard check-data test test-fast bench faults flink lint lock
+.PHONY: help setup run predict serve runs experiments compare record results tensorboard check-data test test-fast bench faults flink cluster lint lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -88,6 +88,10 @@ faults: .venv/installed ## kill N runs, fill N disks (as root), damage files of 
 flink: .venv/installed ## the Beam steps on Flink against the direct runner: records, figures, seconds; needs a JDK 17 and Maven
 	@tests/flink/job_server.sh $(OUTPUT_DIR)/flink
 	@python -m tests.benchmarks.beam_runners --flink $(OUTPUT_DIR)/flink/job-server.jar
+
+cluster: .venv/installed ## the same on a Flink cluster of five processes, with a worker killed: IMAGES drawn faces (20,000)
+	@tests/flink/job_server.sh $(OUTPUT_DIR)/flink
+	@python -m tests.flink.cluster $(OUTPUT_DIR)/flink --images $(or $(IMAGES),20000)
 
 lint: .venv/installed ## ruff's checks and format, which folder may import which, types
 	ruff check .

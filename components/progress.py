@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 REFRESH_SECONDS = 1.0
 LINE_SECONDS = 10.0
+SILENT_SECONDS = 60.0
 
 
 class ShowProgress:
@@ -29,7 +30,8 @@ class ShowProgress:
 
     The workers of a local runner may be threads or processes: each appends one byte an element to a temporary file, and
     this process shows the file's size. The workers of a cluster have no such file and count nothing: the first and the
-    last line remain, and the cluster's own page shows the rest.
+    last line remain, and the cluster's own page shows the rest. An engine waits for ever for workers that can't start:
+    after a minute without a count a line says where to look.
 
     Args:
         label: what runs.
@@ -45,6 +47,7 @@ class ShowProgress:
         self._stream = stream or sys.stderr
         descriptor, self._path = tempfile.mkstemp(prefix="facetfx-progress-")
         os.close(descriptor)
+        self._silence_told = False
         self._finished = threading.Event()
         self._drawing = threading.Thread(target=self._draw, daemon=True)
 
@@ -77,18 +80,30 @@ class ShowProgress:
         with tqdm(**shown, mininterval=0, miniters=0, leave=False, dynamic_ncols=True) as bar:
             while not self._finished.wait(REFRESH_SECONDS):
                 bar.update(self._counted() - bar.n)
+                self._tell_of_silence()
 
     def _draw_lines(self) -> None:
         self._say(f"{self._label} ..." if self._total is None else f"{self._label}: {self._total:,} {self._unit} ...")
         said, said_at, began = 0, self._elapsed(), 0.0
         while not self._finished.wait(REFRESH_SECONDS):
             counted, elapsed = self._counted(), self._elapsed()
+            self._tell_of_silence()
             if not counted:
                 began = elapsed  # workers are still starting, which says nothing about the time left
             if counted != said and elapsed - said_at >= LINE_SECONDS:
                 rate = {"unit": f" {self._unit}", "rate": counted / (elapsed - began)}
                 self._say(tqdm.format_meter(counted, self._total, elapsed, prefix=self._label, ncols=0, **rate))
                 said, said_at = counted, elapsed
+
+    def _tell_of_silence(self) -> None:
+        if self._silence_told or self._counted() or self._elapsed() < SILENT_SECONDS:
+            return
+        self._silence_told = True
+        tqdm.write(
+            f"{self._label}: nothing was counted for {SILENT_SECONDS:.0f} seconds. Workers elsewhere don't count here: "
+            "the page of their engine shows what they do, and what they print themselves why one can't start.",
+            file=self._stream,
+        )
 
     def _counted(self) -> int:
         return os.path.getsize(self._path)

@@ -113,7 +113,7 @@ def annotate(record: bytes, label: str, detect) -> tuple[bytes, str]:
     if points is None:
         return record, NOT_FOUND
     feature[label].float_list.value[:] = points.ravel()
-    return example.SerializeToString(), ANNOTATED
+    return example.SerializeToString(deterministic=True), ANNOTATED  # else each process has another order
 
 
 def counts_summary(counts: Mapping[str, Mapping[str, int]]) -> str:

@@ -2,6 +2,7 @@
 
     .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba
     .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba --limit 5000 --size 96
+    .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba --limit 2000 --times 16
     .venv/bin/python -m tests.benchmarks.ingestion ../shared/data/celeba --profile ingestion.prof
 
 The loop (Pillow) reads, decodes, resizes, encodes as JPEG 95 and writes gzipped TFRecords with the labels. It checks no
@@ -47,14 +48,20 @@ from components.schema_gen.executor import record_schema  # noqa: E402
 _ATTRIBUTES, _PARTITION, _IMAGES = "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
 
 
-def cut(source: Path, target: Path, limit: int) -> int:
-    """A CelebA folder with the first `limit` images of `source`, all in train. Returns how many."""
+def cut(source: Path, target: Path, limit: int, times: int = 1) -> int:
+    """A CelebA folder with the first `limit` images of `source`, all in train, each `times` times. Returns how many."""
     count, header, *rows = (source / _ATTRIBUTES).read_text().splitlines()
     rows = rows[: min(limit, int(count))]
     names = [row.split()[0] for row in rows]
     (target / _IMAGES).mkdir(parents=True)
     for name in names:
         shutil.copy(source / _IMAGES / name, target / _IMAGES / name)
+    once = list(zip(names, rows, strict=True))
+    for number in range(1, times):
+        for name, row in once:
+            names.append(f"{number}_{name}")
+            rows.append(row.replace(name, names[-1], 1))
+            os.link(target / _IMAGES / name, target / _IMAGES / names[-1])
     (target / _ATTRIBUTES).write_text("\n".join([str(len(rows)), header, *rows]) + "\n")
     (target / _PARTITION).write_text("".join(f"{name} 0\n" for name in names))
     return len(rows)
@@ -141,6 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="CelebA's official files, the images unpacked")
     parser.add_argument("--limit", type=int, default=2000, help="so many images")
+    parser.add_argument("--times", type=int, default=1, help="read each so many times: what memory does")
     parser.add_argument("--size", type=int, default=224, help="height and width that images are brought to")
     parser.add_argument("--profile", type=Path, help="write the executors' cProfile statistics there")
     options, beam_args = parser.parse_known_args()
@@ -151,7 +159,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch, "celeba")
-        count = cut(options.folder, source, options.limit)
+        count = cut(options.folder, source, options.limit, options.times)
         times = {}
         with _timed(times, "plain loop"):
             plain_loop(source, Path(scratch, "plain.gz"), data.image_size)

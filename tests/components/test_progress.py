@@ -84,6 +84,18 @@ def test_on_a_terminal_there_is_one_line(monkeypatch, total):
     assert said.count("\n") == 1  # the closing line's
 
 
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+@pytest.mark.parametrize(("counted", "times"), [(0, 1), (2, 0)])
+def test_where_to_look_when_no_worker_counts(monkeypatch, stream, counted, times):
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.2)
+    said = stream()
+    with ShowProgress("Reading", 4, stream=said) as shown:
+        feed(shown, counted)
+        shown._finished.wait(0.6)
+    assert said.getvalue().count("what they print themselves why one can't start") == times
+
+
 def test_a_worker_without_the_file_passes_elements_through():
     with ShowProgress("Reading", stream=io.StringIO()) as shown:
         counter = progress._AppendByte(shown._path)

@@ -168,6 +168,11 @@ def test_landmarks_without_values_are_not_landmarks():
     np.testing.assert_array_equal(points(serialized), POINTS)
 
 
+def test_a_record_is_the_same_whichever_process_annotates_it():
+    serialized, _ = annotate(record(image=encoded_image(shade=200)), "points", brighter_is_a_face)
+    assert serialized == tf.train.Example.FromString(serialized).SerializeToString(deterministic=True)
+
+
 def test_a_broken_image_is_named():
     with pytest.raises(ValueError, match=r"'face-7'.*decoded"):
         annotate(record("face-7", b"no image"), "points", brighter_is_a_face)
