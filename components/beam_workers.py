@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
@@ -9,17 +12,24 @@ from apache_beam.runners.runner import create_runner
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """Raises ValueError for a runner that Beam doesn't have, and for what the direct runner would silently leave out.
+    """Raises ValueError for a runner that Beam doesn't have, a value that an option can't have, and what would be left out.
 
-    Other runners may hand on to their engine what Beam doesn't know.
+    Other runners than the direct one may hand on to their engine options that Beam doesn't know.
 
     Args:
         arguments: of Beam, such as --runner=FlinkRunner.
     """
-    options = PipelineOptions(list(arguments))
+    for before, argument in itertools.pairwise(["", *arguments]):
+        if not argument.startswith("-") and (not before.startswith("-") or "=" in before):
+            raise ValueError(f"{argument!r} is no option of Beam, which are --name=value.")
+    options, said = PipelineOptions(list(arguments)), io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            known = options.get_all_options()
+    except SystemExit as error:  # of argparse, behind all options that there are
+        raise ValueError(f"Beam: {said.getvalue().strip().splitlines()[-1]}") from error
     create_runner(options.view_as(StandardOptions).runner or "DirectRunner")
     if _is_direct(options):
-        known = options.get_all_options()
         if unknown := sorted(options.get_all_options(retain_unknown_options=True).keys() - known.keys()):
             raise ValueError(f"Beam's direct runner has no option {', '.join(map('--{}'.format, unknown))}.")
 

@@ -347,6 +347,7 @@ class Evaluation:
             )
 
 
+_LEAST_SIDE = 8  # pixels; nothing is seen of a face in fewer
 LITE_PRECISIONS = ("float32", "float16", "int8")  # of the weights in a file of TensorFlow Lite
 
 
@@ -446,8 +447,10 @@ class Experiment:
         if not data.datasets:
             raise ValueError("An experiment needs one data set or more; its data.datasets are empty.")
         _distinct((dataset.name for dataset in data.datasets), "data sets")
-        if len(data.image_size) != 2 or min(data.image_size) < 1:
-            raise ValueError(f"data.image_size is (height, width) in pixels; received {data.image_size}.")
+        if len(data.image_size) != 2 or min(data.image_size) < _LEAST_SIDE:
+            raise ValueError(
+                f"data.image_size is (height, width) in pixels, {_LEAST_SIDE} or more; received {data.image_size}."
+            )
         for dataset in data.datasets:
             if not 0 <= dataset.max_quarantined <= 1:
                 raise ValueError(

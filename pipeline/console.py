@@ -167,6 +167,8 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
     _OUT.print(table)
     if results["intervals"]:
         _OUT.print("On the right, 95 % confidence intervals, for other images of the kind.", style="dim")
+    else:
+        _OUT.print("Without confidence intervals, for which there are too few test images.", style="dim")
     for passed in results["bars"]:
         _OUT.print(f"  {passed}", soft_wrap=True, markup=False)
     for reason in results["reasons"]:

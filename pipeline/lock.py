@@ -29,14 +29,18 @@ def held(folder: str, said_by: str = "OUTPUT_DIR") -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InUseError(
-                f"Another run (process {_holder(file)}) works in {folder!r}. Wait until it has ended, or give this one "
-                f"another {said_by}."
-            ) from error
+            raise _in_use(file, folder, said_by) from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def check_free(folder: str) -> None:
+    """InUseError as of `held`, without holding the folder."""
+    if is_held(folder):
+        with open(os.path.join(folder, _FILE)) as file:
+            raise _in_use(file, folder, "OUTPUT_DIR")
 
 
 def is_held(folder: str) -> bool:
@@ -52,6 +56,9 @@ def is_held(folder: str) -> bool:
     return False
 
 
-def _holder(file):
+def _in_use(file, folder, said_by):
     file.seek(0)
-    return file.read().strip() or "unknown"
+    holder = file.read().strip() or "unknown"
+    return InUseError(
+        f"Another run (process {holder}) works in {folder!r}. Wait until it has ended, or give this one another {said_by}."
+    )

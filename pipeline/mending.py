@@ -51,7 +51,10 @@ def remove_hollow_models(artifacts: str) -> None:
     for folder in pathlib.Path(artifacts).glob("Trainer-*/model/*"):
         if not holds_model(str(folder / "Format-Serving")):
             shutil.rmtree(folder)
-            print(f"{folder} holds no model any more: it is made again if a run needs it.", file=sys.stderr)
+            print(
+                f"{folder} holds no whole model: a run was stopped, or it is gone. It is made again where needed.",
+                file=sys.stderr,
+            )
 
 
 def restore_pushed(results: dict) -> None:

@@ -144,6 +144,8 @@ def predict(asked: argparse.Namespace) -> None:
             f"{plural(len(photographs), 'photograph')}{left_out}; {len(photographs) - len(left):,} of them answered "
             f"before. Model: {model.name}, version {model.version}."
         )
+        if parts.has_others:
+            _say(f"{asked.out} has answers of another model, or of other settings: they give way to these.")
         if left:
             _answer(left, Predict(folder, detection, parts, os.path.join(maps, key)), beam_options)
         rows = collections.Counter()

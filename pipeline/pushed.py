@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from components.overrides import slug
+from pipeline import experiments
 from pipeline.request import DEFAULT_OUTPUT_DIR
 
 if TYPE_CHECKING:
@@ -43,11 +45,21 @@ def model_folder(model: str) -> str:
         what = f"MODEL {model!r} is neither a folder nor an experiment" if model else "MODEL is missing: an experiment"
         raise FileNotFoundError(
             f"{what} with a pushed model below {os.path.dirname(pushed)!r}, which has {', '.join(there) or 'none'}. "
-            f"First: make run EXPERIMENT={model or '…'} DATA_DIR=…; a model that was not pushed is named by the folder "
-            "that the run's last lines have."
+            f"{_first(model)}A model that was not pushed is named by the folder that the run's last lines have."
         ) from error
     read_contract(found)
     return found
+
+
+def _first(model):
+    """What to do about an experiment without a model; of one that there isn't, which are near."""
+    name, *settings = model.split("+")
+    try:
+        experiments.get(name)
+    except ValueError as error:
+        return f"{error}. " if model else ""
+    said = f" SET={shlex.quote(' '.join(settings))}" if settings else ""
+    return f"First: make run EXPERIMENT={name}{said}, with the DATA_DIR that it reads, if any. "
 
 
 def pushed_models(serving: str) -> list[str]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from components.config import MAX_SEED, Experiment
 from components.overrides import overridden, run_name, slug
-from pipeline import experiments
+from pipeline import experiments, lock
 
 _LEAST_FREE = 3 * 10**8  # bytes: the smallest experiments leave a third of it
 _DRAWN = ("synthetic_faces",)  # data sets that have no files
@@ -199,5 +199,14 @@ def request_or_exit() -> Request:
         sys.exit(f"facetfx: {error}")
 
 
+def main() -> None:
+    """Ends the process with a line that says why, if what the environment asks for can't be done now."""
+    request = request_or_exit()
+    try:
+        lock.check_free(request.output_dir)
+    except lock.InUseError as error:
+        sys.exit(f"facetfx: {error}")
+
+
 if __name__ == "__main__":
-    request_or_exit()
+    main()

@@ -66,6 +66,7 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     ANNOTATIONS: Mapping[str, Annotation] = MappingProxyType({})
     SPLITS: tuple[str, ...] = ("train", "validation", "test")
     TERMS = "What may be done with it is not known here."
+    OF_PEOPLE = True
 
     def __init__(self, source: str | None = None, **options):
         self.source = source

@@ -98,6 +98,8 @@ def measure_new(
     for dataset, values in known.items():
         tasks = [task for task in model.tasks if any(_is_of(name, task) for name in values)]
         asked = next((each for each in parts if tasks and set(tasks) <= set(each)), None)
+        if not parts:
+            continue  # nothing could be asked, which `left_out` explains
         if asked is None:
             found.not_compared[dataset] = (
                 "no face was found in its images, to which photographs could be aligned" if tasks else "it has no task"

@@ -102,10 +102,18 @@ class Parts:
                 open_part, lines = place.part, list(_lines(place.part))
             yield [{**row, "image": photograph.name} for row in lines[place.line]["rows"]]
 
+    @property
+    def has_others(self) -> bool:
+        """Whether there are parts of other models and settings."""
+        return any(not self._is_own(part) for part in self._files())
+
+    def _is_own(self, part):
+        return os.path.basename(part).startswith(f"{self._key}-")
+
     def remove_others(self) -> None:
         """Removes the parts of other models and settings."""
         for part in self._files():
-            if not os.path.basename(part).startswith(f"{self._key}-"):
+            if not self._is_own(part):
                 tf.io.gfile.remove(part)
 
 

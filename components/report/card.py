@@ -6,16 +6,18 @@ import json
 import math
 import platform
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 
+from components import tasks as task_kinds
 from components.config import to_json
 from components.overrides import settings_of
 from components.page.formatting import change_text, decimal, figure_text, format_int, interval_text, readable
 from components.page.page import Block, Code, Details, Heading, Note, Section
+from components.report.bars import comparisons, reasons
 from components.report.collect import RunArtifacts
 from components.serving.lite import LITE
-from components.tasks.figures import Figure
+from components.tasks.figures import Figure, beyond_chance, difference_interval
 
 _DLIB_68 = (
     "Landmarks that images lacked were marked by dlib's 68-point predictor, whose training data (iBUG 300-W) exclude "
@@ -30,6 +32,7 @@ _INTENDED = (
     "counts: research, measurements, the search and sorting of one's own photographs.",
     "Not to find out who somebody is, nor where it decides about a person: work, credit, police, borders, medicine.",
 )
+_DRAWN = ("To try the software: it was trained on drawn faces, and what it says of a photograph means nothing.",)
 _LIMITS = (
     "Labels of faces are other people's opinions. What a model says of a person may be wrong and is no ground for a "
     "decision about them.",
@@ -38,14 +41,12 @@ _LIMITS = (
     "It answers for any image, also for one without a face. What isn't shown to it as its training images were, "
     "aligned faces or whole photographs, gets an answer that means nothing.",
 )
-# What headlines hide: the two kinds of mistakes, and labels that are never given.
-_HIDDEN = ("mean_false_positive_rate", "mean_false_negative_rate", "never_said")
 _VERSIONS = ("tensorflow", "keras", "tfx", "tensorflow-model-analysis", "apache-beam")
 
 
 def card_section(artifacts: RunArtifacts) -> Section:
     """The parts of the card that no other section of the page has."""
-    blocks: list[Block] = [Heading("What it is for"), *(Note(text) for text in _INTENDED)]
+    blocks: list[Block] = [Heading("What it is for"), *(Note(text) for text in _intended(artifacts))]
     blocks += [Heading("What may be done with it")]
     blocks += [Note(text) for text in terms(artifacts)]
     blocks += [Heading("What it can't do"), *(Note(text) for text in _LIMITS)]
@@ -68,7 +69,11 @@ def card(artifacts: RunArtifacts) -> str:
         f"{experiment.summary.rstrip('.')}. Reported {artifacts.created:%d %B %Y}, seed {experiment.training.seed}, by "
         f"facetfx at commit {artifacts.commit or 'unknown'}; it lies in `{where}`.",
         f"{'Blessed' if verdict.blessed else 'Not blessed'}; {'pushed' if verdict.pushed_path else 'not pushed'}.",
-        *([experiment.target] if experiment.target else []),
+        *([f"To be compared with: {experiment.target}"] if experiment.target else []),
+        "",
+        "## Whether it passed",
+        "",
+        *(f"- {text}" for text in (*(text for text, passed in comparisons(artifacts) if passed), *reasons(artifacts))),
         "",
         "## What it answers",
         "",
@@ -77,7 +82,7 @@ def card(artifacts: RunArtifacts) -> str:
         *_thresholds(artifacts),
         "## What it is for",
         "",
-        *(f"- {text}" for text in _INTENDED),
+        *(f"- {text}" for text in _intended(artifacts)),
         "",
         "## What may be done with it",
         "",
@@ -85,7 +90,13 @@ def card(artifacts: RunArtifacts) -> str:
         "",
         "## How good it is",
         "",
-        *_figures_table(artifacts, "", "test images"),
+        *_figures_table(
+            artifacts,
+            "",
+            "test images",
+            {task.name: artifacts.evaluation.figures(task.name) for task in artifacts.tasks},
+        ),
+        *_never_said(artifacts),
         *_slices(artifacts),
         "",
         "## What it can't do",
@@ -118,12 +129,17 @@ def terms(artifacts: RunArtifacts) -> list[str]:
     return [*found, *([_DLIB_68] if marked else []), *([_DLIB] if aligned else [])]
 
 
+def _intended(artifacts) -> tuple[str, ...]:
+    return _INTENDED if artifacts.of_people else _DRAWN
+
+
 def command(artifacts: RunArtifacts) -> str:
     """That makes the model again."""
     settings = settings_of(artifacts.name)
     said = f" SET={shlex.quote(' '.join(settings))}" if settings else ""
     name = artifacts.name.split("+")[0]
-    return f"make run EXPERIMENT={name} DATA_DIR=… SEED={artifacts.experiment.training.seed}{said}"
+    data = " DATA_DIR=…" if artifacts.of_people else ""
+    return f"make run EXPERIMENT={name}{data} SEED={artifacts.experiment.training.seed}{said}"
 
 
 def versions() -> str:
@@ -154,45 +170,83 @@ def _thresholds(artifacts) -> list[str]:
     return lines
 
 
-def _figures_table(artifacts, slice_name, over) -> list[str]:
-    evaluation = artifacts.evaluation
+def _figures_table(artifacts, slice_name, over, figures) -> list[str]:
+    """A row for each of the figures, by task."""
     rows = []
-    for task in artifacts.tasks:
-        annotated = evaluation.of(task.name, slice_name).get("annotated", 0)
+    for task, of_task in figures.items():
+        annotated = format_int(artifacts.evaluation.of(task, slice_name).get("annotated", 0))
         rows += [
-            f"| {figure.name} | {format_int(annotated)} | {_with_unit(figure)} | "
-            f"{interval_text(figure.interval, figure.share)} |"
-            for figure in evaluation.figures(task.name, slice_name)
-            if figure.headline or figure.metric in _HIDDEN
+            f"| {figure.name} | {annotated} | {_with_unit(figure)} | {interval_text(figure.interval, figure.share)} |"
+            for figure in of_task
         ]
     return [f"| {over} | annotated | | 95 % interval |", "| --- | --- | --- | --- |", *rows]
+
+
+def _never_said(artifacts) -> list[str]:
+    """The labels that the test images have and the model never gives, by name."""
+    lines = []
+    for task in artifacts.tasks:
+        module, values = task_kinds.role(task.kind, "evaluation"), artifacts.evaluation.of(task.name)
+        if values and hasattr(module, "never_said") and len(never := module.never_said(values)):
+            names = ", ".join(readable(task.names[place]) for place in never)
+            lines += ["", f"Of {readable(task.name)} it never gives {names}: of no use there."]
+    return lines
 
 
 def _slices(artifacts) -> list[str]:
     evaluation = artifacts.evaluation
     lines: list[str] = []
-    sides: Sequence[str]
     for key, sides in evaluation.slices.items():
-        lines += ["", f"By {readable(key)}:"]
-        for side in sides:
+        mistakes = {task.name: _mistakes(artifacts, task, sides) for task in artifacts.tasks}
+        lines += [
+            "",
+            f"By {readable(key)}. A side's means are over what is defined there; gaps, and how often both mistakes are "
+            "made, are over what is defined on all sides.",
+        ]
+        for place, side in enumerate(sides):
             over = f"{format_int(evaluation.counts[side])} test images: {readable(side)}"
-            lines += ["", *_figures_table(artifacts, side, over)]
+            figures = {
+                task: [*(f for f in evaluation.figures(task, side) if f.headline), *(of[place] if of else [])]
+                for task, of in mistakes.items()
+            }
+            lines += ["", *_figures_table(artifacts, side, over, figures)]
         if evaluation.has_two_sides(key):
-            gaps = list(_gaps(artifacts, key))
+            gaps = [*_gaps(artifacts, key), *_gaps_of_mistakes(mistakes.values(), key)]
             lines += ["", *gaps] if gaps else []
     return lines
 
 
+def _mistakes(artifacts, task, sides) -> list[list[Figure]]:
+    """How often each mistake is made on each side; nothing where the kind knows no several."""
+    module, values = task_kinds.role(task.kind, "evaluation"), [artifacts.evaluation.of(task.name, s) for s in sides]
+    return module.mistakes(task, values) if all(values) and hasattr(module, "mistakes") else []
+
+
 def _gaps(artifacts, key) -> Iterator[str]:
-    """What divides the two sides, over what is defined on both: means of the sides may be of different labels."""
+    """What divides the two sides, figure by figure."""
     evaluation = artifacts.evaluation
     for task in artifacts.tasks:
         for figure in evaluation.figures(task.name):
             if figure.headline and figure.metric:
                 gap = evaluation.gap(task.name, figure.metric, key)
                 if gap is not None and math.isfinite(gap):
-                    unit = " points" if figure.share else ""
-                    yield f"- {figure.name}: {change_text(gap, figure.share)}{unit} with {readable(key)}"
+                    yield _gap(figure, gap, evaluation.gap_interval(task.name, figure.metric, key), key)
+
+
+def _gaps_of_mistakes(mistakes: Iterable[list[list[Figure]]], key) -> Iterator[str]:
+    """The same of how often each mistake is made."""
+    for having, lacking in filter(None, mistakes):
+        for one, other in zip(having, lacking, strict=True):
+            gap = one.value - other.value
+            if math.isfinite(gap):
+                yield _gap(one, gap, difference_interval(gap, one.error, other.error), key)
+
+
+def _gap(figure, gap, interval, key) -> str:
+    unit = " points" if figure.share else ""
+    ends = f" ({' to '.join(change_text(end, figure.share) for end in interval)})" if interval else ""
+    chance = ": more than chance makes it" if beyond_chance(interval) else ""
+    return f"- {figure.name}: {change_text(gap, figure.share)}{unit}{ends} with {readable(key)}{chance}"
 
 
 def _with_unit(figure: Figure) -> str:

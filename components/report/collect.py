@@ -91,7 +91,7 @@ class RunArtifacts:
         tested: by data set, the first records of its test split. samples: with answers, the first of them.
         model_run: folder of the logs and what else training left.
         lite: what the file of TensorFlow Lite reached; None without one.
-        terms: by data set, what may be done with it.
+        terms: by data set, what may be done with it. of_people: whether any of them shows people.
         commit: of the code; "" if unknown.
         run: what tells this run from all others.
     """
@@ -112,6 +112,7 @@ class RunArtifacts:
     frames: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     lite: Evaluation | None = None
     terms: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    of_people: bool = True
     commit: str = ""
     run: str = ""
     created: datetime.datetime = dataclasses.field(default_factory=datetime.datetime.now)
@@ -135,6 +136,7 @@ def collect(
     tasks = bound_tasks(experiment)
     model_path = path_utils.serving_model_path(artifacts["model"].uri)
     model = tf.saved_model.load(model_path)
+    datasets = {each.name: build_dataset(each, None) for each in experiment.data.datasets}
     splits = experiment.data.splits(experiment.evaluation.split)
     tested = {dataset: _records(artifacts["examples"], split) for dataset, split in splits.items()}
     model_run = artifacts["model_run"].uri
@@ -157,7 +159,8 @@ def collect(
         data=_data(artifacts, read_reference(model_path)),
         verdict=_verdict(artifacts),
         lite=read_evaluation(artifacts["lite_evaluation"].uri, tasks) if has_lite else None,
-        terms={each.name: build_dataset(each, None).TERMS for each in experiment.data.datasets},
+        terms={name: dataset.TERMS for name, dataset in datasets.items()},
+        of_people=any(dataset.OF_PEOPLE for dataset in datasets.values()),
         commit=commit,
         run=run,
     )

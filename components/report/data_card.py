@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from components import tasks as task_kinds
+from components.drift.reference import LABEL
 from components.page.formatting import format_int, percent, readable
 from components.report.card import command
 from components.report.collect import RunArtifacts
 from components.tasks.annotation import BoundTask
 
-_LIMITS = (
+_OF_PEOPLE = (
     "Labels are other people's opinions of pictures, not facts about the people in them.",
-    "Whoever is rare among the images is rare in what the figures say: the shares below are of the test images.",
     "A split by image may have one person on both sides, unless the data set's own list says otherwise.",
 )
+_LIMITS = ("What is rare among the images is rare in what the figures say: the shares below are of the test images.",)
 
 
 def data_card(artifacts: RunArtifacts) -> str:
@@ -21,9 +24,9 @@ def data_card(artifacts: RunArtifacts) -> str:
         f"# Data of {artifacts.name}",
         "",
         f"As facetfx read them at commit {artifacts.commit or 'unknown'}, {artifacts.created:%d %B %Y}, with "
-        f"`{command(artifacts)}`. They were made for research on faces; any other use is for its user to justify.",
+        f"`{command(artifacts)}`.",
         "",
-        *(f"- {text}" for text in _LIMITS),
+        *(f"- {text}" for text in (_OF_PEOPLE if artifacts.of_people else ()) + _LIMITS),
         "",
     ]
     for config in artifacts.experiment.data.datasets:
@@ -66,6 +69,14 @@ def _label(artifacts: RunArtifacts, task: BoundTask) -> list[str]:
         shares = zip(task.names, evaluation.frequencies(values), strict=True)
         lines += ["", "| among the test images | |", "| --- | --- |"]
         lines += [f"| {readable(name)} | {percent(share, 1)} |" for name, share in shares]
+    numbers = artifacts.data.validated.get(task.dataset, {}).get(f"{LABEL}{task.name}")
+    if task.kind == "regression" and numbers is not None:
+        least, quarter, median, three_quarters, most = np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1])
+        lines += [
+            "",
+            f"Among {format_int(len(numbers))} validation images it is {least:.4g} to {most:.4g}, of half of them "
+            f"{quarter:.4g} to {three_quarters:.4g}; the median is {median:.4g}.",
+        ]
     return lines
 
 

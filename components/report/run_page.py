@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import pathlib
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from components.config import Bar, form
+from components.config import form
 from components.overrides import settings_of
 from components.page.formatting import (
-    change_text,
     decimal,
     figure_text,
     finite_or_none,
@@ -23,6 +20,7 @@ from components.page.formatting import (
     readable,
 )
 from components.page.page import Block, Cell, Chip, Code, Column, Headlines, Note, Page, Part, Section, Table
+from components.report.bars import comparisons, reasons
 from components.report.card import card_section
 from components.report.collect import RunArtifacts, Verdict, report_of
 from components.report.data_section import data_section
@@ -31,11 +29,8 @@ from components.report.learning import learning_section
 from components.report.slices import slices_section
 from components.serving.lite import LITE
 from components.systems.base import system_of
-from components.tasks.figures import Figure, widest_gap_of
-from components.tasks.reporting import metric_title
+from components.tasks.figures import Figure
 
-# What Evaluator says of a figure that is held against its bar and the last blessed model here.
-_BAR = re.compile("is (below|above) the bar|is worse than the last blessed model")
 _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MODEL_NAME=faces tensorflow/serving
 echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
   curl --output answer.json --data @- localhost:8501/v1/models/faces:predict"""
@@ -143,62 +138,6 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         **{title: found for part in parts for title, found in part.details.items()},
     }
     return json.dumps(values, indent=1)
-
-
-def comparisons(artifacts: RunArtifacts) -> list[tuple[str, bool]]:
-    """Each task with a bar against it and against the last blessed model, and the widest gaps against theirs.
-
-    A sentence with both figures and their difference, and whether it passed.
-    """
-    found = []
-    for task in artifacts.tasks:
-        bar, evaluation = task.task.bar, artifacts.evaluation
-        value = evaluation.value(task.name, bar.metric) if bar else None
-        if value is not None and not math.isnan(value):
-            found.append(_against_bar(artifacts, task, bar, value))
-        for of, most in artifacts.experiment.evaluation.max_gaps.items():
-            name = widest_gap_of(of)
-            gap = evaluation.value(task.name, name)
-            if gap is not None and not math.isnan(gap):
-                text, passed = _held_against(metric_title(task.name, name), gap, Bar("", at_most=most), True)
-                found.append((f"{text}.", passed))
-    return found
-
-
-def reasons(artifacts: RunArtifacts) -> list[str]:
-    """Why a model isn't pushed: bars that it missed, what else Evaluator says, what the serving check found."""
-    verdict = artifacts.verdict
-    missed = [text for text, passed in comparisons(artifacts) if not passed]
-    # Of these Evaluator says the same, with less.
-    told = tuple(f"{task.name} " for task in artifacts.tasks) if missed else ()
-    others = [each for each in verdict.reasons if not (each.startswith(told) and _BAR.search(each))]
-    return [*missed, *others, *([] if verdict.serving_ok else [verdict.serving_message])]
-
-
-def _against_bar(artifacts, task, bar, value):
-    evaluation = artifacts.evaluation
-    figure = next((each for each in evaluation.figures(task.name) if each.metric == bar.metric), None)
-    share = figure is None or figure.share
-    text, passed = _held_against(metric_title(task.name, bar.metric), value, bar, share)
-    change = evaluation.changes.get((task.name, bar.metric))
-    if change is None:
-        return f"{text}, and there is no blessed model to compare it with.", passed
-    before = figure_text(value - change, share) + (" %" if share else "")
-    better = (change if bar.at_most is None else -change) >= -1e-10
-    place = os.path.dirname(evaluation.baseline)  # without the folder that TFX puts into each model's
-    difference = f"{change_text(change, share)}{' points' if share else ''}"
-    return f"{text}. The last blessed model ({place}) has {before}: {difference} against it.", passed and better
-
-
-def _held_against(title, value, bar, share):
-    """A sentence without its end: a figure, its bar and what lies between; and whether it passed."""
-    unit = " %" if share else ""
-    margin = value - bar.bound if bar.at_most is None else bar.bound - value
-    between = (
-        f"{'passed' if margin >= 0 else 'missed'} by {figure_text(abs(margin), share)}{' points' if share else ''}"
-    )
-    bound = f"at {'least' if bar.at_most is None else 'most'} {figure_text(bar.bound, share)}{unit}"
-    return f"{title} is {figure_text(value, share)}{unit}; the bar, {bound}, is {between}", margin >= 0
 
 
 def _precision(found):

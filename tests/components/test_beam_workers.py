@@ -10,7 +10,10 @@ from components.beam_workers import check_options, has_one_worker
 PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
 
 
-@pytest.mark.parametrize("options", [[], PROCESSES, ["--runner=FlinkRunner", "--parallelism=2", "--of_the_engine=1"]])
+@pytest.mark.parametrize(
+    "options",
+    [[], PROCESSES, ["--direct_num_workers", "2"], ["--runner=FlinkRunner", "--parallelism=2", "--of_the_engine=1"]],
+)
 def test_options_that_there_are(options):
     check_options(options)
 
@@ -20,6 +23,9 @@ def test_options_that_there_are(options):
     [
         (["--workers=2", "--temp_location=/tmp"], "no option --workers"),
         (["--runner=DirectRunner", "--b=1", "--a"], "direct runner has no option --a, --b"),
+        (["nonsense"], "'nonsense' is no option of Beam, which are --name=value"),
+        (["--direct_num_workers=2", "nonsense"], "'nonsense' is no option"),
+        (["--direct_num_workers=many"], "Beam: .*argument --direct_num_workers: invalid int value: 'many'"),
         (["--runner=Nonsense"], "Unexpected pipeline runner: Nonsense"),
     ],
 )

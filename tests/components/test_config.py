@@ -260,7 +260,7 @@ def test_experiments_that_can_run(experiment):
         (_changed(SEVERAL, data=ABSENT), "Of the data sets masks, mtfl, none give 'emotion'"),
         (
             _changed(EXPERIMENT, data=_changed(EXPERIMENT.data, image_size=(64, 0))),
-            r"image_size is \(height, width\) in pixels; received \(64, 0\)",
+            r"image_size is \(height, width\) in pixels, 8 or more; received \(64, 0\)",
         ),
         (
             _taught(Teacher("clothing", "a/b")),

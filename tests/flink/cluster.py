@@ -91,7 +91,7 @@ def cluster(flink: pathlib.Path, logs: pathlib.Path) -> Iterator[str]:
             f"--job-port={JOBS}", "--artifact-port=0", "--expansion-port=0", f"--artifacts-dir={logs}/staged",
         ],
         "workers": [
-            sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={WORKERS}",
+            sys.executable, "-m", "tests.flink.worker_pool", str(WORKERS),
         ],
     }  # fmt: skip
     # The pool starts `python` by name.
@@ -145,7 +145,7 @@ def workers() -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if "apache_beam.runners.worker.sdk_worker_main" in (process.info["cmdline"] or [])
+        if any("SdkHarness(" in argument for argument in process.info["cmdline"] or [])
     ]
 
 

@@ -45,7 +45,7 @@ def test_a_models_folder_without_a_model_is_no_result(output, capsys):
         (whole / file).touch()
     remove_hollow_models(str(output / "pipeline"))
     assert [path.name for path in models.iterdir()] == ["4"]
-    assert f"{models / '3'} holds no model any more" in capsys.readouterr().err
+    assert f"{models / '3'} holds no whole model" in capsys.readouterr().err
     remove_hollow_models(str(output / "nothing"))
 
 

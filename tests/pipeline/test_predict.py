@@ -197,7 +197,7 @@ def test_in_worker_processes(photos, tmp_path):
         ),
         (
             ["--model", "no/such", "--out", "f.csv"],
-            r"MODEL 'no/such' is neither.*has plain-colours.*EXPERIMENT=no/such",
+            r"MODEL 'no/such' is neither.*has plain-colours.*No experiment is called 'no/such'",
         ),
         (["--model", "", "--out", "f.csv"], "MODEL is missing.*has plain-colours"),
     ],

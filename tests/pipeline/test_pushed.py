@@ -88,7 +88,7 @@ def test_a_pushed_model_as_h5(folder, tmp_path):
 
 def test_none(tmp_path, monkeypatch):
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="First: make run EXPERIMENT=no/such"):
+    with pytest.raises(FileNotFoundError, match="No experiment is called 'no/such'"):
         load("no/such")
 
 

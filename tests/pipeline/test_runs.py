@@ -15,6 +15,7 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.console import Console
 
 from components.config import to_json
+from pipeline import request
 from pipeline.experiments import get
 from pipeline.experiments.plain import TRAINING
 from pipeline.lock import InUseError, held, is_held
@@ -131,6 +132,13 @@ def test_one_at_a_time(tmp_path):
         other.join()
         assert f"Another run (process {os.getpid()}) works in" in said
     assert not is_held(folder)
+
+
+def test_a_start_beside_another_is_refused_before_anything_is_imported(tmp_path, monkeypatch):
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    request.main()
+    with held(str(tmp_path)), pytest.raises(SystemExit, match=rf"facetfx: Another run \(process {os.getpid()}\) works"):
+        request.main()
 
 
 def test_a_process_that_dies_lets_go(tmp_path):

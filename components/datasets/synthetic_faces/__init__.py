@@ -36,6 +36,7 @@ class SyntheticFaces(FaceDataset):
 
     name = "synthetic_faces"
     TERMS = "Drawn by this project, under its own licence, Apache 2.0; nobody is shown."
+    OF_PEOPLE = False
     ANNOTATIONS = MappingProxyType(
         {
             "attributes": Annotation("multi_label", ATTRIBUTES),

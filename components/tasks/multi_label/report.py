@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,7 @@ from components.page.page import (
     Table,
 )
 from components.tasks.annotation import BoundTask
-from components.tasks.multi_label.evaluation import TOP, majority_accuracy, never_said
+from components.tasks.multi_label.evaluation import GAPS, TOP, majority_accuracy, never_said
 from components.tasks.ratios import mean_of_defined
 from components.tasks.reporting import (
     PREDICTED_AND_LABELLED,
@@ -59,10 +60,10 @@ def part(task: BoundTask, artifacts: RunArtifacts) -> Part:
     """Figures by label and mistakes; for programs also how alike the sides of the slices are served."""
     values = artifacts.evaluation.of(task.name)
     evaluation, gaps, intervals = artifacts.evaluation, {}, {}
-    for key in evaluation.slices:
-        name = f"{task.name} accuracy gap {key}"
-        gaps[name] = finite_or_none(evaluation.gap(task.name, "mean_accuracy", key))
-        if interval := evaluation.gap_interval(task.name, "mean_accuracy", key):
+    for key, of in itertools.product(evaluation.slices, GAPS):
+        name = f"{task.name} {readable(of)} gap {key}"
+        gaps[name] = finite_or_none(evaluation.gap(task.name, f"mean_{of}", key))
+        if interval := evaluation.gap_interval(task.name, f"mean_{of}", key):
             intervals[name] = interval
     majority = majority_accuracy(values)
     return Part(

@@ -6,10 +6,10 @@ import dataclasses
 
 from components.config import Bar, Evaluation, Teacher
 from components.page.formatting import interval_text
+from components.report.bars import comparisons, reasons
 from components.report.card import card, card_section, command
 from components.report.collect import Verdict
 from components.report.data_card import data_card
-from components.report.run_page import comparisons, reasons
 from components.tasks.figures import Figure
 from tests.components.report.sample_run import ATTRIBUTES, EMOTION, artifacts, attribute_values
 
@@ -27,10 +27,12 @@ def test_what_the_card_says():
     for words in (
         "# Model card: ifan/3t-tiny", "seed 7", "`/data/serving/ifan/1715956200`", "Blessed; pushed.",
         "- `emotion`: classification: ", "For research; the images belong to their owners.",
-        "| test images | annotated | | 95 % interval |", "| attributes mean accuracy | ", "By Male:",
+        "| test images | annotated | | 95 % interval |", "| attributes mean accuracy | ", "By Male. A side's means",
         "| attributes labels never given | 998 | 0 |", "| attributes mean false positive rate | ",
         "Not to find out who somebody is",
-        "| 587 test images: not Male |", "- attributes mean accuracy: +0.00 points with Male",
+        "| 587 test images: not Male |", "- attributes mean accuracy: +0.00 points (",
+        "- attributes mean false positive rate: +0.00 points (", "| attributes always the commoner class |",
+        "To be compared with: 91.15 % overall F1", "## Whether it passed",
         "no ground for a decision",
         "make run EXPERIMENT=ifan/3t-tiny DATA_DIR=… SEED=7", "tensorflow 2.15", "assets.extra/contract.json",
     ):  # fmt: skip
@@ -86,13 +88,49 @@ def test_a_missed_bar_is_told_once():
 
 
 def test_against_the_bar_on_the_widest_gap():
-    alone = artifacts(ATTRIBUTES, values={"attributes": attribute_values() | {"widest_accuracy_gap": 0.07}})
+    values = attribute_values()
+    more = values | {"accuracy": values["accuracy"] + 0.07}
+    sides = {("attributes", "Male"): more, ("attributes", "not Male"): values}
+    whole = {"attributes": values | {"widest_accuracy_gap": 0.07}}
+    alone = artifacts(ATTRIBUTES, slices=SLICES, counts={"Male": 411, "not Male": 587}, values=whole | sides)
     for most, words in ((0.1, "passed by 3.00"), (0.05, "missed by 2.00")):
         evaluation = Evaluation(slice_by=("Male",), max_gaps={"accuracy": most})
         experiment = dataclasses.replace(alone.experiment, evaluation=evaluation)
         ((text, passed),) = comparisons(dataclasses.replace(alone, experiment=experiment))
         assert text.startswith("attributes widest accuracy gap is 7.00 %; the bar, at most ")
-        assert text.endswith(f"is {words} points.") and passed is (most > 0.07)
+        # 2.093 · √(0.5² + 0.5²) = 1.48 points to both sides.
+        assert text.endswith(f"is {words} points. It is by Male, 95 % interval 5.52 to 8.48 %.")
+        assert passed is (most > 0.07)
+
+
+def test_a_gap_beyond_chance_is_said_on_the_card():
+    values = attribute_values()
+    sides = {
+        ("attributes", "Male"): values | {"accuracy": values["accuracy"] + 0.07},
+        ("attributes", "not Male"): values,
+    }
+    text = card(artifacts(ATTRIBUTES, slices=SLICES, counts={"Male": 411, "not Male": 587}, values=sides))
+    said = "- attributes mean accuracy: +7.00 points (+5.52 to +8.48) with Male: more than chance makes it"
+    assert said in text and "false positive rate: +0.00 points (" in text
+
+
+def test_labels_that_are_never_given_are_named_and_bars_told():
+    values = attribute_values()
+    never = values | {name: values[name].copy() for name in ("true_positives", "false_positives", "false_negatives")}
+    for name, count in (("true_positives", 0), ("false_positives", 0), ("false_negatives", 9)):
+        never[name][[4, 15]] = count
+    task = dataclasses.replace(ATTRIBUTES, task=dataclasses.replace(ATTRIBUTES.task, bar=Bar("mean_accuracy", 0.99)))
+    text = card(artifacts(task, values={"attributes": never}))
+    assert "Of attributes it never gives Bald, Eyeglasses: of no use there." in text
+    assert "- attributes mean accuracy is " in text and "the bar, at least 99.00 %, is missed by" in text
+
+
+def test_drawn_faces_are_nobodys():
+    made = run(of_people=False)
+    assert "what it says of a photograph means nothing" in card(made) and "sorting of one's own" not in card(made)
+    assert "make run EXPERIMENT=ifan/3t-tiny SEED=7" in card(made)
+    assert "other people's opinions of pictures" in data_card(run())
+    assert "other people's opinions of pictures" not in data_card(made)
 
 
 def test_intervals_in_words():

@@ -11,6 +11,7 @@ from tfx.types import standard_artifacts
 from tfx.types.experimental import simple_artifacts
 
 from components.config import Data, DatasetConfig, Experiment, Task, Training, configured, to_json
+from components.drift.reference import write_reference
 from components.record import FaceRecord
 from components.report import collect
 from components.report.executor import Executor
@@ -110,6 +111,8 @@ def run(tmp_path, monkeypatch):
         "signatures": {"from_examples": {"emotion": {"kind": "probabilities"}}},
     }
     (tmp_path / "model" / CONTRACT).write_text(json.dumps(contract))
+    looks = {dataset.name: {"image brightness": np.array([0.5, 0.6], np.float32)} for dataset in DRAWN}
+    write_reference(str(tmp_path / "model"), looks)
     artifacts["infra_blessing"].set_int_custom_property("blessed", 1)
     artifacts["pushed_model"].set_string_custom_property("pushed_destination", str(tmp_path / "serving" / "1"))
 
@@ -138,6 +141,7 @@ def test_what_a_run_left_is_read(run):
     ]  # fmt: skip
     assert {name: len(records) for name, records in found.tested.items()} == {"drawn_parsing": 5, "drawn_emotion": 5}
     assert found.data.splits["drawn_emotion_test"]["quarantined"] == 1
+    assert found.data.validated.keys() == {"drawn_parsing", "drawn_emotion"} and not found.of_people
     assert found.data.quarantine_samples == (("x.jpg", "truncated"),)
     assert found.data.anomalies == ("drawn_parsing_test: emotion: value 9", "drawn_emotion_test: emotion: value 9")
     assert found.data.soft_labels["drawn_parsing_train"]["emotion"]["labelled"] == 2 and not found.data.annotations
