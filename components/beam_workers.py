@@ -12,7 +12,7 @@ from apache_beam.runners.runner import create_runner
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """Raises ValueError for a runner that Beam doesn't have, a value that an option can't have, and what would be left out.
+    """Raises ValueError for runners and values that there aren't, and for what would silently be left out.
 
     Other runners than the direct one may hand on to their engine options that Beam doesn't know.
 
@@ -29,9 +29,9 @@ def check_options(arguments: Sequence[str]) -> None:
     except SystemExit as error:  # of argparse, behind all options that there are
         raise ValueError(f"Beam: {said.getvalue().strip().splitlines()[-1]}") from error
     create_runner(options.view_as(StandardOptions).runner or "DirectRunner")
-    if _is_direct(options):
-        if unknown := sorted(options.get_all_options(retain_unknown_options=True).keys() - known.keys()):
-            raise ValueError(f"Beam's direct runner has no option {', '.join(map('--{}'.format, unknown))}.")
+    unknown = sorted(options.get_all_options(retain_unknown_options=True).keys() - known.keys())
+    if unknown and _is_direct(options):
+        raise ValueError(f"Beam's direct runner has no option {', '.join(map('--{}'.format, unknown))}.")
 
 
 def _is_direct(options):

@@ -60,5 +60,6 @@ def _in_use(file, folder, said_by):
     file.seek(0)
     holder = file.read().strip() or "unknown"
     return InUseError(
-        f"Another run (process {holder}) works in {folder!r}. Wait until it has ended, or give this one another {said_by}."
+        f"Another run (process {holder}) works in {folder!r}. Wait until it has ended, or give this one another "
+        f"{said_by}."
     )
