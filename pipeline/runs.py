@@ -45,18 +45,19 @@ class Run:
     Attributes:
         started: seconds since 1970.
         nodes: that began, in order.
-        seed: of the training; "" if that didn't begin.
+        seed: of the training; "" if that didn't begin. datasets: that were read; "" if that didn't begin.
     """
 
     started: float
     nodes: tuple[Node, ...]
     seed: str = ""
+    datasets: str = ""
 
     @property
     def experiment(self) -> str:
-        """Its name, as in folders and ids; a dash if nothing of its own began."""
+        """Its name, as in folders and ids; if nothing of its own began, what data it was to learn from."""
         own = (found.group(1) for found in map(_OWN.fullmatch, (node.id for node in self.nodes)) if found)
-        return next(own, "–")
+        return next(own, f"(one that reads {self.datasets})" if self.datasets else "–")
 
     @property
     def minutes(self) -> float:
@@ -103,7 +104,7 @@ def read_runs(database: str) -> list[Run]:
             Node(_node_id(store, each), each.last_known_state, each.last_update_time_since_epoch / 1000)
             for each in executions
         )
-        runs.append(Run(context.create_time_since_epoch / 1000, nodes, _seed(executions)))
+        runs.append(Run(context.create_time_since_epoch / 1000, nodes, _seed(executions), _datasets(executions)))
     return sorted(runs, key=lambda run: -run.started)
 
 
@@ -112,6 +113,12 @@ def _seed(executions):
     told = (each.custom_properties["custom_config"].string_value for each in executions if each.custom_properties)
     experiments = (json.loads(config).get("experiment") for config in told if config)
     return next((str(from_json(experiment).training.seed) for experiment in experiments if experiment), "")
+
+
+def _datasets(executions):
+    """As FacesExampleGen was told them."""
+    told = (each.custom_properties["datasets"].string_value for each in executions if each.custom_properties)
+    return ", ".join(dataset.name for datasets in filter(None, told) for dataset in from_json(datasets))
 
 
 def _node_id(store, execution):

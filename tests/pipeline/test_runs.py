@@ -14,7 +14,7 @@ from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from rich.console import Console
 
-from components.config import to_json
+from components.config import DatasetConfig, to_json
 from pipeline import request
 from pipeline.experiments import get
 from pipeline.experiments.plain import TRAINING
@@ -57,7 +57,7 @@ def test_what_a_later_run_did_needs_no_command():
 def test_which_and_how_long():
     assert run(("Trainer-plain-a", State.RUNNING)).experiment == "plain-a"
     assert run(("Trainer-plain-a", State.RUNNING)).minutes == 2.0
-    assert run().experiment == "–"
+    assert run().experiment == "–" and Run(0.0, (DATA,), datasets="fer2013").experiment == "(one that reads fer2013)"
     assert Run(5.0, ()).minutes == 0 and Run(5.0, ()).state(False) == "stopped: the same command goes on"
 
 
@@ -90,6 +90,9 @@ def database(tmp_path):
     kind = store.put_execution_type(metadata_store_pb2.ExecutionType(name="component"))
     for node, state in (("FacesExampleGen", State.COMPLETE), ("Trainer-plain-a", State.RUNNING)):
         execution = metadata_store_pb2.Execution(type_id=kind, last_known_state=state)
+        if node == "FacesExampleGen":
+            datasets = DatasetConfig("mtfl"), DatasetConfig("fer2013")
+            execution.custom_properties["datasets"].string_value = to_json(datasets)
         if node.startswith("Trainer"):
             told = {"experiment": to_json(replace(get("plain/synthetic"), training=replace(TRAINING, seed=7)))}
             execution.custom_properties["custom_config"].string_value = json.dumps(told)
@@ -101,7 +104,7 @@ def database(tmp_path):
 def test_runs_are_read(database):
     (found,) = read_runs(str(database / "metadata.db"))
     assert [node.id for node in found.nodes] == ["FacesExampleGen", "Trainer-plain-a"]
-    assert (found.experiment, found.seed) == ("plain-a", "7")
+    assert (found.experiment, found.seed, found.datasets) == ("plain-a", "7", "mtfl, fer2013")
     assert "stopped in Trainer-plain-a" in found.state(works=False)
 
 
