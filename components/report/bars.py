@@ -30,7 +30,7 @@ def comparisons(artifacts: RunArtifacts) -> list[tuple[str, bool]]:
         for of, most in artifacts.experiment.evaluation.max_gaps.items():
             widest = evaluation.value(task.name, widest_gap_of(of))
             if widest is not None and not math.isnan(widest):
-                found.append(_gap_against(evaluation, task.name, of, widest, most))
+                found.append(_gap_against(evaluation, task, of, widest, most))
     return found
 
 
@@ -61,10 +61,11 @@ def _against_bar(artifacts, task, bar, value):
 
 def _gap_against(evaluation, task, of, widest, most):
     """The widest gap against its bar, with the label that it is by and its interval."""
-    text, passed = _held_against(metric_title(task, widest_gap_of(of)), widest, Bar("", at_most=most), True)
-    gaps = {key: evaluation.gap(task, f"mean_{of}", key) for key in evaluation.slices}
-    key = max((key for key, gap in gaps.items() if gap is not None and not math.isnan(gap)), key=lambda k: abs(gaps[k]))
-    interval = evaluation.gap_interval(task, f"mean_{of}", key)
+    text, passed = _held_against(metric_title(task.name, widest_gap_of(of)), widest, Bar("", at_most=most), True)
+    gaps = {key: evaluation.gap(task.name, f"mean_{of}", key) for key in evaluation.slices if key in task.names}
+    defined = {key: abs(gap) for key, gap in gaps.items() if gap is not None and not math.isnan(gap)}
+    key = max(defined, key=defined.__getitem__)
+    interval = evaluation.gap_interval(task.name, f"mean_{of}", key)
     ends = sorted(map(abs, interval)) if interval and interval[0] * interval[1] > 0 else None
     between = f", 95 % interval {interval_text((ends[0], ends[1]), True)} %" if ends else ""
     return f"{text}. It is by {readable(key)}{between}.", passed

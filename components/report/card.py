@@ -33,9 +33,11 @@ _INTENDED = (
     "Not to find out who somebody is, nor where it decides about a person: work, credit, police, borders, medicine.",
 )
 _DRAWN = ("To try the software: it was trained on drawn faces, and what it says of a photograph means nothing.",)
-_LIMITS = (
+_OPINIONS = (
     "Labels of faces are other people's opinions. What a model says of a person may be wrong and is no ground for a "
-    "decision about them.",
+    "decision about them."
+)
+_LIMITS = (
     "It was measured on the test images of the data it was trained on. Photographs of other cameras, ages, regions and "
     "times will be answered worse; measure it on yours before you rely on it.",
     "It answers for any image, also for one without a face. What isn't shown to it as its training images were, "
@@ -49,7 +51,7 @@ def card_section(artifacts: RunArtifacts) -> Section:
     blocks: list[Block] = [Heading("What it is for"), *(Note(text) for text in _intended(artifacts))]
     blocks += [Heading("What may be done with it")]
     blocks += [Note(text) for text in terms(artifacts)]
-    blocks += [Heading("What it can't do"), *(Note(text) for text in _LIMITS)]
+    blocks += [Heading("What it can't do"), *(Note(text) for text in _limits(artifacts))]
     blocks += [
         Heading("How it was made"),
         Code("The command that makes it again, given the data:", command(artifacts)),
@@ -101,7 +103,7 @@ def card(artifacts: RunArtifacts) -> str:
         "",
         "## What it can't do",
         "",
-        *(f"- {text}" for text in _LIMITS),
+        *(f"- {text}" for text in _limits(artifacts)),
         "",
         "## How it was made",
         "",
@@ -131,6 +133,10 @@ def terms(artifacts: RunArtifacts) -> list[str]:
 
 def _intended(artifacts) -> tuple[str, ...]:
     return _INTENDED if artifacts.of_people else _DRAWN
+
+
+def _limits(artifacts) -> tuple[str, ...]:
+    return (_OPINIONS, *_LIMITS) if artifacts.of_people else _LIMITS
 
 
 def command(artifacts: RunArtifacts) -> str:
