@@ -155,10 +155,10 @@ def kill_workers(pipeline, benchmark) -> str:
 
     An engine may wait for ever for what was killed: after HANGS_AFTER seconds its jobs are cancelled.
     """
-    killed, over, cancelled = [], threading.Event(), []
+    killed, over, cancelled, before = [], threading.Event(), [], _progress_files()
 
     def kill():
-        while not over.wait(0.2) and not _has_counted():
+        while not over.wait(0.2) and not any(file.stat().st_size for file in _progress_files() - before):
             pass
         killed.extend(workers())
         for process in killed:
@@ -183,10 +183,9 @@ def kill_workers(pipeline, benchmark) -> str:
     return f"{len(killed)} workers killed while FacesExampleGen read: {ended}{waited}"
 
 
-def _has_counted():
-    """Whether a worker has read a record: they are on this machine, where ShowProgress' file is."""
-    files = pathlib.Path(tempfile.gettempdir()).glob("facetfx-progress-*")
-    return any(file.stat().st_size for file in files)
+def _progress_files():
+    """In which workers count, as they are on the machine of ShowProgress."""
+    return set(pathlib.Path(tempfile.gettempdir()).glob("facetfx-progress-*"))
 
 
 def main() -> None:
