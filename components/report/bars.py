@@ -7,7 +7,7 @@ import os
 import re
 
 from components.config import Bar
-from components.page.formatting import change_text, figure_text, interval_text, readable
+from components.page.formatting import change_text, figure_text, readable
 from components.report.collect import RunArtifacts
 from components.tasks.figures import widest_gap_of
 from components.tasks.reporting import metric_title
@@ -60,15 +60,11 @@ def _against_bar(artifacts, task, bar, value):
 
 
 def _gap_against(evaluation, task, of, widest, most):
-    """The widest gap against its bar, with the label that it is by and its interval."""
+    """The widest gap against its bar, with the label that it is by."""
     text, passed = _held_against(metric_title(task.name, widest_gap_of(of)), widest, Bar("", at_most=most), True)
     gaps = {key: evaluation.gap(task.name, f"mean_{of}", key) for key in evaluation.slices if key in task.names}
     defined = {key: abs(gap) for key, gap in gaps.items() if gap is not None and not math.isnan(gap)}
-    key = max(defined, key=defined.__getitem__)
-    interval = evaluation.gap_interval(task.name, f"mean_{of}", key)
-    ends = sorted(map(abs, interval)) if interval and interval[0] * interval[1] > 0 else None
-    between = f", 95 % interval {interval_text((ends[0], ends[1]), True)} %" if ends else ""
-    return f"{text}. It is by {readable(key)}{between}.", passed
+    return f"{text}. It is by {readable(max(defined, key=defined.__getitem__))}.", passed
 
 
 def _held_against(title, value, bar, share):

@@ -73,7 +73,7 @@ def run_page(artifacts: RunArtifacts, parts: Sequence[Part]) -> Page:
         _run_section(artifacts),
     ]
     return Page(
-        title=artifacts.name,
+        title=artifacts.name.split("+")[0],  # its settings stand below
         kicker="facetfx report",
         lead=experiment.summary,
         byline=(
