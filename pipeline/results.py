@@ -30,7 +30,7 @@ SMALL_RUNS = (
     "mgg_net/celeb_a-lite0-tiny",
     "dml_csr/celebamask_hq-lite0-tiny",
     "ifan/3t-tiny",
-    "branching/celeb_a-somp-tiny",
+    "branching/celeb_a-w32-a1-tiny",
 )
 
 Records = dict[str, dict[str, dict]]  # by experiment and seed
