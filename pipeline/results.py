@@ -67,6 +67,7 @@ def kept(runs: Iterable[Mapping]) -> tuple[Records, list[str]]:
                 "commit": commit,
                 "form": run["form"],
                 "figures": {figure: run["figures"][figure] for figure in run["compared"]},
+                "shares": [figure for figure in run["compared"] if figure in run["shares"]],
             }
     return records, left_out
 
@@ -123,7 +124,12 @@ def small_runs(records: Records) -> str:
             for figure in runs[0]["figures"]
             if all(figure in run["figures"] for run in runs)
         }
-        reached = ", ".join(f"{figure} {100 * mean:.2f} %" for figure, mean in means.items() if figure not in _COST)
+        shares = set(runs[0]["shares"])
+        reached = ", ".join(
+            f"{figure} {100 * mean:.2f} %" if figure in shares else f"{figure} {mean:.2f}"
+            for figure, mean in means.items()
+            if figure not in _COST
+        )
         cost = f"{means['training minutes']:.1f} min, {means['processor minutes']:.1f} of all processors"
         lines.append(f"| `{name}`{_mark(name, runs)} | {reached} | {cost} | {len(runs)} |")
     return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ def run(name=NAME, seed=0, commit="abc1234", its_form=FORM, accuracy=0.9, **more
     compared = [figure for figure in figures if not figure.startswith("not")]
     return {
         "experiment": name, "seed": seed, "commit": commit, "form": its_form, "figures": figures, "compared": compared,
+        "shares": ["attributes mean accuracy", "not compared"],
     }  # fmt: skip
 
 
@@ -28,11 +29,13 @@ def test_what_is_compared_is_kept_with_the_commit():
                 "commit": "abc1234",
                 "form": FORM,
                 "figures": {"attributes mean accuracy": 0.9, "training minutes": 6.0},
+                "shares": ["attributes mean accuracy"],
             },
             "2": {
                 "commit": "abc1234",
                 "form": FORM,
                 "figures": {"attributes mean accuracy": 0.8, "training minutes": 6.0},
+                "shares": ["attributes mean accuracy"],
             },
         }
     }
@@ -89,11 +92,12 @@ def test_an_earlier_form_is_marked():
 
 def test_small_runs_are_rows_of_the_readme(monkeypatch):
     assert all(name in experiments.names() for name in results.SMALL_RUNS)
-    cost = {"processor minutes": 9.0}
+    more = {"processor minutes": 9.0, "branches": 12}
     monkeypatch.setattr(results, "SMALL_RUNS", ("ifan/3t-tiny", NAME))
-    records, _ = results.kept([run(seed=seed, accuracy=each, **cost) for seed, each in enumerate((0.9, 0.8))])
+    records, _ = results.kept([run(seed=seed, accuracy=each, **more) for seed, each in enumerate((0.9, 0.8))])
     _, _, *rows = results.small_runs(records).splitlines()
-    assert rows == [f"| `{NAME}` | attributes mean accuracy 85.00 % | 6.0 min, 9.0 of all processors | 2 |"]
+    reached = "attributes mean accuracy 85.00 %, branches 12.00"
+    assert rows == [f"| `{NAME}` | {reached} | 6.0 min, 9.0 of all processors | 2 |"]
 
 
 def test_tables_are_what_the_records_say():
