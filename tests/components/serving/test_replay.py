@@ -261,7 +261,7 @@ def test_nothing_to_try(copied):
     with pytest.raises(OSError, match="SavedModel file does not exist"):
         replayed(copied)
     (copied / "assets.extra" / "contract.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"contract\.json"):
+    with pytest.raises(tf.errors.NotFoundError, match=r"contract\.json"):
         replayed(copied)
 
 
