@@ -37,6 +37,18 @@ with told_in_a_line(types.SimpleNamespace(current="FacesExampleGen")), beam.Pipe
 """
 
 
+def interruptible(*arguments):
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # These tests may run in the background, where a shell has jobs ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def test_a_job_in_the_background_goes_on():
     code = WAITING.replace("time.sleep(60)", "time.sleep(2); print('done')")
     process = subprocess.Popen(
@@ -55,15 +67,7 @@ def test_a_job_in_the_background_goes_on():
     ("script", "where"), [(WAITING, "before anything ran"), (IN_BEAM, "in FacesExampleGen")], ids=["alone", "beam"]
 )
 def test_one_line(script, where):
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # These tests may run in the background, where a shell has jobs ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = interruptible("-c", script)
     for line in process.stdout:
         if line == "ready\n":
             break
@@ -74,14 +78,7 @@ def test_one_line(script, where):
 
 
 def test_one_line_while_tfx_is_imported():
-    process = subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "pipeline.tfx_command", "--help"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = interruptible("-X", "importtime", "-m", "pipeline.tfx_command", "--help")
     for line in process.stderr:
         if "ml_metadata" in line:
             break
