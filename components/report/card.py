@@ -6,7 +6,7 @@ import json
 import math
 import platform
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 
 from components import tasks as task_kinds
@@ -17,7 +17,7 @@ from components.page.page import Block, Code, Details, Heading, Note, Section
 from components.report.bars import comparisons, reasons
 from components.report.collect import RunArtifacts
 from components.serving.lite import LITE
-from components.tasks.figures import Figure, beyond_chance, difference_interval
+from components.tasks.figures import Figure, beyond_chance
 
 _DLIB_68 = (
     "Landmarks that images lacked were marked by dlib's 68-point predictor, whose training data (iBUG 300-W) exclude "
@@ -217,7 +217,7 @@ def _slices(artifacts) -> list[str]:
             }
             lines += ["", *_figures_table(artifacts, side, over, figures)]
         if evaluation.has_two_sides(key):
-            gaps = [*_gaps(artifacts, key), *_gaps_of_mistakes(mistakes.values(), key)]
+            gaps = list(_gaps(artifacts, key))
             lines += ["", *gaps] if gaps else []
     return lines
 
@@ -229,23 +229,15 @@ def _mistakes(artifacts, task, sides) -> list[list[Figure]]:
 
 
 def _gaps(artifacts, key) -> Iterator[str]:
-    """What divides the two sides, figure by figure."""
+    """What divides the two sides: headlines, and how often each mistake is made."""
     evaluation = artifacts.evaluation
     for task in artifacts.tasks:
+        mistakes = {f"mean_{rate}" for rate in getattr(task_kinds.role(task.kind, "evaluation"), "MISTAKES", ())}
         for figure in evaluation.figures(task.name):
-            if figure.headline and figure.metric:
+            if figure.metric and (figure.headline or figure.metric in mistakes):
                 gap = evaluation.gap(task.name, figure.metric, key)
                 if gap is not None and math.isfinite(gap):
                     yield _gap(figure, gap, evaluation.gap_interval(task.name, figure.metric, key), key)
-
-
-def _gaps_of_mistakes(mistakes: Iterable[list[list[Figure]]], key) -> Iterator[str]:
-    """The same of how often each mistake is made."""
-    for having, lacking in filter(None, mistakes):
-        for one, other in zip(having, lacking, strict=True):
-            gap = one.value - other.value
-            if math.isfinite(gap):
-                yield _gap(one, gap, difference_interval(gap, one.error, other.error), key)
 
 
 def _gap(figure, gap, interval, key) -> str:

@@ -32,7 +32,9 @@ def test_other_settings_and_changed_photographs_are_not_done(tmp_path):
     other = Parts(str(tmp_path), "other")
     assert other.done() == set()
     other.write([B], [Answers([row(B)])])
+    assert other.has_others
     other.remove_others()
+    assert not other.has_others
     assert Parts(str(tmp_path), "one").done() == set()
     assert (B.path, "2") not in other.done() and (B.path, "1") in other.done()
 
