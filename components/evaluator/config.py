@@ -7,7 +7,7 @@ its label: they may come from several data sets, each with its own labels. The e
 - figures(task, values): the scalars among what was measured, with their names,
 - gap_specs(task, slice_by, max_gaps), if its labels have two sides: bars on the widest gaps between them, of GAPS,
 - frequencies(values), if its labels have names: how common each is,
-- mistakes(task, values of each slice), if it knows several kinds of mistakes, MISTAKES: figures that compare the slices,
+- mistakes(task, values of each slice), if it knows several kinds, MISTAKES: figures that compare the slices,
 - shared_errors(metric, values of each slice), if it can tell: standard errors of a mean over what all of them define,
 - slices(task's name, names), if its labels divide records: by slice key the place in the label, and the slice by
   what stands there,
