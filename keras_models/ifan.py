@@ -186,14 +186,22 @@ def task_variables(network: keras.Model, task: str, re_encoders: bool = True) ->
     foreign = {variable.ref() for layer in left_out for variable in layer.trainable_variables}
     if _num_domains(network) > 1:
         tasks = network_tasks(network)
-        norms = [layer for layer in network.submodules if isinstance(layer, TaskBatchNorm)]
-        foreign |= {v.ref() for norm in norms for other in others for v in norm.task_weights(tasks.index(other))}
+        foreign |= {v.ref() for norm in _norms_of(network) for other in others for v in norm.task_weights(tasks.index(other))}
     return [variable for variable in network.trainable_variables if variable.ref() not in foreign]
 
 
 def _num_domains(network):
     """Number of batch norms that the tasks have in each place."""
-    return max((layer.num_tasks for layer in network.submodules if isinstance(layer, TaskBatchNorm)), default=1)
+    return max((norm.num_tasks for norm in _norms_of(network)), default=1)
+
+
+def _norms_of(model):
+    """The batch norms of tasks in a model and the models in it; `submodules` looks into each layer's attributes too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _norms_of(layer)
+        elif isinstance(layer, TaskBatchNorm):
+            yield layer
 
 
 def _predict_all(parts, tasks, domains, stem, feedback):

@@ -169,7 +169,7 @@ def _answer(photographs, step, beam_options):
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from components.prediction.beam import TOGETHER
-    from components.progress import ShowProgress
+    from components.beam_progress import ShowProgress
 
     together = [photographs[first : first + TOGETHER] for first in range(0, len(photographs), TOGETHER)]
     options = PipelineOptions(beam_options or _local_workers(len(photographs)))

@@ -21,7 +21,7 @@ from components.datasets import Reference, build_datasets
 from components.example_files import WriteSplits
 from components.example_gen.checks import check_record
 from components.example_gen.quarantine import COUNTS, NO_SPLIT, check_losses
-from components.progress import ShowProgress
+from components.beam_progress import ShowProgress
 from components.record import FaceRecord, RecordError
 
 _KEPT, _QUARANTINED = "kept", "quarantined"

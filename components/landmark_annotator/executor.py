@@ -17,7 +17,7 @@ from components.example_files import ReadSplits, WriteSplits, copy_format, count
 from components.faces.dlib_models import require_extra
 from components.images.decoding import decode
 from components.landmark_annotator.detector import LandmarkDetector
-from components.progress import ShowProgress
+from components.beam_progress import ShowProgress
 
 COUNTS_FILE = "annotation.json"
 

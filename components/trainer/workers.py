@@ -6,6 +6,7 @@ the chief alone writes checkpoints, logs and the model.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -47,8 +48,14 @@ def strategy_of(training: BaseTraining) -> tf.distribute.Strategy:
     Before any other call of TensorFlow's.
     """
     if num_machines() > 1:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _over_all_machines()
     return training.strategy.build()
+
+
+@functools.cache
+def _over_all_machines():
+    """One for the process: to make another resets the connections, and a machine that still waits fails."""
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def check_alike(strategy: tf.distribute.Strategy, *what: str) -> None:

@@ -13,8 +13,8 @@ from typing import TextIO
 import apache_beam as beam
 from tqdm import tqdm
 
-REFRESH_SECONDS = 1.0
-LINE_SECONDS = 10.0
+from components.progress import LINE_SECONDS, REFRESH_SECONDS
+
 SILENT_SECONDS = 60.0
 
 

@@ -11,8 +11,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 
-from components import progress
-from components.progress import ShowProgress, closing_line
+from components import beam_progress
+from components.beam_progress import ShowProgress, closing_line
 
 
 class Terminal(io.StringIO):
@@ -61,8 +61,8 @@ def test_an_interruption_is_no_error(error):
 
 
 def test_elsewhere_than_on_a_terminal_there_are_plain_lines(monkeypatch):
-    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.05)
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.1)
+    monkeypatch.setattr(beam_progress, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(beam_progress, "LINE_SECONDS", 0.1)
     stream = io.StringIO()
     with ShowProgress("Reading", 4, "faces", stream) as shown:
         feed(shown, 1)
@@ -74,7 +74,7 @@ def test_elsewhere_than_on_a_terminal_there_are_plain_lines(monkeypatch):
 
 @pytest.mark.parametrize("total", [4, None])
 def test_on_a_terminal_there_is_one_line(monkeypatch, total):
-    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(beam_progress, "REFRESH_SECONDS", 0.05)
     stream = Terminal()
     with ShowProgress("Reading", total, "faces", stream) as shown:
         feed(shown, 1)
@@ -87,8 +87,8 @@ def test_on_a_terminal_there_is_one_line(monkeypatch, total):
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
 @pytest.mark.parametrize(("counted", "times"), [(0, 1), (2, 0)])
 def test_where_to_look_when_no_worker_counts(monkeypatch, stream, counted, times):
-    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.05)
-    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(beam_progress, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(beam_progress, "SILENT_SECONDS", 0.2)
     said = stream()
     with ShowProgress("Reading", 4, stream=said) as shown:
         feed(shown, counted)
@@ -98,7 +98,7 @@ def test_where_to_look_when_no_worker_counts(monkeypatch, stream, counted, times
 
 def test_a_worker_without_the_file_passes_elements_through():
     with ShowProgress("Reading", stream=io.StringIO()) as shown:
-        counter = progress._AppendByte(shown._path)
+        counter = beam_progress._AppendByte(shown._path)
     assert not os.path.exists(shown._path)
     counter.setup()
     assert list(counter.process("x")) == ["x"]
@@ -111,7 +111,7 @@ def test_closing_line_leaves_out_a_count_that_nobody_made():
 
 def feed(shown: ShowProgress, elements: int) -> None:
     """What a worker does that got the DoFn by mail."""
-    worker = pickle.loads(pickle.dumps(progress._AppendByte(shown._path)))
+    worker = pickle.loads(pickle.dumps(beam_progress._AppendByte(shown._path)))
     worker.setup()
     for element in range(elements):
         assert list(worker.process(element)) == [element]
