@@ -186,7 +186,9 @@ def task_variables(network: keras.Model, task: str, re_encoders: bool = True) ->
     foreign = {variable.ref() for layer in left_out for variable in layer.trainable_variables}
     if _num_domains(network) > 1:
         tasks = network_tasks(network)
-        foreign |= {v.ref() for norm in _norms_of(network) for other in others for v in norm.task_weights(tasks.index(other))}
+        foreign |= {
+            v.ref() for norm in _norms_of(network) for other in others for v in norm.task_weights(tasks.index(other))
+        }
     return [variable for variable in network.trainable_variables if variable.ref() not in foreign]
 
 

@@ -168,8 +168,8 @@ def _answer(photographs, step, beam_options):
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from components.prediction.beam import TOGETHER
     from components.beam_progress import ShowProgress
+    from components.prediction.beam import TOGETHER
 
     together = [photographs[first : first + TOGETHER] for first in range(0, len(photographs), TOGETHER)]
     options = PipelineOptions(beam_options or _local_workers(len(photographs)))

@@ -15,13 +15,13 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from components.beam_progress import ShowProgress
 from components.beam_workers import has_one_worker
 from components.config import Data, DatasetConfig, from_json
 from components.datasets import Reference, build_datasets
 from components.example_files import WriteSplits
 from components.example_gen.checks import check_record
 from components.example_gen.quarantine import COUNTS, NO_SPLIT, check_losses
-from components.beam_progress import ShowProgress
 from components.record import FaceRecord, RecordError
 
 _KEPT, _QUARANTINED = "kept", "quarantined"

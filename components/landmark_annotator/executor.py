@@ -13,11 +13,11 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from components.beam_progress import ShowProgress
 from components.example_files import ReadSplits, WriteSplits, copy_format, count_records, split_files
 from components.faces.dlib_models import require_extra
 from components.images.decoding import decode
 from components.landmark_annotator.detector import LandmarkDetector
-from components.beam_progress import ShowProgress
 
 COUNTS_FILE = "annotation.json"
 

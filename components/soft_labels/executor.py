@@ -18,10 +18,10 @@ from tfx.utils import io_utils, path_utils
 from tfx_bsl.public.beam.run_inference import CreateModelHandler
 from tfx_bsl.public.proto import model_spec_pb2
 
+from components.beam_progress import ShowProgress
 from components.config import Teacher, from_json
 from components.example_files import ReadSplits, WriteSplits, copy_format, count_records, split_files
 from components.images.status import STATUS, WORDS, Status
-from components.beam_progress import ShowProgress
 
 COUNTS_FILE = "soft_labels.json"
 LABELLED, ANNOTATED = OUTCOMES = ("labelled", "annotated")

@@ -35,6 +35,7 @@ def two_tasks():
                 replace(parsing, batch_size=8, pretraining_epochs=0),
                 replace(landmarks, batch_size=8, pretraining_epochs=1),
             ),
+            plain_epochs=1,
             epochs=1,
             steps=2,
             precision="float32",

@@ -27,6 +27,7 @@ from components.trainer.loop import Trained, train
 from keras_models.branch_tree import BranchTree
 from keras_models.branched_network import BranchedNetwork
 from keras_models.branches import Branches, conv, dense, flatten, normalised, relu
+from keras_models.normalization import batch_norm
 
 ATTRIBUTES = ("A", "B", "C", "D", "E", "F")
 LABELS = ("background", "left_eye", "right_eye", "mouth")
@@ -144,7 +145,7 @@ def convolutional_network(input_shape, filters=4) -> keras.Model:
     """Convolution, batch norm, attributes and landmarks."""
     image = keras.Input(input_shape)
     x = keras.layers.Conv2D(filters, 3, 4)(keras.layers.Rescaling(1 / 255)(image))
-    x = keras.layers.Flatten()(keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.5)(x)))
+    x = keras.layers.Flatten()(keras.layers.ReLU()(batch_norm("bn", 0.5, 1e-3)(x)))
     outputs = {"attributes": len(ATTRIBUTES), "landmarks": 10}
     return keras.Model(image, {name: keras.layers.Dense(n, dtype="float32")(x) for name, n in outputs.items()})
 

@@ -1,4 +1,4 @@
-"""What the clean process finds: every system's model passes, and a broken contract is named."""
+"""What the clean process finds: a model of all kinds of tasks passes, and a broken contract is named."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow import keras
 
 from components.images.status import STATUS
 from components.serving import replay
 from components.systems.base import System
-from components.systems.dml_csr.system import DMLCSRSystem
 from components.tasks.annotation import points
-from keras_models import DMLCSR, DMMCNN, MultiTaskNetwork
 from tests.support import serving
-from tests.support.serving import COLOURS, CROPS, SIZE, bound, exported, learnt, replayed
+from tests.support.serving import COLOURS, CROPS, bound, exported, learnt, replayed
 
 pytestmark = pytest.mark.slow
 
@@ -40,53 +37,11 @@ def copied(good, tmp_path):
     return shutil.copytree(good, tmp_path / "Format-Serving")
 
 
-def dmm_cnn():
-    units = dict.fromkeys(("objective_units", "subjective_units", "landmark_units"), (8,))
-    names = {"attributes": ATTRIBUTES.names, "subjective": ("Smiling", "Young")}
-    return DMMCNN((*SIZE, 3), num_landmarks=5, backbone="resnet18", backbone_width=8, **names, **units)
-
-
-def dml_csr():
-    return DMLCSR((33, 33, 3), 5, backbone_blocks=(1, 1, 1, 1), backbone_width=8, head_width=16)
-
-
-def multi_task():
-    return MultiTaskNetwork((*SIZE, 3), {"landmarks": 10, "parsing": 5}, ["parsing"], backbone_width=8, map_width=8)
-
-
-@pytest.mark.parametrize(
-    ("build", "tasks", "system", "size", "message"),
-    [
-        (
-            dmm_cnn,
-            (ATTRIBUTES, LANDMARKS),
-            System,
-            SIZE,
-            "attributes (scores), attributes_decisions (decisions), landmarks (points) keep to the contract",
-        ),
-        (dml_csr, (PARSING,), DMLCSRSystem, (33, 33), "parsing (label_map) keep to the contract"),
-        (
-            multi_task,
-            (LANDMARKS, PARSING),
-            System,
-            SIZE,
-            "landmarks (points), parsing (label_map) keep to the contract",
-        ),
-    ],
-    ids=["DMM-CNN", "DML-CSR", "MultiTaskNetwork"],
-)
-def test_a_systems_model_serves(tmp_path, build, tasks, system, size, message):
-    """Those that have signatures of their own are tried in tests/components/systems."""
-    keras.utils.set_random_seed(0)
-    folder = exported(build(), learnt(*tasks, size=size), tmp_path / "model", system(), size=size)
-    assert replayed(folder, crops=CROPS) == f"{DONE}, 5 of them also by their crops; {message}"
-    assert b"edge" not in (folder / "saved_model.pb").read_bytes(), "what only training needs"
-
-
 def test_a_mixture_of_all_kinds_serves(good):
-    assert replayed(good) == (
-        f"{DONE}; parsing (label_map), landmarks (points), emotion (probabilities), clothing (probabilities), "
-        "attributes (scores), attributes_decisions (decisions), age (number) keep to the contract"
+    """The systems' own networks serve in tests/e2e."""
+    assert replayed(good, crops=CROPS) == (
+        f"{DONE}, 5 of them also by their crops; parsing (label_map), landmarks (points), emotion (probabilities), "
+        "clothing (probabilities), attributes (scores), attributes_decisions (decisions), age (number) keep to the contract"
     )
 
 

@@ -21,18 +21,11 @@ BATCH = 20  # of 64 and of 20 records: TensorFlow's convolution on a CPU takes n
 
 def _losses(folder):
     """An epoch of three steps, with a record without annotation, and the validation pass after it."""
-    model = configured(
-        "keras_models.MGGNet",
-        backbone_width=4,
-        attributes=list(tiny_faces.ATTRIBUTES),
-        groups={"first": ["A", "B", "C"], "second": ["D", "E", "F"]},
-    )
     settings = {
         "epochs": 1,
         "batch_size": BATCH,
         "optimizer": configured("tensorflow.keras.optimizers.SGD"),
         "learning_rate": 1e-5,  # at 0.01 three steps grow what a CPU's kernels round into 0.2 % of the loss
-        "loss": configured("components.systems.mgg_net.loss.MGGLoss", balanced=True),
         "callbacks": (configured("components.systems.dmm_cnn.adaptive.AdaptiveThresholds"),),
     }
     files = tiny_faces.files_in(folder)
@@ -40,7 +33,7 @@ def _losses(folder):
     for name, strategy in runs.items():
         with tempfile.TemporaryDirectory() as outputs:
             trained = tiny_faces.fit(
-                tiny_faces.experiment(model, tasks=(tiny_faces.LIKELY,), **settings, **strategy),
+                tiny_faces.experiment(**settings, **strategy),
                 pathlib.Path(outputs),
                 files,
             )
