@@ -360,10 +360,13 @@ class Export:
             figures on the validation split are those of float32 (components/serving/precision.py).
         lite: the network as TensorFlow Lite has it as well, with weights in "float32", "float16" or "int8"; "" without.
             It is evaluated as the served model is (components/lite_evaluator.py); the report has both.
+        flip_average: whether an image is answered by the mean of the network's outputs for it and, turned back, for the
+            image flipped left to right: better answers for twice the work. Of the file for TensorFlow Lite it isn't so.
     """
 
     precision: str = "float32"
     lite: str = ""
+    flip_average: bool = False
 
     def validate(self) -> None:
         """Raises ValueError for a precision that nothing is served in."""

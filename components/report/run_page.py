@@ -140,6 +140,12 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
     return json.dumps(values, indent=1)
 
 
+_FLIP_AVERAGE = (
+    "Answers",
+    "the mean of the outputs for an image and, turned back, for the image flipped left to right",
+)
+
+
 def _precision(found):
     """The precision of the served model, with what the other one reached if both were tried."""
     if not found["figures"]:
@@ -222,6 +228,7 @@ def _run_section(artifacts):
             f"{decimal(training['processor_minutes'], 1)} of all processors, in {training['trained_in']}",
         ),
         ("Served in", _precision(training["precision"])),
+        *([_FLIP_AVERAGE] if experiment.export.flip_average else []),
         *([("As TensorFlow Lite", _lite(artifacts))] if training["lite"] else []),
         ("Parameters of the served model", f"{format_int(count)} ({count * 4 / 1e6:,.1f} MB as float32)"),
         ("Image size", "{} × {} pixels (height × width)".format(*experiment.data.image_size)),

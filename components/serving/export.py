@@ -39,6 +39,7 @@ def export(
     fast: keras.Model | None = None,
     frames: Mapping[str, Frame] = MappingProxyType({}),
     lite: bytes | None = None,
+    flip_average: bool = False,
 ) -> ServingModule:
     """Writes the SavedModel with its contract and the requests that TensorFlow Serving replays when it loads it.
 
@@ -54,6 +55,7 @@ def export(
         fast: of `components.serving.precision.in_bfloat16`, served where it is faster; None for float32 alone.
         frames: by task, where its images have a face, so that photographs can be brought to that.
         lite: the network as a file of TensorFlow Lite, to lie beside; None without.
+        flip_average: as ServingModule has it.
 
     Returns:
         What was written.
@@ -66,7 +68,7 @@ def export(
         servings.append(serving)
     trained = served_part(network, tasks)
     served = fold_batch_norm(trained)
-    module = ServingModule(served, image_size, servings, system.ONE_BY_ONE, fast)
+    module = ServingModule(served, image_size, servings, system.ONE_BY_ONE, fast, flip_average)
     signatures, contracts = system.signatures(module)
     contract = json.dumps(
         {

@@ -19,6 +19,7 @@ from keras_models.folding import fold_batch_norm
 MAX_MAP_PIXELS = 2**27  # of a request's label maps together: 134 million
 # As the contract states them: what is beyond isn't answered, and its status says so.
 LIMITS = {"bytes": MAX_BYTES, "pixels": MAX_PIXELS, "side": MAX_SIDE, "label_map_pixels_of_a_request": MAX_MAP_PIXELS}
+_ITERATION = r"_iter\d+"  # behind a task's name: what its output was at an iteration
 _TOGETHER = 64  # images that the network is asked about at once
 
 # What is read of a record; one without a crop is used as a whole.
@@ -39,7 +40,7 @@ def served_part(network: keras.Model, tasks: Iterable[str]) -> keras.Model:
         keras.Model: image -> those outputs and what they were at each iteration, "<task>_iter<I>"; it shares the layers
             of `network`.
     """
-    served = re.compile(rf"({'|'.join(map(re.escape, tasks))})(_iter\d+)?")
+    served = re.compile(rf"({'|'.join(map(re.escape, tasks))})({_ITERATION})?")
     outputs = {name: output for name, output in network.output.items() if served.fullmatch(name)}
     return keras.Model(network.input, outputs, name=network.name)
 
@@ -63,6 +64,7 @@ class ServingModule(tf.Module):
         servings: of the tasks, in their order.
         one_by_one: ask for one image after the other, whatever the tasks.
         fast: the network in bfloat16, which answers where that is faster; None to answer in float32 everywhere.
+        flip_average: answer by the mean of the outputs for an image and for the image in a mirror.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class ServingModule(tf.Module):
         servings: Sequence[Serving],
         one_by_one: bool = False,
         fast: keras.Model | None = None,
+        flip_average: bool = False,
     ):
         super().__init__()
         self.servings = {serving.task.name: serving for serving in servings}
@@ -86,6 +89,7 @@ class ServingModule(tf.Module):
             self._fast = tf.function(lambda image: fast(image, training=False))
             self._fast_here = FasterInBFloat16()
             self._forward = self._faster
+        self._ask = self._with_mirror if flip_average else self._forward
         self._network = lambda: served
         self._image_size = tuple(image_size)
         self._one_by_one = one_by_one or any(serving.ONE_BY_ONE for serving in servings)
@@ -151,6 +155,12 @@ class ServingModule(tf.Module):
         """The network's outputs, in the precision that is faster here."""
         return tf.cond(self._fast_here(), lambda: self._fast(image), lambda: self._exact(image))
 
+    def _with_mirror(self, image):
+        """The mean of the network's outputs for the images and, turned back, for what a mirror shows of them."""
+        outputs, flipped = self._forward(image), self._forward(tf.reverse(image, [2]))
+        tasks = {name: self.servings[re.sub(f"{_ITERATION}$", "", name)] for name in outputs}
+        return {name: (outputs[name] + task.mirrored(flipped[name])) / 2 for name, task in tasks.items()}
+
     def _received(self, image_bytes, crops):
         """Images, sizes, crops and status, of one image at least, since networks can't be asked about none.
 
@@ -167,7 +177,7 @@ class ServingModule(tf.Module):
         """The network's outputs of `names`, asked for a few images at a time."""
 
         def ask(first):
-            outputs = self._forward(tf.cast(images[first : first + _TOGETHER], tf.float32))
+            outputs = self._ask(tf.cast(images[first : first + _TOGETHER], tf.float32))
             return {name: outputs[name] for name in names}
 
         shapes = {name: [None, *self.network.output[name].shape[1:]] for name in names}
@@ -184,7 +194,7 @@ class ServingModule(tf.Module):
 
         def ask(of_image):
             image, size, crop = of_image
-            outputs = self._forward(tf.cast(image[tf.newaxis], tf.float32))
+            outputs = self._ask(tf.cast(image[tf.newaxis], tf.float32))
             return {name: serving.one(outputs[name], size, crop) for name, serving in names.items()}
 
         specs = {name: serving.spec(self.network.output[name].shape[1:]) for name, serving in names.items()}

@@ -193,6 +193,10 @@ class Serving(tf.Module):
         super().__init__(name=task.name)
         self.task = task
 
+    def mirrored(self, output: tf.Tensor) -> tf.Tensor:
+        """[batch, ...]: what the network's output for images becomes when they are flipped left to right."""
+        return output
+
     def spec(self, shape: tf.TensorShape) -> tf.TypeSpec:
         """Of what `one` gives; `shape` is that of the network's output without the batch axis."""
         return tf.TensorSpec(shape)

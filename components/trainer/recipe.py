@@ -15,7 +15,7 @@ from tensorflow import keras
 
 from components.config import BaseTraining, Experiment, ObjectConfig
 from components.tasks.annotation import BoundTask
-from components.tasks.base import Learning, learning_of
+from components.tasks.base import Learning, learning_of, serving_of
 from components.trainer import inputs
 from components.trainer.checkpoint import EpochCheckpoint
 from components.trainer.optimizers import build_optimizer
@@ -166,7 +166,8 @@ def check_network(experiment: Experiment, tasks: Sequence[BoundTask]) -> int:
     """How many weights the network has; all is built and forgotten again, before any data are read.
 
     Raises:
-        ValueError: the network or a part of its training can't be built, or doesn't fit the labels.
+        ValueError: the network or a part of its training can't be built, or doesn't fit the labels; or it isn't known
+            what a mirror makes of them, and the model is to be exported with flip averaging.
         OSError: pretrained weights can't be fetched.
     """
     check_training(experiment.training)
@@ -176,6 +177,9 @@ def check_network(experiment: Experiment, tasks: Sequence[BoundTask]) -> int:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The network can't be built as the experiment says: {error}") from error
     check_outputs(network, run.new_learnings())
+    if experiment.export.flip_average:
+        for task in tasks:
+            serving_of(task).mirrored(tf.zeros([1, *network.output[task.name].shape[1:]]))
     weights = network.count_params()
     keras.backend.clear_session()
     return weights

@@ -102,6 +102,7 @@ def train_and_export(fn_args: FnArgs) -> None:
         fast,
         {task.name: frames[task.dataset] for task in tasks if task.dataset in frames},
         lite,
+        experiment.export.flip_average,
     )
     splits = experiment.data.splits(experiment.training.validation_split)
     known = {

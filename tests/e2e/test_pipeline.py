@@ -145,7 +145,7 @@ def test_four_tasks_of_the_same_records_in_a_plain_network(first_run, output):
         tasks=with_low_bars(plain.tasks),
         model=replace(plain.model, kwargs=small),
         training=replace(plain.training, epochs=1, batch_size=8, precision="float32"),
-        export=Export(lite="int8"),
+        export=Export(lite="int8", flip_average=True),
     )
     assert run(experiment, output, PLAIN) == {"Transform"} | own(PLAIN) | own(PLAIN, "LiteEvaluator")
     found = results(output, PLAIN)
@@ -156,6 +156,7 @@ def test_four_tasks_of_the_same_records_in_a_plain_network(first_run, output):
         found["figures"]["attributes mean accuracy"], abs=0.05
     )
     assert "on the same images attributes mean accuracy" in page(output, PLAIN)
+    assert "flipped left to right" in page(output, PLAIN)
     _, shapes = served(output, PLAIN)
     assert set(shapes) == {"attributes", "attributes_decisions", "landmarks", "parsing", "emotion"}
 

@@ -10,7 +10,7 @@ from components.images.crop import to_crop
 from components.record import RecordError
 from components.tasks import base
 from components.tasks.dense import dense
-from components.tasks.landmarks.markup import MARKUPS
+from components.tasks.landmarks.mirror import mirror_points
 
 
 class Labels(base.Labels):
@@ -49,18 +49,3 @@ class Labels(base.Labels):
         points = tf.reshape(label, [-1, 2]) * sides - 0.5
         points = tf.matmul(points, matrix[:2, :2], transpose_b=True) + matrix[:2, 2]
         return tf.reshape((points + 0.5) / sides, [-1])
-
-
-def mirror_points(points: tf.Tensor) -> tf.Tensor:
-    """[T, 2] landmarks of the image flipped left to right: x becomes 1 - x and left points become right points.
-
-    Raises:
-        ValueError: for a number of points that no mark-up has.
-    """
-    if points.shape[0] not in MARKUPS:
-        raise ValueError(
-            f"No mark-up of {points.shape[0]} points is known, only of {sorted(MARKUPS)}: which change places in "
-            "a mirror? Add it to components/tasks/landmarks/markup.py, or train with flip=False."
-        )
-    swapped = tf.gather(points, MARKUPS[points.shape[0]].mirror)
-    return tf.stack([1.0 - swapped[:, 0], swapped[:, 1]], axis=-1)

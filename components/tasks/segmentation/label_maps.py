@@ -145,7 +145,7 @@ def mirrored_labels(classes: Sequence[str]) -> tuple[int, ...]:
     if wrong:
         raise ValueError(
             f"It is not known which class {wrong[0]!r} becomes in a mirror. Add it to the pairs of "
-            "components/tasks/segmentation/label_maps.py, or train with flip=False."
+            "components/tasks/segmentation/label_maps.py, or train with flip=False and export without flip_average."
         )
     return tuple(classes.index(name) for name in mirrored)
 

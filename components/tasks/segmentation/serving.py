@@ -7,6 +7,7 @@ import tensorflow as tf
 from components.images.crop import crop_window
 from components.record import IGNORE_LABEL
 from components.tasks import base
+from components.tasks.segmentation.label_maps import mirrored_labels
 
 _BACKGROUND = 0
 _BAND = 64  # rows of a label map that are made at once
@@ -21,6 +22,9 @@ class Serving(base.Serving):
 
     ONE_BY_ONE = True
     BLANK = IGNORE_LABEL
+
+    def mirrored(self, output):
+        return tf.gather(tf.reverse(output, [2]), mirrored_labels(self.task.names), axis=-1)
 
     def spec(self, shape):
         return tf.RaggedTensorSpec([None], tf.uint8, ragged_rank=0)

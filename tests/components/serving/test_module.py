@@ -72,6 +72,39 @@ def test_answers_are_the_networks_on_the_decoded_images(network, together):
         assert np.mean(together["parsing"][i, :height, :width] == first) > 0.999
 
 
+def test_flip_average_worked_by_hand(network):
+    """The outputs for an image and those for its mirror image, in which sides have changed places."""
+    sides = bound("parsing", "segmentation", ("background", "left_eye", "right_eye", "hair"))
+    module = serving.served(network, *TASKS[:3], sides, TASKS[4], flip_average=True)
+    answers = answers_of(module.from_images, *IMAGES)
+    for i, image in enumerate(IMAGES):
+        asked = {"as it is": seen(image), "flipped": seen(image)[:, :, ::-1]}
+        said, flipped = ({k: v.numpy() for k, v in network(shown, training=False).items()} for shown in asked.values())
+        np.testing.assert_allclose(
+            answers["attributes"][i], (said["attributes"] + flipped["attributes"])[0] / 2, atol=1e-5
+        )
+        np.testing.assert_allclose(answers["age"][i], 25 * (said["age"] + flipped["age"])[0, 0], atol=1e-3)
+        exponentials = np.exp((said["emotion"] + flipped["emotion"])[0] / 2)
+        np.testing.assert_allclose(answers["emotion"][i], exponentials / exponentials.sum(), atol=1e-5)
+        # Eyes, nose, mouth corners: 0 is flipped where 1 is.
+        turned = flipped["landmarks"].reshape(5, 2)[[1, 0, 2, 4, 3]] * [-1, 1] + [1, 0]
+        np.testing.assert_allclose(answers["landmarks"][i], (said["landmarks"].reshape(5, 2) + turned) / 2, 1e-4, 1e-5)
+        height, width = pixels(image).shape[:2]
+        logits = said["parsing"] + flipped["parsing"][:, :, ::-1][..., [0, 2, 1, 3]]
+        labels = tf.image.resize(logits, (height, width)).numpy()[0].argmax(-1)
+        assert np.mean(answers["parsing"][i, :height, :width] == labels) > 0.999
+
+
+def test_flip_average_of_iterations():
+    image = keras.Input((*SIZE, 3))
+    left = keras.layers.Flatten()(image[:, :, :1]) @ tf.ones([SIZE[0] * 3, 1])
+    network = keras.Model(image, {"age": left, "age_iter0": 2 * left})
+    module = serving.served(network, bound("age", "regression", scale=1.0), flip_average=True)
+    (shown,) = (seen(file)[0].numpy() for file in IMAGES[:1])
+    answers = module.predict(tf.constant(IMAGES[:1]), tf.constant([[0.0, 0, 1, 1]]), ["_iter0"])
+    np.testing.assert_allclose(answers["age_iter0"], [shown[:, 0].sum() + shown[:, -1].sum()], rtol=1e-5)
+
+
 def test_an_image_alone_is_answered_as_in_a_batch(module, together):
     assert together["parsing"].shape == (8, 64, 56)
     for i, image in enumerate(IMAGES):
