@@ -39,24 +39,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Serves until it is stopped; what can't be done ends the process with a line that says why."""
     arguments = argparse.ArgumentParser("python -m pipeline.serve", description="Serves pushed models.")
     arguments.add_argument("--model", action="append", help="an experiment; of several, repeated; all by default")
-    arguments.add_argument("--port", type=int, default=8501)
+    arguments.add_argument("--port", default="8501")
     arguments.add_argument("--host", default="127.0.0.1", help="0.0.0.0 to be seen by other machines")
     asked = arguments.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # keras_models/_environment.py says why
     serving = os.path.abspath(os.path.join(os.environ.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR, "serving"))
     try:
+        port = port_of(asked.port)
         names = model_names(asked.model, serving)
         _say(f"Loading {', '.join(names)} ...")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _serve(names, serving, asked.host, asked.port)
+            _serve(names, serving, asked.host, port)
     except KeyboardInterrupt:
         _say("\nStopped.")
-    except (ModuleNotFoundError, OSError) as error:
+    except (ModuleNotFoundError, OSError, ValueError) as error:
         if os.environ.get("VERBOSE"):
             raise
         sys.exit(f"facetfx: {error}")
+
+
+def port_of(text: str) -> int:
+    """A port; ValueError for what can't be one."""
+    if not text.isdecimal() or not 0 < int(text) <= _LAST_PORT:
+        raise ValueError(f"PORT is a number from 1 to {_LAST_PORT}; received {text!r}.")
+    return int(text)
 
 
 def model_names(experiments: Sequence[str] | None, serving: str) -> list[str]:
@@ -116,7 +124,7 @@ def _serve(names, serving, host, port):
 
     try:
         listening = socket.create_server((host, port))  # before models are loaded for nothing
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise OSError(f"{error} (HOST {host}, PORT {port})") from error
     models = {name: Versions(name, os.path.join(serving, name)) for name in names}
     try:

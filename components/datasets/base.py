@@ -48,6 +48,13 @@ class Reference:
     problem: str | None = None
 
 
+class _OwnInfo(tfds.core.DatasetInfo):
+    """Of a data set that isn't TensorFlow Datasets' own, though it may be called as one of those is."""
+
+    def initialize_from_bucket(self):
+        """Nothing: their bucket is not asked what it has under this name, into a temporary folder that would stay."""
+
+
 class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
     """Base of the builders.
 
@@ -126,7 +133,7 @@ class FaceDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=Tr
     def _info(self) -> tfds.core.DatasetInfo:
         # An empty sequence is "not annotated", and the whole image as a crop.
         labels = {name: _FEATURES[labels_of(name, each).schema().type]() for name, each in self.annotations.items()}
-        return tfds.core.DatasetInfo(
+        return _OwnInfo(
             builder=self,
             description=type(self).__doc__,
             features=tfds.features.FeaturesDict(

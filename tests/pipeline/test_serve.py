@@ -56,8 +56,12 @@ def test_a_port_in_use_is_a_line(serving, tmp_path, monkeypatch):
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit, match=rf"facetfx: .*in use.*PORT {port}"):
             main(["--port", str(port)])
-    with pytest.raises(SystemExit, match=r"facetfx: .*port must be"):
-        main(["--port", "99999"])
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "99999", "-1", "80.5", "²"])
+def test_what_is_no_port_is_a_line(port):
+    with pytest.raises(SystemExit, match=rf"facetfx: PORT is a number from 1 to 65535; received '{port}'"):
+        main([f"--port={port}"])
 
 
 @pytest.mark.parametrize("has_docker", [True, False])

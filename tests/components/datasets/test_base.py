@@ -1,10 +1,12 @@
 import dataclasses
 import os
 import pathlib
+import tempfile
 from types import MappingProxyType
 
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.utils import gcs_utils
 
 from components.datasets.base import FaceDataset, Reference, files_fingerprint, read_file, require
 from components.record import RecordError
@@ -51,6 +53,14 @@ def image(tmp_path, jpeg):
 def test_a_builder_that_needs_a_folder_says_so():
     with pytest.raises(ValueError, match="'numbered' reads files, but got no `source`"):
         _ = Numbered().folder
+
+
+def test_nothing_is_asked_of_a_bucket_and_nothing_stays_in_the_temporary_folder(image, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(gcs_utils, "gcs_dataset_info_files", lambda name: pytest.fail(f"asked for {name}"))
+    Numbered(image)
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_tensorflow_datasets_prepares_and_reads_it(tmp_path, image, jpeg):
