@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.config import Bar, Data, DatasetConfig, Evaluation, Experiment, Task, Training, configured
+from components.config import Bar, Data, DatasetConfig, Evaluation, Experiment, Export, Task, Training, configured
 from pipeline.experiments.plain import on_lite0
 from pipeline.experiments.registry import register
 
@@ -154,7 +154,7 @@ VARIANTS = {
 }
 
 register("dmm_cnn/synthetic", SYNTHETIC)
-register("dmm_cnn/celeb_a-lite0-tiny", on_lite0(TINY))
+register("dmm_cnn/celeb_a-lite0-tiny", replace(on_lite0(TINY, image_size=(146, 118)), export=Export(flip_average=True)))
 for _name, _full, _tiny in (("celeb_a", CELEB_A, TINY), ("lfwa", LFWA, LFWA_TINY)):
     for _base, _suffix in ((_full, ""), (_tiny, "-tiny")):
         register(f"dmm_cnn/{_name}{_suffix}", _base)

@@ -51,10 +51,14 @@ CELEB_A = replace(
 )
 
 
-def on_lite0(tiny: Experiment) -> Experiment:
+def on_lite0(tiny: Experiment, image_size: tuple[int, int] = (118, 96)) -> Experiment:
     """The experiment on EfficientNet-Lite0 with its ImageNet weights, which come with the installed packages.
 
-    At the aspect of CelebA's images. In float32: on CPUs bfloat16 makes depthwise convolutions slower.
+    In float32: on CPUs bfloat16 makes depthwise convolutions slower.
+
+    Args:
+        tiny: the experiment.
+        image_size: (height, width), at the aspect of CelebA's images.
     """
     kept = {name: value for name, value in tiny.model.kwargs.items() if name != "backbone_width"}
     training = replace(
@@ -68,9 +72,9 @@ def on_lite0(tiny: Experiment) -> Experiment:
     )
     return replace(
         tiny,
-        summary=f"{tiny.summary.split(':')[0]}: EfficientNet-Lite0 from ImageNet weights, 118 × 96 px, 10 epochs, for "
-        "two CPU cores",
-        data=replace(tiny.data, image_size=(118, 96)),
+        summary=f"{tiny.summary.split(':')[0]}: EfficientNet-Lite0 from ImageNet weights, "
+        f"{image_size[0]} × {image_size[1]} px, 10 epochs, for two CPU cores",
+        data=replace(tiny.data, image_size=image_size),
         model=replace(tiny.model, kwargs={**kept, "backbone": "efficientnet_lite0", "weights": "imagenet"}),
         training=training,
     )
