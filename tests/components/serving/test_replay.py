@@ -41,7 +41,8 @@ def test_a_mixture_of_all_kinds_serves(good):
     """The systems' own networks serve in tests/e2e."""
     assert replayed(good, crops=CROPS) == (
         f"{DONE}, 5 of them also by their crops; parsing (label_map), landmarks (points), emotion (probabilities), "
-        "clothing (probabilities), attributes (scores), attributes_decisions (decisions), age (number) keep to the contract"
+        "clothing (probabilities), attributes (scores), attributes_decisions (decisions), age (number) keep to the "
+        "contract"
     )
 
 
