@@ -12,6 +12,7 @@ import sys
 
 from components.pusher import holds_model, push
 from components.report.executor import CARD
+from components.serving.checksums import damaged_files
 
 # What SQLite says of a file that no connection will ever read, and TFX's of one that isn't its own.
 _DAMAGED = ("file is not a database", "malformed", "no such table")
@@ -58,36 +59,42 @@ def remove_hollow_models(artifacts: str) -> None:
 
 
 def restore_pushed(results: dict) -> None:
-    """Pushes a run's model again, to the version that its results name, if that is gone or cut.
+    """Pushes a run's model again, to the version that its results name, if that is gone or damaged.
+
+    The trained model that it was copied from is restored the other way round.
 
     Args:
         results: of results.json.
 
     Raises:
-        FileNotFoundError: if both are gone.
+        FileNotFoundError: if both are gone or damaged.
     """
     if results["verdict"] != "blessed and pushed":
         return
     version, trained = results["places"]["model"], results.get("trained", "")
-    if holds_model(version) and not (holds_model(trained) and _is_cut(pathlib.Path(version), pathlib.Path(trained))):
-        return
-    if not holds_model(trained):
+    wrong = {folder: _what_is_wrong(folder) for folder in (version, trained)}
+    if wrong[version] and wrong[trained]:
         raise FileNotFoundError(
-            f"The pushed model {version!r} is gone, and what was trained, {trained!r}, as well. Another SEED trains it "
-            "anew; so does another OUTPUT_DIR."
+            f"The pushed model {version!r} {wrong[version]}, and what was trained, {trained!r}, {wrong[trained]} as "
+            "well. Another SEED trains it anew; so does another OUTPUT_DIR."
         )
-    push(trained, version)
-    card = os.path.join(os.path.dirname(results["places"]["report"]), CARD)
-    if os.path.exists(card):
-        shutil.copy(card, os.path.join(version, "assets.extra", CARD))
-    print(f"The pushed model {version} was gone or cut: pushed again.", file=sys.stderr)
+    if wrong[version]:
+        push(trained, version)
+        card = os.path.join(os.path.dirname(results["places"]["report"]), CARD)
+        if os.path.exists(card):
+            shutil.copy(card, os.path.join(version, "assets.extra", CARD))
+        print(f"The pushed model {version} {wrong[version]}: pushed again.", file=sys.stderr)
+    elif trained and wrong[trained]:
+        push(version, trained)
+        print(f"The trained model {trained} {wrong[trained]}: restored from {version}.", file=sys.stderr)
 
 
-def _is_cut(version, trained):
-    """Whether a file of the trained model is missing or shorter in the pushed one; the other way round it is whole."""
-    files = (file for file in trained.rglob("*") if file.is_file())
-    pushed = ((version / file.relative_to(trained), file) for file in files)
-    return any(not ours.is_file() or ours.stat().st_size < file.stat().st_size for ours, file in pushed)
+def _what_is_wrong(model):
+    """Why a model's folder can't be used, or an empty text."""
+    if not model or not holds_model(model):
+        return "is gone or cut"
+    damaged = damaged_files(model)
+    return f"is damaged ({', '.join(damaged)})" if damaged else ""
 
 
 def _is_sound(metadata):

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from components.config import from_json
 from components.drift.reference import NUM_IMAGES, Values, label_statistics, measured, outputs_of, write_reference
 from components.schema_gen.frames import read_frames
+from components.serving.checksums import write_checksums
 from components.serving.export import export
 from components.serving.lite import convert, lite_network
 from components.serving.module import ServingModule, served_network
@@ -115,6 +116,7 @@ def train_and_export(fn_args: FnArgs) -> None:
         for dataset, split in splits.items()
     }
     write_reference(fn_args.serving_model_dir, known)
+    write_checksums(fn_args.serving_model_dir)
     training = {
         "epochs": trained.epochs,
         "parameters": module.network.count_params(),

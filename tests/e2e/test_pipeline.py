@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,12 @@ import tensorflow as tf
 
 from components.config import Bar, Export
 from components.serving import check
+from components.serving.checksums import damaged_files
 from components.serving.export import CONTRACT, read_keras
 from pipeline import compare, experiments, kubeflow_runner, local_runner
 from pipeline.experiments.registry import REGISTERED
 from pipeline.request import read_request
+from tests.faults.damage import damage
 from tests.support import ram
 from tests.support.kubeflow import Compiled
 from tests.support.photographs import needs_dlib
@@ -159,6 +162,22 @@ def test_four_tasks_of_the_same_records_in_a_plain_network(first_run, output):
     assert "flipped left to right" in page(output, PLAIN)
     _, shapes = served(output, PLAIN)
     assert set(shapes) == {"attributes", "attributes_decisions", "landmarks", "parsing", "emotion"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("folder", ["pipeline", "serving", "reports"])
+def test_a_damaged_file_leads_to_no_other_figures(first_run, output, folder, seed):
+    """`make faults` in short; what is without metadata is tried in tests/pipeline/test_mending.py."""
+    run(dmm_cnn(), output, NAME)
+    undisturbed = results(output, NAME)
+    what = damage(output / folder, random.Random(seed))
+    run(dmm_cnn(), output, NAME)
+    found = results(output, NAME)
+    assert found["verdict"] == undisturbed["verdict"] == "blessed and pushed", what
+    kept = found["figures"].keys() - {"training minutes", "processor minutes"}
+    expected = {name: undisturbed["figures"][name] for name in kept}
+    assert {name: found["figures"][name] for name in kept} == pytest.approx(expected, rel=1e-6), what
+    assert not damaged_files(found["places"]["model"]) and not damaged_files(found["trained"]), what
 
 
 def test_unknown_experiment_and_missing_data_are_told_before_anything_runs(output):

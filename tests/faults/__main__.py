@@ -29,6 +29,7 @@ from collections.abc import Iterator
 
 from components.overrides import slug
 from components.report.executor import CARD
+from tests.faults.damage import damage
 from tests.faults.run import NAME
 
 KINDS = ("kill", "fill", "damage")
@@ -83,29 +84,6 @@ def fill(output: pathlib.Path, seconds: float, chance: random.Random) -> str:
     code = process.wait()
     filler.unlink()
     return f"disk full after {after:.0f} s, ended with {code}"
-
-
-def damage(output: pathlib.Path, chance: random.Random) -> str:
-    """Damages a file of an ended run."""
-    files = sorted(file for file in output.rglob("*") if file.is_file() and file.stat().st_size)
-    # Folders have more or fewer files: first of which part of the output, then which file.
-    parts = collections.defaultdict(list)
-    for file in files:
-        parts[file.relative_to(output).parts[:2]].append(file)
-    file = chance.choice(parts[chance.choice(sorted(parts))])
-    data = bytearray(file.read_bytes())
-    how = chance.choice(("gone", "empty", "cut", "overwritten"))
-    if how == "gone":
-        file.unlink()
-    elif how == "empty":
-        file.write_bytes(b"")
-    elif how == "cut":
-        file.write_bytes(data[: len(data) // 2])
-    else:
-        start = chance.randrange(len(data))
-        data[start : start + 64] = bytes(255 - byte for byte in data[start : start + 64])
-        file.write_bytes(data)
-    return f"{file.relative_to(output)} {how}"
 
 
 def outcome(output: pathlib.Path, undisturbed: dict) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import pathlib
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
+from components.serving.checksums import damaged_files, write_checksums
 from pipeline.mending import begin_anew_without_metadata, remove_hollow_models, restore_pushed
 
 
@@ -145,19 +147,35 @@ def test_a_pushed_model_that_is_gone_is_pushed_again(results, tmp_path, capsys):
     restore_pushed(results)
     restore_pushed({"verdict": "not pushed"})
     assert capsys.readouterr().err == ""
-    # What is cut there is pushed again; what is cut where it was trained isn't.
-    (tmp_path / "serving/a/7/saved_model.pb").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "reason"),
+    [
+        ("variables/variables.index", None, "is gone or cut"),
+        ("assets.extra/contract.json", None, "is damaged (assets.extra/contract.json)"),
+        ("assets.extra/contract.json", "what was never there", "is damaged (assets.extra/contract.json)"),
+        ("saved_model.pb", "", "is damaged (saved_model.pb)"),
+        ("assets.extra/SHA256SUMS", "", "is damaged (assets.extra/SHA256SUMS)"),
+    ],
+)
+def test_a_damaged_model_is_restored_from_its_copy(results, capsys, part, text, reason):
+    write_checksums(results["trained"])
     restore_pushed(results)
-    assert (tmp_path / "serving/a/7/saved_model.pb").read_text() == "graph"
-    (tmp_path / "trained/saved_model.pb").write_text("")
-    capsys.readouterr()
-    restore_pushed(results)
-    assert (tmp_path / "serving/a/7/saved_model.pb").read_text() == "graph" and not capsys.readouterr().err
+    folders = [pathlib.Path(folder) for folder in (results["places"]["model"], results["trained"])]
+    for folder, done in zip(folders, ("pushed again", "restored from"), strict=True):
+        (folder / part).unlink() if text is None else (folder / part).write_text(text)
+        capsys.readouterr()
+        restore_pushed(results)
+        said = capsys.readouterr().err
+        assert reason in said and done in said
+        assert not any(damaged_files(str(each)) for each in folders)
 
 
 def test_a_model_that_is_gone_everywhere_is_named(results, tmp_path):
     (tmp_path / "trained" / "saved_model.pb").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"The pushed model .*a/7' is gone, and what was trained, .*trained', as well"
+        FileNotFoundError,
+        match=r"The pushed model .*a/7' is gone or cut, and .*trained', is gone or cut as well",
     ):
         restore_pushed(results)
