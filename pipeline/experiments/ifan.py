@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.config import Bar, Data, DatasetConfig, Experiment, Export, Task, configured
+from components.config import Bar, Data, DatasetConfig, Experiment, Task, configured
 from components.systems.ifan.config import HybridTraining, TaskTraining
 from pipeline.experiments.registry import register
 
@@ -112,7 +112,6 @@ TINY = replace(
         l2=HybridTraining.l2,
         strategy=HybridTraining.strategy,
     ),
-    export=Export(flip_average=True),
 )
 
 
