@@ -35,6 +35,11 @@ _SERVING_COMMANDS = """docker run -p 8501:8501 -v {model}:/models/faces/1 -e MOD
 echo '{{"inputs": {{"image_bytes": [{{"b64": "'$(base64 -w0 face.jpg)'"}}]}}}}' |
   curl --output answer.json --data @- localhost:8501/v1/models/faces:predict"""
 
+_FLIP_AVERAGE = (
+    "Answers",
+    "the mean of the outputs for an image and, turned back, for the image flipped left to right",
+)
+
 
 def parts_of(artifacts: RunArtifacts) -> list[Part]:
     """The parts of the tasks that were measured, in their order, then the system's."""
@@ -138,12 +143,6 @@ def results_json(artifacts: RunArtifacts, parts: Sequence[Part], report: str) ->
         **{title: found for part in parts for title, found in part.details.items()},
     }
     return json.dumps(values, indent=1)
-
-
-_FLIP_AVERAGE = (
-    "Answers",
-    "the mean of the outputs for an image and, turned back, for the image flipped left to right",
-)
 
 
 def _precision(found):
