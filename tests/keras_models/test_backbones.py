@@ -9,7 +9,17 @@ from tensorflow import keras
 
 from keras_models.backbones import backbone
 
-NAMES = ("resnet18", "resnet34", "resnet50", "resnet50v1.5", "resnet101", "vgg16", "alexnet", "efficientnet_lite0")
+NAMES = (
+    "resnet10",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet50v1.5",
+    "resnet101",
+    "vgg16",
+    "alexnet",
+    "efficientnet_lite0",
+)
 BLOCKS = {name: (1, 2, 3, 4, 5) if name in ("vgg16", "alexnet") else (2, 3, 4, 5) for name in NAMES}
 
 
@@ -25,6 +35,8 @@ def _count(weights):
 @pytest.mark.parametrize(
     ("name", "published"),
     [
+        # ResNet-18's, less the second block of each stage: two convolutions of C to C channels and their norms.
+        ("resnet10", 11_176_512 - 73_984 - 295_424 - 1_180_672 - 4_720_640),
         # torchvision's, less the head of 512 or 9216 features.
         ("resnet18", 11_689_512 - 513 * 1000),
         ("resnet34", 21_797_672 - 513 * 1000),
@@ -49,6 +61,7 @@ def test_resnet18_and_40_outputs_have_the_parameters_of_the_papers_baseline():
 @pytest.mark.parametrize(
     ("name", "shapes"),
     [
+        ("resnet10", [(56, 56, 64), (28, 28, 128), (14, 14, 256), (7, 7, 512), (7, 7, 512)]),
         ("resnet18", [(56, 56, 64), (28, 28, 128), (14, 14, 256), (7, 7, 512), (7, 7, 512)]),
         ("resnet34", [(56, 56, 64), (28, 28, 128), (14, 14, 256), (7, 7, 512), (7, 7, 512)]),
         ("resnet50", [(56, 56, 256), (28, 28, 512), (14, 14, 1024), (7, 7, 2048), (7, 7, 2048)]),
@@ -156,6 +169,11 @@ def test_unknown_tap(name, taps, message):
 def test_one_width_only(name):
     with pytest.raises(ValueError, match=f"{name} has the standard width of 64 only, received width=32"):
         backbone(name, (32, 32, 3), width=32)
+
+
+def test_nobodys_weights():
+    with pytest.raises(ValueError, match="No ImageNet weights of resnet10 are known: take resnet18"):
+        backbone("resnet10", (32, 32, 3), weights="imagenet")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34"])

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = {
     "num_landmarks": 5,
-    "backbone": "resnet18",
+    "backbone": "resnet10",
     "backbone_width": 4,
     "objective_units": (6,),
     "subjective_units": (6, 5),
@@ -156,7 +156,7 @@ def test_mixed_precision_answers_in_float32(mixed_precision):
     outputs = model(_images(32, 32))
     assert {output.dtype.name for output in outputs.values()} == {"float32"}
     assert {weight.dtype.name for weight in model.trainable_weights} == {"float32"}
-    assert model.get_layer("resnet18").output.dtype == "bfloat16"
+    assert model.get_layer("resnet10").output.dtype == "bfloat16"
 
 
 def test_saved_and_loaded(tmp_path):

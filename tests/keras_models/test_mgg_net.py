@@ -16,7 +16,7 @@ from keras_models.mgg_net import attention_groups, attention_maps
 
 pytestmark = pytest.mark.slow
 
-SMALL = {"input_shape": (64, 48, 3), "backbone_width": 4}
+SMALL = {"input_shape": (64, 48, 3), "backbone": "resnet10", "backbone_width": 4}
 BASELINE = 11_197_032
 
 

@@ -9,7 +9,7 @@ from keras_models import MultiTaskNetwork
 
 pytestmark = pytest.mark.slow
 
-SMALL = {"backbone_width": 4, "map_width": 8}
+SMALL = {"backbone": "resnet10", "backbone_width": 4, "map_width": 8}
 MIXTURE = {"attributes": 5, "parsing": 3, "emotion": 4, "depth": 1}
 MAPS = ("parsing", "depth")
 
@@ -66,7 +66,7 @@ def test_other_backbones(backbone):
 
 def test_layers_are_named_by_where_they_stand():
     names = [layer.name for layer in MultiTaskNetwork((33, 33, 3), MIXTURE, MAPS, dropout=0.5, **SMALL).layers]
-    assert {"image", "resnet18", "pool", "dropout", *MIXTURE, "parsing_logits", "depth_logits"} <= set(names)
+    assert {"image", "resnet10", "pool", "dropout", *MIXTURE, "parsing_logits", "depth_logits"} <= set(names)
     decoder = {name for name in names if name.startswith("decoder_")}
     assert {name.removesuffix("_conv") for name in decoder if name.endswith("_conv")} == {
         "decoder_last",
@@ -78,7 +78,7 @@ def test_layers_are_named_by_where_they_stand():
 
 def test_vectors_alone_have_no_decoder_and_maps_alone_no_pooling():
     vectors = {layer.name for layer in MultiTaskNetwork((33, 33, 3), {"attributes": 40}, **SMALL).layers}
-    assert vectors == {"image", "resnet18", "pool", "attributes"}
+    assert vectors == {"image", "resnet10", "pool", "attributes"}
     maps = {layer.name for layer in MultiTaskNetwork((33, 33, 3), {"depth": 1}, ("depth",), **SMALL).layers}
     assert "pool" not in maps and "decoder_block2_conv" in maps
 
@@ -86,14 +86,14 @@ def test_vectors_alone_have_no_decoder_and_maps_alone_no_pooling():
 def test_a_vector_is_linear_in_the_pooled_features():
     model = MultiTaskNetwork((32, 32, 3), {"attributes": 3}, **SMALL)
     kernel, bias = model.get_layer("attributes").get_weights()
-    features = model.get_layer("resnet18")(_images(32, 32)).numpy().mean(axis=(1, 2))
+    features = model.get_layer("resnet10")(_images(32, 32)).numpy().mean(axis=(1, 2))
     np.testing.assert_allclose(model(_images(32, 32))["attributes"], features @ kernel + bias, rtol=1e-4, atol=1e-5)
 
 
 def test_every_block_reaches_every_map():
     keras.utils.set_random_seed(1)
     model = MultiTaskNetwork((64, 64, 3), MIXTURE, MAPS, **SMALL)
-    assert set(model.get_layer("resnet18").output) == {"block2", "block3", "block4", "last"}
+    assert set(model.get_layer("resnet10").output) == {"block2", "block3", "block4", "last"}
     kernels = [layer.kernel for layer in model.layers if layer.name.startswith("decoder") and layer.name[-4:] == "conv"]
     assert len(kernels) == 1 + 2 * 3
     for name in MAPS:
@@ -106,7 +106,7 @@ def test_every_block_reaches_every_map():
 
 def test_dropout_is_for_training_only_and_for_vectors_only():
     model = MultiTaskNetwork((32, 32, 3), {"attributes": 3, "depth": 1}, ("depth",), dropout=0.5, **SMALL)
-    model.get_layer("resnet18").trainable = False  # batch norm as at inference: only dropout differs
+    model.get_layer("resnet10").trainable = False  # batch norm as at inference: only dropout differs
     for layer in model.layers:
         if layer.name.endswith("_bn"):
             layer.trainable = False
@@ -140,10 +140,10 @@ def test_saved_and_loaded(tmp_path):
 
 
 def test_weights_are_the_backbones(tmp_path):
-    trained = MultiTaskNetwork((33, 33, 3), {"attributes": 2}, **SMALL).get_layer("resnet18")
+    trained = MultiTaskNetwork((33, 33, 3), {"attributes": 2}, **SMALL).get_layer("resnet10")
     trained.save_weights(tmp_path / "backbone.weights.h5")
     model = MultiTaskNetwork((33, 33, 3), MIXTURE, MAPS, weights=str(tmp_path / "backbone.weights.h5"), **SMALL)
-    for loaded, saved in zip(model.get_layer("resnet18").get_weights(), trained.get_weights(), strict=True):
+    for loaded, saved in zip(model.get_layer("resnet10").get_weights(), trained.get_weights(), strict=True):
         np.testing.assert_array_equal(loaded, saved)
 
 

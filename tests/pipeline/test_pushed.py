@@ -20,12 +20,14 @@ pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
 SIDE = (64, 64, 3)
 NETWORKS = {
-    "dmm_cnn": lambda: DMMCNN(SIDE, num_landmarks=5, backbone="resnet18", backbone_width=8),
-    "mgg_net": lambda: MGGNet(SIDE, backbone="resnet18", backbone_width=4),
+    "dmm_cnn": lambda: DMMCNN(SIDE, num_landmarks=5, backbone="resnet10", backbone_width=8),
+    "mgg_net": lambda: MGGNet(SIDE, backbone="resnet10", backbone_width=4),
     "dml_csr": lambda: DMLCSR(SIDE, num_classes=5, backbone_blocks=(1, 1, 1, 1), backbone_width=8, head_width=32),
     "ifan": lambda: IFAN(SIDE, {"parsing": 5, "landmarks": 5, "emotion": 3}, iterations=1),
     "branching": lambda: ThinVGG16(SIDE, width=8, num_tasks=3),
-    "plain": lambda: MultiTaskNetwork(SIDE, {"age": 1, "mask": 3}, maps=["mask"], backbone_width=8),
+    "plain": lambda: MultiTaskNetwork(
+        SIDE, {"age": 1, "mask": 3}, maps=["mask"], backbone="resnet10", backbone_width=8
+    ),
 }
 FRESH = """
 import pathlib, sys

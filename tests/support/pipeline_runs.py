@@ -42,7 +42,7 @@ def dmm_cnn():
         model=configured(
             "keras_models.DMMCNN",
             num_landmarks=68,
-            backbone="resnet18",
+            backbone="resnet10",
             backbone_width=8,
             objective_units=[8],
             subjective_units=[8],

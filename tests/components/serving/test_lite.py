@@ -15,7 +15,10 @@ from pipeline import experiments
 pytestmark = pytest.mark.slow
 # Of grouped convolutions and of graphs; the others' operations are convolutions, batch norm and products, and iFAN's
 # takes most of a minute.
-PECULIAR = {"mgg_net/synthetic": {"backbone_width": 4}, "dml_csr/synthetic": {"backbone_width": 4, "head_width": 16}}
+PECULIAR = {
+    "mgg_net/synthetic": {"backbone": "resnet10", "backbone_width": 4},
+    "dml_csr/synthetic": {"backbone_width": 4, "head_width": 16},
+}
 
 
 @pytest.mark.parametrize("name", PECULIAR)

@@ -31,7 +31,7 @@ OUTPUTS = {"attributes": 3, "landmarks": 10, "emotion": 3, "parsing": 4, "age": 
 def network():
     """As if trained: answers around 0, which depend on the image."""
     keras.utils.set_random_seed(0)
-    model = MultiTaskNetwork((*SIZE, 3), OUTPUTS, maps=["parsing"], backbone_width=8, map_width=8)
+    model = MultiTaskNetwork((*SIZE, 3), OUTPUTS, maps=["parsing"], backbone="resnet10", backbone_width=8, map_width=8)
     for layer in (*OUTPUTS.keys() - {"parsing"}, "parsing_logits"):
         model.get_layer(layer).kernel.assign(3 * model.get_layer(layer).kernel)
     outputs = model(tf.concat([seen(image) for image in IMAGES], axis=0), training=False)

@@ -18,7 +18,7 @@ TASKS = (bound("attributes", "multi_label", "ABC"), bound("parsing", "segmentati
 
 
 def build():
-    return MultiTaskNetwork((*SIZE, 3), {"attributes": 3, "parsing": 3}, ["parsing"], backbone_width=4, map_width=8)
+    return MultiTaskNetwork((*SIZE, 3), {"attributes": 3, "parsing": 3}, ["parsing"], "resnet10", 4, map_width=8)
 
 
 @pytest.fixture(scope="module")

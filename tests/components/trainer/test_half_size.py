@@ -39,7 +39,12 @@ def test_odd_sides_are_rounded_up():
 def test_the_first_epochs_see_small_images(half, tiny_files, tmp_path, monkeypatch):
     sizes = []
     tiny = tiny_faces.experiment(epochs=3, half_size_epochs=half)
-    model = configured("keras_models.MultiTaskNetwork", outputs={"attributes": 6, "landmarks": 10}, backbone_width=4)
+    model = configured(
+        "keras_models.MultiTaskNetwork",
+        outputs={"attributes": 6, "landmarks": 10},
+        backbone="resnet10",
+        backbone_width=4,
+    )
     tiny = replace(tiny, model=model, training=replace(tiny.training, callbacks=(), loss=type(tiny.training).loss))
 
     def counted(image, labels, tasks):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 DMM_CNN = configured(
     "keras_models.DMMCNN",
     num_landmarks=5,
-    backbone="resnet18",
+    backbone="resnet10",
     backbone_width=8,
     attributes=list(tiny_faces.ATTRIBUTES),
     subjective=["F", "B"],

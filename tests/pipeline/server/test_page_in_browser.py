@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
     exported(colours(), learnt(COLOURS[-1]), folder / "ages" / "1")
     groups = {"mouth": ("Smiling",), "whole face": ("Male",)}
     attributes = bound("attributes", "multi_label", ("Male", "Smiling"), scores="probabilities")
-    network = MGGNet((*SIZE, 3), backbone_width=4, groups=groups, attributes=attributes.names)
+    network = MGGNet((*SIZE, 3), "resnet10", backbone_width=4, groups=groups, attributes=attributes.names)
     exported(network, learnt(attributes), folder / "looks" / "1", MGGNetSystem())
     return folder
 

@@ -25,7 +25,7 @@ HEADS = {"gal_block3/kernel:0", "gal_block4/kernel:0"}
 def network(seed=0, **options) -> keras.Model:
     """Its blocks 3 and 4 have 8 and 16 channels, and maps of 4 x 4 and 2 x 2."""
     keras.utils.set_random_seed(seed)
-    return MGGNet((*SIZE, 3), backbone_width=4, groups=GROUPS, attributes=ATTRIBUTES.names, **options)
+    return MGGNet((*SIZE, 3), "resnet10", backbone_width=4, groups=GROUPS, attributes=ATTRIBUTES.names, **options)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,9 @@ VALIDATION = tf.data.Dataset.from_tensor_slices((IMAGES, {"attributes": tf.zeros
 
 def network(**options):
     keras.utils.set_random_seed(2)
-    return MGGNet((*tiny_faces.SIZE, 3), backbone_width=4, groups=GROUPS, attributes=tiny_faces.ATTRIBUTES, **options)
+    return MGGNet(
+        (*tiny_faces.SIZE, 3), "resnet10", backbone_width=4, groups=GROUPS, attributes=tiny_faces.ATTRIBUTES, **options
+    )
 
 
 def kill_mask(net, block, group):
