@@ -46,8 +46,8 @@ def network(request):
 # Networks whose batch norm can be folded in part: convolutions of models among the layers, what stands before them.
 OTHERS = {
     "plain, Lite0": lambda: MultiTaskNetwork((64, 64, 3), {"age": 1, "mask": 3}, ["mask"], "efficientnet_lite0"),
-    "MGG-Net": lambda: MGGNet((64, 64, 3), backbone_width=4),
-    "DMM-CNN": lambda: DMMCNN((64, 64, 3), 5, "resnet18", backbone_width=4, objective_units=[8], subjective_units=[8]),
+    "MGG-Net": lambda: MGGNet((64, 64, 3), "resnet10", backbone_width=4),
+    "DMM-CNN": lambda: DMMCNN((64, 64, 3), 5, "resnet10", backbone_width=4, objective_units=[8], subjective_units=[8]),
     "DML-CSR": lambda: DMLCSR((64, 64, 3), 5, backbone_blocks=(1, 1, 1, 1), backbone_width=4, head_width=16),
 }
 

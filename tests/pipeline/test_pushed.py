@@ -14,6 +14,7 @@ from tensorflow import keras
 from keras_models import DMLCSR, DMMCNN, IFAN, MGGNet, MultiTaskNetwork, ThinVGG16
 from keras_models.trained_network import TrainedNetwork
 from pipeline.pushed import load, model_folder
+from tests.support import tiny_tasks
 from tests.support.serving import COLOURS, SIZE, colours, exported, learnt
 
 pytestmark = pytest.mark.slow
@@ -23,7 +24,7 @@ NETWORKS = {
     "dmm_cnn": lambda: DMMCNN(SIDE, num_landmarks=5, backbone="resnet10", backbone_width=8),
     "mgg_net": lambda: MGGNet(SIDE, backbone="resnet10", backbone_width=4),
     "dml_csr": lambda: DMLCSR(SIDE, num_classes=5, backbone_blocks=(1, 1, 1, 1), backbone_width=8, head_width=32),
-    "ifan": lambda: IFAN(SIDE, {"parsing": 5, "landmarks": 5, "emotion": 3}, iterations=1),
+    "ifan": lambda: IFAN(SIDE, {"parsing": 5, "landmarks": 5, "emotion": 3}, iterations=1, **tiny_tasks.SMALL),
     "branching": lambda: ThinVGG16(SIDE, width=8, num_tasks=3),
     "plain": lambda: MultiTaskNetwork(
         SIDE, {"age": 1, "mask": 3}, maps=["mask"], backbone="resnet10", backbone_width=8
