@@ -361,7 +361,8 @@ class Export:
         lite: the network as TensorFlow Lite has it as well, with weights in "float32", "float16" or "int8"; "" without.
             It is evaluated as the served model is (components/lite_evaluator.py); the report has both.
         flip_average: whether an image is answered by the mean of the network's outputs for it and, turned back, for the
-            image flipped left to right: better answers for twice the work. Of the file for TensorFlow Lite it isn't so.
+            image flipped left to right: better answers for twice the work. The network for TensorFlow Lite, and the
+            Keras model beside, are as they were trained.
     """
 
     precision: str = "float32"

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import tensorflow as tf
 from absl import logging as absl_logging
 from rich.console import Console
 from rich.table import Table
@@ -156,7 +157,7 @@ def print_results(request: Request, progress: ComponentProgress) -> None:
     try:
         results = results_of(request, progress.run)
         restore_pushed(results)
-    except FileNotFoundError as error:
+    except (OSError, tf.errors.OpError) as error:
         sys.exit(f"facetfx: {error}")
     title = f"{request.run_name}: {results['verdict']}"
     table = Table(title=Text(title), show_header=False, title_justify="left", min_width=60)

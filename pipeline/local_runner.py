@@ -38,10 +38,11 @@ from components.code_version import code_version  # noqa: E402
 from components.config import form, to_json  # noqa: E402
 from components.datasets import build_datasets  # noqa: E402
 from components.datasets.binding import bound_tasks  # noqa: E402
+from components.overrides import slug  # noqa: E402
 from components.trainer.recipe import check_network  # noqa: E402
 from pipeline import console, lock  # noqa: E402
 from pipeline.graph import PipelinePaths, create_pipeline  # noqa: E402
-from pipeline.mending import begin_anew_without_metadata, remove_hollow_models  # noqa: E402
+from pipeline.mending import begin_anew_without_metadata, mend_trained_models  # noqa: E402
 from pipeline.request import Request, check_disk, request_or_exit  # noqa: E402
 from pipeline.room import records_room  # noqa: E402
 
@@ -67,15 +68,15 @@ def local_pipeline(request: Request) -> Pipeline:
         dataset.check()
     check_options(request.beam_args)
     _check_network_and_disk(request, datasets)
-    metadata = os.path.join(request.output_dir, "metadata.db")
+    metadata, serving = (os.path.join(request.output_dir, name) for name in ("metadata.db", "serving"))
     os.makedirs(request.output_dir, exist_ok=True)
     begin_anew_without_metadata(metadata, request.pipeline_root)
-    remove_hollow_models(request.pipeline_root)
+    mend_trained_models(request.pipeline_root, serving, slug(request.run_name))
     paths = PipelinePaths(
         data_dir=request.data_dir,
         fingerprint=" ".join(dataset.fingerprint() for dataset in datasets),
         root=request.pipeline_root,
-        serving=os.path.join(request.output_dir, "serving"),
+        serving=serving,
         reports=os.path.join(request.output_dir, "reports"),
     )
     return create_pipeline(
@@ -91,7 +92,7 @@ def local_pipeline(request: Request) -> Pipeline:
 def _check_network_and_disk(request, datasets):
     """What takes seconds: it is noted down under OUTPUT_DIR, by all that it depends on, and not done again."""
     experiment, tasks = request.experiment, bound_tasks(request.experiment)
-    code = code_version("keras_models", "components/trainer", "components/systems")
+    code = code_version("keras_models", "components/trainer", "components/tasks", "components/systems")
     network = _note(request, form(experiment), to_json(tasks), code)
     records = _note(request, to_json(experiment.data), *(dataset.fingerprint() for dataset in datasets))
     needed = 0

@@ -12,10 +12,11 @@ import sys
 
 from components.pusher import holds_model, push
 from components.report.executor import CARD
-from components.serving.checksums import damaged_files
+from components.serving.checksums import checksums, damaged_files
 
 # What SQLite says of a file that no connection will ever read, and TFX's of one that isn't its own.
 _DAMAGED = ("file is not a database", "malformed", "no such table")
+_MODEL = "Format-Serving"  # in the folder of a Trainer's model, as TFX has it
 _BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database
 
 
@@ -47,54 +48,71 @@ def begin_anew_without_metadata(database: str, artifacts: str) -> None:
         )
 
 
-def remove_hollow_models(artifacts: str) -> None:
-    """Removes folders of trained models that hold none any more: TFX would find a run cached by its folder alone."""
+def mend_trained_models(artifacts: str, serving: str, name: str) -> None:
+    """Removes folders of trained models that hold none any more, and mends those of an experiment that are damaged.
+
+    TFX would find a run cached by its folder alone. A damaged file is that of the version that was pushed of the model;
+    without one the model is removed and made again.
+
+    Args:
+        artifacts: the pipeline's root.
+        serving: where models are pushed to.
+        name: the experiment's, as it is in the names of folders.
+    """
     for folder in pathlib.Path(artifacts).glob("Trainer-*/model/*"):
-        if not holds_model(str(folder / "Format-Serving")):
-            shutil.rmtree(folder)
-            print(
-                f"{folder} holds no whole model: a run was stopped, or it is gone. It is made again where needed.",
-                file=sys.stderr,
-            )
+        model = folder / _MODEL
+        if holds_model(str(model)):
+            if folder.parts[-3] != f"Trainer-{name}" or _mended(model, pathlib.Path(serving, name)):
+                continue
+            what = "is damaged"
+        else:
+            what = "holds no whole model: a run was stopped, or it is gone"
+        shutil.rmtree(folder)
+        print(f"{folder} {what}. It is made again where needed.", file=sys.stderr)
+
+
+def _mended(model, pushed):
+    """Whether a model's files are what they were, perhaps because a copy below `pushed` had those that weren't."""
+    damaged = damaged_files(str(model))
+    if not damaged:
+        return True
+    for version in pushed.glob("[0-9]*"):
+        same = checksums(str(version)) == checksums(str(model))
+        if same and not set(damaged) & set(damaged_files(str(version))):
+            for name in damaged:
+                shutil.copy(version / name, f"{model / name}.copied")
+                os.replace(f"{model / name}.copied", model / name)
+            print(f"{model} was damaged ({', '.join(damaged)}): mended from {version}.", file=sys.stderr)
+            return True
+    return False
 
 
 def restore_pushed(results: dict) -> None:
-    """Pushes a run's model again, to the version that its results name, if that is gone or damaged.
-
-    The trained model that it was copied from is restored the other way round.
+    """Pushes a run's model again, to the version that its results name, if that is gone or isn't the model any more.
 
     Args:
         results: of results.json.
 
     Raises:
-        FileNotFoundError: if both are gone or damaged.
+        FileNotFoundError: if what was trained is gone or damaged as well.
     """
     if results["verdict"] != "blessed and pushed":
         return
     version, trained = results["places"]["model"], results.get("trained", "")
-    wrong = {folder: _what_is_wrong(folder) for folder in (version, trained)}
-    if wrong[version] and wrong[trained]:
-        raise FileNotFoundError(
-            f"The pushed model {version!r} {wrong[version]}, and what was trained, {trained!r}, {wrong[trained]} as "
-            "well. Another SEED trains it anew; so does another OUTPUT_DIR."
-        )
-    if wrong[version]:
-        push(trained, version)
-        card = os.path.join(os.path.dirname(results["places"]["report"]), CARD)
-        if os.path.exists(card):
-            shutil.copy(card, os.path.join(version, "assets.extra", CARD))
-        print(f"The pushed model {version} {wrong[version]}: pushed again.", file=sys.stderr)
-    elif trained and wrong[trained]:
-        push(version, trained)
-        print(f"The trained model {trained} {wrong[trained]}: restored from {version}.", file=sys.stderr)
-
-
-def _what_is_wrong(model):
-    """Why a model's folder can't be used, or an empty text."""
-    if not model or not holds_model(model):
-        return "is gone or cut"
-    damaged = damaged_files(model)
-    return f"is damaged ({', '.join(damaged)})" if damaged else ""
+    if not trained or not holds_model(trained) or damaged_files(trained):
+        if not holds_model(version) or damaged_files(version):
+            raise FileNotFoundError(
+                f"The pushed model {version!r} is gone or damaged, and what was trained, {trained!r}, as well: the "
+                "next start trains it again."
+            )
+        return
+    if holds_model(version) and checksums(version) == checksums(trained) and not damaged_files(version):
+        return
+    push(trained, version)
+    card = os.path.join(os.path.dirname(results["places"]["report"]), CARD)
+    if os.path.exists(card):
+        shutil.copy(card, os.path.join(version, "assets.extra", CARD))
+    print(f"The pushed model {version} was gone, damaged or another: pushed again.", file=sys.stderr)
 
 
 def _is_sound(metadata):

@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     serving = os.path.abspath(os.path.join(os.environ.get("OUTPUT_DIR") or DEFAULT_OUTPUT_DIR, "serving"))
     try:
         port = port_of(asked.port)
+    except ValueError as error:
+        sys.exit(f"facetfx: {error}")
+    try:
         names = model_names(asked.model, serving)
         _say(f"Loading {', '.join(names)} ...")
         with warnings.catch_warnings():
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _serve(names, serving, asked.host, port)
     except KeyboardInterrupt:
         _say("\nStopped.")
-    except (ModuleNotFoundError, OSError, ValueError) as error:
+    except (ModuleNotFoundError, OSError) as error:
         if os.environ.get("VERBOSE"):
             raise
         sys.exit(f"facetfx: {error}")

@@ -17,9 +17,19 @@ _CHUNK = 2**20
 
 def write_checksums(folder: str) -> None:
     """Leaves the checksums of all files in the folder of a model, which is then complete."""
-    lines = [f"{_checksum(os.path.join(folder, name))}  {name}\n" for name in sorted(_files(folder))]
+    names = sorted(set(_files(folder)) - {CHECKSUMS})
+    lines = [f"{_checksum(os.path.join(folder, name))}  {name}\n" for name in names]
     with fileio.open(os.path.join(folder, CHECKSUMS), "w") as file:
         file.write("".join(lines))
+
+
+def checksums(folder: str) -> str | None:
+    """What `write_checksums` left in the folder of a model; None where it left nothing."""
+    path = os.path.join(folder, CHECKSUMS)
+    if not fileio.exists(path):
+        return None
+    with fileio.open(path, "rb") as file:
+        return file.read().decode(errors="replace")
 
 
 def damaged_files(folder: str) -> list[str]:
@@ -27,14 +37,12 @@ def damaged_files(folder: str) -> list[str]:
 
     None of a model without checksums, as an earlier facetfx left it. What was laid beside later isn't looked at.
     """
-    path = os.path.join(folder, CHECKSUMS)
-    if not fileio.exists(path):
+    text = checksums(folder)
+    if text is None:
         return []
-    with fileio.open(path, "rb") as file:
-        lines = file.read().decode(errors="replace").splitlines()
-    if not lines:
+    if not text.endswith("\n"):
         return [CHECKSUMS]
-    sums = (line.partition("  ") for line in lines)
+    sums = (line.partition("  ") for line in text[:-1].split("\n"))
     return [name or CHECKSUMS for checksum, _, name in sums if not _is_intact(os.path.join(folder, name), checksum)]
 
 

@@ -156,10 +156,18 @@ class ServingModule(tf.Module):
         return tf.cond(self._fast_here(), lambda: self._fast(image), lambda: self._exact(image))
 
     def _with_mirror(self, image):
-        """The mean of the network's outputs for the images and, turned back, for what a mirror shows of them."""
-        outputs, flipped = self._forward(image), self._forward(tf.reverse(image, [2]))
-        tasks = {name: self.servings[re.sub(f"{_ITERATION}$", "", name)] for name in outputs}
-        return {name: (outputs[name] + task.mirrored(flipped[name])) / 2 for name, task in tasks.items()}
+        """The mean of the network's outputs for the images and, turned back, for what a mirror shows of them.
+
+        In a loop, one after the other, so that together they take no more memory than one.
+        """
+        outputs = tf.map_fn(
+            self._forward,
+            tf.stack([image, tf.reverse(image, [2])]),
+            fn_output_signature={k: tf.TensorSpec(v.shape, v.dtype) for k, v in self.network.output.items()},
+            parallel_iterations=1,
+        )
+        names = {name: name if name in self.servings else re.sub(f"{_ITERATION}$", "", name) for name in outputs}
+        return {name: (both[0] + self.servings[names[name]].mirrored(both[1])) / 2 for name, both in outputs.items()}
 
     def _received(self, image_bytes, crops):
         """Images, sizes, crops and status, of one image at least, since networks can't be asked about none.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components import tasks
 from components.tasks.annotation import Annotation, BoundTask
+
+_SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
 
 class Labels(abc.ABC):
@@ -76,7 +79,8 @@ class Labels(abc.ABC):
         return {}
 
     def mirror(self, label: tf.Tensor) -> tf.Tensor:
-        """The label of the image flipped left to right."""
+        """The label of the image flipped left to right; ValueError if that isn't known."""
+        check_without_sides(self.annotation.names)
         return label
 
     def shift(self, label: tf.Tensor, pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
@@ -170,6 +174,16 @@ class Learning(tf.Module, abc.ABC):
         return []
 
 
+def check_without_sides(names: Sequence[str]) -> None:
+    """Raises ValueError for a name with a side in it: what such an attribute or class is in a mirror isn't known."""
+    for name in names:
+        if _SIDE.search(name):
+            raise ValueError(
+                f"It is not known what {name!r} becomes in a mirror: train with flip=False and export without "
+                "flip_average, or leave it out."
+            )
+
+
 def mean_loss(learning: Learning, losses: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     """Scalar: a task's mean loss over all that is annotated; attributes weigh as their `weights` say."""
     total, count = losses
@@ -192,6 +206,10 @@ class Serving(tf.Module):
     def __init__(self, task: BoundTask):
         super().__init__(name=task.name)
         self.task = task
+
+    def check_mirror(self) -> None:
+        """Raises ValueError if it isn't known what the task's output becomes when an image is flipped left to right."""
+        check_without_sides(self.task.names)
 
     def mirrored(self, output: tf.Tensor) -> tf.Tensor:
         """[batch, ...]: what the network's output for images becomes when they are flipped left to right."""

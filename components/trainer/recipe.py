@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import keras
 
-from components.config import BaseTraining, Experiment, ObjectConfig
+from components.config import BaseTraining, Experiment, Export, ObjectConfig
 from components.tasks.annotation import BoundTask
 from components.tasks.base import Learning, learning_of, serving_of
 from components.trainer import inputs
@@ -166,23 +166,28 @@ def check_network(experiment: Experiment, tasks: Sequence[BoundTask]) -> int:
     """How many weights the network has; all is built and forgotten again, before any data are read.
 
     Raises:
-        ValueError: the network or a part of its training can't be built, or doesn't fit the labels; or it isn't known
-            what a mirror makes of them, and the model is to be exported with flip averaging.
+        ValueError: the network or a part of its training can't be built, or doesn't fit the labels; or as of
+            `check_export`.
         OSError: pretrained weights can't be fetched.
     """
     check_training(experiment.training)
+    check_export(experiment.export, tasks)
     run = Run(experiment, tuple(tasks), {}, {}, "", None, tf.distribute.get_strategy())
     try:
         network = run.new_network()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The network can't be built as the experiment says: {error}") from error
     check_outputs(network, run.new_learnings())
-    if experiment.export.flip_average:
-        for task in tasks:
-            serving_of(task).mirrored(tf.zeros([1, *network.output[task.name].shape[1:]]))
     weights = network.count_params()
     keras.backend.clear_session()
     return weights
+
+
+def check_export(how: Export, tasks: Sequence[BoundTask]) -> None:
+    """Raises ValueError if answers are to be averaged with a mirror's, and it isn't known what that makes of a task."""
+    if how.flip_average:
+        for task in tasks:
+            serving_of(task).check_mirror()
 
 
 def check_training(training: BaseTraining) -> None:

@@ -32,7 +32,7 @@ from components.trainer import inputs
 from components.trainer.join import write_request
 from components.trainer.loop import Trained, train
 from components.trainer.own_process import run_in_own_process
-from components.trainer.recipe import all_files
+from components.trainer.recipe import all_files, check_export
 from components.trainer.workers import num_machines, told_chief
 
 TRAINING_FILE = "training.json"
@@ -61,10 +61,11 @@ def train_and_export(fn_args: FnArgs) -> None:
     "code_version": a hash}.
 
     Raises:
-        ValueError: if the experiment starts from another's model and there is none.
+        ValueError: if the experiment starts from another's model and there is none; and as of `check_export`.
     """
     config = fn_args.custom_config
     experiment, tasks = from_json(config["experiment"]), from_json(config["tasks"])
+    check_export(experiment.export, tasks)
     warm_start = experiment.training.warm_start
     if warm_start and not fn_args.base_model:
         raise ValueError(

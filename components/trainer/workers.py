@@ -54,7 +54,7 @@ def strategy_of(training: BaseTraining) -> tf.distribute.Strategy:
 
 @functools.cache
 def _over_all_machines():
-    """One for the process: to make another resets the connections, and a machine that still waits fails."""
+    """One for all trainings of a process: another one resets connections, and a machine that still waits fails."""
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 

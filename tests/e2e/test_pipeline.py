@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Bar, Export
+from components.report.executor import CARD
 from components.serving import check
 from components.serving.checksums import damaged_files
 from components.serving.export import CONTRACT, read_keras
@@ -34,6 +35,7 @@ from tests.support.pipeline_runs import (
 
 pytestmark = pytest.mark.e2e
 NAME, PLAIN = "e2e/tiny", "e2e/plain"
+MODEL_CARD = pathlib.Path("assets.extra", CARD)  # has the date of the report
 
 
 @pytest.fixture(scope="module")
@@ -165,11 +167,13 @@ def test_four_tasks_of_the_same_records_in_a_plain_network(first_run, output):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("folder", ["pipeline", "serving", "reports"])
+@pytest.mark.parametrize("folder", ["pipeline/Trainer-e2e-tiny", "serving/e2e-tiny", "reports/e2e-tiny"])
 def test_a_damaged_file_leads_to_no_other_figures(first_run, output, folder, seed):
     """`make faults` in short; what is without metadata is tried in tests/pipeline/test_mending.py."""
     run(dmm_cnn(), output, NAME)
     undisturbed = results(output, NAME)
+    model = pathlib.Path(undisturbed["places"]["model"])
+    files = {file.relative_to(model): file.read_bytes() for file in model.rglob("*") if file.is_file()}
     what = damage(output / folder, random.Random(seed))
     run(dmm_cnn(), output, NAME)
     found = results(output, NAME)
@@ -177,7 +181,10 @@ def test_a_damaged_file_leads_to_no_other_figures(first_run, output, folder, see
     kept = found["figures"].keys() - {"training minutes", "processor minutes"}
     expected = {name: undisturbed["figures"][name] for name in kept}
     assert {name: found["figures"][name] for name in kept} == pytest.approx(expected, rel=1e-6), what
-    assert not damaged_files(found["places"]["model"]) and not damaged_files(found["trained"]), what
+    assert found["places"]["model"] == str(model)
+    now = {file.relative_to(model): file.read_bytes() for file in model.rglob("*") if file.is_file()}
+    assert {name for name in {*files, *now} if files.get(name) != now.get(name)} <= {MODEL_CARD}, what
+    assert not damaged_files(found["trained"]), what
 
 
 def test_unknown_experiment_and_missing_data_are_told_before_anything_runs(output):

@@ -7,13 +7,13 @@ import pathlib
 import random
 
 
-def damage(output: pathlib.Path, chance: random.Random) -> str:
-    """Damages a file of an ended run."""
-    files = sorted(file for file in output.rglob("*") if file.is_file() and file.stat().st_size)
-    # Folders have more or fewer files: first of which part of the output, then which file.
+def damage(folder: pathlib.Path, chance: random.Random) -> str:
+    """Damages a file below a folder, such as that of an ended run; says which and how."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.stat().st_size)
+    # Folders have more or fewer files: first of which part, then which file.
     parts = collections.defaultdict(list)
     for file in files:
-        parts[file.relative_to(output).parts[:2]].append(file)
+        parts[file.relative_to(folder).parts[:2]].append(file)
     file = chance.choice(parts[chance.choice(sorted(parts))])
     data = bytearray(file.read_bytes())
     how = chance.choice(("gone", "empty", "cut", "overwritten"))
@@ -27,4 +27,4 @@ def damage(output: pathlib.Path, chance: random.Random) -> str:
         start = chance.randrange(len(data))
         data[start : start + 64] = bytes(255 - byte for byte in data[start : start + 64])
         file.write_bytes(data)
-    return f"{file.relative_to(output)} {how}"
+    return f"{file.relative_to(folder)} {how}"

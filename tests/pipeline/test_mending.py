@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import pathlib
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
 from components.serving.checksums import damaged_files, write_checksums
-from pipeline.mending import begin_anew_without_metadata, remove_hollow_models, restore_pushed
+from pipeline.mending import begin_anew_without_metadata, mend_trained_models, restore_pushed
 
 
 def begin(output):
@@ -39,16 +40,56 @@ def test_sound_metadata_stay_and_nothing_needs_none(output, tmp_path_factory, ca
     assert capsys.readouterr().err == ""
 
 
+def _whole(folder, text="graph"):
+    """A model's folder."""
+    for file in (
+        "saved_model.pb",
+        "variables/variables.index",
+        "variables/variables.data",
+        "assets.extra/contract.json",
+    ):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+    write_checksums(str(folder))
+    return folder
+
+
+def mend(output, name="a"):
+    mend_trained_models(str(output / "pipeline"), str(output / "serving"), name)
+
+
 def test_a_models_folder_without_a_model_is_no_result(output, capsys):
     models = output / "pipeline" / "Trainer-a" / "model"
-    whole = models / "4" / "Format-Serving"
-    for file in ("saved_model.pb", "variables/variables.index"):
-        (whole / file).parent.mkdir(parents=True, exist_ok=True)
-        (whole / file).touch()
-    remove_hollow_models(str(output / "pipeline"))
+    _whole(models / "4" / "Format-Serving")
+    mend(output, "another")
     assert [path.name for path in models.iterdir()] == ["4"]
     assert f"{models / '3'} holds no whole model" in capsys.readouterr().err
-    remove_hollow_models(str(output / "nothing"))
+    mend(output / "nothing")
+
+
+@pytest.mark.parametrize("how", [pathlib.Path.unlink, lambda file: file.write_text("other")], ids=["gone", "other"])
+@pytest.mark.parametrize("part", ["variables/variables.data", "assets.extra/contract.json"])
+def test_a_damaged_trained_model_is_mended_from_what_was_pushed(output, capsys, part, how):
+    model = _whole(output / "pipeline/Trainer-a/model/4/Format-Serving")
+    version = shutil.copytree(model, output / "serving/a/8")
+    _whole(output / "serving/a/9", "of another run")
+    (version / "saved_model.pb").write_text("damaged too, elsewhere")
+    how(model / part)
+    mend(output)
+    assert (model / part).read_text() == "graph" and not damaged_files(str(model))
+    assert f"was damaged ({part}): mended from {version}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pushed", [False, True])
+def test_a_damaged_trained_model_without_a_sound_copy_is_made_again(output, capsys, pushed):
+    model = _whole(output / "pipeline/Trainer-a/model/4/Format-Serving")
+    (model / "saved_model.pb").write_text("damaged")
+    if pushed:
+        shutil.copytree(model, output / "serving/a/8")
+        _whole(output / "serving/a/9", "of another run")
+    mend(output)
+    assert not model.parent.exists()
+    assert f"{model.parent} is damaged. It is made again where needed." in capsys.readouterr().err
 
 
 def _cut(database):
@@ -150,32 +191,49 @@ def test_a_pushed_model_that_is_gone_is_pushed_again(results, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("part", "text", "reason"),
+    ("part", "text"),
     [
-        ("variables/variables.index", None, "is gone or cut"),
-        ("assets.extra/contract.json", None, "is damaged (assets.extra/contract.json)"),
-        ("assets.extra/contract.json", "what was never there", "is damaged (assets.extra/contract.json)"),
-        ("saved_model.pb", "", "is damaged (saved_model.pb)"),
-        ("assets.extra/SHA256SUMS", "", "is damaged (assets.extra/SHA256SUMS)"),
+        ("variables/variables.index", None),
+        ("assets.extra/contract.json", None),
+        ("assets.extra/contract.json", "what was never there"),
+        ("saved_model.pb", ""),
+        ("assets.extra/SHA256SUMS", None),
+        ("assets.extra/SHA256SUMS", ""),
+        ("assets.extra/SHA256SUMS", "cut"),
     ],
 )
-def test_a_damaged_model_is_restored_from_its_copy(results, capsys, part, text, reason):
+def test_a_damaged_version_is_pushed_again(results, capsys, part, text):
     write_checksums(results["trained"])
     restore_pushed(results)
-    folders = [pathlib.Path(folder) for folder in (results["places"]["model"], results["trained"])]
-    for folder, done in zip(folders, ("pushed again", "restored from"), strict=True):
-        (folder / part).unlink() if text is None else (folder / part).write_text(text)
-        capsys.readouterr()
-        restore_pushed(results)
-        said = capsys.readouterr().err
-        assert reason in said and done in said
-        assert not any(damaged_files(str(each)) for each in folders)
+    version = pathlib.Path(results["places"]["model"])
+    (version / part).unlink() if text is None else (version / part).write_text(text)
+    capsys.readouterr()
+    restore_pushed(results)
+    assert "was gone, damaged or another: pushed again" in capsys.readouterr().err
+    for file in filter(pathlib.Path.is_file, pathlib.Path(results["trained"]).rglob("*")):
+        assert (version / file.relative_to(results["trained"])).read_bytes() == file.read_bytes()
+
+
+def test_another_model_in_the_place_of_a_version_is_none(results, capsys):
+    write_checksums(results["trained"])
+    _whole(pathlib.Path(results["places"]["model"]), "of somebody's")
+    restore_pushed(results)
+    assert "another: pushed again" in capsys.readouterr().err
+    assert pathlib.Path(results["places"]["model"], "saved_model.pb").read_text() == "graph"
+
+
+def test_a_sound_version_stays_whatever_becomes_of_the_trained_model(results, capsys):
+    restore_pushed(results)
+    pathlib.Path(results["trained"], "saved_model.pb").unlink()
+    capsys.readouterr()
+    restore_pushed(results)
+    assert not capsys.readouterr().err
 
 
 def test_a_model_that_is_gone_everywhere_is_named(results, tmp_path):
     (tmp_path / "trained" / "saved_model.pb").unlink()
     with pytest.raises(
         FileNotFoundError,
-        match=r"The pushed model .*a/7' is gone or cut, and .*trained', is gone or cut as well",
+        match=r"The pushed model .*a/7' is gone or damaged, and .*trained', as well: the next start",
     ):
         restore_pushed(results)

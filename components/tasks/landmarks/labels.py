@@ -10,7 +10,7 @@ from components.images.crop import to_crop
 from components.record import RecordError
 from components.tasks import base
 from components.tasks.dense import dense
-from components.tasks.landmarks.mirror import mirror_points
+from components.tasks.landmarks.markup import mirror_points
 
 
 class Labels(base.Labels):

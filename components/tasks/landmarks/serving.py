@@ -6,11 +6,14 @@ import tensorflow as tf
 
 from components.images.crop import to_image
 from components.tasks import base
-from components.tasks.landmarks.mirror import mirror_points
+from components.tasks.landmarks.markup import mirror_points
 
 
 class Serving(base.Serving):
     """`<task>` [batch, L, 2] float32, x and y as shares of the whole image's sides: outside it below 0 or above 1."""
+
+    def check_mirror(self):
+        mirror_points(tf.zeros([len(self.task.names), 2]))
 
     def mirrored(self, output):
         return tf.reshape(mirror_points(self._points(output)), tf.shape(output))

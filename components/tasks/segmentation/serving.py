@@ -23,6 +23,9 @@ class Serving(base.Serving):
     ONE_BY_ONE = True
     BLANK = IGNORE_LABEL
 
+    def check_mirror(self):
+        mirrored_labels(self.task.names)
+
     def mirrored(self, output):
         return tf.gather(tf.reverse(output, [2]), mirrored_labels(self.task.names), axis=-1)
 

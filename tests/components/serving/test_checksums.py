@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from components.serving.checksums import CHECKSUMS, damaged_files, write_checksums
+from components.serving.checksums import CHECKSUMS, checksums, damaged_files, write_checksums
 
 
 @pytest.fixture
@@ -36,14 +36,20 @@ def test_what_is_damaged_is_named(model):
     assert damaged_files(str(model)) == ["saved_model.pb", "variables/variables.index"]
 
 
-@pytest.mark.parametrize("text", [b"", b"nonsense", b"\xff\xfe", b"ba78  \n"])
+def test_written_twice_they_are_the_same(model):
+    once = checksums(str(model))
+    write_checksums(str(model))
+    assert checksums(str(model)) == once and damaged_files(str(model)) == []
+
+
+@pytest.mark.parametrize("text", [b"", b"nonsense", b"\xff\xfe", b"ba78  \n", b"ba78  saved_mod"])
 def test_checksums_that_are_damaged_themselves(model, text):
     (model / CHECKSUMS).write_bytes(text)
     assert damaged_files(str(model)) == [CHECKSUMS]
 
 
 def test_a_model_without(tmp_path):
-    assert damaged_files(str(tmp_path)) == []
+    assert damaged_files(str(tmp_path)) == [] and checksums(str(tmp_path)) is None
 
 
 @pytest.mark.skipif(not shutil.which("sha256sum"), reason="there is no sha256sum here")

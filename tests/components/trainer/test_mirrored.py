@@ -1,5 +1,6 @@
 """Mirrored training over two devices computes what one device computes. As a script: trains on one and on two."""
 
+import functools
 import json
 import pathlib
 import sys
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Task, configured
+from components.systems.mgg_net.loss import MGGLoss
 from components.tasks.base import learning_of
 from components.trainer.objectives import TaskLosses
 from tests.support import tiny_faces
@@ -41,35 +43,42 @@ def _losses(folder):
 
 
 def _shares():
-    """The terms of TaskLosses for a batch of four, and of its halves on two devices, of which one has more labels."""
+    """The terms of objectives for a batch of four, and of its halves on two devices, of which one has more labels."""
     labels = {
         "attributes": tf.constant([[1, 0, -1, -1, -1, -1]] * 3 + [[-1] * 6], tf.int64),
+        "attributes_positive_rate": tf.constant([tiny_faces.POSITIVE_RATE] * 4),
         "emotion": tf.constant([1, -1, -1, -1], tf.int64),
         "landmarks": tf.constant([[0.5] * 10, [float("nan")] * 10, [0.4] * 10, [0.3] * 10]),
     }
     random = tf.random.Generator.from_seed(0)
-    outputs = {
-        "attributes": random.normal([4, 6]),
-        "emotion": random.normal([4, 2]),
-        "landmarks": random.normal([4, 10]),
-    }
+    sizes = {"attributes": 6, "emotion": 2, "landmarks": 10}
+    mixture = {name: random.normal([4, size]) for name, size in sizes.items()}
+    probabilities = {name: random.uniform([4, 6], 0.1, 0.9) for name in ("attributes", "block3")}
     tasks = tiny_faces.bound(
         Task("attributes", "multi_label"), Task("emotion", "classification", weight=3.0), tiny_faces.LANDMARKS
     )
-
-    def terms(rows=slice(None)):
-        return objective({k: v[rows] for k, v in labels.items()}, {k: v[rows] for k, v in outputs.items()})
-
-    def of_a_device():
-        first = 2 * tf.distribute.get_replica_context().replica_id_in_sync_group
-        return terms(slice(first, first + 2))
-
+    cases = [
+        (TaskLosses(), tasks, mixture),
+        (MGGLoss(balanced=True), tiny_faces.bound(tiny_faces.LIKELY), probabilities),
+    ]
     for name, strategy in {"one": tf.distribute.get_strategy(), "two": MIRRORED.build()}.items():
-        objective = TaskLosses()
-        with strategy.scope():
-            objective.bind({task.name: learning_of(task, tiny_faces.SIZE) for task in tasks})
-        found = strategy.run(of_a_device if name == "two" else terms)
-        yield name, {k: float(strategy.reduce(tf.distribute.ReduceOp.MEAN, v, axis=None)) for k, v in found.items()}
+        found = {}
+        for objective, bound, outputs in cases:
+            with strategy.scope():
+                objective.bind({task.name: learning_of(task, tiny_faces.SIZE) for task in bound})
+            terms = strategy.run(functools.partial(_terms, objective, labels, outputs))
+            for term, value in terms.items():
+                mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+                found[f"{type(objective).__name__} {term}"] = float(mean)
+        yield name, found
+
+
+def _terms(objective, labels, outputs):
+    """An objective's for a device's share of the batch."""
+    context = tf.distribute.get_replica_context()
+    size = 4 // context.num_replicas_in_sync
+    rows = slice(size * context.replica_id_in_sync_group, size * (context.replica_id_in_sync_group + 1))
+    return objective(*({name: values[rows] for name, values in each.items()} for each in (labels, outputs)))
 
 
 def _parsing_losses(folder):
@@ -111,7 +120,8 @@ def test_validation_is_that_of_one_device(losses):
 def test_labels_that_are_spread_unevenly_weigh_the_same_on_two_devices(tmp_path):
     one, two = _in_a_process("shares", tmp_path).values()
     assert two == pytest.approx(one, rel=1e-5)
-    assert one["loss"] == pytest.approx(one["attributes_loss"] + 3 * one["emotion_loss"] + one["landmarks_loss"])
+    of = {name.removeprefix("TaskLosses "): value for name, value in one.items()}
+    assert of["loss"] == pytest.approx(of["attributes_loss"] + 3 * of["emotion_loss"] + of["landmarks_loss"])
 
 
 def test_self_regulation_over_two_devices(tmp_path):

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from components.config import configured
+from components.config import Export, configured
+from components.datasets.binding import bound_tasks
 from components.overrides import overridden
-from components.trainer.recipe import check_training
+from components.tasks.annotation import points
+from components.trainer.recipe import check_export, check_training
 from pipeline import experiments
 from pipeline.experiments.registry import REGISTERED
+from tests.support.serving import bound
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,28 @@ def test_arguments_that_are_not_there(name, setting, words):
         ValueError, match=rf"^training\.{setting.split('.')[1]}, [\w.:]+, can't be called so: .*{words}"
     ):
         check_training(training)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "words"),
+    [
+        ("landmarks", points(7), "No mark-up of 7 points is known"),
+        ("segmentation", ("background", "moustache"), "which class 'moustache' becomes in a mirror"),
+        ("multi_label", ("Smiling", "Left_Profile"), "what 'Left_Profile' becomes in a mirror"),
+        ("classification", ("frontal", "to the right"), "what 'to the right' becomes in a mirror"),
+    ],
+)
+def test_what_a_mirror_makes_of_it_is_not_known(kind, names, words):
+    task = bound("task", kind, names)
+    check_export(Export(), [task])
+    with pytest.raises(ValueError, match=words):
+        check_export(Export(flip_average=True), [task])
+
+
+def test_what_a_mirror_makes_of_the_projects_own_tasks_is_known():
+    tasks = bound_tasks(experiments.get("plain/synthetic"))
+    assert len(tasks) == 4
+    check_export(Export(flip_average=True), tasks)
 
 
 def test_what_is_not_there():

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from components.tasks.landmarks.labels import mirror_points
-from components.tasks.landmarks.markup import MARKUPS
+from components.tasks.landmarks.markup import MARKUPS, mirror_points
 
 
 def test_mirror_worked_by_hand():
