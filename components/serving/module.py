@@ -158,7 +158,7 @@ class ServingModule(tf.Module):
     def _with_mirror(self, image):
         """The mean of the network's outputs for the images and, turned back, for what a mirror shows of them.
 
-        In a loop, one after the other, so that together they take no more memory than one.
+        In a loop, so that one pass's features are not kept while the other is made.
         """
         outputs = tf.map_fn(
             self._forward,
