@@ -28,7 +28,7 @@ def holds_model(folder: str) -> bool:
 def push(model: str, version: str) -> None:
     """Copies a SavedModel to the folder of a version, which a server finds with all its files or doesn't find.
 
-    What stands there and is no whole model, and what a push that was stopped left, gives way. Where a folder can't be
+    What stands there gives way when the copy is whole, what a push that was stopped left before. Where a folder can't be
     renamed at once, as in a bucket, the file that servers wait for comes last.
     """
     base, name = os.path.split(version)
@@ -38,11 +38,12 @@ def push(model: str, version: str) -> None:
             fileio.rmtree(os.path.join(base, entry))
     in_place = "://" in version
     target = version if in_place else os.path.join(base, f"{_HIDDEN}{name}")
-    if fileio.exists(version):
-        fileio.rmtree(version)
+    if in_place:
+        _remove(version)
     io_utils.copy_dir(model, target, deny_regex_patterns=[f"{re.escape(_GRAPH)}$"])
     io_utils.copy_file(os.path.join(model, _GRAPH), os.path.join(target, _GRAPH))
     if not in_place:
+        _remove(version)  # what stands there stays until the copy is whole
         fileio.rename(target, version)
 
 
@@ -56,6 +57,11 @@ def latest_push(model: str, base: str) -> str | None:
         return None
     wanted = _fingerprint(model)
     return versions[-1] if wanted is not None and _fingerprint(versions[-1]) == wanted else None
+
+
+def _remove(folder):
+    if fileio.exists(folder):
+        fileio.rmtree(folder)
 
 
 def _fingerprint(model):

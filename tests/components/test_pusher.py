@@ -47,6 +47,18 @@ def test_a_push_that_is_stopped_leaves_no_version_and_the_next_one_cleans_up(tmp
     assert [path.name for path in (tmp_path / "serving").iterdir()] == ["8"]
 
 
+def test_what_stands_there_stays_where_a_copy_fails(tmp_path, monkeypatch):
+    version = model(tmp_path / "serving" / "7", b"before")
+
+    def full(source, target, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(io_utils, "copy_dir", full)
+    with pytest.raises(OSError, match="No space left"):
+        push(str(model(tmp_path / "model")), str(version))
+    assert (version / "fingerprint.pb").read_bytes() == b"before"
+
+
 def test_what_an_earlier_push_left_in_place_gives_way(tmp_path):
     version = tmp_path / "serving" / "7"
     (version / "variables").mkdir(parents=True)
