@@ -28,8 +28,8 @@ def holds_model(folder: str) -> bool:
 def push(model: str, version: str) -> None:
     """Copies a SavedModel to the folder of a version, which a server finds with all its files or doesn't find.
 
-    What stands there gives way when the copy is whole, what a push that was stopped left before. Where a folder can't be
-    renamed at once, as in a bucket, the file that servers wait for comes last.
+    What stands there gives way when the copy is whole, what a push that was stopped left before. Where a folder can't
+    be renamed at once, as in a bucket, the file that servers wait for comes last.
     """
     base, name = os.path.split(version)
     fileio.makedirs(base)
