@@ -10,13 +10,14 @@ import shutil
 import sqlite3
 import sys
 
+from tfx.utils import path_utils
+
 from components.pusher import holds_model, push
 from components.report.executor import CARD
 from components.serving.checksums import checksums, damaged_files
 
 # What SQLite says of a file that no connection will ever read, and TFX's of one that isn't its own.
 _DAMAGED = ("file is not a database", "malformed", "no such table")
-_MODEL = "Format-Serving"  # in the folder of a Trainer's model, as TFX has it
 _BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database
 
 
@@ -60,7 +61,7 @@ def mend_trained_models(artifacts: str, serving: str, name: str) -> None:
         name: the experiment's, as it is in the names of folders.
     """
     for folder in pathlib.Path(artifacts).glob("Trainer-*/model/*"):
-        model = folder / _MODEL
+        model = pathlib.Path(path_utils.serving_model_path(str(folder)))
         if holds_model(str(model)):
             if folder.parts[-3] != f"Trainer-{name}" or _mended(model, pathlib.Path(serving, name)):
                 continue
@@ -99,20 +100,24 @@ def restore_pushed(results: dict) -> None:
     if results["verdict"] != "blessed and pushed":
         return
     version, trained = results["places"]["model"], results.get("trained", "")
-    if not trained or not holds_model(trained) or damaged_files(trained):
-        if not holds_model(version) or damaged_files(version):
-            raise FileNotFoundError(
-                f"The pushed model {version!r} is gone or damaged, and what was trained, {trained!r}, as well: the "
-                "next start trains it again."
-            )
-        return
-    if holds_model(version) and checksums(version) == checksums(trained) and not damaged_files(version):
+    if not _is_whole(trained):
+        if _is_whole(version):
+            return
+        raise FileNotFoundError(
+            f"The pushed model {version!r} is gone or damaged, and what was trained, {trained!r}, as well: the next "
+            "start trains it again."
+        )
+    if _is_whole(version) and checksums(version) == checksums(trained):
         return
     push(trained, version)
     card = os.path.join(os.path.dirname(results["places"]["report"]), CARD)
     if os.path.exists(card):
         shutil.copy(card, os.path.join(version, "assets.extra", CARD))
     print(f"The pushed model {version} was gone, damaged or another: pushed again.", file=sys.stderr)
+
+
+def _is_whole(model):
+    return bool(model) and holds_model(model) and not damaged_files(model)
 
 
 def _is_sound(metadata):

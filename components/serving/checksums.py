@@ -1,6 +1,8 @@
-"""Checksums of a model's files, in the form that sha256sum writes and checks.
+"""Checksums of a model's files, in the form that sha256sum writes.
 
-cd out/serving/<experiment>/<version> && sha256sum --check --quiet assets.extra/SHA256SUMS
+    cd out/serving/<experiment>/<version> && sha256sum --check --quiet assets.extra/SHA256SUMS
+
+Two copies of a model have the same.
 """
 
 from __future__ import annotations

@@ -162,6 +162,9 @@ def test_four_tasks_of_the_same_records_in_a_plain_network(first_run, output):
     )
     assert "on the same images attributes mean accuracy" in page(output, PLAIN)
     assert "flipped left to right" in page(output, PLAIN)
+    averaged, single = (_attributes_of_an_image_and_its_mirror(output, name) for name in (PLAIN, NAME))
+    np.testing.assert_allclose(averaged[0], averaged[1], atol=1e-5)
+    assert np.abs(single[0] - single[1]).max() > 1e-3
     _, shapes = served(output, PLAIN)
     assert set(shapes) == {"attributes", "attributes_decisions", "landmarks", "parsing", "emotion"}
 
@@ -185,6 +188,13 @@ def test_a_damaged_file_leads_to_no_other_figures(first_run, output, folder, see
     now = {file.relative_to(model): file.read_bytes() for file in model.rglob("*") if file.is_file()}
     assert {name for name in {*files, *now} if files.get(name) != now.get(name)} <= {MODEL_CARD}, what
     assert not damaged_files(found["trained"]), what
+
+
+def _attributes_of_an_image_and_its_mirror(output, name):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    model, _ = served(output, name)
+    files = [tf.io.encode_png(image) for image in (pixels, pixels[:, ::-1])]
+    return model.signatures["serving_default"](image_bytes=tf.stack(files))["attributes"].numpy()
 
 
 def test_unknown_experiment_and_missing_data_are_told_before_anything_runs(output):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from components.config import InputConfig, Task
 from components.tasks.annotation import Annotation, BoundTask
+from components.tasks.base import labels_of
 from components.tasks.landmarks.markup import MARKUPS
 from components.tasks.segmentation.labels import mirror_label_map
 from components.trainer import augmentation
@@ -144,6 +145,13 @@ def test_mirrored_labels_change_sides():
     assert 60 < sum(mirrored) < 140
     for flip, (_, _, moved) in zip(mirrored, seen, strict=True):
         np.testing.assert_array_equal(moved, flipped if flip else label_map)
+
+
+@pytest.mark.parametrize("kind", ["multi_label", "classification"])
+def test_names_with_a_side_are_an_error(kind):
+    with pytest.raises(ValueError, match="not known what 'Left_Profile' becomes in a mirror: train with flip=False"):
+        labels_of("pose", Annotation(kind, ("Frontal", "Left_Profile"))).mirror(tf.constant([0, 1]))
+    labels_of("pose", Annotation(kind, ("Frontal", "Cleft_Chin", "Bright"))).mirror(tf.constant([0, 1, 0]))
 
 
 def test_classes_whose_sides_are_unknown_are_an_error():
